@@ -1,0 +1,36 @@
+"""Packaging of tfprune."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tfprune",
+    version="0.1.0",
+    description="Prune Keras models in the middle of training",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["tfprune", "tfprune.*"]),
+    package_data={"tfprune": ["py.typed"], "tfprune.data": ["penguins.csv"]},
+    entry_points={"console_scripts": ["tfprune=tfprune.cli:main"]},
+    install_requires=[
+        "click>=8.1,<9",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "matplotlib>=3.8,<4",
+        "numpy>=1.26,<3",
+        "tabulate>=0.9,<1",
+        "tensorboard>=2.20,<2.22",  # no longer comes with TensorFlow
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.10,<5",
+        "tensorflow-model-optimization>=0.8.1,<0.9",
+        "tf-keras>=2.21,<2.22",
+        "tomli>=2,<3; python_version < '3.11'",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "dev": ["hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
+    },
+)

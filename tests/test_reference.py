@@ -1,0 +1,45 @@
+"""The four penguin trials of the class project, in PyTorch (`data/penguins_pytorch.npz`) and here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfprune.config import Config
+from tfprune.data.penguins import load
+from tfprune.models.mlp import mlp
+from tfprune.training import Trainer
+from tfprune.wrapping import kernels, wrap
+
+REFERENCE = Path(__file__).with_name("data") / "penguins_pytorch.npz"
+LAYERS = ("dense_1", "dense_2")
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(REFERENCE) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize("method", ["unpruned", "pruned", "lottery", "dynamic"])
+@pytest.mark.parametrize("seed", ["seed100", "seed101", "seed102"])
+def test_same_masks_and_losses_as_in_pytorch(reference, seed, method):
+    config = Config(dataset="penguins", method=method)
+    data = load(row_order=reference[f"{seed}/row_order"])
+    model = mlp(data.input_shape, len(data.labels), **config.model_settings)
+    for name in LAYERS:
+        weights = [reference[f"{seed}/init/{name}/{part}"] for part in ("kernel", "bias")]
+        model.get_layer(name).set_weights(weights)
+    trainer = Trainer(wrap(model), data, config)
+
+    config.pruning.run(trainer)
+
+    for name in LAYERS:
+        theirs = reference[f"{seed}/{method}/{name}/kernel"]
+        ours = kernels(trainer.model)[f"{name}/kernel"]
+        np.testing.assert_array_equal(ours == 0, theirs == 0)
+    theirs = reference[f"{seed}/{method}/loss_train_validation_test"]
+    splits = (data.train, data.validation, data.test)
+    np.testing.assert_allclose([trainer.evaluate(split)["loss"] for split in splits], theirs, atol=1e-4)
+    theirs = reference[f"{seed}/{method}/accuracy_train_validation_test"]
+    np.testing.assert_allclose([trainer.evaluate(split)["accuracy"] for split in splits], theirs, atol=1e-6)

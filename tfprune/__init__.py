@@ -1,0 +1,28 @@
+"""Prune Keras models in the middle of training, and know what it did to them.
+
+>>> import tfprune
+>>> config = tfprune.Config(dataset="penguins", method="dynamic", seed=1)
+>>> config.run_id
+'penguins-dynamic-seed1'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfprune.config import Config
+    from tfprune.experiment import train
+    from tfprune.pruning import prune
+
+__all__ = ["Config", "prune", "train"]
+
+_HOMES = {"Config": "tfprune.config", "train": "tfprune.experiment", "prune": "tfprune.pruning"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports TensorFlow only when something that needs it is used."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'tfprune' has no attribute {name!r}")

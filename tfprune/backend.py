@@ -1,0 +1,81 @@
+"""The one place that chooses TensorFlow's Keras: tf_keras (Keras 2), the only one tfmot works on.
+
+`tf` and `keras` stand for the modules and import them on first use, so that a file which only
+mentions them inside functions costs nothing to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Holds back what native code writes to stderr while TensorFlow starts; shown if the import fails."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # no stderr to hold back
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _import(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet_stderr():
+        module = importlib.import_module(name)
+        sys.modules["tensorflow"].config.list_physical_devices()  # the first look for a GPU complains if there is none
+        return module
+
+
+class _Module:
+    """A module that is imported when one of its names is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> object:
+        return getattr(_import(self._name), attribute)
+
+
+if not TYPE_CHECKING:
+    tf = _Module("tensorflow")
+    keras = _Module("tf_keras")
+tfmot = _Module("tensorflow_model_optimization")
+# Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
+tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")
+tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
+    return {"python": platform.python_version()} | {package: version(package) for package in packages}

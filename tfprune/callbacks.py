@@ -1,0 +1,213 @@
+"""Keras callbacks, one job each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tfprune.backend import keras, tf
+from tfprune.cuts import Cut
+from tfprune.errors import TrainingError
+from tfprune.masks import sparsity_of
+from tfprune.rundir import replacing
+from tfprune.schedules import PruneAtSteps
+from tfprune.wrapping import get_masks, kernels, masked_layers, set_masks
+
+log = logging.getLogger(__name__)
+
+
+class PruneOnSchedule(keras.callbacks.Callback):
+    """Cuts the model when the optimizer has done the steps that a schedule names.
+
+    Args:
+        schedule: when and how much.
+        cut: makes one cut on the model, e.g. `Trainer.prune`.
+    """
+
+    def __init__(self, schedule: PruneAtSteps, cut: Callable[[Cut], None]) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.cut = cut
+        self.steps = 0
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.steps = int(self.model.optimizer.iterations)
+        for layer in masked_layers(self.model):
+            layer.pruning_schedule = self.schedule
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        before, self.steps = self.steps, int(self.model.optimizer.iterations)
+        for cut in self.schedule.due(before, self.steps):
+            self.cut(cut)
+            log.info("step %d: %s, sparsity %.4f", self.steps, cut, sparsity_of(get_masks(self.model)))
+
+
+class Rewinding(keras.callbacks.Callback):
+    """Puts a model's weights back to where its first training had them after some epochs.
+
+    All weights rewind: kernels, biases, BatchNorm's scales and its moving statistics. Masks do not;
+    what is pruned by then stays zero.
+
+    Args:
+        epoch: epochs after which the first training is remembered; 0 is before the first step.
+    """
+
+    def __init__(self, epoch: int = 0) -> None:
+        super().__init__()
+        self.epoch = epoch
+        self.remembered: list[np.ndarray] | None = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.remembered is not None:
+            self._layers_set(self.remembered)
+            set_masks(self.model, get_masks(self.model))
+        elif self.epoch == 0:
+            self.remembered = self._layers_get()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self.remembered is None and epoch + 1 == self.epoch:
+            self.remembered = self._layers_get()
+
+    # A wrapper's get_weights and set_weights are those of its layer: without masks, steps and thresholds.
+    def _layers_get(self) -> list[np.ndarray]:
+        return [weight.copy() for layer in self.model.layers for weight in layer.get_weights()]
+
+    def _layers_set(self, weights: Sequence[np.ndarray]) -> None:
+        rest = iter(weights)
+        for layer in self.model.layers:
+            layer.set_weights([next(rest) for _ in layer.get_weights()])
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops a training whose loss is no finite number any more with a `TrainingError`."""
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not np.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} after epoch {epoch + 1}; try a lower --learning-rate")
+
+
+class History(keras.callbacks.Callback):
+    """Collects one row an epoch that is logged, over all phases of a run.
+
+    Attributes:
+        rows: dictionaries with the keys `COLUMNS`; `epoch` counts from 1 within a phase, `step`
+            counts optimizer steps over the whole run, `sparsity` is after the epoch.
+    """
+
+    COLUMNS = ("phase", "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "sparsity")
+
+    def __init__(self, rows: list[dict[str, Any]], phase: str, first_step: int, epochs: Collection[int]) -> None:
+        super().__init__()
+        self.rows = rows
+        self.phase = phase
+        self.first_step = first_step
+        self.epochs = set(epochs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if epoch + 1 not in self.epochs:
+            return
+        step = self.first_step + int(self.model.optimizer.iterations)
+        row = {"phase": self.phase, "epoch": epoch + 1, "step": step} | dict(logs or {})
+        self.rows.append(row | {"sparsity": sparsity_of(get_masks(self.model))})
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the rows of a `History` as CSV; numbers keep all their digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, History.COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(path) as draft:
+        draft.write_text(text.getvalue(), encoding="utf-8")
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Writes what TensorBoard shows: loss and accuracy (training and validation on one chart),
+    sparsity overall and a kernel, histograms of the kernels, and the masks as images when they change.
+
+    Args:
+        folder: where the event files go; `train` and `validation` are made in it.
+        first_step: optimizer steps of the run before this phase.
+        epochs: epochs (counted from 1) to log.
+    """
+
+    def __init__(self, folder: Path, first_step: int, epochs: Collection[int]) -> None:
+        super().__init__()
+        self.first_step = first_step
+        self.epochs = set(epochs)
+        self.train = tf.summary.create_file_writer(str(folder / "train"))
+        self.validation = tf.summary.create_file_writer(str(folder / "validation"))
+        self.shown: float | None = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.log_kernels(self.first_step)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if epoch + 1 not in self.epochs:
+            return
+        step = self.first_step + int(self.model.optimizer.iterations)
+        for name, value in (logs or {}).items():
+            writer = self.validation if name.startswith("val_") else self.train
+            with writer.as_default(step=step):
+                tf.summary.scalar(name.removeprefix("val_"), value)
+        self.log_kernels(step)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.train.flush()
+        self.validation.flush()
+
+    def log_kernels(self, step: int) -> None:
+        """Logs sparsity, histograms and, if they changed, masks as they are at an optimizer step of the run."""
+        masks = get_masks(self.model)
+        overall = sparsity_of(masks)
+        with self.train.as_default(step=step):
+            tf.summary.scalar("sparsity", overall)
+            for name, kernel in kernels(self.model).items():
+                tf.summary.scalar(f"sparsity/{name}", sparsity_of({name: masks[name]}))
+                tf.summary.histogram(f"weights/{name}", kernel)
+                if overall != self.shown:
+                    tf.summary.image(f"masks/{name}", mask_image(masks[name]))
+        self.shown = overall
+
+
+def mask_image(mask: np.ndarray, largest: int = 512) -> np.ndarray:
+    """Draws a mask as an image, white where a weight lives: inputs run down, outputs run right.
+
+    Args:
+        mask: any shape, outputs last.
+        largest: rows and columns at most; what is beyond is cut off. Small masks are drawn in blocks.
+
+    Returns:
+        uint8 [1, height, width, 1].
+    """
+    flat = mask.reshape(-1, mask.shape[-1])[:largest, :largest]
+    zoom = max(1, 240 // max(flat.shape))
+    return np.kron(flat, np.ones((zoom, zoom), np.uint8))[np.newaxis, :, :, np.newaxis] * np.uint8(255)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with epochs, time left, loss and sparsity; nothing when stderr is not a terminal."""
+
+    def __init__(self, phase: str, initial_epoch: int, epochs: int) -> None:
+        super().__init__()
+        self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self.bar.update(1):  # true when the bar was drawn anew
+            self.bar.set_postfix(
+                loss=f"{(logs or {}).get('loss', float('nan')):.4f}",
+                sparsity=f"{sparsity_of(get_masks(self.model)):.1%}",
+                refresh=False,
+            )
+
+    def close(self) -> None:
+        """Leaves the bar as it is; to be called however the training ended."""
+        self.bar.close()

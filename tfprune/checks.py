@@ -1,0 +1,108 @@
+"""Checks that settings share. Each raises `ConfigError` naming the setting, the range and the value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from tfprune.errors import ConfigError, choose_from
+
+
+def as_number(name: str, value: object) -> float:
+    """Reads a number, also from text such as `"0.3"` or `"1/3"`; percentages are refused by name."""
+    if isinstance(value, bool):
+        raise ConfigError(f"{name} must be a number, got {value}")
+    if isinstance(value, (int, float)):
+        return value
+    text = str(value).strip()
+    if text.endswith("%"):
+        try:
+            share = float(text[:-1]) / 100
+        except ValueError:
+            share = None
+        hint = f": write {share:g}" if share is not None else ""
+        raise ConfigError(f"{name} must be a fraction, not a percentage, got {text}{hint}")
+    try:
+        return float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{name} must be a number, got {text!r}") from None
+
+
+def check_fraction(name: str, value: object, *, above_zero: bool = False) -> float:
+    """Returns `value` as a float in [0, 1), or in (0, 1) if `above_zero`."""
+    number = as_number(name, value)
+    span = "(0, 1)" if above_zero else "[0, 1)"
+    if not 0.0 <= number < 1.0 or (above_zero and number == 0.0):
+        hint = f"; for {number:g} % write {number / 100:g}" if 1.0 < number < 100.0 else ""
+        raise ConfigError(f"{name} must be a fraction in {span}, got {number:g}{hint}")
+    return float(number)
+
+
+def check_whole(name: str, value: object, *, least: int) -> int:
+    """Returns `value` as a whole number of at least `least`."""
+    number = as_number(name, value)
+    if number != number or abs(number) == float("inf") or number != int(number) or number < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value}")
+    return int(number)
+
+
+def check_least(name: str, value: object, least: float) -> float:
+    """Returns `value` as a finite float of at least `least`."""
+    number = as_number(name, value)
+    if not least <= number < float("inf"):
+        raise ConfigError(f"{name} must be a finite number of at least {least:g}, got {value}")
+    return float(number)
+
+
+def check_positive(name: str, value: object) -> float:
+    """Returns `value` as a finite float above zero."""
+    number = as_number(name, value)
+    if not 0.0 < number < float("inf"):
+        raise ConfigError(f"{name} must be a finite number above 0, got {value}")
+    return float(number)
+
+
+def check_switch(name: str, value: object) -> bool:
+    """Returns `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value}")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Returns `value` if it is one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ConfigError(f"unknown {name} {value!r}: {choose_from(value, choices)}")
+    return str(value)
+
+
+def check_names(name: str, value: object) -> tuple[str, ...]:
+    """Returns a list of names, also from text with commas."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+        raise ConfigError(f"{name} must be a list of names, got {value!r}")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def check_widths(name: str, value: object) -> tuple[int, ...]:
+    """Returns a list of whole numbers of at least 1, also from one number or text with commas."""
+    items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
+    if not isinstance(items, (list, tuple)):
+        raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
+    return tuple(check_whole(name, item, least=1) for item in items)
+
+
+def check_events(name: str, value: object) -> tuple[float, ...]:
+    """Returns fractions of a run, each in (0, 1) and larger than the one before."""
+    items = value.split(",") if isinstance(value, str) else value
+    if isinstance(items, (int, float)):
+        items = (items,)
+    if not isinstance(items, Iterable):
+        raise ConfigError(f"{name} must be a list of fractions of the run, got {value!r}")
+    events = tuple(check_fraction(name, item, above_zero=True) for item in items)
+    if not events:
+        raise ConfigError(f"{name} must hold at least one fraction of the run in (0, 1), got none")
+    if list(events) != sorted(set(events)):
+        raise ConfigError(f"{name} must increase, got {', '.join(f'{e:g}' for e in events)}")
+    return events

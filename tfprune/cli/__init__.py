@@ -1,0 +1,65 @@
+"""The command line: commands parse, call, echo. Errors that the user can mend become one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tfprune.errors import TfpruneError, choose_from
+from tfprune.registry import Registry
+
+COMMANDS = Registry(
+    "command",
+    {
+        "train": "tfprune.cli.train:train",
+        "compare": "tfprune.cli.compare:compare",
+        "predict": "tfprune.cli.predict:predict",
+        "show": "tfprune.cli.show:show",
+        "list": "tfprune.cli.list:list_names",
+    },
+)
+
+
+class Cli(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return COMMANDS[name] if name in COMMANDS else None
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"unknown command {args[0]!r}: {choose_from(args[0], COMMANDS)}", context)
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tfprune", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Prune Keras models in the middle of training, and see what it did to them."""
+
+
+def main() -> None:
+    """Entry point: runs a command and turns errors into exit codes."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        status = 0
+    except click.ClickException as error:
+        status = _fail(error.format_message())
+    except TfpruneError as error:
+        status = _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,72 @@
+"""Options that several commands share, and how they become a `Config`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfprune.config import SCOPES, Config, read_settings, with_assignments, with_sparsity
+from tfprune.data import DATASETS
+from tfprune.errors import ConfigError, choose_from
+
+_OPTIONS = (
+    click.option("--dataset", metavar="NAME", help="Data set; `tfprune list` shows them."),
+    click.option("--model", metavar="NAME", help="Model; each data set has a default."),
+    click.option("--epochs", type=int, help="Passes over the training data."),
+    click.option("--batch-size", type=int, help="Examples a step."),
+    click.option("--learning-rate", type=float, help="Of the optimizer."),
+    click.option("--sparsity", metavar="FRACTION", help="Final share of zero kernel weights, in [0, 1)."),
+    click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
+    click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
+    click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
+    click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Any other setting: of the run, the method, `model.KEY` or `optimizer.KEY`. May be repeated.",
+    ),
+)
+
+
+def run_options(command: Callable) -> Callable:
+    """Adds the options that describe a run."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
+    """Builds the settings of a run: those of a file, then the options, then `--set`.
+
+    Args:
+        file: a `.json` or `.toml` file, or None.
+        given: option -> value, None where it was not used; may hold `sparsity` and `assignments`.
+    """
+    values = read_settings(file) if file else {}
+    given = {name: value for name, value in given.items() if value is not None}
+    sparsity, assignments = given.pop("sparsity", None), given.pop("assignments", ())
+    if given.get("method", values.get("method")) != values.get("method"):
+        values.pop("settings", None)  # the file's were for its own method
+    values |= given
+    if "dataset" not in values:
+        raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
+    values = with_assignments(values, dict(map(_parse, assignments)))
+    if sparsity is not None:
+        values = with_sparsity(values, sparsity)
+    return Config.from_dict(values)
+
+
+def _parse(assignment: str) -> tuple[str, Any]:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set needs KEY=VALUE, got {assignment!r}")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text.strip()
+    return key.strip(), value

@@ -1,0 +1,27 @@
+"""`tfprune show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfprune.cli._output import echo_result, echo_table
+from tfprune.results import read_result
+from tfprune.rundir import RunDir
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def show(run: Path) -> None:
+    """Show what the finished run in folder RUN came to."""
+    result = read_result(RunDir(run))
+    echo_result(result)
+    click.echo()
+    layers = result.metrics["sparsity"]["layers"]
+    echo_table(
+        [(name, f"{c['zeros']:,}", f"{c['size']:,}", f"{c['zeros'] / c['size']:.1%}") for name, c in layers.items()],
+        ("kernel", "zeros", "size", "sparsity"),
+    )
+    click.echo(f"\nSettings     {result.folder.config}\nHistory      {result.folder.history}")
+    click.echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")

@@ -1,0 +1,49 @@
+"""`tfprune train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfprune.cli._options import make_config, run_options
+from tfprune.cli._output import echo_result, start_logging
+
+
+@click.command()
+@run_options
+@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
+@click.option("--seed", type=int, help="Root of all random draws.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
+@click.option("--force", is_flag=True, help="Repeat a finished run.")
+def train(file: Path | None, force: bool, **given: Any) -> None:
+    """Train and prune one model."""
+    config = make_config(file, given)
+    start_logging()
+    click.echo(
+        f"{config.dataset}: {config.model} trained as {config.method} for {config.epochs:,} epochs, seed {config.seed}"
+    )
+    folder = Path(config.out) / config.run_id
+    repeated = not force and (folder / "metrics.json").is_file()
+    from tfprune.experiment import train as run
+
+    try:
+        result = run(config, force=force)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Interrupted. Kept in {folder}: the settings, the history so far and the TensorBoard logs. "
+            "The same command starts the run again.",
+            err=True,
+        )
+        raise click.exceptions.Exit(130) from None
+    if repeated:
+        click.echo("This run is finished already; --force repeats it.")
+    echo_result(result)
+    click.echo(
+        f"\nSavedModel   {result.folder.model}\n"
+        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}\n"
+        f"TensorBoard  tensorboard --logdir {config.out}\n"
+        f"Next         tfprune show {result.folder.root}\n"
+        f"             tfprune compare --dataset {config.dataset} --seeds 3"
+    )

@@ -1,0 +1,63 @@
+"""Several methods over several seeds, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.config import Config
+from tfprune.errors import TrainingError
+from tfprune.results import Result
+
+COLUMNS = ("test_loss", "test_accuracy", "sparsity", "bytes_gzip", "epochs", "seconds")
+
+
+def run_all(configs: Iterable[Config], run: Callable[[Config], Result]) -> tuple[list[Result], list[str]]:
+    """Runs each config; one whose training fails is noted, and the rest go on.
+
+    Returns:
+        The finished runs, and a line on each that failed.
+    """
+    results, failures = [], []
+    for config in configs:
+        try:
+            results.append(run(config))
+        except TrainingError as error:
+            failures.append(f"{config.run_id}: {error}")
+    return results, failures
+
+
+def row(result: Result) -> dict[str, float]:
+    """Returns what a comparison says of one run."""
+    metrics = result.metrics
+    return {
+        "test_loss": metrics["test"]["loss"],
+        "test_accuracy": metrics["test"]["accuracy"],
+        "sparsity": metrics["sparsity"]["achieved"],
+        "bytes_gzip": metrics["bytes"]["gzip"],
+        "epochs": metrics["epochs"],
+        "seconds": metrics["seconds"]["total"],
+    }
+
+
+def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Gathers runs by method.
+
+    Returns:
+        method -> `seeds` (seed -> a `row`), `mean` and `sd` (of each column; the sample's standard
+        deviation, None for a single seed).
+    """
+    seeds: dict[str, dict[str, Mapping[str, float]]] = {}
+    for result in results:
+        seeds.setdefault(result.config.method, {})[str(result.config.seed)] = row(result)
+    summary = {}
+    for method, rows in seeds.items():
+        values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
+        summary[method] = {
+            "seeds": rows,
+            "mean": {name: float(v.mean()) for name, v in values.items()},
+            "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
+        }
+    return summary

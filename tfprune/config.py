@@ -1,0 +1,246 @@
+"""The settings of one run: frozen, checked when made, written to JSON and read back the same.
+
+Making a `Config` fills in what the data set, the model and the method say by default, so that what
+is stored is complete. It never imports TensorFlow: bad settings are found in a blink.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfprune.checks import check_choice, check_names, check_positive, check_switch, check_whole
+from tfprune.cuts import nominal_sparsity
+from tfprune.data import DATASETS
+from tfprune.data._base import DatasetSpec
+from tfprune.errors import ConfigError, choose_from
+from tfprune.methods import METHODS
+from tfprune.methods._base import Method
+from tfprune.models import MODELS
+from tfprune.optimizers import check_optimizer
+
+SCOPES = ("layer", "global")
+PLACES = ("out", "data_dir")  # where things lie on this machine: not part of what a run is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides the result of a run. `None` means: as the data set says.
+
+    Args:
+        dataset: name of a data set, see `tfprune list`.
+        method: name of a pruning method.
+        model: name of a model.
+        seed: root of all random draws: split, initial weights, order of the data.
+        epochs: passes over the training split, at least 1. A lottery ticket takes that many again.
+        batch_size: examples a step, at least 1.
+        learning_rate: of the optimizer, above 0.
+        optimizer: `adam`, `adamw` or `sgd`.
+        shuffle: whether training examples come in a new order in each epoch.
+        scope: `layer` ranks weights within each kernel, `global` across all of them.
+        spare: names of layers that are never pruned.
+        settings: the method's own settings.
+        model_settings: the model's own settings.
+        optimizer_settings: the optimizer's own settings.
+        data_dir: folder of prepared data sets; None is TFDS's usual one.
+        out: folder in which run folders are made.
+    """
+
+    dataset: str
+    method: str = "dynamic"
+    model: str | None = None
+    seed: int = 0
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: str | None = None
+    shuffle: bool | None = None
+    scope: str = "layer"
+    spare: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_dir: str | None = None
+    out: str = "saved_models"
+
+    def __post_init__(self) -> None:
+        spec = DATASETS[self.dataset]
+        for name in ("model", "epochs", "batch_size", "learning_rate", "optimizer", "shuffle"):
+            if getattr(self, name) is None:
+                self._store(name, getattr(spec, name))
+        self._store("seed", check_whole("seed", self.seed, least=0))
+        self._store("epochs", check_whole("epochs", self.epochs, least=1))
+        self._store("batch_size", check_whole("batch_size", self.batch_size, least=1))
+        self._store("learning_rate", check_positive("learning_rate", self.learning_rate))
+        self._store("shuffle", check_switch("shuffle", self.shuffle))
+        check_choice("scope", self.scope, SCOPES)
+        self._store("spare", check_names("spare", self.spare))
+        for name in PLACES:
+            if getattr(self, name) is not None:
+                self._store(name, str(getattr(self, name)))
+        for name in ("settings", "model_settings", "optimizer_settings"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must be a table of names and values, got {getattr(self, name)!r}")
+        self._store("settings", _plain(self.pruning.settings()))
+        self._store(
+            "model_settings", _model_settings(self.model, _model_defaults(spec, self.model), self.model_settings)
+        )
+        given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
+        self._store("optimizer_settings", check_optimizer(self.optimizer, given))
+        self.pruning.check(self.epochs)
+
+    def _store(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @functools.cached_property
+    def pruning(self) -> Method:
+        """The method with its settings."""
+        return METHODS[self.method].from_settings(self.method, self.settings)
+
+    @property
+    def requested_sparsity(self) -> float:
+        """Fraction of kernel weights that the method is asked to zero, before counts are rounded."""
+        return nominal_sparsity(self.pruning.cuts)
+
+    @property
+    def run_id(self) -> str:
+        """Readable name of the run: data set, method, seed, and a hash of the settings that are not default."""
+        default = Config(dataset=self.dataset, method=self.method, seed=self.seed).to_dict()
+        changed = {key: value for key, value in self.to_dict().items() if value != default[key] and key not in PLACES}
+        name = f"{self.dataset}-{self.method}-seed{self.seed}"
+        if not changed:
+            return name
+        canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
+        return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain JSON values; `Config.from_dict` reads them back."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            ConfigError: a name is unknown or a value is out of range.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in names:
+                raise ConfigError(f"unknown setting {key!r}: {choose_from(key, names)}")
+        if "dataset" not in values:
+            raise ConfigError(f"dataset is not set: {choose_from('', DATASETS)}")
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Config:
+        """Returns a copy with some settings changed and checked again.
+
+        With another method, model or optimizer its settings start from their defaults.
+        """
+        for part, settings in (
+            ("method", "settings"),
+            ("model", "model_settings"),
+            ("optimizer", "optimizer_settings"),
+        ):
+            if changes.get(part, getattr(self, part)) != getattr(self, part):
+                changes.setdefault(settings, {})
+        return dataclasses.replace(self, **changes)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Reads settings from a `.json` or `.toml` file.
+
+    Raises:
+        ConfigError: the file cannot be read or is not a table of settings.
+    """
+    if path.suffix not in (".json", ".toml"):
+        raise ConfigError(f"{path}: a config file must end in .json or .toml")
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+        values = json.loads(content) if path.suffix == ".json" else _toml().loads(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # of JSON, of TOML and of UTF-8 alike
+        raise ConfigError(f"{path}: this is not {path.suffix[1:].upper()} ({error})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: the settings must be a table of names and values, got {type(values).__name__}")
+    return values
+
+
+def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds `KEY=VALUE` settings to a table of settings.
+
+    A key is a setting of the run, or one of the method; `model.NAME` and `optimizer.NAME` reach the
+    settings of those.
+    """
+    result = dict(values)
+    fields = [field.name for field in dataclasses.fields(Config)]
+    method = METHODS[result.get("method", "dynamic")]
+    for key, value in assignments.items():
+        owner, dot, name = key.partition(".")
+        if dot and owner in ("model", "optimizer"):
+            result[f"{owner}_settings"] = {**result.get(f"{owner}_settings", {}), name: value}
+        elif key in method.defaults():
+            result["settings"] = {**result.get("settings", {}), key: value}
+        elif key in fields:
+            result[key] = value
+        else:
+            choices = [*method.defaults(), *fields]
+            raise ConfigError(f"unknown setting {key!r}: {choose_from(key, choices)}")
+    return result
+
+
+def with_sparsity(values: Mapping[str, Any], sparsity: float) -> dict[str, Any]:
+    """Sets the final sparsity under the name that the method has for it."""
+    name = values.get("method", "dynamic")
+    setting = METHODS[name].sparsity_setting
+    if setting is None:
+        raise ConfigError(f"method {name} prunes nothing, so it takes no sparsity")
+    return with_assignments(values, {setting: sparsity})
+
+
+def model_defaults(name: str) -> dict[str, Any]:
+    """Returns the settings of a model and their defaults."""
+    parameters = inspect.signature(MODELS[name]).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _model_defaults(spec: DatasetSpec, model: str) -> dict[str, Any]:
+    return model_defaults(model) | (dict(spec.model_settings) if model == spec.model else {})
+
+
+def _model_settings(model: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    for key in given:
+        if key not in defaults:
+            raise ConfigError(f"model {model} has no setting {key!r}: {choose_from(key, defaults)}")
+    return _plain({**defaults, **given})
+
+
+def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:
+    return dict(spec.optimizer_settings) if optimizer == spec.optimizer else {}
+
+
+def _plain(value: Any) -> Any:
+    """Turns tuples and mappings into what JSON has."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _toml():
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        return tomllib
+    import tomli
+
+    return tomli

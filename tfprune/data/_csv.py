@@ -1,0 +1,109 @@
+"""Reads small CSV files column by column, and says in one line what is wrong with a bad one."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfprune.errors import DataError, choose_from
+
+MISSING = frozenset({"", "NA", "NaN", "nan", "null"})
+Column = Callable[[str], Any]
+
+
+def text(cell: str) -> str:
+    """A column of words."""
+    return cell
+
+
+def number(cell: str) -> float:
+    """A column of finite numbers."""
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(cell)
+    return value
+
+
+def whole(cell: str) -> int:
+    """A column of whole numbers."""
+    return int(cell)
+
+
+_KINDS = {text: "text", number: "a number", whole: "a whole number"}
+
+
+def read_columns(
+    path: Path, columns: Mapping[str, Column], *, ignore: Collection[str] = (), drop_incomplete: bool = False
+) -> dict[str, list]:
+    """Reads a CSV file with a header.
+
+    Args:
+        path: the file, UTF-8 with or without a byte-order mark.
+        columns: name -> how a cell is read; the header must have exactly these, in any order.
+        ignore: columns that may be there too and are not read.
+        drop_incomplete: leave out rows with a missing field instead of refusing them.
+
+    Returns:
+        name -> cells of the rows that were kept, in the file's order.
+
+    Raises:
+        DataError: the file, its header or a cell is not as it should be; the line is named.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return _parse(csv.reader(file, strict=True), path, columns, ignore, drop_incomplete)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: this is a folder, a CSV file is needed") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
+    except csv.Error as error:
+        raise DataError(f"{path}: this is not a CSV file ({error})") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse(rows, path: Path, columns: Mapping[str, Column], ignore: Collection[str], drop_incomplete: bool) -> dict:
+    header = [name.strip() for name in next(rows, [])]
+    _check_header(header, path, columns, ignore)
+    table: dict[str, list] = {name: [] for name in columns}
+    for row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise DataError(f"{path}, line {rows.line_num}: {len(row)} cells where the header has {len(header)}")
+        cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name in columns}
+        missing = [name for name, cell in cells.items() if cell in MISSING]
+        if missing and drop_incomplete:
+            continue
+        if missing:
+            raise DataError(f"{path}, line {rows.line_num}: {missing[0]} is missing; fill it in or remove the row")
+        for name, read in columns.items():
+            try:
+                table[name].append(read(cells[name]))
+            except ValueError:
+                raise DataError(
+                    f"{path}, line {rows.line_num}: {name} must be {_KINDS.get(read, 'readable')}, got {cells[name]!r}"
+                ) from None
+    if not next(iter(table.values())):
+        raise DataError(f"{path}: there are no rows below the header")
+    return table
+
+
+def _check_header(header: list[str], path: Path, columns: Mapping[str, Column], ignore: Collection[str]) -> None:
+    if not any(header):
+        raise DataError(f"{path}: there is no header; the first line must name {', '.join(columns)}")
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: column {twice[0]} is there more than once")
+    extra = [name for name in header if name not in columns and name not in ignore]
+    absent = [name for name in columns if name not in header]
+    if absent:
+        near = f" (is it {extra[0]!r}?)" if len(extra) == len(absent) == 1 else ""
+        raise DataError(f"{path}: column {absent[0]} is missing{near}; needed are {', '.join(columns)}")
+    if extra:
+        raise DataError(f"{path}: unknown column {extra[0]!r}: {choose_from(extra[0], columns)}")

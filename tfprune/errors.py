@@ -1,0 +1,50 @@
+"""What can go wrong, split by who can mend it.
+
+`TfpruneError` and its children are mended by the user: the command line shows their one line and
+exits with code 2. `SparsityError` is a broken promise of this package and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TfpruneError(Exception):
+    """Something that the user can mend; its message is one line that says how."""
+
+
+class ConfigError(TfpruneError):
+    """A setting is unknown, out of range or at odds with another one."""
+
+
+class DataError(TfpruneError):
+    """The data cannot be read, or do not have the columns, types or sizes that are needed."""
+
+
+class ModelError(TfpruneError):
+    """A model cannot be loaded, copied or pruned."""
+
+
+class TrainingError(TfpruneError):
+    """A training cannot go on, e.g. because its loss is no number any more."""
+
+
+class RunError(TfpruneError):
+    """A run folder cannot be written, or does not hold what it should."""
+
+
+class SparsityError(RuntimeError):
+    """A model does not have the sparsity that was asked for. Always a bug, never bad input."""
+
+
+def choose_from(name: object, choices: Iterable[str]) -> str:
+    """Spells out what could have been meant by an unknown `name`, nearest match first.
+
+    >>> choose_from("dinamic", ["dynamic", "pruned"])
+    'did you mean dynamic? Choices: dynamic, pruned'
+    """
+    choices = list(choices)
+    listed = f"Choices: {', '.join(choices)}" if choices else "There are no choices"
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    return f"did you mean {near[0]}? {listed}" if near else listed

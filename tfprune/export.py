@@ -1,0 +1,99 @@
+"""A trained model as a SavedModel that plain TensorFlow loads, reloaded and compared before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfprune.backend import keras, tf
+from tfprune.data._base import Data, Inputs
+from tfprune.errors import ModelError, SparsityError
+from tfprune.rundir import replacing
+from tfprune.wrapping import kernel_variables
+
+TOLERANCE = 1e-6  # largest difference of a probability between the trained and the reloaded model
+ENCODED = "encoded"  # second signature: takes inputs as the model itself does
+
+
+class Classifier(tf.Module):
+    """What is exported: raw inputs to class, label and probabilities, with nothing of Keras in it.
+
+    Args:
+        model: a stripped model that returns logits.
+        inputs: how raw inputs are encoded.
+        labels: class names in order.
+        target: what the classes are of, e.g. `"species"`.
+    """
+
+    def __init__(self, model: keras.Model, inputs: Inputs, labels: tuple[str, ...], target: str) -> None:
+        super().__init__(name="classifier")
+        # Tracks the variables and not the layers, whose many traces would only make the file larger.
+        self.weights = list(model.variables)
+        self.kernels = kernel_variables(model)
+        self.labels = tf.Variable(list(labels), trainable=False, name="labels")
+        self.target = tf.Variable(target, trainable=False, name="target")
+        self._apply = lambda encoded: model(encoded, training=False)
+        self._inputs = inputs
+        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="inputs")
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Returns the functions to export, traced for batches of any size."""
+        raw = {
+            name: tf.TensorSpec([None, *shape], tf.as_dtype(dtype), name=name)
+            for name, (dtype, shape) in self._inputs.signature.items()
+        }
+
+        @tf.function(autograph=False)
+        def classify_raw(**columns: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._classify(self._inputs.encode(columns))
+
+        @tf.function(autograph=False)
+        def classify_encoded(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._classify(inputs)
+
+        return {
+            "serving_default": classify_raw.get_concrete_function(**raw),
+            ENCODED: classify_encoded.get_concrete_function(self._encoded_spec),
+        }
+
+    def _classify(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
+        number = tf.argmax(probabilities, axis=-1)
+        return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
+
+
+def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Writes a SavedModel, loads it again and compares it with the model.
+
+    Args:
+        model: a stripped model that returns logits.
+        data: gives the raw inputs, the labels and the examples to compare on (the test split).
+        masks: of the pruned kernels.
+        path: folder to write; replaced in one go.
+
+    Returns:
+        The kernels as the reloaded model has them, by name.
+
+    Raises:
+        ModelError: the reloaded model answers differently.
+        SparsityError: a pruned weight of the reloaded model is not zero.
+    """
+    classifier = Classifier(model, data.inputs, data.labels, data.target)
+    with replacing(path) as draft:
+        tf.saved_model.save(classifier, str(draft), signatures=classifier.signatures())
+        loaded = tf.saved_model.load(str(draft))
+        examples = tf.constant(data.test.x, tf.float32)
+        expected = classifier._classify(examples)["probabilities"].numpy()
+        answers = loaded.signatures[ENCODED](examples)["probabilities"].numpy()
+        difference = float(np.max(np.abs(answers - expected)))
+        if not difference <= TOLERANCE:
+            raise ModelError(
+                f"{path}: the exported model's probabilities differ from the trained one's by {difference:.2g}"
+            )
+        kernels = {name: variable.numpy() for name, variable in loaded.kernels.items()}
+        for name, mask in masks.items():
+            if np.any(kernels[name][mask == 0]):
+                raise SparsityError(f"{path}: pruned weights of {name} are not zero in the exported model")
+    return kernels

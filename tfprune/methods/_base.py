@@ -1,0 +1,89 @@
+"""What a method is, and what it is handed.
+
+A method is a frozen dataclass: its fields are its settings, its `run` reads like the algorithm in
+its paper. It never imports TensorFlow; training, pruning and rewinding come to it through a `Task`.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from tfprune.cuts import Cut
+from tfprune.errors import ConfigError, choose_from
+
+
+class Task(Protocol):
+    """A model in training, as a method sees it."""
+
+    epochs: int
+
+    def fit(
+        self, phase: str, *, initial_epoch: int = 0, events: Mapping[int, Cut] | None = None, callbacks: Sequence = ()
+    ) -> None:
+        """Trains up to `epochs` with a fresh optimizer.
+
+        Args:
+            phase: name of this stretch of training, for histories and timings.
+            initial_epoch: epochs that count as done already.
+            events: cuts to make in training, each at the end of that epoch (counted from 1); the
+                optimizer and the surviving weights carry on.
+            callbacks: Keras callbacks beside the usual ones.
+        """
+
+    def prune(self, cut: Cut) -> None:
+        """Cuts the model as it stands."""
+
+    def rewinding(self, epoch: int) -> Any:
+        """Returns a Keras callback that remembers the weights at the end of `epoch` (0: the start) of the
+        first training that it sees, and puts them back at the start of every later one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method(abc.ABC):
+    """Base of all methods. Fields of a subclass are its settings."""
+
+    paper: ClassVar[str]
+    sparsity_setting: ClassVar[str | None] = None  # the setting that `--sparsity` stands for
+
+    @property
+    @abc.abstractmethod
+    def cuts(self) -> tuple[Cut, ...]:
+        """All pruning of a run, in order; what the finished model is checked against."""
+
+    @abc.abstractmethod
+    def check(self, epochs: int) -> None:
+        """Raises `ConfigError` if a run of `epochs` cannot do what the settings ask for."""
+
+    @abc.abstractmethod
+    def run(self, task: Task) -> None:
+        """Trains and prunes the task's model."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """Returns the first line of the class's docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the settings and their defaults."""
+        return {field.name: field.default for field in dataclasses.fields(cls)}
+
+    @classmethod
+    def from_settings(cls, name: str, settings: Mapping[str, Any]) -> Method:
+        """Builds the method called `name`; an unknown setting is a `ConfigError` that lists the known ones."""
+        for key in settings:
+            if key not in cls.defaults():
+                raise ConfigError(f"method {name} has no setting {key!r}: {choose_from(key, cls.defaults())}")
+        return cls(**settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the settings as they are after checking."""
+        return dataclasses.asdict(self)
+
+    def _normalise(self, **values: Any) -> None:
+        """Stores checked settings back into the frozen fields."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)

@@ -1,0 +1,54 @@
+"""The lottery ticket."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfprune.checks import check_fraction, check_whole
+from tfprune.cuts import Cut, geometric
+from tfprune.errors import ConfigError
+from tfprune.methods._base import Method, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lottery(Method):
+    """Train, prune, put every surviving weight back to where it started, train again.
+
+    With `rounds` above 1 this is the iterative form: each round takes the same share of the weights
+    that are left, and the last one arrives at `sparsity`. With `rewind_epoch` k the weights (and
+    BatchNorm statistics) go back to the end of epoch k instead of the start, and each ticket trains
+    the epochs after k. Every ticket starts with a fresh optimizer.
+
+    Args:
+        sparsity: fraction of the kernel weights that is zero in the last ticket, in [0, 1).
+        rounds: number of times that weights are pruned and rewound, at least 1.
+        rewind_epoch: epoch whose weights are put back; 0 is initialisation.
+    """
+
+    paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
+    sparsity_setting = "sparsity"
+    sparsity: float = 0.3
+    rounds: int = 1
+    rewind_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        self._normalise(
+            sparsity=check_fraction("sparsity", self.sparsity),
+            rounds=check_whole("rounds", self.rounds, least=1),
+            rewind_epoch=check_whole("rewind_epoch", self.rewind_epoch, least=0),
+        )
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return geometric(self.sparsity, self.rounds)
+
+    def check(self, epochs: int) -> None:
+        if self.rewind_epoch >= epochs:
+            raise ConfigError(f"rewind_epoch must be below the {epochs} epochs of the run, got {self.rewind_epoch}")
+
+    def run(self, task: Task) -> None:
+        rewinding = task.rewinding(self.rewind_epoch)
+        task.fit("dense", callbacks=[rewinding])
+        for number, cut in enumerate(self.cuts, start=1):
+            task.prune(cut)
+            task.fit(f"ticket {number}", initial_epoch=self.rewind_epoch, callbacks=[rewinding])

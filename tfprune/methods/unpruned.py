@@ -1,0 +1,25 @@
+"""The dense baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfprune.cuts import Cut
+from tfprune.methods._base import Method, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unpruned(Method):
+    """Plain training: the baseline that the others are held against."""
+
+    paper = "none"
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return ()
+
+    def check(self, epochs: int) -> None:
+        pass
+
+    def run(self, task: Task) -> None:
+        task.fit("dense")

@@ -1,0 +1,50 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+from tfprune.backend import keras
+from tfprune.checks import check_choice, check_widths
+
+INITIALIZERS = ("glorot_uniform", "he_normal", "fan_in_uniform")
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "gelu", "swish")
+
+
+def mlp(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    hidden: tuple[int, ...] = (300, 100),
+    activation: str = "relu",
+    output_activation: str = "linear",
+    initializer: str = "glorot_uniform",
+) -> keras.Model:
+    """Dense layers, one after the other.
+
+    Args:
+        input_shape: shape of one example; flattened if it has more than one axis.
+        classes: number of logits.
+        hidden: units of the hidden layers; the default is LeNet-300-100.
+        activation: of the hidden layers.
+        output_activation: of the logits (the class project has a tanh there).
+        initializer: `fan_in_uniform` draws kernels and biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)),
+            as PyTorch does; the others are Keras' own, with zero biases.
+    """
+    check_choice("model.initializer", initializer, INITIALIZERS)
+    check_choice("model.activation", activation, ACTIVATIONS)
+    check_choice("model.output_activation", output_activation, ACTIVATIONS)
+    units = check_widths("model.hidden", hidden)
+    x = inputs = keras.layers.Input(input_shape, name="inputs")
+    if len(input_shape) > 1:
+        x = keras.layers.Flatten(name="flatten")(x)
+    for number, width in enumerate([*units, classes], start=1):
+        fan_in = x.shape[-1]
+        bound = fan_in**-0.5
+        uniform = initializer == "fan_in_uniform"
+        x = keras.layers.Dense(
+            width,
+            activation=activation if number <= len(units) else output_activation,
+            kernel_initializer=keras.initializers.RandomUniform(-bound, bound) if uniform else initializer,
+            bias_initializer=keras.initializers.RandomUniform(-bound, bound) if uniform else "zeros",
+            name=f"dense_{number}",
+        )(x)
+    return keras.Model(inputs, x, name="mlp")

@@ -1,0 +1,42 @@
+"""The optimizers and their settings, under Keras' names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfprune.backend import keras
+from tfprune.checks import check_choice, check_fraction, check_least, check_switch
+from tfprune.errors import ConfigError, choose_from
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> Keras class, settings and their defaults
+    "adam": ("Adam", {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+    "adamw": ("AdamW", {"weight_decay": 0.004, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+    "sgd": ("SGD", {"momentum": 0.0, "nesterov": False, "weight_decay": None}),
+}
+FRACTIONS = ("beta_1", "beta_2", "momentum")
+
+
+def check_optimizer(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all settings of an optimizer, defaults filled in; unknown names are a `ConfigError`."""
+    check_choice("optimizer", name, OPTIMIZERS)
+    defaults = OPTIMIZERS[name][1]
+    result = dict(defaults)
+    for key, value in settings.items():
+        if key not in defaults:
+            raise ConfigError(f"optimizer {name} has no setting {key!r}: {choose_from(key, defaults)}")
+        setting = f"optimizer.{key}"
+        if isinstance(defaults[key], bool):
+            result[key] = check_switch(setting, value)
+        elif value is None and defaults[key] is None:
+            result[key] = None
+        elif key in FRACTIONS:
+            result[key] = check_fraction(setting, value)
+        else:
+            result[key] = check_least(setting, value, 0.0)
+    return result
+
+
+def build_optimizer(name: str, learning_rate: float, settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """Returns a fresh Keras optimizer."""
+    return getattr(keras.optimizers, OPTIMIZERS[name][0])(learning_rate=learning_rate, **settings)

@@ -1,0 +1,93 @@
+"""Pruning a trained model at once, with no training and no data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import numpy as np
+
+from tfprune.backend import keras
+from tfprune.checks import check_choice, check_fraction
+from tfprune.cuts import Cut
+from tfprune.errors import ModelError
+from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
+from tfprune.wrapping import kernel_attributes, kernel_variables, kernels, leaf_layers
+
+log = logging.getLogger(__name__)
+
+
+def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: Collection[str] = ()) -> keras.Model:
+    """Returns a copy of a trained model with its smallest kernel weights set to zero.
+
+    No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
+    training would move the zeros; train under `tfprune.train` to keep them). Layers that cannot be
+    pruned are left alone and named in a warning of the logger `tfprune`.
+
+    Args:
+        model: a tf_keras model, functional or sequential. It is not changed.
+        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight.
+        scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
+        spare: names of layers to leave alone.
+
+    Returns:
+        The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
+
+    Raises:
+        ConfigError: `sparsity` or `scope` is out of range.
+        ModelError: the model cannot be copied or has no layer to prune.
+
+    >>> from tfprune.backend import keras
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
+    >>> int((prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
+    20
+    """
+    cut = Cut(sparsity=check_fraction("sparsity", sparsity))
+    check_choice("scope", scope, SCOPES)
+    copy = _copy(model)
+    report_unprunable(copy)
+    spared = {f"{layer}/" for layer in spare}
+    variables = {
+        name: variable for name, variable in kernel_variables(copy).items() if not name.startswith(tuple(spared))
+    }
+    if not variables:
+        raise ModelError(f"model {model.name} has no layer to prune")
+    weights = {name: kernel for name, kernel in kernels(copy).items() if name in variables}
+    scores = {name: np.abs(kernel) for name, kernel in weights.items()}
+    masks = cut_masks(scores, ones_like(scores), cut, scope)
+    for name, variable in variables.items():
+        variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
+    check_sparsity({name: v.numpy() for name, v in variables.items()}, masks, [cut], scope, f"model {model.name}")
+    return copy
+
+
+def report_unprunable(model: keras.Model) -> list[str]:
+    """Names, in a warning, the layers whose weights cannot be pruned; returns what it says of each."""
+    reasons = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in leaf_layers(model)
+        if layer.trainable_weights and not kernel_attributes(layer)
+    ]
+    if reasons:
+        log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))
+    return reasons
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
+            "import tf_keras, or set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
+        )
+    if not model.built:
+        raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
+    try:
+        copy = keras.models.clone_model(model)
+    except (ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"model {model.name} cannot be copied, it must be functional or sequential ({error})"
+        ) from None
+    copy.set_weights(model.get_weights())
+    if getattr(model, "optimizer", None) is not None:
+        copy.compile_from_config(model.get_compile_config())
+    return copy

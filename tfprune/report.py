@@ -1,0 +1,157 @@
+"""From rows to tables and figures. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from tfprune.rundir import replacing
+
+# Okabe & Ito's colours, which stay apart for colour-blind readers.
+COLOURS = {"train": "#0072B2", "validation": "#D55E00", "sparsity": "#009E73"}
+METHOD_COLOURS = ("#555555", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+Rows = Sequence[Mapping[str, Any]]
+
+
+def plot_curves(history: Rows, path: Path, *, title: str) -> None:
+    """Draws loss and accuracy on training and validation data over epochs, with what was pruned when.
+
+    Args:
+        history: rows of `history.csv`.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    rows, positions, phases = _one_axis(history)
+    figure = _figure(10, 4, title)
+    for number, (name, label) in enumerate((("loss", "cross-entropy"), ("accuracy", "accuracy")), start=1):
+        axes = figure.add_subplot(1, 2, number)
+        for split, prefix in (("train", ""), ("validation", "val_")):
+            values = [row.get(prefix + name) for row in rows]
+            known = [(x, value) for x, value in zip(positions, values, strict=True) if value is not None]
+            marker = "o" if len(known) < 15 else None
+            axes.plot(*zip(*known, strict=True), color=COLOURS[split], label=split, marker=marker, markersize=3)
+        _mark_events(axes, rows, positions)
+        _mark_phases(axes, phases)
+        axes.set(xlabel="epoch", ylabel=label)
+        if name == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.legend(frameon=False, loc="best")
+    _save(figure, path)
+
+
+def plot_sparsity(history: Rows, layers: Mapping[str, Mapping[str, int]], path: Path, *, title: str) -> None:
+    """Draws overall sparsity over epochs and the share of zeros in each kernel at the end.
+
+    Args:
+        history: rows of `history.csv`.
+        layers: kernel name -> its `zeros` and `size`.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    rows, positions, phases = _one_axis(history)
+    figure = _figure(10, max(3.2, 1.4 + 0.28 * len(layers)), title)
+    axes = figure.add_subplot(1, 2, 1)
+    axes.step([0, *positions], [0, *(row["sparsity"] for row in rows)], where="post", color=COLOURS["sparsity"])
+    _mark_phases(axes, phases)
+    axes.set(xlabel="epoch", ylabel="sparsity", ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes = figure.add_subplot(1, 2, 2)
+    names = list(layers)[::-1]
+    shares = [layers[name]["zeros"] / layers[name]["size"] for name in names]
+    bars = axes.barh(names, shares, color=COLOURS["sparsity"])
+    counts = [f"{layers[name]['zeros']:,} of {layers[name]['size']:,}" for name in names]
+    for bar, share, count in zip(bars, shares, counts, strict=True):
+        inside = share > 0.6
+        axes.text(
+            share + (-0.01 if inside else 0.01),
+            bar.get_y() + bar.get_height() / 2,
+            count,
+            va="center",
+            ha="right" if inside else "left",
+            color="white" if inside else "black",
+            fontsize=8,
+        )
+    axes.set(xlabel="zeros", xlim=(0, 1))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    _save(figure, path)
+
+
+def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None:
+    """Draws test loss and accuracy of each method: a dot a seed, the mean and one standard deviation.
+
+    Args:
+        runs: method -> rows with `test_loss` and `test_accuracy`, one a seed.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    import numpy as np
+
+    figure = _figure(10, 4, title)
+    for number, (name, label) in enumerate((("test_loss", "test loss"), ("test_accuracy", "test accuracy")), start=1):
+        axes = figure.add_subplot(1, 2, number)
+        for place, rows in enumerate(runs.values()):
+            values = np.array([row[name] for row in rows])
+            spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
+            colour = METHOD_COLOURS[place % len(METHOD_COLOURS)]
+            axes.plot(place + spread, values, "o", color=colour, alpha=0.45, markersize=4)
+            deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+            axes.errorbar(place + 0.27, values.mean(), deviation, fmt="D", color=colour, capsize=4, markersize=6)
+        axes.set_xticks(range(len(runs)), list(runs))
+        axes.set(ylabel=label, xlim=(-0.5, len(runs) - 0.3))
+        if name == "test_accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    _save(figure, path)
+
+
+def _one_axis(history: Rows) -> tuple[list[Mapping[str, Any]], list[int], list[tuple[str, int]]]:
+    """Lays the phases of a run end to end: rows, their place in epochs, and where each phase starts."""
+    rows, positions, phases = [], [], []
+    start, last = 0, None
+    for row in history:
+        if last is not None and row["phase"] != last["phase"]:
+            start = positions[-1] - (
+                row["epoch"] if row["epoch"] == last["epoch"] and row["step"] == last["step"] else 0
+            )
+        if last is None or row["phase"] != last["phase"]:
+            phases.append((row["phase"], start if last is None else positions[-1]))
+        rows.append(row)
+        positions.append(start + row["epoch"])
+        last = row
+    return rows, positions, phases
+
+
+def _mark_events(axes, rows: Rows, positions: Sequence[int]) -> None:
+    before, labelled = 0.0, False
+    for row, position in zip(rows, positions, strict=True):
+        if row["sparsity"] > before:
+            axes.axvline(position, color="#999999", linewidth=1, linestyle="--", label=None if labelled else "pruned")
+            before, labelled = row["sparsity"], True
+
+
+def _mark_phases(axes, phases: Sequence[tuple[str, int]]) -> None:
+    if len(phases) < 2:
+        return
+    for name, start in phases:
+        axes.axvline(start, color="#cccccc", linewidth=1, zorder=0)
+        axes.annotate(
+            name, (start, 1), xycoords=("data", "axes fraction"), xytext=(2, 2), textcoords="offset points", fontsize=8
+        )
+
+
+def _figure(width: float, height: float, title: str) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=120)

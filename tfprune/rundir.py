@@ -1,0 +1,120 @@
+"""The one place that spells the paths of a run, and writes so that no reader sees half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfprune.errors import RunError
+
+
+class RunDir:
+    """The folder of one run.
+
+    A run is finished when it has a `metrics.json`, which is written last.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.csv"
+
+    @property
+    def masks(self) -> Path:
+        return self.root / "masks.npz"
+
+    @property
+    def curves(self) -> Path:
+        return self.root / "curves.png"
+
+    @property
+    def sparsity(self) -> Path:
+        return self.root / "sparsity.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def finished(self) -> bool:
+        return self.metrics.is_file()
+
+    def create(self) -> None:
+        """Makes the folder, or empties what an earlier, unfinished run left in it.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
+            for path in (self.history, self.masks, self.curves, self.sparsity):
+                path.unlink(missing_ok=True)
+            for folder in (self.tensorboard, self.model):
+                if folder.exists():
+                    shutil.rmtree(folder)
+            with replacing(self.root / "writable") as probe:
+                probe.touch()
+            (self.root / "writable").unlink()
+        except OSError as error:
+            raise RunError(
+                f"cannot write in {self.root} ({error.strerror}); choose another folder with --out"
+            ) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write a file or a folder to, and moves it into place when all went well."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        yield draft
+        if path.is_dir() and draft.is_dir():
+            shutil.rmtree(path)
+        os.replace(draft, path)
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON with a line a setting."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        RunError: the file is missing, cannot be read or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: a JSON object is needed, got {type(value).__name__}")
+    return value

@@ -1,0 +1,146 @@
+"""Compile and fit. Knows when to log; knows nothing about any method."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfprune.backend import keras
+from tfprune.callbacks import History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
+from tfprune.config import Config
+from tfprune.cuts import Cut
+from tfprune.data._base import Data, Split
+from tfprune.data._pipeline import evaluation_batches, training_batches
+from tfprune.errors import ConfigError
+from tfprune.masks import cut_masks, sparsity_of
+from tfprune.optimizers import build_optimizer
+from tfprune.schedules import PruneAtSteps
+from tfprune.seeds import derive
+from tfprune.wrapping import get_masks, kernels, set_masks
+
+LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
+STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
+
+
+class Trainer:
+    """The `Task` of a method: a wrapped model, its data and its settings.
+
+    Args:
+        model: a wrapped model.
+        data: what it learns from.
+        config: the run's settings.
+        tensorboard: folder of the event files; None logs none.
+
+    Attributes:
+        history: the rows of a `callbacks.History` so far.
+        seconds: phase -> wall time.
+        trained_epochs: passes over the training split so far, over all phases.
+    """
+
+    def __init__(self, model: keras.Model, data: Data, config: Config, tensorboard: Path | None = None) -> None:
+        self.model = model
+        self.data = data
+        self.config = config
+        self.epochs = config.epochs
+        self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
+        self.history: list[dict[str, Any]] = []
+        self.seconds: dict[str, float] = {}
+        self.trained_epochs = 0
+        self._tensorboard = tensorboard
+        self._steps = 0  # of the optimizer, over finished phases
+
+    def fit(
+        self,
+        phase: str,
+        *,
+        initial_epoch: int = 0,
+        events: Mapping[int, Cut] | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
+        started = time.perf_counter()
+        for epoch in events or {}:
+            if not initial_epoch < epoch <= self.epochs:
+                raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
+        self._compile()
+        logged = _logged_epochs(initial_epoch, self.epochs, events or {})
+        schedule = PruneAtSteps(
+            {(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in (events or {}).items()}
+        )
+        progress = Progress(phase, initial_epoch, self.epochs)
+        observers = [History(self.history, phase, self._steps, logged), progress]
+        if self._tensorboard is not None:
+            observers.append(TensorBoardLog(self._tensorboard, self._steps, logged))
+        keras.utils.set_random_seed(derive(self.config.seed, f"fit/{phase}"))
+        try:
+            self.model.fit(
+                training_batches(
+                    self.data.train,
+                    self.config.batch_size,
+                    shuffle=self.config.shuffle,
+                    seed=derive(self.config.seed, "order"),
+                ),
+                epochs=self.epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=self.steps_per_epoch,
+                validation_data=evaluation_batches(self.data.validation, self.config.batch_size),
+                validation_freq=logged,
+                callbacks=[StopOnNaN(), PruneOnSchedule(schedule, self.prune), *callbacks, *observers],
+                verbose=0,
+            )
+        finally:
+            progress.close()
+        self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
+        self.trained_epochs += self.epochs - initial_epoch
+        self.seconds[phase] = time.perf_counter() - started
+
+    def prune(self, cut: Cut) -> None:
+        """Prunes the smallest weights by magnitude, ranked in the run's scope, as they stand now."""
+        scores = {name: np.abs(kernel) for name, kernel in kernels(self.model).items()}
+        set_masks(self.model, cut_masks(scores, get_masks(self.model), cut, self.config.scope))
+
+    def rewinding(self, epoch: int) -> Rewinding:
+        """Returns a callback that rewinds to `epoch` of the first training that it sees."""
+        return Rewinding(epoch)
+
+    def finish(self) -> None:
+        """Logs the finished model if it was pruned after its last training."""
+        sparsity = sparsity_of(get_masks(self.model))
+        if not self.history or self.history[-1]["sparsity"] == sparsity:
+            return
+        measured = {"": self.evaluate(self.data.train), "val_": self.evaluate(self.data.validation)}
+        logs = {f"{prefix}{name}": value for prefix, values in measured.items() for name, value in values.items()}
+        row = {"phase": "pruned", "epoch": self.epochs, "step": self._steps, "sparsity": sparsity}
+        self.history.append(row | logs)
+        if self._tensorboard is not None:
+            board = TensorBoardLog(self._tensorboard, self._steps, ())
+            board.set_model(self.model)
+            board.log_kernels(self._steps)
+            board.on_train_end()
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """Returns `loss` and `accuracy` of the model as it stands, over a whole split."""
+        results = self.model.evaluate(
+            evaluation_batches(split, max(self.config.batch_size, 256)), verbose=0, return_dict=True
+        )
+        return {name: float(results[name]) for name in ("loss", "accuracy")}
+
+    def _compile(self) -> None:
+        config = self.config
+        self.model.compile(
+            optimizer=build_optimizer(config.optimizer, config.learning_rate, config.optimizer_settings),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            steps_per_execution=self.steps_per_epoch if self.steps_per_epoch <= STEPS_IN_ONE_CALL else 1,
+        )
+
+
+def _logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:
+    """Returns the epochs (counted from 1) to log: evenly spread ones, those with an event and the last."""
+    every = max(1, (epochs - initial) // LOGGED_EPOCHS)
+    return sorted({*range(initial + every, epochs + 1, every), *events, epochs})

@@ -1,0 +1,180 @@
+"""tfmot's wrappers around a model's layers, with masks that are ours.
+
+What stock tfmot does inside the graph (count steps, sort every kernel, write the masked kernel back
+before each forward pass) is not done here. A `Masked` layer multiplies its kernels by their masks on
+the way in, so that a pruned weight has no gradient either; a constraint multiplies them again after
+each optimizer step. Together with emptied optimizer slots (see `set_masks`) a pruned weight is zero
+whenever anyone can look, under every optimizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfprune.backend import keras, tf, tfmot, tfmot_registry, tfmot_wrapper
+from tfprune.errors import ModelError, choose_from
+from tfprune.schedules import PruneAtSteps, no_pruning
+
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
+
+def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
+    """Returns the names of the attributes of a layer that hold prunable kernels; empty if it has none.
+
+    Beyond what tfmot knows these are the depthwise kernels, which it silently leaves dense.
+    """
+    if isinstance(layer, _DEPTHWISE):
+        return ("depthwise_kernel",)
+    if isinstance(layer, _SEPARABLE):
+        return ("depthwise_kernel", "pointwise_kernel")
+    known = tfmot_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ())
+    return tuple(name for name in known if "." not in name)  # kernels of layers within layers are out of reach
+
+
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields every layer once, those of nested models in the place of the models."""
+    seen: set[int] = set()
+    for layer in model.layers:
+        for leaf in leaf_layers(layer) if isinstance(layer, keras.Model) else (layer,):
+            if id(leaf) not in seen:
+                seen.add(id(leaf))
+                yield leaf
+
+
+@keras.utils.register_keras_serializable("tfprune")
+class Masked(tfmot_wrapper.PruneLowMagnitude):
+    """tfmot's pruning wrapper, with masks that change only when `set_masks` is called.
+
+    Args:
+        layer: a layer with prunable kernels.
+        pruning_schedule: what a training under this wrapper is pruned by; kept with the layer.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, pruning_schedule: PruneAtSteps | None = None, **kwargs: Any) -> None:
+        attributes = kernel_attributes(layer)
+        # An instance attribute: tfmot asks for this method before it looks the layer up in its own table.
+        layer.get_prunable_weights = lambda: [getattr(layer, name) for name in attributes]
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, pruning_schedule or no_pruning(), **kwargs)
+        self.attributes = attributes
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        for kernel, mask, _ in self.pruning_vars:
+            variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
+            variable._constraint = _masked_after(kernel.constraint, mask)
+
+    def call(self, inputs: tf.Tensor, **kwargs: Any) -> tf.Tensor:
+        with self._masked_kernels():
+            return self.layer(inputs, **kwargs)
+
+    @contextlib.contextmanager
+    def _masked_kernels(self) -> Iterator[None]:
+        """Lets the layer see `kernel * mask`. Through `__dict__`, which Keras' tracking does not notice."""
+        names = [name for name in self.attributes if name in self.layer.__dict__]
+        kernels = {name: self.layer.__dict__[name] for name in names}
+        masks = {id(kernel): mask for kernel, mask, _ in self.pruning_vars}
+        try:
+            for name, kernel in kernels.items():
+                self.layer.__dict__[name] = kernel * tf.cast(masks[id(kernel)], kernel.dtype)
+            yield
+        finally:
+            self.layer.__dict__.update(kernels)
+
+    def named_vars(self) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
+        """Yields each kernel's name (`"dense_1/kernel"`), the kernel and its mask."""
+        for name, (kernel, mask, _) in zip(self.attributes, self.pruning_vars, strict=True):
+            yield f"{self.layer.name}/{name}", kernel, mask
+
+
+def _masked_after(inner: Callable | None, mask: tf.Variable) -> Callable[[tf.Tensor], tf.Tensor]:
+    def constraint(kernel: tf.Tensor) -> tf.Tensor:
+        kernel = kernel if inner is None else inner(kernel)
+        return kernel * tf.cast(mask, kernel.dtype)
+
+    return constraint
+
+
+def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
+    """Returns the model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
+
+    Args:
+        model: functional or sequential; the result shares its layers and weights.
+        spare: names of layers to leave unwrapped.
+
+    Raises:
+        ModelError: nothing is left to prune, or `spare` names a layer that is not there.
+    """
+    candidates = [layer.name for layer in leaf_layers(model) if kernel_attributes(layer)]
+    for name in spare:
+        if name not in candidates:
+            raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, candidates)}")
+    if not set(candidates) - set(spare):
+        raise ModelError("there is no layer left to prune")
+
+    def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.Model):
+            return keras.models.clone_model(layer, clone_function=wrap_layer)
+        return Masked(layer) if kernel_attributes(layer) and layer.name not in spare else layer
+
+    return keras.models.clone_model(model, clone_function=wrap_layer)
+
+
+def strip(model: keras.Model) -> keras.Model:
+    """Returns the model without wrappers; it shares the (masked) weights."""
+    return tfmot.sparsity.keras.strip_pruning(model)
+
+
+def masked_layers(model: keras.Model) -> list[Masked]:
+    """Returns the wrappers of a model in the order of its layers."""
+    return [layer for layer in leaf_layers(model) if isinstance(layer, Masked)]
+
+
+def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """Returns the prunable kernels by name; of a wrapped model those under wrappers, of a plain one all."""
+    wrappers = masked_layers(model)
+    if wrappers:
+        return {name: kernel for layer in wrappers for name, kernel, _ in layer.named_vars()}
+    return {
+        f"{layer.name}/{name}": getattr(layer, name)
+        for layer in leaf_layers(model)
+        for name in kernel_attributes(layer)
+    }
+
+
+def kernels(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns the values of the prunable kernels by name."""
+    return {name: variable.numpy() for name, variable in kernel_variables(model).items()}
+
+
+def get_masks(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns the masks of a wrapped model by kernel name, uint8."""
+    return {
+        name: mask.numpy().astype(np.uint8) for layer in masked_layers(model) for name, _, mask in layer.named_vars()
+    }
+
+
+def set_masks(model: keras.Model, masks: Mapping[str, np.ndarray]) -> None:
+    """Puts masks on a wrapped model: kernels become zero where they are, and so do the optimizer's slots."""
+    for layer in masked_layers(model):
+        for name, kernel, mask in layer.named_vars():
+            mask.assign(masks[name].astype(mask.dtype.as_numpy_dtype))
+            for variable in (kernel, *slots(getattr(model, "optimizer", None), kernel)):
+                variable.assign(variable * tf.cast(mask, variable.dtype))
+
+
+def slots(optimizer: keras.optimizers.Optimizer | None, variable: tf.Variable) -> list[tf.Variable]:
+    """Returns what an optimizer remembers weight by weight of a variable (momentum, squared gradients...)."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling
+    index = getattr(optimizer, "_index_dict", {}).get(optimizer._var_key(variable)) if optimizer else None
+    if index is None:
+        return []
+    lists = [value for value in vars(optimizer).values() if isinstance(value, (list, tuple))]
+    per_variable = [values for values in lists if len(values) == len(optimizer._index_dict)]
+    found = [values[index] for values in per_variable if hasattr(values[index], "assign")]
+    return [slot for slot in found if slot.shape == variable.shape]
