@@ -14,7 +14,8 @@ from tfprune.rundir import replacing
 from tfprune.wrapping import kernel_variables
 
 TOLERANCE = 1e-6  # largest difference of a probability between the trained and the reloaded model
-ENCODED = "encoded"  # second signature: takes inputs as the model itself does
+COMPARED = 256  # examples of the test split to compare on
+ENCODED = "model_inputs"  # a signature beside the data set's own: takes what the model itself takes
 
 
 class Classifier(tf.Module):
@@ -22,12 +23,12 @@ class Classifier(tf.Module):
 
     Args:
         model: a stripped model that returns logits.
-        inputs: how raw inputs are encoded.
+        inputs: signature -> what raw inputs it takes and how they are encoded.
         labels: class names in order.
         target: what the classes are of, e.g. `"species"`.
     """
 
-    def __init__(self, model: keras.Model, inputs: Inputs, labels: tuple[str, ...], target: str) -> None:
+    def __init__(self, model: keras.Model, inputs: Mapping[str, Inputs], labels: tuple[str, ...], target: str) -> None:
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
         self.weights = list(model.variables)
@@ -36,27 +37,26 @@ class Classifier(tf.Module):
         self.target = tf.Variable(target, trainable=False, name="target")
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs
-        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="inputs")
+        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Returns the functions to export, traced for batches of any size."""
-        raw = {
-            name: tf.TensorSpec([None, *shape], tf.as_dtype(dtype), name=name)
-            for name, (dtype, shape) in self._inputs.signature.items()
-        }
+        own = Inputs(
+            {"inputs": (self._encoded_spec.dtype.name, self._encoded_spec.shape[1:])}, lambda raw: raw["inputs"]
+        )
+        return {name: self._trace(inputs) for name, inputs in {**self._inputs, ENCODED: own}.items()}
 
+    def _trace(self, inputs: Inputs) -> tf.types.experimental.ConcreteFunction:
         @tf.function(autograph=False)
-        def classify_raw(**columns: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._classify(self._inputs.encode(columns))
+        def classify(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._classify(inputs.encode(raw))
 
-        @tf.function(autograph=False)
-        def classify_encoded(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._classify(inputs)
-
-        return {
-            "serving_default": classify_raw.get_concrete_function(**raw),
-            ENCODED: classify_encoded.get_concrete_function(self._encoded_spec),
-        }
+        return classify.get_concrete_function(
+            **{
+                name: tf.TensorSpec([None, *shape], tf.as_dtype(dtype), name=name)
+                for name, (dtype, shape) in inputs.signature.items()
+            }
+        )
 
     def _classify(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
@@ -84,9 +84,9 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     with replacing(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=classifier.signatures())
         loaded = tf.saved_model.load(str(draft))
-        examples = tf.constant(data.test.x, tf.float32)
+        examples = tf.constant(data.test.x[:COMPARED], classifier._encoded_spec.dtype)
         expected = classifier._classify(examples)["probabilities"].numpy()
-        answers = loaded.signatures[ENCODED](examples)["probabilities"].numpy()
+        answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         difference = float(np.max(np.abs(answers - expected)))
         if not difference <= TOLERANCE:
             raise ModelError(

@@ -28,7 +28,7 @@ class Split:
         return len(self.y)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Inputs:
     """How raw examples, as a person has them, become inputs of the model; exported with it.
 
@@ -43,14 +43,21 @@ class Inputs:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
-    """A loaded data set: three disjoint splits, the class names, and the way in for raw examples."""
+    """A loaded data set.
+
+    Args:
+        train, validation, test: disjoint splits.
+        labels: class names, in the order of their numbers.
+        target: what the classes are of, e.g. `"species"`.
+        inputs: signature of the exported model -> what it takes; `"serving_default"` among them.
+    """
 
     train: Split
     validation: Split
     test: Split
     labels: tuple[str, ...]
     target: str
-    inputs: Inputs
+    inputs: Mapping[str, Inputs]
 
     @property
     def input_shape(self) -> tuple[int, ...]:

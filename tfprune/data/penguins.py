@@ -70,7 +70,7 @@ def load(data_dir: Path | None = None, seed: int = 0, *, row_order: list[int] | 
         test=Split(x[test], y[test]),
         labels=LABELS,
         target=TARGET,
-        inputs=Inputs(signature={name: (dtypes[kind], ()) for name, kind in COLUMNS.items()}, encode=encode),
+        inputs={"serving_default": Inputs({name: (dtypes[kind], ()) for name, kind in COLUMNS.items()}, encode)},
     )
 
 
