@@ -46,7 +46,7 @@ def _import(name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
     with _quiet_stderr():
         module = importlib.import_module(name)
         sys.modules["tensorflow"].config.list_physical_devices()  # the first look for a GPU complains if there is none

@@ -14,7 +14,7 @@ from tfprune.rundir import replacing
 from tfprune.wrapping import kernel_variables
 
 TOLERANCE = 1e-6  # largest difference of a probability between the trained and the reloaded model
-COMPARED = 256  # examples of the test split to compare on
+COMPARED = 256  # examples of the validation split to compare on
 ENCODED = "model_inputs"  # a signature beside the data set's own: takes what the model itself takes
 
 
@@ -69,7 +69,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
 
     Args:
         model: a stripped model that returns logits.
-        data: gives the raw inputs, the labels and the examples to compare on (the test split).
+        data: gives the raw inputs, the labels and the examples to compare on (of the validation split).
         masks: of the pruned kernels.
         path: folder to write; replaced in one go.
 
@@ -84,7 +84,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     with replacing(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=classifier.signatures())
         loaded = tf.saved_model.load(str(draft))
-        examples = tf.constant(data.test.x[:COMPARED], classifier._encoded_spec.dtype)
+        examples = tf.constant(data.validation.x[:COMPARED], classifier._encoded_spec.dtype)
         expected = classifier._classify(examples)["probabilities"].numpy()
         answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         difference = float(np.max(np.abs(answers - expected)))

@@ -12,7 +12,7 @@ from tfprune.checks import check_choice, check_fraction
 from tfprune.cuts import Cut
 from tfprune.errors import ModelError
 from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
-from tfprune.wrapping import kernel_attributes, kernel_variables, kernels, leaf_layers
+from tfprune.wrapping import kernel_attributes, kernel_variables, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,9 @@ def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: C
     check_choice("scope", scope, SCOPES)
     copy = _copy(model)
     report_unprunable(copy)
-    spared = {f"{layer}/" for layer in spare}
-    variables = {
-        name: variable for name, variable in kernel_variables(copy).items() if not name.startswith(tuple(spared))
-    }
-    if not variables:
-        raise ModelError(f"model {model.name} has no layer to prune")
-    weights = {name: kernel for name, kernel in kernels(copy).items() if name in variables}
+    names = prunable_names(copy, spare)
+    variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
+    weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
     masks = cut_masks(scores, ones_like(scores), cut, scope)
     for name, variable in variables.items():
@@ -81,12 +77,9 @@ def _copy(model: keras.Model) -> keras.Model:
         )
     if not model.built:
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
-    try:
-        copy = keras.models.clone_model(model)
-    except (ValueError, NotImplementedError) as error:
-        raise ModelError(
-            f"model {model.name} cannot be copied, it must be functional or sequential ({error})"
-        ) from None
+    if not (isinstance(model, keras.Sequential) or model._is_graph_network):
+        raise ModelError(f"model {model.name} is subclassed and cannot be copied; it must be functional or sequential")
+    copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     if getattr(model, "optimizer", None) is not None:
         copy.compile_from_config(model.get_compile_config())

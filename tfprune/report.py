@@ -31,10 +31,7 @@ def plot_curves(history: Rows, path: Path, *, title: str) -> None:
     for number, (name, label) in enumerate((("loss", "cross-entropy"), ("accuracy", "accuracy")), start=1):
         axes = figure.add_subplot(1, 2, number)
         for split, prefix in (("train", ""), ("validation", "val_")):
-            values = [row.get(prefix + name) for row in rows]
-            known = [(x, value) for x, value in zip(positions, values, strict=True) if value is not None]
-            marker = "o" if len(known) < 15 else None
-            axes.plot(*zip(*known, strict=True), color=COLOURS[split], label=split, marker=marker, markersize=3)
+            _plot_by_phase(axes, rows, positions, prefix + name, color=COLOURS[split], label=split)
         _mark_events(axes, rows, positions)
         _mark_phases(axes, phases)
         axes.set(xlabel="epoch", ylabel=label)
@@ -108,24 +105,26 @@ def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None
     _save(figure, path)
 
 
-def _one_axis(history: Rows) -> tuple[list[Mapping[str, Any]], list[int], list[tuple[str, int]]]:
+def _plot_by_phase(axes, rows: Rows, positions: Sequence[float], name: str, *, color: str, label: str) -> None:
+    """Draws one line a phase, so that no line leads from the end of a training to the start of the next."""
+    known = [(row["phase"], x, row[name]) for row, x in zip(rows, positions, strict=True) if row.get(name) is not None]
+    for number, phase in enumerate(dict.fromkeys(phase for phase, _, _ in known)):
+        points = [(x, value) for other, x, value in known if other == phase]
+        marker = "o" if len(points) < 15 else None
+        axes.plot(*zip(*points, strict=True), color=color, marker=marker, markersize=3, label=None if number else label)
+
+
+def _one_axis(history: Rows) -> tuple[list[Mapping[str, Any]], list[float], list[tuple[str, float]]]:
     """Lays the phases of a run end to end: rows, their place in epochs, and where each phase starts."""
-    rows, positions, phases = [], [], []
-    start, last = 0, None
-    for row in history:
-        if last is not None and row["phase"] != last["phase"]:
-            start = positions[-1] - (
-                row["epoch"] if row["epoch"] == last["epoch"] and row["step"] == last["step"] else 0
-            )
-        if last is None or row["phase"] != last["phase"]:
-            phases.append((row["phase"], start if last is None else positions[-1]))
-        rows.append(row)
-        positions.append(start + row["epoch"])
-        last = row
-    return rows, positions, phases
+    steps_per_epoch = history[0]["step"] / history[0]["epoch"]
+    positions = [row["step"] / steps_per_epoch for row in history]
+    phases: dict[str, float] = {}
+    for row, start in zip(history, [0.0, *positions], strict=False):
+        phases.setdefault(row["phase"], start)
+    return list(history), positions, list(phases.items())
 
 
-def _mark_events(axes, rows: Rows, positions: Sequence[int]) -> None:
+def _mark_events(axes, rows: Rows, positions: Sequence[float]) -> None:
     before, labelled = 0.0, False
     for row, position in zip(rows, positions, strict=True):
         if row["sparsity"] > before:
@@ -133,7 +132,7 @@ def _mark_events(axes, rows: Rows, positions: Sequence[int]) -> None:
             before, labelled = row["sparsity"], True
 
 
-def _mark_phases(axes, phases: Sequence[tuple[str, int]]) -> None:
+def _mark_phases(axes, phases: Sequence[tuple[str, float]]) -> None:
     if len(phases) < 2:
         return
     for name, start in phases:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tfprune.config import Config
 from tfprune.errors import ConfigError, RunError
 from tfprune.rundir import RunDir, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = 1  # of metrics.json; raised when a key changes its meaning or goes
 
@@ -42,6 +43,8 @@ class Result:
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the masks by kernel name, uint8."""
+        import numpy as np  # here, so that `tfprune --help` does without
+
         with np.load(self.folder.masks, allow_pickle=False) as stored:
             return dict(stored)
 

@@ -69,6 +69,11 @@ class Masked(tfmot_wrapper.PruneLowMagnitude):
             variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
             variable._constraint = _masked_after(kernel.constraint, mask)
 
+    def add_weight(self, name: str | None = None, **kwargs: Any) -> tf.Variable:
+        """Gives each of several masks a name of its own; tfmot calls them all alike, and HDF5 takes no two."""
+        self._names = [*getattr(self, "_names", ()), name]
+        return super().add_weight(f"{name}_{self._names.count(name)}", **kwargs)
+
     def call(self, inputs: tf.Tensor, **kwargs: Any) -> tf.Tensor:
         with self._masked_kernels():
             return self.layer(inputs, **kwargs)
@@ -100,6 +105,22 @@ def _masked_after(inner: Callable | None, mask: tf.Variable) -> Callable[[tf.Ten
     return constraint
 
 
+def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]:
+    """Returns the names of the layers that have kernels and are not spared.
+
+    Raises:
+        ModelError: none is left, or `spare` names a layer that is not there or has no kernel.
+    """
+    names = [layer.name for layer in leaf_layers(model) if kernel_attributes(layer)]
+    for name in spare:
+        if name not in names:
+            raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, names)}")
+    left = [name for name in names if name not in spare]
+    if not left:
+        raise ModelError(f"model {model.name} has no layer left to prune")
+    return left
+
+
 def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     """Returns the model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
 
@@ -110,12 +131,7 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     Raises:
         ModelError: nothing is left to prune, or `spare` names a layer that is not there.
     """
-    candidates = [layer.name for layer in leaf_layers(model) if kernel_attributes(layer)]
-    for name in spare:
-        if name not in candidates:
-            raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, candidates)}")
-    if not set(candidates) - set(spare):
-        raise ModelError("there is no layer left to prune")
+    prunable_names(model, spare)
 
     def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.Model):

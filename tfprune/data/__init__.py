@@ -2,4 +2,12 @@
 
 from tfprune.registry import Registry
 
-DATASETS = Registry("data set", {"penguins": "tfprune.data.penguins:PENGUINS"})
+DATASETS = Registry(
+    "data set",
+    {
+        "penguins": "tfprune.data.penguins:PENGUINS",
+        "fashion_mnist": "tfprune.data.fashion_mnist:FASHION_MNIST",
+        "flowers": "tfprune.data.flowers:FLOWERS",
+        "cifar10": "tfprune.data.cifar10:CIFAR10",
+    },
+)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    import tensorflow as tf
+
+    from tfprune.backend import tf
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,25 @@
-"""From splits in memory to batches for `model.fit`."""
+"""From splits in memory to batches for `model.fit`.
+
+A shuffled or augmented batch is a function of the seed and of the number of the step, and of nothing
+else: the same in every process, and a training can be picked up at any step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from tfprune.backend import tf
 from tfprune.data._base import Split
+from tfprune.errors import ConfigError, choose_from
+
+PADDING = 1 / 8  # of an image's side: 4 pixels of 32, as He et al. 2016 have it
+SMALLEST_ZOOM = 0.65  # of an image's side
+STEPS_WITHOUT_END = 2**62
 
 
-def training_batches(split: Split, batch_size: int, *, shuffle: bool, seed: int) -> tf.data.Dataset:
+def training_batches(
+    split: Split, batch_size: int, *, shuffle: bool, seed: int, augment: Sequence[str] = (), first_step: int = 0
+) -> tf.data.Dataset:
     """Returns endless batches, each epoch's last one smaller if need be.
 
     Endless because a finite set makes Keras build a new iterator in every epoch.
@@ -15,16 +28,97 @@ def training_batches(split: Split, batch_size: int, *, shuffle: bool, seed: int)
         split: the examples.
         batch_size: examples a batch.
         shuffle: draw a new order for each epoch; otherwise the split's own order in every epoch.
-        seed: of those orders.
+        seed: of those orders and of what `augment` draws.
+        augment: names of `AUGMENTATIONS`, applied in this order to uint8 images [examples, side, side, channels].
+        first_step: batches to leave out at the beginning.
+
+    Raises:
+        ConfigError: a step of `augment` is unknown, or the examples are no images.
     """
-    examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
-    if shuffle:
-        examples = examples.shuffle(len(split), seed=seed, reshuffle_each_iteration=True).batch(batch_size)
-    else:
-        examples = examples.batch(batch_size).cache()
-    return examples.repeat().prefetch(tf.data.AUTOTUNE)
+    check_augment(augment, split.x.shape[1:] if augment else None)
+    if not (shuffle or augment or first_step):
+        examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
+        return examples.batch(batch_size).cache().repeat().prefetch(tf.data.AUTOTUNE)
+    count = len(split)
+    per_epoch = -(-count // batch_size)
+    with tf.device("CPU:0"):  # an accelerator's memory is the model's
+        x, y = tf.constant(split.x), tf.constant(split.y)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        epoch, first = step // per_epoch, step % per_epoch * batch_size
+        chosen = tf.range(first, tf.minimum(first + batch_size, count))
+        if shuffle:
+            chosen = tf.random.experimental.index_shuffle(chosen, _key(seed, epoch), tf.constant(count - 1, tf.int64))
+        images = tf.gather(x, chosen)
+        return (_augmented(images, augment, seed, step) if augment else images), tf.gather(y, chosen)
+
+    steps = tf.data.Dataset.range(first_step, STEPS_WITHOUT_END)
+    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Returns the split once, in order."""
     return tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
+
+
+def check_augment(augment: Sequence[str], shape: tuple[int, ...] | None = None) -> tuple[str, ...]:
+    """Returns the names of augmentations if all are known and fit examples of `shape` (None: of any).
+
+    Raises:
+        ConfigError: they do not.
+    """
+    for name in augment:
+        if name not in AUGMENTATIONS:
+            raise ConfigError(f"unknown augmentation {name!r}: {choose_from(name, AUGMENTATIONS)}")
+    if augment and shape is not None and len(shape) != 3:
+        raise ConfigError(f"augment must be empty for examples that are no images, got {', '.join(augment)}")
+    return tuple(augment)
+
+
+# Each augmentation moves the windows through which images are seen: float32 [images, 4], the numbers of the top row,
+# left column, bottom row and right column, all inclusive; left and right change places in a mirror image. One
+# operation then draws a batch, several times faster than a slice an image. Outside of an image is black.
+Draw = Callable[[int], "tf.Tensor"]  # columns -> float32 [images, columns], uniform in [0, 1)
+
+
+def _crop(windows: tf.Tensor, sides: tuple[int, int], draw: Draw) -> tf.Tensor:
+    """Shifts by up to `PADDING` of a side in each direction, whole pixels."""
+    padding = tf.constant([float(round(PADDING * side)) for side in sides])
+    shift = tf.floor(draw(2) * (2 * padding + 1)) - padding
+    return windows + tf.tile(shift, [1, 2])
+
+
+def _flip(windows: tf.Tensor, sides: tuple[int, int], draw: Draw) -> tf.Tensor:
+    """Mirrors half of the images, left to right."""
+    return tf.where(draw(1) < 0.5, tf.gather(windows, [0, 3, 2, 1], axis=1), windows)
+
+
+def _zoom(windows: tf.Tensor, sides: tuple[int, int], draw: Draw) -> tf.Tensor:
+    """Narrows to between `SMALLEST_ZOOM` and all of the side, anywhere within."""
+    drawn = draw(3)
+    share = SMALLEST_ZOOM + (1 - SMALLEST_ZOOM) * drawn[:, :1]
+    start = drawn[:, 1:] * (1 - share)
+    first, extent = windows[:, :2], windows[:, 2:] - windows[:, :2]
+    return tf.concat([first + extent * start, first + extent * (start + share)], axis=1)
+
+
+AUGMENTATIONS: dict[str, Callable[..., tf.Tensor]] = {"crop": _crop, "flip": _flip, "zoom": _zoom}
+
+
+def _augmented(images: tf.Tensor, augment: Sequence[str], seed: int, step: tf.Tensor) -> tf.Tensor:
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    windows = tf.tile([[0.0, 0.0, height - 1.0, width - 1.0]], [count, 1])
+    for place, name in enumerate(augment):
+
+        def draw(columns: int, place: int = place) -> tf.Tensor:
+            return tf.random.stateless_uniform([count, columns], _key(seed, step * len(augment) + place))
+
+        windows = AUGMENTATIONS[name](windows, (height, width), draw)
+    windows /= [height - 1.0, width - 1.0, height - 1.0, width - 1.0]
+    method = "bilinear" if "zoom" in augment else "nearest"  # nearest is faster, and exact for whole pixels
+    drawn = tf.image.crop_and_resize(images, windows, tf.range(count), (height, width), method=method)
+    return tf.cast(tf.round(drawn), tf.uint8)
+
+
+def _key(seed: int, number: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(seed, tf.int64), tf.cast(number, tf.int64)])

@@ -1,0 +1,49 @@
+"""What all tests share."""
+
+import numpy as np
+import pytest
+
+from tfprune.backend import keras
+from tfprune.config import Config
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random state and leaves no Keras state behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def examples():
+    """A small classification task: 96 images of 8x8x3 in 3 classes that differ in brightness."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 3, 96)
+    x = random.normal(y[:, None, None, None] - 1.0, 1.0, (96, 8, 8, 3)).astype(np.float32)
+    return x, y
+
+
+@pytest.fixture
+def conv_net():
+    """A net with everything that methods must get right: BatchNorm, a residual add, depthwise and separable kernels."""
+    layers = keras.layers
+    inputs = layers.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv")(inputs)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = shortcut = layers.ReLU(name="relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.Add(name="add")([x, shortcut])
+    x = layers.SeparableConv2D(6, 3, name="separable")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Makes the config of a penguin run of a few epochs."""
+
+    def make(method="dynamic", **changes):
+        return Config(**{"dataset": "penguins", "method": method, "epochs": 6, "out": str(tmp_path / "runs")} | changes)
+
+    return make

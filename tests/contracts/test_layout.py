@@ -1,0 +1,77 @@
+"""The direction of imports, which keeps each part replaceable: a file imports only from files above it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tfprune
+
+PACKAGE = Path(tfprune.__file__).parent
+ORDER = (  # from the ground up; files on one line know nothing of each other
+    {"errors", "seeds"},
+    {"checks", "registry", "cuts", "measure"},
+    {"backend", "rundir"},
+    {"masks", "optimizers"},
+    {"data", "models", "methods"},
+    {"config", "schedules"},
+    {"results", "report", "wrapping"},
+    {"callbacks", "pruning", "inference", "export", "comparison"},
+    {"training"},
+    {"experiment"},
+    {"cli"},
+)
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+NUMPY_ONLY = ("masks", "measure", "results", "report", "cuts", "seeds", "config", "registry")
+
+
+def part(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Yields the names of tfprune's parts that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tfprune."):
+            yield node.module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downward(path):
+    own = part(path)
+    for other in imports(path):
+        assert other == own or RANK[other] < RANK[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_backend_chooses_keras(path):
+    if part(path) == "backend":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "tensorflow_model_optimization"), name
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) != ("tf", "keras"), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("code", ["import tfprune.cli.list", *(f"import tfprune.{name}" for name in NUMPY_ONLY)])
+def test_what_needs_no_tensorflow_does_not_load_it(code):
+    heavy = "{'tensorflow', 'tf_keras', 'tensorflow_datasets'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"import sys\n{code}\nassert not {heavy}, {heavy}"], check=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"], ["compare", "--help"]])
+def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
+    code = (
+        "import sys\nfrom tfprune.cli import main\n"
+        f"sys.argv = ['tfprune', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'tensorflow', 'tf_keras', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,98 @@
+"""What every method promises, by name; a newly registered one is held to it with no line added here."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+from tfprune.cuts import keep_after
+from tfprune.data import DATASETS
+from tfprune.errors import ConfigError
+from tfprune.experiment import prepare
+from tfprune.masks import sparsity_of
+from tfprune.methods import METHODS
+from tfprune.training import Trainer
+from tfprune.wrapping import get_masks, kernels
+
+EPOCHS = 6
+pytestmark = pytest.mark.parametrize("method", METHODS)
+
+
+def run(config):
+    data, model = prepare(config)
+    trainer = Trainer(model, data, config)
+    config.pruning.run(trainer)
+    trainer.finish()
+    return trainer
+
+
+def sparser(method, sparsity):
+    setting = METHODS[method].sparsity_setting
+    return {setting: sparsity} if setting else {}
+
+
+def test_it_says_what_it_is(method):
+    cls = METHODS[method]
+    assert dataclasses.is_dataclass(cls) and cls.summary().endswith(".")
+    assert cls.paper
+    assert cls.from_settings(method, {}).settings().keys() == cls.defaults().keys()
+    assert cls.sparsity_setting is None or cls.sparsity_setting in cls.defaults()
+
+
+def test_unknown_settings_list_the_choices(method):
+    with pytest.raises(ConfigError, match=f"method {method} has no setting 'nonsense'"):
+        METHODS[method].from_settings(method, {"nonsense": 1})
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("sparsity", [None, 0.0, 0.5, 0.99])
+def test_it_meets_its_count_to_one_weight(method, scope, sparsity, tiny):
+    settings = {} if sparsity is None else sparser(method, sparsity)
+    config = tiny(method, scope=scope, settings=settings)
+    trainer = run(config)
+    masks, weights = get_masks(trainer.model), kernels(trainer.model)
+    cuts = config.pruning.cuts
+    if scope == "layer":
+        for name, mask in masks.items():
+            assert mask.sum() == keep_after(cuts, mask.size), name
+    else:
+        size = sum(mask.size for mask in masks.values())
+        assert sum(int(mask.sum()) for mask in masks.values()) == keep_after(cuts, size)
+    for name, mask in masks.items():
+        assert mask.any()
+        np.testing.assert_array_equal(weights[name] == 0, mask == 0)
+    if sparsity and settings:
+        assert sparsity_of(masks) == pytest.approx(sparsity, abs=0.02)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(method, tiny):
+    first, again, other = (run(tiny(method, seed=seed)) for seed in (1, 1, 2))
+    for name, kernel in kernels(first.model).items():
+        np.testing.assert_array_equal(kernel, kernels(again.model)[name])
+        assert np.any(kernel != kernels(other.model)[name])
+    assert first.history == again.history
+
+
+def test_history_follows_the_pruning(method, tiny):
+    trainer = run(tiny(method))
+    sparsities = [row["sparsity"] for row in trainer.history]
+    assert sparsities == sorted(sparsities)
+    assert sparsities[-1] == sparsity_of(get_masks(trainer.model))
+    steps = [row["step"] for row in trainer.history]
+    assert steps == sorted(steps) and steps[-1] == trainer.trained_epochs * trainer.steps_per_epoch
+    assert all(np.isfinite(row["val_loss"]) for row in trainer.history)
+
+
+def test_it_never_imports_training_or_tensorflow(method):
+    source = sys.modules[METHODS[method].__module__].__file__
+    with open(source) as file:
+        imports = [line for line in file if line.startswith(("import ", "from "))]
+    assert not [
+        line for line in imports if any(word in line for word in ("tensorflow", "backend", "training", "keras"))
+    ]
+
+
+def test_every_data_set_has_settings_for_it(method):
+    for name in DATASETS:
+        METHODS[method].from_settings(method, {}).check(DATASETS[name].epochs)

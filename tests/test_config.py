@@ -1,0 +1,163 @@
+import json
+
+import pytest
+
+from tfprune.config import Config, model_defaults, read_settings, with_assignments, with_sparsity
+from tfprune.errors import ConfigError
+
+
+def config(**changes):
+    return Config(**{"dataset": "penguins"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "run_id"),
+    [  # Golden: these names are on people's disks. A change here makes every finished run be run again.
+        ({}, "penguins-dynamic-seed0"),
+        ({"method": "lottery", "seed": 12}, "penguins-lottery-seed12"),
+        ({"epochs": 300}, "penguins-dynamic-seed0-9239defb"),
+        ({"settings": {"rate": 0.2}}, "penguins-dynamic-seed0-83e2f93e"),
+        ({"scope": "global", "spare": ("dense_2",)}, "penguins-dynamic-seed0-7b2b46c1"),
+        ({"model_settings": {"hidden": [16, 8]}}, "penguins-dynamic-seed0-6773d5b6"),
+    ],
+)
+def test_run_ids_are_readable_and_stable(changes, run_id):
+    assert config(**changes).run_id == run_id
+
+
+def test_where_things_lie_is_not_part_of_the_run_id():
+    assert config(out="elsewhere", data_dir="data").run_id == config().run_id
+
+
+def test_spelling_out_a_default_changes_nothing():
+    assert config(epochs=4000, settings={"rate": 0.17}, optimizer_settings={"epsilon": 1e-8}).run_id == config().run_id
+
+
+def test_settings_that_differ_have_ids_that_differ():
+    ids = {config(**c).run_id for c in ({"epochs": 9}, {"batch_size": 9}, {"learning_rate": 9}, {"scope": "global"})}
+    assert len(ids) == 4
+
+
+@pytest.mark.parametrize("method", ["unpruned", "pruned", "lottery", "dynamic"])
+def test_it_round_trips_through_json(method):
+    original = config(method=method, seed=3, epochs=30, spare=("dense_2",))
+    stored = json.loads(json.dumps(original.to_dict()))
+    assert Config.from_dict(stored).to_dict() == original.to_dict()
+    assert Config.from_dict(stored).run_id == original.run_id
+
+
+def test_the_class_projects_settings_are_the_defaults():
+    stored = config().to_dict()
+    assert stored["epochs"] == 4000 and stored["batch_size"] == 50 and stored["learning_rate"] == 1e-4
+    assert stored["optimizer"] == "adam" and stored["optimizer_settings"]["epsilon"] == 1e-8
+    assert stored["settings"] == {"events": [1 / 3, 2 / 3], "rate": 0.17, "final_sparsity": None}
+    assert stored["model_settings"]["output_activation"] == "tanh" and not stored["shuffle"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "pengiuns"}, "unknown data set 'pengiuns': did you mean penguins"),
+        ({"method": "dinamic"}, "unknown method 'dinamic': did you mean dynamic"),
+        ({"model": "mpl"}, "unknown model 'mpl': did you mean mlp"),
+        ({"optimizer": "adm"}, "unknown optimizer 'adm': did you mean adam"),
+        ({"scope": "layers"}, "unknown scope 'layers': did you mean layer"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": -5}, "batch_size must be a whole number of at least 1, got -5"),
+        ({"learning_rate": 0}, "learning_rate must be a finite number above 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"shuffle": "yes"}, "shuffle must be true or false"),
+        ({"spare": 5}, "spare must be a list of names"),
+        ({"settings": 5}, "settings must be a table"),
+        ({"settings": {"evnts": 1}}, "method dynamic has no setting 'evnts': did you mean events"),
+        ({"settings": {"rate": 17}}, "rate must be a fraction .* for 17 % write 0.17"),
+        ({"settings": {"rate": 0.3, "final_sparsity": 0.5}}, "set one of them"),
+        ({"settings": {"events": [0.7, 0.2]}}, "events must increase"),
+        ({"settings": {"events": [0.0]}}, r"events must be a fraction in \(0, 1\)"),
+        ({"epochs": 2}, "of 2 epochs fall at the ends of epochs 0, 1: each needs one of its own"),
+        ({"epochs": 10, "settings": {"events": [0.31, 0.35]}}, "fall at the ends of epochs 3, 3"),
+        (
+            {"method": "lottery", "epochs": 5, "settings": {"rewind_epoch": 5}},
+            "rewind_epoch must be below the 5 epochs",
+        ),
+        ({"method": "lottery", "settings": {"rounds": 0}}, "rounds must be a whole number of at least 1"),
+        ({"model_settings": {"hiden": 3}}, "model mlp has no setting 'hiden': did you mean hidden"),
+        ({"optimizer_settings": {"eps": 3}}, "optimizer adam has no setting 'eps'"),
+        ({"optimizer_settings": {"epsilon": -1}}, "optimizer.epsilon must be a finite number of at least 0"),
+        ({"optimizer_settings": {"beta_1": 1.5}}, "optimizer.beta_1 must be a fraction"),
+    ],
+)
+def test_bad_settings_are_named_with_their_range(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config(**changes)
+
+
+def test_unknown_and_absent_settings_in_a_table_are_named():
+    with pytest.raises(ConfigError, match="unknown setting 'epoch': did you mean epochs"):
+        Config.from_dict({"dataset": "penguins", "epoch": 3})
+    with pytest.raises(ConfigError, match="dataset is not set"):
+        Config.from_dict({})
+
+
+def test_another_method_starts_from_its_own_settings():
+    changed = config(settings={"rate": 0.5}).replace(method="lottery")
+    assert changed.settings == {"sparsity": 0.3, "rounds": 1, "rewind_epoch": 0}
+    assert config(settings={"rate": 0.5}).replace(seed=4).settings["rate"] == 0.5
+
+
+def test_assignments_reach_the_run_the_method_the_model_and_the_optimizer():
+    values = with_assignments(
+        {"dataset": "penguins"}, {"epochs": 30, "rate": 0.2, "model.hidden": [4], "optimizer.epsilon": 1e-6}
+    )
+    made = Config.from_dict(values)
+    assert made.epochs == 30 and made.settings["rate"] == 0.2
+    assert made.model_settings["hidden"] == [4] and made.optimizer_settings["epsilon"] == 1e-6
+    with pytest.raises(ConfigError, match="unknown setting 'rounds'"):
+        with_assignments({"dataset": "penguins"}, {"rounds": 2})
+
+
+def test_sparsity_goes_where_the_method_has_it():
+    assert with_sparsity({"method": "dynamic"}, 0.5)["settings"] == {"final_sparsity": 0.5}
+    assert with_sparsity({"method": "pruned"}, 0.5)["settings"] == {"sparsity": 0.5}
+    with pytest.raises(ConfigError, match="unpruned prunes nothing"):
+        with_sparsity({"method": "unpruned"}, 0.5)
+
+
+def test_requested_sparsity():
+    assert config().requested_sparsity == pytest.approx(1 - 0.83**2)
+    assert config(method="pruned").requested_sparsity == 0.3
+    assert config(method="unpruned").requested_sparsity == 0.0
+
+
+def test_models_show_their_settings():
+    assert model_defaults("mlp")["hidden"] == (300, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", '{"dataset": "penguins", "settings": {"rate": 0.2}}'),
+        ("run.toml", 'dataset = "penguins"\n[settings]\nrate = 0.2\n'),
+    ],
+)
+def test_settings_are_read_from_json_and_toml(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert Config.from_dict(read_settings(tmp_path / name)).settings["rate"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.yaml", b"", "must end in .json or .toml"),
+        ("run.json", b"{", "this is not JSON"),
+        ("run.json", b"[1]", "must be a table of names and values, got list"),
+        ("run.toml", b"dataset =", "this is not TOML"),
+        ("run.toml", b"\xff\xfe", "this is not TOML"),
+    ],
+)
+def test_bad_settings_files_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_settings(tmp_path / name)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_settings(tmp_path / "absent.json")

@@ -1,0 +1,167 @@
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import tfprune
+from tfprune.backend import tf
+from tfprune.config import Config
+from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
+from tfprune.experiment import train
+from tfprune.results import read_result
+from tfprune.rundir import RunDir
+from tfprune.training import Trainer
+
+FILES = {
+    "config.json",
+    "metrics.json",
+    "history.csv",
+    "masks.npz",
+    "curves.png",
+    "sparsity.png",
+    "tensorboard",
+    "model",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return train(Config(dataset="penguins", epochs=6, out=str(tmp_path_factory.mktemp("runs"))))
+
+
+def test_a_run_leaves_what_it_should_and_nothing_else(finished):
+    assert {path.name for path in finished.folder.root.iterdir()} == FILES
+    assert (finished.model / "saved_model.pb").is_file()
+    for picture in (finished.folder.curves, finished.folder.sparsity):
+        with Image.open(picture) as image:
+            image.verify()
+
+
+def test_metrics_follow_their_schema(finished):
+    metrics = json.loads(finished.folder.metrics.read_text())
+    assert metrics["schema"] == 1 and metrics["seed"] == 0 and metrics["epochs"] == 6
+    for split in ("train", "validation", "test"):
+        assert metrics[split]["loss"] > 0 and 0 <= metrics[split]["accuracy"] <= 1
+    assert metrics["sparsity"]["requested"] == pytest.approx(1 - 0.83**2)
+    assert metrics["sparsity"]["achieved"] == pytest.approx(55 / 180)
+    assert metrics["sparsity"]["layers"] == {
+        "dense_1/kernel": {"zeros": 44, "size": 144},
+        "dense_2/kernel": {"zeros": 11, "size": 36},
+    }
+    assert metrics["parameters"] == 12 * 12 + 12 + 12 * 3 + 3
+    assert metrics["nonzero_parameters"] <= metrics["parameters"] - 55
+    assert metrics["bytes"]["raw"] > metrics["bytes"]["gzip"] > 0
+    assert set(metrics["seconds"]) == {"prepare", "train", "finish", "total"}
+    assert {"python", "tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization"} <= set(metrics["versions"])
+
+
+def test_a_result_reads_back_as_it_was_made(finished):
+    read = read_result(finished.folder)
+    assert read.metrics == json.loads(json.dumps(finished.metrics))
+    assert read.config.to_dict() == finished.config.to_dict()
+    assert [row["epoch"] for row in read.history()] == [1, 2, 3, 4, 5, 6]
+    assert [round(row["sparsity"] * 180) for row in read.history()] == [0, 30, 30, 55, 55, 55]
+    assert sum(int((mask == 0).sum()) for mask in read.masks().values()) == 55
+
+
+def events(folder, part):
+    accumulator = EventAccumulator(str(folder / part), size_guidance={"images": 0, "tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def test_tensorboard_shows_curves_sparsity_histograms_masks_and_settings(finished):
+    train_log = events(finished.folder.tensorboard, "train")
+    tags = set(train_log.Tags()["tensors"])
+    kernels = ("dense_1/kernel", "dense_2/kernel")
+    assert {"loss", "accuracy", "sparsity"} <= tags
+    assert {f"{kind}/{name}" for kind in ("sparsity", "weights", "masks") for name in kernels} <= tags
+    assert set(events(finished.folder.tensorboard, "validation").Tags()["tensors"]) == {"loss", "accuracy"}
+
+    values = [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in train_log.Tensors("sparsity")]
+    expected = [(0, 0), (4, 0), (8, 30), (12, 30), (16, 55), (20, 55), (24, 55)]
+    assert [step for step, _ in values] == [step for step, _ in expected]
+    np.testing.assert_allclose([value * 180 for _, value in values], [zeros for _, zeros in expected], atol=1e-4)
+
+    pictures = train_log.Tensors("masks/dense_1/kernel")
+    assert [event.step for event in pictures] == [0, 8, 16]  # at the start and at each event
+    last = tf.make_ndarray(pictures[-1].tensor_proto)[2]
+    with Image.open(io.BytesIO(last)) as image:
+        assert np.mean(np.asarray(image) == 0) == pytest.approx(44 / 144)
+
+    settings = events(finished.folder.tensorboard, ".").summary_metadata
+    assert any("hparams" in tag for tag in settings)
+
+
+def test_a_finished_run_is_not_repeated_unless_forced(finished, monkeypatch):
+    before = finished.folder.metrics.stat().st_mtime_ns
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
+    again = train(finished.config)
+    assert again.metrics["test"] == finished.metrics["test"]
+    assert finished.folder.metrics.stat().st_mtime_ns == before
+    monkeypatch.undo()
+    forced = train(finished.config, force=True)
+    assert finished.folder.metrics.stat().st_mtime_ns > before
+    assert forced.metrics["test"] == finished.metrics["test"]  # the same seed gives the same numbers
+
+
+def test_a_finished_run_with_other_settings_under_the_same_name_is_refused(tiny, finished, tmp_path):
+    folder = RunDir(tmp_path / "runs" / tiny().run_id)
+    folder.root.mkdir(parents=True)
+    stored = json.loads(finished.folder.config.read_text()) | {"batch_size": 7}
+    folder.config.write_text(json.dumps(stored))
+    folder.metrics.write_text(finished.folder.metrics.read_text())
+    with pytest.raises(RunError, match="was run with batch_size=7, not 50; use --force"):
+        train(tiny())
+
+
+def test_a_training_that_is_cut_off_is_not_finished_and_keeps_its_history(tiny, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny())
+    folder = RunDir(f"{tiny().out}/{tiny().run_id}")
+    assert not folder.finished
+    assert len(folder.history.read_text().splitlines()) == 7
+    with pytest.raises(RunError, match="this run is not finished"):
+        read_result(folder)
+
+
+def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):
+    config = tiny(learning_rate=1e38, optimizer="sgd", model_settings={"output_activation": "linear"})
+    with pytest.raises(TrainingError, match="try a lower --learning-rate"):
+        train(config)
+    assert not RunDir(f"{config.out}/{config.run_id}").finished
+
+
+def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr(Trainer, "prune", lambda self, cut: None)
+    with pytest.raises(SparsityError, match="the trained model: dense_1/kernel keeps 144 weights where 100 were asked"):
+        train(tiny())
+
+
+def test_spared_layers_stay_dense(tiny):
+    layers = train(tiny(spare=("dense_2",))).metrics["sparsity"]["layers"]
+    assert layers == {"dense_1/kernel": {"zeros": 44, "size": 144}}
+    with pytest.raises(ModelError, match="spare names 'dense_3'"):
+        train(tiny(spare=("dense_3",)))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_named(tiny, tmp_path):
+    (tmp_path / "runs").mkdir(mode=0o500)
+    with pytest.raises(RunError, match="cannot write in"):
+        train(tiny())
+
+
+def test_the_package_offers_what_its_readme_shows():
+    assert set(tfprune.__all__) == {"Config", "prune", "train"}
+    assert tfprune.train is train and tfprune.Config is Config
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = tfprune.nonsense

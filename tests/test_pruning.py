@@ -1,0 +1,90 @@
+import logging
+
+import numpy as np
+import pytest
+
+import tfprune
+from tfprune.backend import keras
+from tfprune.errors import ConfigError, ModelError
+from tfprune.wrapping import kernels
+
+
+def zeros(model):
+    return {name: int((kernel == 0).sum()) for name, kernel in kernels(model).items()}
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9])
+def test_it_prunes_a_copy_at_once_and_exactly(conv_net, sparsity):
+    before = [weight.copy() for weight in conv_net.get_weights()]
+    pruned = tfprune.prune(conv_net, sparsity)
+    for name, kernel in kernels(conv_net).items():
+        assert zeros(pruned)[name] == kernel.size - max(1, round(kernel.size * (1 - sparsity)))
+        kept = kernels(pruned)[name] != 0
+        np.testing.assert_array_equal(kernels(pruned)[name][kept], kernel[kept])
+        assert np.all(np.abs(kernel[~kept]).max(initial=0) <= np.abs(kernel[kept]).min())
+    for old, now in zip(before, conv_net.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, now)
+
+
+def test_global_scope_and_spared_layers(conv_net):
+    pruned = tfprune.prune(conv_net, 0.5, scope="global", spare=("logits",))
+    counts = zeros(pruned)
+    assert counts["logits/kernel"] == 0
+    size = sum(kernel.size for name, kernel in kernels(conv_net).items() if name != "logits/kernel")
+    assert sum(counts.values()) == size - round(size * 0.5)
+
+
+def test_what_cannot_be_pruned_is_left_alone_and_named(conv_net, caplog):
+    with caplog.at_level(logging.WARNING, logger="tfprune"):
+        pruned = tfprune.prune(conv_net, 0.5)
+    assert "left alone, without kernels that can be pruned: norm (BatchNormalization)" in caplog.text
+    for old, now in zip(conv_net.get_layer("norm").get_weights(), pruned.get_layer("norm").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, now)
+
+
+def test_a_compiled_model_gives_a_compiled_copy_that_evaluates(conv_net, examples):
+    conv_net.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    pruned = tfprune.prune(conv_net, 0.5)
+    loss, accuracy = pruned.evaluate(*examples, verbose=0)
+    assert np.isfinite(loss) and 0 <= accuracy <= 1
+    assert pruned.optimizer is not conv_net.optimizer
+
+
+@pytest.mark.parametrize("save", ["model.keras", "model.h5"])
+def test_the_copy_saves_and_loads_like_any_model(conv_net, examples, tmp_path, save):
+    x, _ = examples
+    pruned = tfprune.prune(conv_net, 0.5)
+    pruned.save(tmp_path / save)
+    loaded = keras.models.load_model(tmp_path / save)
+    assert zeros(loaded) == zeros(pruned)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), pruned.predict(x, verbose=0))
+
+
+def test_bad_arguments_are_named(conv_net):
+    with pytest.raises(ConfigError, match="for 50 % write 0.5"):
+        tfprune.prune(conv_net, 50)
+    with pytest.raises(ConfigError, match="unknown scope"):
+        tfprune.prune(conv_net, 0.5, scope="model")
+    with pytest.raises(ModelError, match="a tf_keras model is needed, got builtins.str"):
+        tfprune.prune("model.h5", 0.5)
+    with pytest.raises(ModelError, match="has no weights yet"):
+        tfprune.prune(keras.Sequential([keras.layers.Dense(3)]), 0.5)
+    with pytest.raises(ModelError, match="has no layer left to prune"):
+        tfprune.prune(keras.Sequential([keras.layers.ReLU(input_shape=(3,))]), 0.5)
+    with pytest.raises(ModelError, match="spare names 'logit'.*did you mean logits"):
+        tfprune.prune(conv_net, 0.5, spare=("logit",))
+
+
+def test_a_subclassed_model_is_refused_in_one_line():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Own()
+    model(np.zeros((1, 4), np.float32))
+    with pytest.raises(ModelError, match="must be functional or sequential"):
+        tfprune.prune(model, 0.5)

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from tfprune.errors import RunError
+from tfprune.rundir import RunDir, read_json, replacing, write_json
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as draft:
+        draft.write_text("ne")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "old"
+    with replacing(path) as draft:
+        draft.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_as_one(tmp_path):
+    path = tmp_path / "model"
+    for name in ("a", "b"):
+        with replacing(path) as draft:
+            draft.mkdir()
+            (draft / name).touch()
+    assert [file.name for file in path.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_draft_keeps_the_suffix_that_writers_go_by(tmp_path):
+    with replacing(tmp_path / "curves.png") as draft:
+        assert draft.suffix == ".png"
+        draft.touch()
+
+
+def test_create_empties_what_an_unfinished_run_left_but_nothing_else(tmp_path):
+    folder = RunDir(tmp_path / "run")
+    folder.create()
+    for path in (folder.metrics, folder.history, folder.root / "notes.txt"):
+        path.touch()
+    for path in (folder.model, folder.tensorboard):
+        path.mkdir()
+    assert folder.finished
+    folder.create()
+    assert not folder.finished
+    assert [path.name for path in folder.root.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot write in .*file/run .*choose another folder with --out"):
+        RunDir(tmp_path / "file" / "run").create()
+
+
+def test_json_is_written_for_people_and_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"x": [1, 2.5]})
+    assert read_json(tmp_path / "a.json") == {"x": [1, 2.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "b.json", {"x": float("nan")})
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "cannot be read"), ("[1]", "a JSON object is needed, got list")]
+)
+def test_bad_json_is_named(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(RunError, match=message):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(RunError, match="there is no such file"):
+        read_json(tmp_path / "b.json")
+    assert json.loads("{}") == {}

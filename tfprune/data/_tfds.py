@@ -1,0 +1,199 @@
+"""Images through TensorFlow Datasets: read or downloaded, made square once, split.
+
+What makes an image square here is also what the exported model does to a person's images, so that
+training and serving cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfprune.backend import tf
+from tfprune.data._base import Inputs, Split
+from tfprune.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
+PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
+SECONDS_TO_ANSWER = 10
+
+
+def usual_folder() -> Path:
+    """Returns the folder that TFDS uses unless told otherwise."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
+
+
+def read_images(
+    name: str, splits: Sequence[str], data_dir: Path | None, *, side: int, channels: int
+) -> tuple[list[Split], tuple[str, ...]]:
+    """Reads splits of a data set of labelled images; prepares it first if it is not there.
+
+    Args:
+        name: TFDS's name of the data set.
+        splits: TFDS's names of the splits.
+        data_dir: folder of prepared data sets; None is `usual_folder()`.
+        side: height and width that the images get, see `square`.
+        channels: 1 (grey) or 3 (colour).
+
+    Returns:
+        The splits, x uint8 [examples, side, side, channels], in the order of the prepared copy; the class names.
+
+    Raises:
+        DataError: there is no copy and none can be downloaded, or the copy cannot be read.
+    """
+    folder = Path(data_dir) if data_dir is not None else usual_folder()
+    tf.config.list_physical_devices()  # TensorFlow first, quietly; TFDS would import it its own way
+    try:
+        builder = _builder(name, folder)
+        if not builder.is_prepared():
+            _download(builder, name, folder)
+        return [_read(builder, split, side, channels) for split in splits], tuple(builder.info.features["label"].names)
+    # TFDS and TensorFlow have no common way to say that files are broken.
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError, tf.errors.OpError) as error:
+        raise DataError(
+            f"{folder / name}: the prepared copy cannot be read ({_one_line(error)}); remove that folder, then copy it "
+            f"anew or run: tfds build {name} --data_dir {folder}"
+        ) from error
+
+
+def _builder(name: str, folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.builder(name, data_dir=str(folder))
+
+
+def _download(builder: Any, name: str, folder: Path) -> None:
+    problem = _offline(builder)
+    if problem is None:
+        try:
+            builder.download_and_prepare()
+            return
+        except Exception as error:  # network, disk, checksum, a site that is gone: TFDS raises what it meets
+            problem = _one_line(error)
+    raise DataError(
+        f"{folder}: there is no {name} and it cannot be downloaded ({problem}); on a machine with a network run: "
+        f"tfds build {name} --data_dir FOLDER, copy FOLDER/{name} to {folder / name}, or name FOLDER with --data-dir"
+    )
+
+
+def _offline(builder: Any) -> str | None:
+    """Says what is wrong with the network, if anything. TFDS itself retries for minutes before it says so."""
+    problem = None
+    for url in [PREPARED_COPIES, *list(builder.url_infos or {})[:1]]:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS_TO_ANSWER).close()
+            return None
+        except urllib.error.HTTPError:  # an answer
+            return None
+        except (OSError, ValueError) as error:
+            problem = f"no network: {_one_line(getattr(error, 'reason', error))}"
+    return problem
+
+
+def _read(builder: Any, split: str, side: int, channels: int) -> Split:
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    encoded = builder.as_dataset(
+        split=split,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        as_supervised=True,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    shape = builder.info.features["image"].shape
+
+    def image(content: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return square(tf.ensure_shape(decode(content, channels), (*shape[:2], channels)), side), label
+
+    count = builder.info.splits[split].num_examples
+    x, y = np.empty((count, side, side, channels), np.uint8), np.empty(count, np.int64)
+    done = 0
+    images = encoded.map(image, num_parallel_calls=tf.data.AUTOTUNE).batch(READ_AT_ONCE).prefetch(tf.data.AUTOTUNE)
+    for some_x, some_y in images.as_numpy_iterator():
+        x[done : done + len(some_y)], y[done : done + len(some_y)] = some_x, some_y
+        done += len(some_y)
+    if done != count:
+        raise ValueError(f"{done} of {count} images in split {split}")
+    return Split(x, y)
+
+
+def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes one JPEG, PNG, GIF (first frame) or BMP: a string to uint8 [height, width, channels]."""
+    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def square(images: tf.Tensor, side: int) -> tf.Tensor:
+    """Cuts the central square out of images and resizes it.
+
+    Args:
+        images: uint8 [..., height, width, channels], one image or a batch of any size.
+        side: of the result.
+
+    Returns:
+        uint8 [..., side, side, channels]; averaged over when shrunk, rounded, unchanged if it fits already.
+    """
+    if tuple(images.shape[-3:-1]) == (side, side):
+        return images
+    height, width = tf.unstack(tf.shape(images)[-3:-1])
+    shorter = tf.minimum(height, width)
+    top, left = (height - shorter) // 2, (width - shorter) // 2
+    images = images[..., top : top + shorter, left : left + shorter, :]
+    resized = tf.image.resize(images, (side, side), antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+
+def image_inputs(side: int, channels: int) -> Mapping[str, Inputs]:
+    """Returns what an exported image model takes: images of any size, and files' contents."""
+
+    def from_pixels(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+        return square(raw["images"], side)
+
+    def from_files(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.map_fn(
+            lambda content: square(decode(content, channels), side),
+            raw["image_bytes"],
+            fn_output_signature=tf.TensorSpec((side, side, channels), tf.uint8),
+        )
+
+    return {
+        "serving_default": Inputs({"images": ("uint8", (None, None, channels))}, from_pixels),
+        "image_bytes": Inputs({"image_bytes": ("string", ())}, from_files),
+    }
+
+
+def hold_out(examples: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Splits in two with the same mix of classes.
+
+    Args:
+        examples: what to split.
+        share: fraction of each class to hold out, in (0, 1); rounded, at least one example a class.
+        seed: of the draw.
+
+    Returns:
+        What stays and what is held out, each in the original order.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    held = np.zeros(len(examples), bool)
+    for label in np.unique(examples.y):
+        members = np.flatnonzero(examples.y == label)
+        held[random.permutation(members)[: max(1, round(share * len(members)))]] = True
+    return _only(examples, ~held), _only(examples, held)
+
+
+def _only(examples: Split, chosen: np.ndarray) -> Split:
+    return Split(examples.x[chosen], examples.y[chosen])
+
+
+def _one_line(error: object) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."

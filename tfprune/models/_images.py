@@ -1,0 +1,34 @@
+"""What all image models begin and end with."""
+
+from __future__ import annotations
+
+from tfprune.backend import keras
+from tfprune.errors import ModelError
+
+
+def image_input(name: str, input_shape: tuple[int, ...], *, least: int = 1) -> tuple[keras.KerasTensor, ...]:
+    """Returns the input, uint8 as images are stored, and the same in [-1, 1].
+
+    Args:
+        name: of the model, for the error message.
+        input_shape: height, width and channels.
+        least: smallest height and width that the model can shrink.
+
+    Raises:
+        ModelError: the examples are no images, or too small ones.
+    """
+    if len(input_shape) != 3 or min(input_shape[:2]) < least:
+        shape = " x ".join(map(str, input_shape))
+        raise ModelError(f"model {name} needs images of at least {least} x {least} pixels, the examples are {shape}")
+    inputs = keras.layers.Input(input_shape, dtype="uint8", name="images")
+    return inputs, keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
+
+
+def logits(x: keras.KerasTensor, classes: int, **kwargs) -> keras.KerasTensor:
+    """Returns the classifier on top; float32 under mixed precision too."""
+    return keras.layers.Dense(classes, dtype="float32", name="logits", **kwargs)(x)
+
+
+def decay(l2: float) -> keras.regularizers.Regularizer | None:
+    """Returns the penalty of `l2` times the sum of a kernel's squares, None for 0."""
+    return keras.regularizers.L2(l2) if l2 else None
