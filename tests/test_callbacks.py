@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfprune.backend import keras
-from tfprune.callbacks import History, PruneOnSchedule, Rewinding, StopOnNaN, mask_image, write_history
+from tfprune.callbacks import ALIVE_COLOUR, History, PruneOnSchedule, Rewinding, StopOnNaN, mask_image, write_history
 from tfprune.cuts import Cut
 from tfprune.errors import TrainingError
 from tfprune.masks import cut_masks, sparsity_of
@@ -112,6 +112,7 @@ def test_a_mask_is_drawn_with_inputs_down_and_outputs_right():
     mask[0, 0, 1, 2] = 1
     image = mask_image(mask)
     zoom = 240 // 24
-    assert image.shape == (1, 24 * zoom, 5 * zoom, 1)
-    assert image[0, zoom, 2 * zoom, 0] == 255 and image.sum() == 255 * zoom**2
-    assert mask_image(np.ones((2000, 3), np.uint8)).shape == (1, 512, 3, 1)
+    assert image.shape == (1, 24 * zoom, 5 * zoom, 3)
+    alive = np.all(image[0] == ALIVE_COLOUR, axis=-1)
+    assert alive[zoom, 2 * zoom] and alive.sum() == zoom**2
+    assert mask_image(np.ones((2000, 3), np.uint8)).shape == (1, 512, 3, 3)

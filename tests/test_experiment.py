@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tfprune
 from tfprune.backend import tf
+from tfprune.callbacks import PRUNED_COLOUR
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
@@ -57,6 +58,8 @@ def test_metrics_follow_their_schema(finished):
     assert metrics["bytes"]["raw"] > metrics["bytes"]["gzip"] > 0
     assert set(metrics["seconds"]) == {"prepare", "train", "finish", "total"}
     assert {"python", "tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization"} <= set(metrics["versions"])
+    assert metrics["precision"] == {"policy": "float32", "step_seconds": {}}
+    assert metrics["machine"]["cpu"] and metrics["machine"]["cores"] >= 1
 
 
 def test_a_result_reads_back_as_it_was_made(finished):
@@ -91,7 +94,7 @@ def test_tensorboard_shows_curves_sparsity_histograms_masks_and_settings(finishe
     assert [event.step for event in pictures] == [0, 8, 16]  # at the start and at each event
     last = tf.make_ndarray(pictures[-1].tensor_proto)[2]
     with Image.open(io.BytesIO(last)) as image:
-        assert np.mean(np.asarray(image) == 0) == pytest.approx(44 / 144)
+        assert np.mean(np.all(np.asarray(image) == PRUNED_COLOUR, axis=-1)) == pytest.approx(44 / 144)
 
     settings = events(finished.folder.tensorboard, ".").summary_metadata
     assert any("hparams" in tag for tag in settings)

@@ -8,7 +8,7 @@ import pytest
 from tfprune.backend import tf
 from tfprune.data.penguins import load
 from tfprune.errors import ModelError, SparsityError
-from tfprune.experiment import prepare, train
+from tfprune.experiment import build, load_data, train
 from tfprune.export import Classifier, export
 from tfprune.wrapping import get_masks, strip
 
@@ -64,7 +64,8 @@ def test_the_reloaded_model_has_the_masks_and_answers_like_the_metrics_say(finis
 
 
 def test_an_export_that_answers_differently_does_not_count(tiny, tmp_path, monkeypatch):
-    data, model = prepare(tiny())
+    data = load_data(tiny())
+    model = build(tiny(), data)
     weights = model.get_weights
     save = tf.saved_model.save
 
@@ -82,7 +83,8 @@ def test_an_export_that_answers_differently_does_not_count(tiny, tmp_path, monke
 
 
 def test_an_export_with_a_pruned_weight_off_zero_does_not_count(tiny, tmp_path):
-    data, model = prepare(tiny())
+    data = load_data(tiny())
+    model = build(tiny(), data)
     masks = get_masks(model)
     masks["dense_1/kernel"][0, 0] = 0
     with pytest.raises(SparsityError, match="pruned weights of dense_1/kernel are not zero in the exported model"):
@@ -91,7 +93,8 @@ def test_an_export_with_a_pruned_weight_off_zero_does_not_count(tiny, tmp_path):
 
 
 def test_every_signature_of_the_data_set_is_exported(tiny):
-    data, model = prepare(tiny())
+    data = load_data(tiny())
+    model = build(tiny(), data)
     classifier = Classifier(strip(model), data.inputs, data.labels, data.target)
     assert set(classifier.signatures()) == {*data.inputs, "model_inputs"}
     assert set(classifier.signatures()["serving_default"].structured_outputs) == {"class", "label", "probabilities"}

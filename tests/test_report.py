@@ -2,11 +2,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfprune.report import _one_axis, plot_comparison, plot_curves, plot_sparsity
+from tfprune.errors import RunError
+from tfprune.report import (
+    _one_axis,
+    comparison_table,
+    plot_comparison,
+    plot_curves,
+    plot_mean_curves,
+    plot_sparsity,
+    update_page,
+)
 
 
 def row(phase, epoch, step, sparsity=0.0, loss=1.0):
-    values = {"loss": loss, "accuracy": 0.5, "val_loss": loss, "val_accuracy": None}
+    values = {"loss": loss, "accuracy": 0.5, "val_loss": loss + 0.1, "val_accuracy": None}
     return {"phase": phase, "epoch": epoch, "step": step, "sparsity": sparsity} | values
 
 
@@ -49,3 +58,35 @@ def test_comparison_is_drawn_for_one_seed_and_for_many(tmp_path, seeds):
     runs = {name: [{"test_loss": 0.5 + n, "test_accuracy": 0.9} for n in range(seeds)] for name in ("a", "b")}
     plot_comparison(runs, tmp_path / "c.png", title="all")
     assert picture(tmp_path / "c.png").std() > 5
+
+
+def test_mean_curves_are_drawn_for_any_number_of_methods(tmp_path):
+    histories = {
+        "dense": [LOTTERY[:2]],
+        "lottery": [LOTTERY, LOTTERY],
+        "pruned": [PRUNED],
+        "d": [LOTTERY],
+        "e": [REWOUND],
+    }
+    for count in (1, 5):
+        plot_mean_curves(dict(list(histories.items())[:count]), tmp_path / "m.png", title="all")
+        assert picture(tmp_path / "m.png").std() > 5
+
+
+def test_the_table_gives_means_deviations_and_ratios():
+    mean = {"test_loss": 0.5, "test_accuracy": 0.9, "sparsity": 0.3, "nonzero_parameters": 1400.0}
+    mean |= {"bytes_gzip": 9000, "epochs": 4000}
+    one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "seconds_ratio": None}
+    two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01), "seconds_ratio": 1.5}
+    headers, rows = comparison_table({"a": one, "b": two})
+    assert len(headers) == len(rows[0]) == len(rows[1])
+    assert rows[0] == ("a", "1", "0.5000", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
+    assert rows[1][2:4] == ("0.5000 ± 0.0100", "90.0 ± 1.0 %") and rows[1][-1] == "1.50"
+
+
+def test_a_page_without_marks_is_named(tmp_path):
+    (tmp_path / "page.md").write_text("# Page\n<!-- results -->\n")
+    for name, message in (("page.md", "has no <!-- results -->"), ("absent.md", "cannot be read")):
+        with pytest.raises(RunError, match=message):
+            update_page(tmp_path / name, "results", "table")
+    assert (tmp_path / "page.md").read_text() == "# Page\n<!-- results -->\n"

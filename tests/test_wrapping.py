@@ -62,6 +62,10 @@ def test_spared_layers_stay_unwrapped(conv_net):
     assert list(kernel_variables(model)) == KERNELS[1:]
 
 
+def test_the_first_convolution_and_the_classifier_can_be_spared_by_place(conv_net):
+    assert list(kernel_variables(wrap(conv_net, spare=("first", "last")))) == KERNELS[1:]
+
+
 def test_sparing_an_unknown_layer_or_all_layers_is_an_error(conv_net):
     with pytest.raises(ModelError, match="did you mean conv"):
         wrap(conv_net, spare=("conf",))

@@ -72,6 +72,22 @@ tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.kera
 tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
 
 
+def machine() -> dict[str, str | int | list[str]]:
+    """Returns what seconds depend on: the processor, its cores, the GPUs."""
+    import platform
+    import re
+    from pathlib import Path
+
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return {
+        "cpu": named[1] if named else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "gpus": [str(gpu.get("device_name", "unknown")) for gpu in gpus],
+    }
+
+
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     import platform

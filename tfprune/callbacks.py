@@ -22,6 +22,8 @@ from tfprune.wrapping import get_masks, kernels, masked_layers, set_masks
 
 log = logging.getLogger(__name__)
 
+ALIVE_COLOUR, PRUNED_COLOUR = (0, 114, 178), (221, 221, 221)
+
 
 class PruneOnSchedule(keras.callbacks.Callback):
     """Cuts the model when the optimizer has done the steps that a schedule names.
@@ -179,18 +181,19 @@ class TensorBoardLog(keras.callbacks.Callback):
 
 
 def mask_image(mask: np.ndarray, largest: int = 512) -> np.ndarray:
-    """Draws a mask as an image, white where a weight lives: inputs run down, outputs run right.
+    """Draws a mask as an image, blue where a weight lives and grey where not: inputs run down, outputs right.
 
     Args:
         mask: any shape, outputs last.
         largest: rows and columns at most; what is beyond is cut off. Small masks are drawn in blocks.
 
     Returns:
-        uint8 [1, height, width, 1].
+        uint8 [1, height, width, 3].
     """
     flat = mask.reshape(-1, mask.shape[-1])[:largest, :largest]
     zoom = max(1, 240 // max(flat.shape))
-    return np.kron(flat, np.ones((zoom, zoom), np.uint8))[np.newaxis, :, :, np.newaxis] * np.uint8(255)
+    colours = np.array([PRUNED_COLOUR, ALIVE_COLOUR], np.uint8)
+    return colours[np.kron(flat, np.ones((zoom, zoom), np.uint8))][np.newaxis]
 
 
 class Progress(keras.callbacks.Callback):

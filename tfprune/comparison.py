@@ -11,7 +11,8 @@ from tfprune.config import Config
 from tfprune.errors import TrainingError
 from tfprune.results import Result
 
-COLUMNS = ("test_loss", "test_accuracy", "sparsity", "bytes_gzip", "epochs", "seconds")
+COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "bytes_gzip", "epochs", "seconds")
+BASELINE = "unpruned"
 
 
 def run_all(configs: Iterable[Config], run: Callable[[Config], Result]) -> tuple[list[Result], list[str]]:
@@ -36,6 +37,7 @@ def row(result: Result) -> dict[str, float]:
         "test_loss": metrics["test"]["loss"],
         "test_accuracy": metrics["test"]["accuracy"],
         "sparsity": metrics["sparsity"]["achieved"],
+        "nonzero_parameters": metrics["nonzero_parameters"],
         "bytes_gzip": metrics["bytes"]["gzip"],
         "epochs": metrics["epochs"],
         "seconds": metrics["seconds"]["total"],
@@ -47,7 +49,8 @@ def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
 
     Returns:
         method -> `seeds` (seed -> a `row`), `mean` and `sd` (of each column; the sample's standard
-        deviation, None for a single seed).
+        deviation, None for a single seed), and `seconds_ratio`: the median over seeds of a run's
+        seconds to those of the baseline with the same seed (None without a baseline).
     """
     seeds: dict[str, dict[str, Mapping[str, float]]] = {}
     for result in results:
@@ -59,5 +62,11 @@ def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
             "seeds": rows,
             "mean": {name: float(v.mean()) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
+            "seconds_ratio": _median_ratio(rows, seeds.get(BASELINE, {})),
         }
     return summary
+
+
+def _median_ratio(rows: Mapping[str, Mapping[str, float]], baseline: Mapping[str, Mapping[str, float]]) -> float | None:
+    ratios = [values["seconds"] / baseline[seed]["seconds"] for seed, values in rows.items() if seed in baseline]
+    return float(np.median(ratios)) if ratios else None

@@ -16,18 +16,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.checks import check_choice, check_names, check_positive, check_switch, check_whole
+from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.cuts import nominal_sparsity
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
+from tfprune.data._pipeline import check_augment
 from tfprune.errors import ConfigError, choose_from
+from tfprune.learning_rates import LEARNING_RATE_SCHEDULES
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.optimizers import check_optimizer
 
 SCOPES = ("layer", "global")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 PLACES = ("out", "data_dir")  # where things lie on this machine: not part of what a run is
+_FROM_DATASET = (
+    *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
+    *("warmup_epochs", "shuffle", "augment"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,11 +48,17 @@ class Config:
         seed: root of all random draws: split, initial weights, order of the data.
         epochs: passes over the training split, at least 1. A lottery ticket takes that many again.
         batch_size: examples a step, at least 1.
-        learning_rate: of the optimizer, above 0.
+        learning_rate: of the optimizer, above 0; the highest if a schedule moves it.
+        learning_rate_schedule: `constant`, `cosine` or `steps`, see `learning_rates`.
+        warmup_epochs: epochs over which the learning rate rises from 0, below `epochs`.
         optimizer: `adam`, `adamw` or `sgd`.
         shuffle: whether training examples come in a new order in each epoch.
+        augment: changes that training images go through, see `data._pipeline`.
+        precision: of the arithmetic: `float32`, `mixed_bfloat16`, `mixed_float16`, or `auto`: what a
+            few measured steps show to be fastest here.
+        xla: compile the training step with XLA.
         scope: `layer` ranks weights within each kernel, `global` across all of them.
-        spare: names of layers that are never pruned.
+        spare: names of layers that are never pruned; `first` and `last` stand for those places.
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
@@ -61,7 +74,12 @@ class Config:
     batch_size: int | None = None
     learning_rate: float | None = None
     optimizer: str | None = None
+    learning_rate_schedule: str | None = None
+    warmup_epochs: float | None = None
     shuffle: bool | None = None
+    augment: tuple[str, ...] | None = None
+    precision: str = "float32"
+    xla: bool = False
     scope: str = "layer"
     spare: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -72,13 +90,20 @@ class Config:
 
     def __post_init__(self) -> None:
         spec = DATASETS[self.dataset]
-        for name in ("model", "epochs", "batch_size", "learning_rate", "optimizer", "shuffle"):
+        for name in _FROM_DATASET:
             if getattr(self, name) is None:
                 self._store(name, getattr(spec, name))
         self._store("seed", check_whole("seed", self.seed, least=0))
         self._store("epochs", check_whole("epochs", self.epochs, least=1))
         self._store("batch_size", check_whole("batch_size", self.batch_size, least=1))
         self._store("learning_rate", check_positive("learning_rate", self.learning_rate))
+        self._store("warmup_epochs", check_least("warmup_epochs", self.warmup_epochs, 0.0))
+        if self.warmup_epochs >= self.epochs:
+            raise ConfigError(f"warmup_epochs must be below the {self.epochs} epochs, got {self.warmup_epochs:g}")
+        check_choice("learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_switch("xla", self.xla)
+        self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         check_choice("scope", self.scope, SCOPES)
         self._store("spare", check_names("spare", self.spare))

@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras, tf, versions
+from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
 from tfprune.config import PLACES, Config
 from tfprune.data import DATASETS
 from tfprune.data._base import Data
+from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError
 from tfprune.export import export
 from tfprune.masks import check_sparsity
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.models import MODELS
+from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
 from tfprune.rundir import RunDir, read_json, replacing, write_json
 from tfprune.seeds import derive
-from tfprune.training import Trainer
+from tfprune.training import Trainer, compile_for_evaluation, compile_model, evaluate
 from tfprune.wrapping import get_masks, kernels, strip, wrap
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,9 @@ def train(config: Config, *, force: bool = False) -> Result:
     write_json(folder.config, config.to_dict())
     seconds = {}
     started = time.perf_counter()
-    data, model = prepare(config)
+    data = load_data(config)
+    precision, step_seconds = choose_precision(config, data)
+    model = build(config, data, precision)
     seconds["prepare"] = time.perf_counter() - started
 
     trainer = Trainer(model, data, config, folder.tensorboard)
@@ -65,17 +70,37 @@ def train(config: Config, *, force: bool = False) -> Result:
         write_history(folder.history, trainer.history)  # what was seen until then is kept
         raise
     metrics = finish(trainer, folder, seconds | trainer.seconds)
+    metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()
     return Result(folder, config, metrics)
 
 
-def prepare(config: Config) -> tuple[Data, keras.Model]:
-    """Loads the data and builds the wrapped model with its initial weights."""
-    data = DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
+def load_data(config: Config) -> Data:
+    """Loads the splits of the run's data set."""
+    return DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
+
+
+def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
+    """Builds the wrapped model with its initial weights, which depend on the run's seed and on no precision."""
     keras.utils.set_random_seed(derive(config.seed, "init"))
-    model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
-    return data, wrap(model, config.spare)
+    with computing_in(precision):
+        model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
+        return wrap(model, config.spare)
+
+
+def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]:
+    """Returns the precision to compute in, and the seconds a step that were measured for it (`auto` only)."""
+    if config.precision != "auto":
+        return config.precision, {}
+    images, labels = next(iter(training_batches(data.train, config.batch_size, shuffle=False, seed=0)))
+
+    def step(precision: str) -> Callable[[], object]:
+        model = build(config, data, precision)
+        compile_model(model, config, steps_per_epoch=1)
+        return lambda: model.train_on_batch(images, labels)
+
+    return fastest({precision: step(precision) for precision in candidates()})
 
 
 def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[str, Any]:
@@ -84,11 +109,14 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     config, data, cuts = trainer.config, trainer.data, trainer.config.pruning.cuts
     masks = get_masks(trainer.model)
     check_sparsity(kernels(trainer.model), masks, cuts, config.scope, "the trained model")
-    stripped = strip(trainer.model)
+    stripped = in_float32(strip(trainer.model))
+    compile_for_evaluation(stripped)
     exported = export(stripped, data, masks, folder.model)
     check_sparsity(exported, masks, cuts, config.scope, "the exported model")
 
-    splits = {name: trainer.evaluate(getattr(data, name)) for name in ("train", "validation", "test")}
+    splits = {
+        name: evaluate(stripped, getattr(data, name), config.batch_size) for name in ("train", "validation", "test")
+    }
     weights = stripped.get_weights()
     write_history(folder.history, trainer.history)
     with replacing(folder.masks) as draft, open(draft, "wb") as file:
@@ -108,6 +136,7 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         "epochs": trainer.trained_epochs,
         "seconds": {phase: round(value, 3) for phase, value in (seconds | {"total": sum(seconds.values())}).items()},
         "versions": versions(),
+        "machine": machine(),
     }
 
 

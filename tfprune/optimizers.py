@@ -37,6 +37,8 @@ def check_optimizer(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def build_optimizer(name: str, learning_rate: float, settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+def build_optimizer(
+    name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, settings: Mapping[str, Any]
+) -> keras.optimizers.Optimizer:
     """Returns a fresh Keras optimizer."""
     return getattr(keras.optimizers, OPTIMIZERS[name][0])(learning_rate=learning_rate, **settings)

@@ -28,7 +28,7 @@ def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: C
         model: a tf_keras model, functional or sequential. It is not changed.
         sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight.
         scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
-        spare: names of layers to leave alone.
+        spare: names of layers to leave alone; `first` and `last` stand for those places.
 
     Returns:
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from tfprune.errors import RunError
 from tfprune.rundir import replacing
 
 # Okabe & Ito's colours, which stay apart for colour-blind readers.
@@ -103,6 +104,99 @@ def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None
         if name == "test_accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     _save(figure, path)
+
+
+def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, title: str) -> None:
+    """Draws each method's loss over epochs, training and validation: the mean over seeds, and their range as a band.
+
+    Args:
+        histories: method -> rows of `history.csv`, one list a seed, all with the same epochs.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    import numpy as np
+
+    columns = min(4, len(histories))
+    lines = -(-len(histories) // columns)
+    figure = _figure(3.2 * columns, 3.2 * lines, title)
+    shared = None
+    for number, (method, seeds) in enumerate(histories.items(), start=1):
+        axes = shared = figure.add_subplot(lines, columns, number, sharey=shared)
+        rows, positions, _ = _one_axis(seeds[0])
+        for split, name in (("train", "loss"), ("validation", "val_loss")):
+            values = np.array([[row[name] for row in history] for history in seeds], float)
+            for phase in dict.fromkeys(row["phase"] for row in rows):
+                own = [n for n, row in enumerate(rows) if row["phase"] == phase]
+                x = [positions[n] for n in own]
+                label = split if phase == rows[0]["phase"] else None
+                marker = "o" if len(own) == 1 else None
+                axes.plot(
+                    x, values[:, own].mean(axis=0), color=COLOURS[split], label=label, marker=marker, markersize=3
+                )
+                axes.fill_between(
+                    x,
+                    values[:, own].min(axis=0),
+                    values[:, own].max(axis=0),
+                    color=COLOURS[split],
+                    alpha=0.15,
+                    linewidth=0,
+                )
+        _mark_events(axes, rows, positions)
+        axes.set(title=method, xlabel="epoch", ylabel="cross-entropy" if number % columns == 1 else "")
+        axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns headers and rows of a comparison: means, ± the standard deviation over seeds.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+    """
+    headers = (
+        *("method", "seeds", "test loss", "test accuracy", "sparsity", "non-zero parameters"),
+        *("kB gzipped", "epochs", "time / unpruned"),
+    )
+    rows = []
+    for method, values in summary.items():
+        mean, sd, ratio = values["mean"], values["sd"], values["seconds_ratio"]
+        rows.append(
+            (
+                method,
+                str(len(values["seeds"])),
+                f"{mean['test_loss']:.4f}" + _plus_minus(sd["test_loss"], ".4f"),
+                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
+                f"{100 * mean['sparsity']:.1f} %",
+                f"{mean['nonzero_parameters']:,.0f}",
+                f"{mean['bytes_gzip'] / 1000:,.1f}",
+                f"{mean['epochs']:,.0f}",
+                "" if ratio is None else f"{ratio:.2f}",
+            )
+        )
+    return headers, rows
+
+
+def update_page(path: Path, name: str, content: str) -> None:
+    """Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->` in a Markdown page.
+
+    Raises:
+        RunError: the page is missing or has no such marks.
+    """
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    try:
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from None
+    before, found, rest = page.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RunError(f"{path}: has no {start} ... {end} to write a table between")
+    with replacing(path) as draft:
+        draft.write_text(f"{before}{start}\n{content.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def _plus_minus(deviation: float | None, form: str, scale: float = 1.0) -> str:
+    return "" if deviation is None else f" ± {scale * deviation:{form}}"
 
 
 def _plot_by_phase(axes, rows: Rows, positions: Sequence[float], name: str, *, color: str, label: str) -> None:

@@ -17,6 +17,7 @@ from tfprune.cuts import Cut
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError
+from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
 from tfprune.schedules import PruneAtSteps
@@ -67,7 +68,7 @@ class Trainer:
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
-        self._compile()
+        compile_model(self.model, self.config, self.steps_per_epoch, initial_epoch)
         logged = _logged_epochs(initial_epoch, self.epochs, events or {})
         schedule = PruneAtSteps(
             {(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in (events or {}).items()}
@@ -84,6 +85,8 @@ class Trainer:
                     self.config.batch_size,
                     shuffle=self.config.shuffle,
                     seed=derive(self.config.seed, "order"),
+                    augment=self.config.augment,
+                    first_step=initial_epoch * self.steps_per_epoch,
                 ),
                 epochs=self.epochs,
                 initial_epoch=initial_epoch,
@@ -125,19 +128,42 @@ class Trainer:
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Returns `loss` and `accuracy` of the model as it stands, over a whole split."""
-        results = self.model.evaluate(
-            evaluation_batches(split, max(self.config.batch_size, 256)), verbose=0, return_dict=True
-        )
-        return {name: float(results[name]) for name in ("loss", "accuracy")}
+        return evaluate(self.model, split, self.config.batch_size)
 
-    def _compile(self) -> None:
-        config = self.config
-        self.model.compile(
-            optimizer=build_optimizer(config.optimizer, config.learning_rate, config.optimizer_settings),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-            steps_per_execution=self.steps_per_epoch if self.steps_per_epoch <= STEPS_IN_ONE_CALL else 1,
-        )
+
+def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, initial_epoch: int = 0) -> None:
+    """Compiles a model as a run's settings say, with a fresh optimizer whose learning rate starts at an epoch."""
+    learning_rate = build_learning_rate(
+        config.learning_rate_schedule,
+        config.learning_rate,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        total_steps=config.epochs * steps_per_epoch,
+        first_step=initial_epoch * steps_per_epoch,
+    )
+    model.compile(
+        optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
+        **_loss_and_metrics(),
+        steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL else 1,
+        jit_compile=config.xla or None,
+    )
+
+
+def compile_for_evaluation(model: keras.Model) -> None:
+    """Compiles a model that is finished."""
+    model.compile(**_loss_and_metrics())
+
+
+def evaluate(model: keras.Model, split: Split, batch_size: int) -> dict[str, float]:
+    """Returns `loss` and `accuracy` of a compiled model over a whole split."""
+    results = model.evaluate(evaluation_batches(split, max(batch_size, 256)), verbose=0, return_dict=True)
+    return {name: float(results[name]) for name in ("loss", "accuracy")}
+
+
+def _loss_and_metrics() -> dict[str, Any]:
+    return {
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    }
 
 
 def _logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:

@@ -21,6 +21,7 @@ from tfprune.schedules import PruneAtSteps, no_pruning
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_PLACES = {"first": 0, "last": -1}
 
 
 def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
@@ -108,10 +109,15 @@ def _masked_after(inner: Callable | None, mask: tf.Variable) -> Callable[[tf.Ten
 def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]:
     """Returns the names of the layers that have kernels and are not spared.
 
+    Args:
+        model: any model.
+        spare: names of layers; `first` and `last` stand for the first and the last one with kernels.
+
     Raises:
         ModelError: none is left, or `spare` names a layer that is not there or has no kernel.
     """
     names = [layer.name for layer in leaf_layers(model) if kernel_attributes(layer)]
+    spare = [names[_PLACES[name]] if name in _PLACES and name not in names and names else name for name in spare]
     for name in spare:
         if name not in names:
             raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, names)}")
@@ -126,17 +132,17 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
 
     Args:
         model: functional or sequential; the result shares its layers and weights.
-        spare: names of layers to leave unwrapped.
+        spare: names of layers to leave unwrapped, see `prunable_names`.
 
     Raises:
         ModelError: nothing is left to prune, or `spare` names a layer that is not there.
     """
-    prunable_names(model, spare)
+    names = prunable_names(model, spare)
 
     def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=wrap_layer)
-        return Masked(layer) if kernel_attributes(layer) and layer.name not in spare else layer
+        return Masked(layer) if layer.name in names else layer
 
     return keras.models.clone_model(model, clone_function=wrap_layer)
 

@@ -14,14 +14,15 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"errors", "seeds"},
     {"checks", "registry", "cuts", "measure"},
     {"backend", "rundir"},
-    {"masks", "optimizers"},
+    {"masks", "optimizers", "learning_rates"},
     {"data", "models", "methods"},
     {"config", "schedules"},
-    {"results", "report", "wrapping"},
+    {"results", "report", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison"},
     {"training"},
     {"experiment"},
     {"cli"},
+    {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -9,7 +9,7 @@ import pytest
 from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
 from tfprune.errors import ConfigError
-from tfprune.experiment import prepare
+from tfprune.experiment import build, load_data
 from tfprune.masks import sparsity_of
 from tfprune.methods import METHODS
 from tfprune.training import Trainer
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.parametrize("method", METHODS)
 
 
 def run(config):
-    data, model = prepare(config)
+    data = load_data(config)
+    model = build(config, data)
     trainer = Trainer(model, data, config)
     config.pruning.run(trainer)
     trainer.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,16 +13,18 @@ from tfprune.cli._output import echo_table, start_logging
 from tfprune.config import Config
 from tfprune.methods import METHODS
 
+if TYPE_CHECKING:
+    from tfprune.results import Result
+
 
 @click.command()
 @run_options
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method, from seed 0 on.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
-@click.option(
-    "--figure", type=click.Path(path_type=Path), help="The figure; by default comparison.png beside the runs."
-)
-def compare(seeds: int, json_file: Path | None, figure: Path | None, **given: Any) -> None:
-    """Compare all methods over several seeds; runs that are finished are not repeated."""
+@click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
+@click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
+def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tuple[Path, ...], **given: Any) -> None:
+    """Compare all methods over several seeds; finished runs are reused."""
     check_whole("--seeds", seeds, least=1)
     configs = _configs(seeds, given)
     start_logging()
@@ -30,27 +32,27 @@ def compare(seeds: int, json_file: Path | None, figure: Path | None, **given: An
 
     from tfprune.comparison import run_all, summarise
     from tfprune.experiment import train
-    from tfprune.report import plot_comparison
+    from tfprune.report import comparison_table
     from tfprune.rundir import write_json
 
-    with tqdm(configs, desc="runs", unit="run", disable=None, position=0) as bar:
+    with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
         results, failures = run_all(bar, train)
-    summary = summarise(results)
-    first = configs[0]
-    figure = figure or Path(first.out) / f"comparison-{first.dataset}.png"
-    if summary:
-        plot_comparison(
-            {method: list(values["seeds"].values()) for method, values in summary.items()},
-            figure,
-            title=f"{first.dataset}: {seeds} seeds, {first.epochs:,} epochs",
-        )
-        echo_table(_rows(summary), ("method", "seeds", "test loss", "test accuracy", "sparsity", "epochs", "seconds"))
-        click.echo(f"\nMean ± standard deviation over seeds. Figure: {figure}")
-    if json_file:
-        write_json(json_file, {"schema": 1, "dataset": first.dataset, "methods": summary, "failures": failures})
-        click.echo(f"Numbers: {json_file}")
     for failure in failures:
         click.echo(f"Failed: {failure}", err=True)
+    if not results:
+        raise click.exceptions.Exit(1)
+    summary = summarise(results)
+    headers, rows = comparison_table(summary)
+    echo_table(rows, headers)
+    click.echo("\nMean ± standard deviation over seeds; time is the median over seeds of the ratio to unpruned.")
+    for figure in _draw(results, summary, figures or Path(configs[0].out)):
+        click.echo(f"Figure: {figure}")
+    if json_file:
+        write_json(json_file, {"schema": 1, "dataset": configs[0].dataset, "methods": summary, "failures": failures})
+        click.echo(f"Numbers: {json_file}")
+    for page in pages:
+        _write_page(page, results, headers, rows)
+        click.echo(f"Page: {page}")
     if failures:
         raise click.exceptions.Exit(1)
 
@@ -63,23 +65,39 @@ def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
         wanted = sparsity if METHODS[method].sparsity_setting else None
         first = make_config(None, given | {"method": method, "sparsity": wanted})
         configs += [first.replace(seed=seed) for seed in range(seeds)]
-    return sorted(configs, key=lambda config: config.seed)
+    return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
 
 
-def _rows(summary: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:
-    rows = []
-    for method, values in summary.items():
-        mean, sd = values["mean"], values["sd"]
-        rows.append(
-            (
-                method,
-                len(values["seeds"]),
-                f"{mean['test_loss']:.4f}" + (f" ± {sd['test_loss']:.4f}" if sd["test_loss"] is not None else ""),
-                f"{mean['test_accuracy']:.1%}"
-                + (f" ± {sd['test_accuracy']:.1%}" if sd["test_loss"] is not None else ""),
-                f"{mean['sparsity']:.1%}",
-                f"{mean['epochs']:,.0f}",
-                f"{mean['seconds']:.1f}",
-            )
-        )
-    return rows
+def _draw(results: list[Result], summary: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
+    from tfprune.report import plot_comparison, plot_mean_curves
+
+    config = results[0].config
+    paths = [folder / f"{config.dataset}-{kind}.png" for kind in ("comparison", "curves")]
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = {method: list(values["seeds"].values()) for method, values in summary.items()}
+    plot_comparison(seeds, paths[0], title=f"{config.dataset}: {config.model}, {config.epochs:,} epochs")
+    histories = {
+        method: [result.history() for result in results if result.config.method == method] for method in summary
+    }
+    plot_mean_curves(histories, paths[1], title=f"{config.dataset}: mean and range over seeds")
+    return paths
+
+
+def _write_page(page: Path, results: list[Result], headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from tabulate import tabulate
+
+    from tfprune.report import update_page
+
+    config, metrics = results[0].config, results[0].metrics
+    seeds = sorted({result.config.seed for result in results})
+    versions, machine = metrics["versions"], metrics["machine"]
+    gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
+    source = (
+        f"Seeds {seeds[0]} to {seeds[-1]}, `{config.model}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"{config.optimizer} {config.learning_rate:g}. Python {versions['python']}, "
+        f"TensorFlow {versions['tensorflow']}, "
+        f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. "
+        "Mean ± standard deviation over seeds; time is the median over seeds of the ratio to unpruned."
+    )
+    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    update_page(page, f"results {config.dataset}", f"{table}\n\n{source}")

@@ -45,5 +45,6 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
         f"Plots        {result.folder.curves}, {result.folder.sparsity.name}\n"
         f"TensorBoard  tensorboard --logdir {config.out}\n"
         f"Next         tfprune show {result.folder.root}\n"
+        f"             tfprune predict {result.folder.root} FILE\n"
         f"             tfprune compare --dataset {config.dataset} --seeds 3"
     )

@@ -1,0 +1,237 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tfprune import cli
+from tfprune.data.penguins import CSV
+from tfprune.methods import METHODS
+from tfprune.training import Trainer
+
+TRAIN = ("train", "--dataset", "penguins")
+HEADER = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year\n"
+ROW = "Biscoe,39.1,18.7,181,3750,male,2007\n"
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Runs a command line in this process; returns exit code, output and errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run made by the installed command in a process of its own."""
+    out = tmp_path_factory.mktemp("runs")
+    command = [sys.executable, "-m", "tfprune", *TRAIN, "--epochs", "6", "--seed", "3", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (folder,) = (path for path in out.iterdir() if path.is_dir())
+    return folder, done
+
+
+def test_train_says_what_came_out_and_what_to_do_next(trained):
+    folder, done = trained
+    assert folder.name.startswith("penguins-dynamic-seed3-")
+    for text in ("penguins: mlp trained as dynamic for 6 epochs", "30.6% (55 of 180 kernel weights are zero)"):
+        assert text in done.stdout
+    for text in (
+        f"SavedModel   {folder}/model",
+        "tensorboard --logdir",
+        "tfprune predict",
+        "tfprune compare --dataset",
+    ):
+        assert text in done.stdout
+    assert done.stderr == ""  # no progress bar where there is no terminal, and no chatter of TensorFlow's
+
+
+def test_a_finished_run_is_shown_again_at_once(trained, call, monkeypatch):
+    folder, _ = trained
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
+    code, out, _ = call(*TRAIN, "--epochs", 6, "--seed", 3, "--out", folder.parent)
+    assert code == 0 and "finished already; --force repeats it" in out
+
+
+def test_show(trained, call):
+    code, out, _ = call("show", trained[0])
+    assert code == 0
+    assert re.search(r"dense_1/kernel +44 +144 +30.6%", out)
+
+
+def test_list_names_everything_with_settings_defaults_and_papers(call):
+    code, out, _ = call("list")
+    assert code == 0
+    for text in ("penguins", "mlp", "hidden=300,100", "rounds=1", "events=0.333,0.667, rate=0.17", "arXiv:1803.03635"):
+        assert text in out
+    assert all(f"  {name}: " in out for name in METHODS)
+
+
+@pytest.mark.parametrize("part", ["", "model"])
+def test_predict_labels_each_row(trained, call, tmp_path, part):
+    (tmp_path / "new.csv").write_text(HEADER + ROW * 2)
+    code, out, _ = call("predict", trained[0] / part, tmp_path / "new.csv")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == ["row", "species", "Adelie", "Chinstrap", "Gentoo"]
+    number, label, *probabilities = lines[2].split()
+    assert number == "1" and label in ("Adelie", "Chinstrap", "Gentoo")
+    assert sum(map(float, probabilities)) == pytest.approx(1, abs=2e-4)
+    assert len(lines) == 4
+
+
+def test_predict_takes_the_data_sets_own_file_once_it_is_complete(trained, call, tmp_path):
+    complete = [line for line in CSV.read_text().splitlines() if "NA" not in line]
+    (tmp_path / "penguins.csv").write_text("\n".join(complete))
+    code, out, _ = call("predict", trained[0], tmp_path / "penguins.csv")
+    assert code == 0 and len(out.splitlines()) == 2 + 333
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER, "there are no rows"),
+        (HEADER + ROW.replace("39.1", "long"), "line 2: bill_length_mm must be a number, got 'long'"),
+        (HEADER + ROW.replace("2007", "2007.5"), "line 2: year must be a whole number"),
+        (HEADER + ROW.replace("Biscoe", "Atlantis"), "island must be one of Biscoe, Dream, Torgersen"),
+        (HEADER + ROW.replace("2007", "1999"), "year must be one of 2007, 2008, 2009"),
+        (HEADER.replace("sex", "gender") + ROW, r"column sex is missing \(is it 'gender'\?\)"),
+        (HEADER.replace("\n", ",hat\n") + ROW.replace("\n", ",red\n"), "unknown column 'hat'"),
+        (HEADER.replace(",year", "") + ROW.replace(",2007", ""), "column year is missing"),
+        (CSV.read_text(), "line 5: bill_length_mm is missing"),
+    ],
+)
+def test_predict_says_in_one_line_what_is_wrong_with_a_file(trained, call, tmp_path, content, message):
+    (tmp_path / "bad.csv").write_text(content)
+    code, out, err = call("predict", trained[0], tmp_path / "bad.csv")
+    assert code == 2 and out == ""
+    assert re.fullmatch(rf"Error: .*bad.csv.*{message}.*\n", err)
+
+
+def test_model_folders_that_are_none(call, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"\xff" * 100)
+    for folder, message in (
+        (tmp_path, "this is no model folder"),
+        (tmp_path / "absent", "there is no such folder"),
+        (tmp_path / "broken", "the model cannot be loaded"),
+    ):
+        code, _, err = call("predict", folder, "x.csv")
+        assert code == 2 and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("trian",), "unknown command 'trian': did you mean train?"),
+        (("train",), "--dataset is missing. Choices: penguins"),
+        (("train", "--dataset", "pengiuns"), "unknown data set 'pengiuns': did you mean penguins?"),
+        ((*TRAIN, "--method", "dynamics"), "unknown method 'dynamics': did you mean dynamic?"),
+        ((*TRAIN, "--model", "mpl"), "unknown model 'mpl': did you mean mlp?"),
+        ((*TRAIN, "--set", "evnts=0.5"), "unknown setting 'evnts': did you mean events?"),
+        ((*TRAIN, "--set", "events"), "--set needs KEY=VALUE, got 'events'"),
+        ((*TRAIN, "--sparsity", "30"), "must be a fraction in [0, 1), got 30; for 30 % write 0.3"),
+        ((*TRAIN, "--sparsity", "30%"), "not a percentage, got 30%: write 0.3"),
+        ((*TRAIN, "--sparsity", "1"), "must be a fraction in [0, 1), got 1"),
+        ((*TRAIN, "--method", "unpruned", "--sparsity", "0.3"), "method unpruned prunes nothing"),
+        ((*TRAIN, "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
+        ((*TRAIN, "--batch-size", "-1"), "batch_size must be a whole number of at least 1, got -1"),
+        ((*TRAIN, "--epochs", "ten"), "'ten' is not a valid integer"),
+        ((*TRAIN, "--set", "events=0.5,0.2"), "events must increase, got 0.5, 0.2"),
+        ((*TRAIN, "--set", "events=[0,0.5]"), "events must be a fraction in (0, 1), got 0"),
+        ((*TRAIN, "--epochs", "2"), "of 2 epochs fall at the ends of epochs 0, 1"),
+        ((*TRAIN, "--scope", "model"), "unknown scope 'model': Choices: layer, global"),
+        ((*TRAIN, "--config", "absent.toml"), "absent.toml: cannot be read"),
+        ((*TRAIN, "--nonsense"), "No such option"),
+        (("show", "absent"), "absent: there is no such run folder"),
+        (("compare", "--dataset", "penguins", "--seeds", "0"), "--seeds must be a whole number of at least 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("Error: ") and message in err and err.count("\n") == 1
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(call, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = call(*TRAIN, "--epochs", 6, "--out", tmp_path / "file")
+    assert code == 2 and "cannot write in" in err and err.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(call, monkeypatch):
+    monkeypatch.setattr("tfprune.cli.list.DATASETS", None)
+    with pytest.raises(TypeError):
+        call("list")
+
+
+def test_settings_come_from_a_file_and_options_override_them(call, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('dataset = "penguins"\nmethod = "lottery"\nepochs = 4\n[settings]\nrounds = 2\n')
+    code, out, _ = call("train", "--config", file, "--epochs", 3, "--set", "rewind_epoch=1", "--out", tmp_path / "runs")
+    assert code == 0 and "mlp trained as lottery for 3 epochs" in out
+    (folder,) = (tmp_path / "runs").iterdir()
+    stored = json.loads((folder / "config.json").read_text())
+    assert stored["epochs"] == 3
+    assert stored["settings"] == {"sparsity": 0.3, "rounds": 2, "rewind_epoch": 1}
+    assert json.loads((folder / "metrics.json").read_text())["epochs"] == 3 + 2 * 2
+
+    code, out, _ = call("train", "--config", folder / "config.json")  # a run's own settings make the same run
+    assert code == 0 and "finished already" in out
+
+
+def test_ctrl_c_says_what_was_kept(call, tmp_path, monkeypatch):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "finish", stop)
+    code, _, err = call(*TRAIN, "--epochs", 6, "--out", tmp_path)
+    assert code == 130
+    assert "Interrupted. Kept in" in err and "The same command starts the run again" in err
+
+
+def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypatch):
+    command = ("compare", "--dataset", "penguins", "--seeds", 2, "--epochs", 3, "--sparsity", "0.5", "--out", tmp_path)
+    code, out, _ = call(*command, "--json", tmp_path / "numbers.json")
+    assert code == 0
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert list(numbers["methods"]) == list(METHODS) and numbers["failures"] == []
+    assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
+    for method, values in numbers["methods"].items():
+        losses = [values["seeds"][seed]["test_loss"] for seed in ("0", "1")]
+        assert values["mean"]["test_loss"] == pytest.approx(sum(losses) / 2)
+        assert values["sd"]["test_loss"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
+        assert values["mean"]["sparsity"] == (0 if method == "unpruned" else 0.5)
+    assert (tmp_path / "penguins-comparison.png").is_file() and (tmp_path / "penguins-curves.png").is_file()
+
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
+    (tmp_path / "page.md").write_text("# Page\n<!-- results penguins -->\nold\n<!-- /results penguins -->\nend\n")
+    code, again, _ = call(*command, "--page", tmp_path / "page.md")
+    assert code == 0 and again.splitlines()[:6] == out.splitlines()[:6]
+    page = (tmp_path / "page.md").read_text()
+    assert page.startswith("# Page\n<!-- results penguins -->\n| method ") and page.endswith(
+        "<!-- /results penguins -->\nend\n"
+    )
+    assert "old" not in page and "Seeds 0 to 1, `mlp`, 3 epochs" in page
+
+
+def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
+    from tfprune.errors import TrainingError
+    from tfprune.methods.lottery import Lottery
+
+    def fail(self, task):
+        raise TrainingError("the loss is nan after epoch 1")
+
+    monkeypatch.setattr(Lottery, "run", fail)
+    code, out, err = call("compare", "--dataset", "penguins", "--seeds", 1, "--epochs", 3, "--out", tmp_path)
+    assert code == 1
+    assert re.search(r"Failed: penguins-lottery-seed0-\w+: the loss is nan", err)
+    assert "dynamic" in out and "lottery" not in out

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from tfprune import precision
+from tfprune.backend import keras
+from tfprune.experiment import build, load_data, train
+from tfprune.wrapping import kernels
+
+
+def test_layers_made_inside_compute_in_it_and_others_do_not():
+    with precision.computing_in("mixed_bfloat16"):
+        inside = keras.layers.Dense(1)
+    assert inside.compute_dtype == "bfloat16" and keras.layers.Dense(1).compute_dtype == "float32"
+
+
+def test_the_fastest_is_found_by_its_median_and_measured_in_turn(monkeypatch):
+    calls = []
+    clock = iter(range(1000))
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(clock))
+
+    def slow():
+        calls.append("slow")
+        next(clock)
+
+    name, seconds = precision.fastest({"slow": slow, "fast": lambda: calls.append("fast")})
+    assert name == "fast" and seconds == {"slow": 2, "fast": 1}
+    assert calls == ["slow", "fast"] * (precision.WARM_UP_STEPS + precision.MEASURED_STEPS)
+
+
+def test_a_float32_copy_has_the_same_weights(tiny):
+    config = tiny()
+    data = load_data(config)
+    mixed = build(config, data, "mixed_bfloat16")
+    plain = build(config, data)
+    assert precision.in_float32(plain) is plain
+    for name, kernel in kernels(mixed).items():
+        np.testing.assert_array_equal(kernel, kernels(plain)[name])
+
+
+@pytest.mark.parametrize("chosen", ["mixed_bfloat16", "mixed_float16", "auto"])
+def test_every_precision_trains_prunes_and_exports_in_float32(tiny, chosen):
+    result = train(tiny(precision=chosen))
+    stored = result.metrics["precision"]
+    assert stored["policy"] in (precision.candidates() if chosen == "auto" else (chosen,))
+    assert set(stored["step_seconds"]) == (set(precision.candidates()) if chosen == "auto" else set())
+    assert result.metrics["sparsity"]["layers"]["dense_1/kernel"] == {"zeros": 44, "size": 144}
+    exact = train(tiny()).metrics["test"]["loss"]
+    assert result.metrics["test"]["loss"] == pytest.approx(exact, rel=0.02)
+
+
+def test_xla_trains_and_prunes(tiny):
+    result = train(tiny(xla=True))
+    assert result.metrics["test"]["loss"] == pytest.approx(train(tiny()).metrics["test"]["loss"], rel=1e-4)
+    assert result.metrics["sparsity"]["layers"]["dense_1/kernel"] == {"zeros": 44, "size": 144}

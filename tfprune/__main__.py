@@ -1,0 +1,5 @@
+"""`python -m tfprune` is `tfprune`."""
+
+from tfprune.cli import main
+
+main()
