@@ -20,6 +20,8 @@ setup(
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "matplotlib>=3.8,<4",
         "numpy>=1.26,<3",
+        "scipy>=1.11,<2",
+        "setuptools>=68; python_version >= '3.12'",  # tfmot imports distutils, which Python no longer has
         "tabulate>=0.9,<1",
         "tensorboard>=2.20,<2.22",  # no longer comes with TensorFlow
         "tensorflow>=2.21,<2.22",

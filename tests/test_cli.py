@@ -209,6 +209,7 @@ def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypat
         losses = [values["seeds"][seed]["test_loss"] for seed in ("0", "1")]
         assert values["mean"]["test_loss"] == pytest.approx(sum(losses) / 2)
         assert values["sd"]["test_loss"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
+        assert (values["delta"] is None) == (method == "unpruned")
         assert values["mean"]["sparsity"] == (0 if method == "unpruned" else 0.5)
     assert (tmp_path / "penguins-comparison.png").is_file() and (tmp_path / "penguins-curves.png").is_file()
 

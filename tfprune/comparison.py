@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from tfprune.config import Config
 from tfprune.errors import TrainingError
@@ -13,6 +14,7 @@ from tfprune.results import Result
 
 COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "bytes_gzip", "epochs", "seconds")
 BASELINE = "unpruned"
+Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
 
 def run_all(configs: Iterable[Config], run: Callable[[Config], Result]) -> tuple[list[Result], list[str]]:
@@ -50,7 +52,8 @@ def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     Returns:
         method -> `seeds` (seed -> a `row`), `mean` and `sd` (of each column; the sample's standard
         deviation, None for a single seed), and `seconds_ratio`: the median over seeds of a run's
-        seconds to those of the baseline with the same seed (None without a baseline).
+        seconds to those of the baseline with the same seed (None without a baseline), and `delta`:
+        see `paired_difference`, of the test loss.
     """
     seeds: dict[str, dict[str, Mapping[str, float]]] = {}
     for result in results:
@@ -63,10 +66,38 @@ def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
             "mean": {name: float(v.mean()) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
             "seconds_ratio": _median_ratio(rows, seeds.get(BASELINE, {})),
+            "delta": None if method == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
     return summary
 
 
-def _median_ratio(rows: Mapping[str, Mapping[str, float]], baseline: Mapping[str, Mapping[str, float]]) -> float | None:
+def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float] | None:
+    """Compares a method with the baseline seed by seed: the same split, initial weights and order of the data.
+
+    Args:
+        rows, baseline: seed -> a `row`.
+        name: the column to compare, one of which less is better.
+
+    Returns:
+        `mean` of the differences to the baseline, the bounds `low` and `high` of its 95 % confidence
+        interval (Student's t), and `better`, the share of seeds with a difference below zero; None
+        where fewer than two seeds are paired.
+    """
+    pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
+    if len(pairs) < 2:
+        return None
+    own, other = np.array(pairs).T
+    difference = own - other
+    mean, error = difference.mean(), stats.sem(difference)
+    reach = error * stats.t.ppf(0.975, len(pairs) - 1)
+    return {
+        "mean": float(mean),
+        "low": float(mean - reach),
+        "high": float(mean + reach),
+        "better": float(np.mean(difference < 0)),
+    }
+
+
+def _median_ratio(rows: Rows, baseline: Rows) -> float | None:
     ratios = [values["seconds"] / baseline[seed]["seconds"] for seed, values in rows.items() if seed in baseline]
     return float(np.median(ratios)) if ratios else None

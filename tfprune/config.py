@@ -62,6 +62,7 @@ class Config:
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
+        limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
     """
@@ -85,6 +86,7 @@ class Config:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    limit: int | None = None
     data_dir: str | None = None
     out: str = "saved_models"
 
@@ -105,6 +107,8 @@ class Config:
         check_switch("xla", self.xla)
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
+        if self.limit is not None:
+            self._store("limit", check_whole("limit", self.limit, least=1))
         check_choice("scope", self.scope, SCOPES)
         self._store("spare", check_names("spare", self.spare))
         for name in PLACES:

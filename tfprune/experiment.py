@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import time
@@ -27,7 +28,7 @@ from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
 from tfprune.rundir import RunDir, read_json, replacing, write_json
 from tfprune.seeds import derive
-from tfprune.training import Trainer, compile_for_evaluation, compile_model, evaluate
+from tfprune.training import Trainer, compile_model, evaluate
 from tfprune.wrapping import get_masks, kernels, strip, wrap
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,10 @@ def train(config: Config, *, force: bool = False) -> Result:
 
 
 def load_data(config: Config) -> Data:
-    """Loads the splits of the run's data set."""
-    return DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
+    """Loads the splits of the run's data set, or as much of each as the run is limited to."""
+    data = DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
+    parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    return dataclasses.replace(data, **{name: part.first(config.limit) for name, part in parts.items()})
 
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
@@ -110,13 +113,10 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     masks = get_masks(trainer.model)
     check_sparsity(kernels(trainer.model), masks, cuts, config.scope, "the trained model")
     stripped = in_float32(strip(trainer.model))
-    compile_for_evaluation(stripped)
     exported = export(stripped, data, masks, folder.model)
     check_sparsity(exported, masks, cuts, config.scope, "the exported model")
 
-    splits = {
-        name: evaluate(stripped, getattr(data, name), config.batch_size) for name in ("train", "validation", "test")
-    }
+    splits = {name: evaluate(stripped, getattr(data, name)) for name in ("train", "validation", "test")}
     weights = stripped.get_weights()
     write_history(folder.history, trainer.history)
     with replacing(folder.masks) as draft, open(draft, "wb") as file:

@@ -81,11 +81,12 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
         SparsityError: a pruned weight of the reloaded model is not zero.
     """
     classifier = Classifier(model, data.inputs, data.labels, data.target)
+    signatures = classifier.signatures()
     with replacing(path) as draft:
-        tf.saved_model.save(classifier, str(draft), signatures=classifier.signatures())
+        tf.saved_model.save(classifier, str(draft), signatures=signatures)
         loaded = tf.saved_model.load(str(draft))
         examples = tf.constant(data.validation.x[:COMPARED], classifier._encoded_spec.dtype)
-        expected = classifier._classify(examples)["probabilities"].numpy()
+        expected = signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         difference = float(np.max(np.abs(answers - expected)))
         if not difference <= TOLERANCE:

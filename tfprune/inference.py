@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tfprune.backend import tf
 from tfprune.data._csv import number, read_columns, text, whole
 from tfprune.errors import DataError, ModelError
 
+IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files
 _OUTPUTS = {"class", "label", "probabilities"}
 
 
@@ -51,6 +53,26 @@ class Predictor:
         self.labels = tuple(label.decode() for label in self._model.labels.numpy())
         self.target = self._model.target.numpy().decode()
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether the model takes image files; otherwise it takes rows of a CSV file."""
+        return IMAGE_FILES in self._model.signatures
+
+    def predict_image(self, path: Path) -> Prediction:
+        """Answers for one image file.
+
+        Raises:
+            DataError: the file cannot be read or is no image.
+        """
+        try:
+            content = path.read_bytes()
+            (answer,) = self._predictions(self._model.signatures[IMAGE_FILES](image_bytes=tf.constant([content])))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        except tf.errors.OpError:
+            raise DataError(f"{path}: this is no image that can be read (JPEG, PNG, GIF or BMP)") from None
+        return answer
+
     def predict_csv(self, path: Path) -> list[Prediction]:
         """Answers for each row of a CSV file with the model's raw columns; the target column may be there too.
 
@@ -75,6 +97,22 @@ class Predictor:
             Prediction(label.decode(), dict(zip(self.labels, map(float, row), strict=True)))
             for label, row in zip(answers["label"].numpy(), probabilities, strict=True)
         ]
+
+
+def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yields files as they are and, of folders, all files in them, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: a path is not there.
+    """
+    for path in paths:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            yield from (file for file in files if not file.name.startswith("."))
+        elif path.exists():
+            yield path
+        else:
+            raise DataError(f"{path}: there is no such file or folder")
 
 
 def _first_line(error: Exception) -> str:

@@ -103,6 +103,7 @@ def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None
         axes.set(ylabel=label, xlim=(-0.5, len(runs) - 0.3))
         if name == "test_accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))  # a deviation may reach beyond, an accuracy cannot
     _save(figure, path)
 
 
@@ -143,7 +144,8 @@ def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, tit
                 )
         _mark_events(axes, rows, positions)
         axes.set(title=method, xlabel="epoch", ylabel="cross-entropy" if number % columns == 1 else "")
-        axes.legend(frameon=False, fontsize=8)
+    handles, labels = shared.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     _save(figure, path)
 
 
@@ -154,17 +156,18 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
         summary: what `comparison.summarise` returns.
     """
     headers = (
-        *("method", "seeds", "test loss", "test accuracy", "sparsity", "non-zero parameters"),
-        *("kB gzipped", "epochs", "time / unpruned"),
+        *("method", "seeds", "test loss", "loss - unpruned (95 %)", "test accuracy", "sparsity"),
+        *("non-zero parameters", "kB gzipped", "epochs", "time / unpruned"),
     )
     rows = []
     for method, values in summary.items():
-        mean, sd, ratio = values["mean"], values["sd"], values["seconds_ratio"]
+        mean, sd, ratio, delta = values["mean"], values["sd"], values["seconds_ratio"], values["delta"]
         rows.append(
             (
                 method,
                 str(len(values["seeds"])),
                 f"{mean['test_loss']:.4f}" + _plus_minus(sd["test_loss"], ".4f"),
+                f"{delta['mean']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f})" if delta else "",
                 f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
                 f"{100 * mean['sparsity']:.1f} %",
                 f"{mean['nonzero_parameters']:,.0f}",

@@ -26,6 +26,7 @@ from tfprune.wrapping import get_masks, kernels, set_masks
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
+EVALUATION_BATCH = 256
 
 
 class Trainer:
@@ -127,8 +128,9 @@ class Trainer:
             board.on_train_end()
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Returns `loss` and `accuracy` of the model as it stands, over a whole split."""
-        return evaluate(self.model, split, self.config.batch_size)
+        """Returns `loss` (as it is trained on, penalties included) and `accuracy` of the model as it stands."""
+        batches = evaluation_batches(split, max(self.config.batch_size, EVALUATION_BATCH))
+        return self.model.evaluate(batches, verbose=0, return_dict=True)
 
 
 def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, initial_epoch: int = 0) -> None:
@@ -142,28 +144,22 @@ def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, init
     )
     model.compile(
         optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
-        **_loss_and_metrics(),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL else 1,
         jit_compile=config.xla or None,
     )
 
 
-def compile_for_evaluation(model: keras.Model) -> None:
-    """Compiles a model that is finished."""
-    model.compile(**_loss_and_metrics())
-
-
-def evaluate(model: keras.Model, split: Split, batch_size: int) -> dict[str, float]:
-    """Returns `loss` and `accuracy` of a compiled model over a whole split."""
-    results = model.evaluate(evaluation_batches(split, max(batch_size, 256)), verbose=0, return_dict=True)
-    return {name: float(results[name]) for name in ("loss", "accuracy")}
-
-
-def _loss_and_metrics() -> dict[str, Any]:
-    return {
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-    }
+def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
+    """Returns `loss` (mean cross-entropy alone) and `accuracy` of a finished model over a whole split."""
+    loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="loss")
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    for x, y in evaluation_batches(split, EVALUATION_BATCH):
+        logits = model.predict_on_batch(x)
+        loss.update_state(y, logits)
+        accuracy.update_state(y, logits)
+    return {metric.name: float(metric.result()) for metric in (loss, accuracy)}
 
 
 def _logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:

@@ -3,25 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tfprune.cli._output import echo_table
+from tfprune.errors import DataError
+
+if TYPE_CHECKING:
+    from tfprune.inference import Prediction, Predictor
+
+SHOWN_LABELS = 3  # of an image, most probable first
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("csv", type=click.Path(path_type=Path))
-def predict(model: Path, csv: Path) -> None:
-    """Label each row of file CSV with MODEL, a run folder or a SavedModel of one."""
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def predict(model: Path, paths: tuple[Path, ...]) -> None:
+    """Label what is in the files PATH... with MODEL, a run folder or a SavedModel of one.
+
+    A model of images takes image files and folders of them; a model of rows takes CSV files.
+    """
     from tfprune.inference import Predictor
 
     predictor = Predictor(model)
-    predictions = predictor.predict_csv(csv)
-    echo_table(
-        [
-            (number, answer.label, *(f"{answer.probabilities[label]:.4f}" for label in predictor.labels))
-            for number, answer in enumerate(predictions, start=1)
-        ],
-        ("row", predictor.target, *predictor.labels),
-    )
+    if predictor.reads_images:
+        _predict_images(predictor, paths)
+    else:
+        for path in paths:
+            _predict_rows(predictor, path)
+
+
+def _predict_rows(predictor: Predictor, path: Path) -> None:
+    rows = [
+        (number, answer.label, *(f"{answer.probabilities[label]:.4f}" for label in predictor.labels))
+        for number, answer in enumerate(predictor.predict_csv(path), start=1)
+    ]
+    echo_table(rows, ("row", predictor.target, *predictor.labels))
+
+
+def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
+    from tqdm import tqdm
+
+    from tfprune.inference import image_paths
+
+    rows, skipped = [], []
+    for path in tqdm(list(image_paths(paths)), unit="image", disable=None, leave=False):
+        try:
+            answer = predictor.predict_image(path)
+        except DataError as error:
+            skipped.append(str(error))
+        else:
+            rows.append((path, answer.label, _most_probable(answer)))
+    if not rows:
+        raise DataError(
+            skipped[0] if len(skipped) == 1 else f"none of {len(skipped)} files is an image that can be read"
+        )
+    echo_table(rows, ("file", predictor.target, "probabilities"))
+    for line in skipped:
+        click.echo(f"Skipped {line}", err=True)
+
+
+def _most_probable(answer: Prediction) -> str:
+    ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
+    return ", ".join(f"{label} {probability:.1%}" for label, probability in ranked[:SHOWN_LABELS])

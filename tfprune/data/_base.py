@@ -28,6 +28,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
+    def first(self, count: int | None) -> Split:
+        """Returns the first `count` examples; None means all."""
+        return self if count is None else Split(self.x[:count], self.y[:count])
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
@@ -77,6 +81,7 @@ class DatasetSpec:
         model: name of the default model.
         model_settings: its settings where they differ from the model's own defaults.
         shuffle: whether training examples come in a new order in each epoch.
+        augment: names of the changes that training images go through, see `data._pipeline`.
     """
 
     summary: str
@@ -89,4 +94,7 @@ class DatasetSpec:
     learning_rate: float
     optimizer: str = "adam"
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    learning_rate_schedule: str = "constant"
+    warmup_epochs: float = 0.0
     shuffle: bool = True
+    augment: tuple[str, ...] = ()

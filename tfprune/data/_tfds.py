@@ -6,7 +6,10 @@ training and serving cannot drift apart.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -32,7 +35,7 @@ def usual_folder() -> Path:
 
 def read_images(
     name: str, splits: Sequence[str], data_dir: Path | None, *, side: int, channels: int
-) -> tuple[list[Split], tuple[str, ...]]:
+) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     """Reads splits of a data set of labelled images; prepares it first if it is not there.
 
     Args:
@@ -49,24 +52,44 @@ def read_images(
         DataError: there is no copy and none can be downloaded, or the copy cannot be read.
     """
     folder = Path(data_dir) if data_dir is not None else usual_folder()
-    tf.config.list_physical_devices()  # TensorFlow first, quietly; TFDS would import it its own way
+    return _read_splits(name, tuple(splits), folder.absolute(), side, channels)
+
+
+@functools.lru_cache(maxsize=1)  # runs that follow each other mostly share their data, and differ in the split at most
+def _read_splits(
+    name: str, splits: tuple[str, ...], folder: Path, side: int, channels: int
+) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     try:
-        builder = _builder(name, folder)
-        if not builder.is_prepared():
-            _download(builder, name, folder)
-        return [_read(builder, split, side, channels) for split in splits], tuple(builder.info.features["label"].names)
-    # TFDS and TensorFlow have no common way to say that files are broken.
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError, tf.errors.OpError) as error:
+        builder = _prepared(name, folder)
+        return tuple(_read(builder, split, side, channels) for split in splits), _labels(builder)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # TFDS, protobuf and TensorFlow have no common way to say that files are broken
         raise DataError(
             f"{folder / name}: the prepared copy cannot be read ({_one_line(error)}); remove that folder, then copy it "
             f"anew or run: tfds build {name} --data_dir {folder}"
         ) from error
 
 
-def _builder(name: str, folder: Path) -> Any:
+def _prepared(name: str, folder: Path) -> Any:
+    tf.config.list_physical_devices()  # TensorFlow first, as `backend` has it; TFDS would import it its own way
     import tensorflow_datasets as tfds
 
-    return tfds.builder(name, data_dir=str(folder))
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)  # that a copy is not there is said below
+    try:
+        builder = tfds.builder(name, data_dir=str(folder))
+        prepared = builder.is_prepared()
+    finally:
+        absl.setLevel(level)
+    if not prepared:
+        _download(builder, name, folder)
+    return builder
+
+
+def _labels(builder: Any) -> tuple[str, ...]:
+    return tuple(builder.info.features["label"].names)
 
 
 def _download(builder: Any, name: str, folder: Path) -> None:
@@ -78,8 +101,8 @@ def _download(builder: Any, name: str, folder: Path) -> None:
         except Exception as error:  # network, disk, checksum, a site that is gone: TFDS raises what it meets
             problem = _one_line(error)
     raise DataError(
-        f"{folder}: there is no {name} and it cannot be downloaded ({problem}); on a machine with a network run: "
-        f"tfds build {name} --data_dir FOLDER, copy FOLDER/{name} to {folder / name}, or name FOLDER with --data-dir"
+        f"{folder}: holds no complete {name}, and it cannot be downloaded ({problem}); on a machine with a network "
+        f"run: tfds build {name} --data_dir FOLDER, and copy FOLDER/{name} to {folder / name}"
     )
 
 
@@ -104,13 +127,13 @@ def _read(builder: Any, split: str, side: int, channels: int) -> Split:
     encoded = builder.as_dataset(
         split=split,
         decoders={"image": tfds.decode.SkipDecoding()},
-        as_supervised=True,
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
     shape = builder.info.features["image"].shape
 
-    def image(content: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return square(tf.ensure_shape(decode(content, channels), (*shape[:2], channels)), side), label
+    def image(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.ensure_shape(decode(example["image"], channels), (*shape[:2], channels))
+        return square(pixels, side), example["label"]
 
     count = builder.info.splits[split].num_examples
     x, y = np.empty((count, side, side, channels), np.uint8), np.empty(count, np.int64)
@@ -121,6 +144,7 @@ def _read(builder: Any, split: str, side: int, channels: int) -> Split:
         done += len(some_y)
     if done != count:
         raise ValueError(f"{done} of {count} images in split {split}")
+    x.flags.writeable = y.flags.writeable = False  # shared by all who read the same
     return Split(x, y)
 
 
@@ -195,5 +219,6 @@ def _only(examples: Split, chosen: np.ndarray) -> Split:
 
 
 def _one_line(error: object) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error))  # which nodes of a graph were at work helps nobody
+    text = " ".join(text.split()).removesuffix(" name:") or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."

@@ -41,4 +41,7 @@ CIFAR10 = DatasetSpec(
     learning_rate=0.1,
     optimizer="sgd",
     optimizer_settings={"momentum": 0.9, "nesterov": True},
+    learning_rate_schedule="cosine",
+    warmup_epochs=1.0,
+    augment=("crop", "flip"),
 )

@@ -38,6 +38,9 @@ FASHION_MNIST = DatasetSpec(
     model="lenet",
     epochs=10,
     batch_size=128,
-    learning_rate=2e-3,
+    learning_rate=3e-3,
     optimizer="adam",
+    learning_rate_schedule="cosine",
+    warmup_epochs=0.5,
+    augment=("flip",),
 )

@@ -39,6 +39,9 @@ FLOWERS = DatasetSpec(
     model="flowers_resnet",
     epochs=30,
     batch_size=32,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     optimizer="adam",
+    learning_rate_schedule="cosine",
+    warmup_epochs=1.0,
+    augment=("zoom", "flip"),
 )

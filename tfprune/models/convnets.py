@@ -18,7 +18,7 @@ def lenet(
     hidden: tuple[int, ...] = (128,),
     kernel_size: int = 3,
     batch_norm: bool = True,
-    dropout: float = 0.4,
+    dropout: float = 0.25,
 ) -> keras.Model:
     """LeNet-5's plan (convolutions with pooling, then dense layers), wider, with ReLU, BatchNorm and dropout.
 
@@ -50,7 +50,11 @@ def lenet(
 
 
 def conv2(
-    input_shape: tuple[int, ...], classes: int, *, filters: tuple[int, ...] = (64,), hidden: tuple[int, ...] = (256, 256)
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    filters: tuple[int, ...] = (64,),
+    hidden: tuple[int, ...] = (256, 256),
 ) -> keras.Model:
     """Conv-2 of Frankle & Carbin 2019 (arXiv:1803.03635): two convolutions, a pool, three dense layers.
 
@@ -115,9 +119,7 @@ def _pairs(
     initial = {"kernel_initializer": "glorot_normal"}  # as in the paper
     for pair, width in enumerate(filters, start=1):
         for number in (2 * pair - 1, 2 * pair):
-            x = keras.layers.Conv2D(
-                width, 3, padding="same", activation="relu", name=f"conv_{number}", **initial
-            )(x)
+            x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv_{number}", **initial)(x)
         x = keras.layers.MaxPooling2D(name=f"pool_{pair}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     for number, width in enumerate(units, start=1):

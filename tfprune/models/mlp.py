@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfprune.backend import keras
 from tfprune.checks import check_choice, check_widths
+from tfprune.models._images import image_input
 
 INITIALIZERS = ("glorot_uniform", "he_normal", "fan_in_uniform")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "gelu", "swish")
@@ -21,7 +22,7 @@ def mlp(
     """Dense layers, one after the other.
 
     Args:
-        input_shape: shape of one example; flattened if it has more than one axis.
+        input_shape: shape of one example: features, or an image, which is flattened.
         classes: number of logits.
         hidden: units of the hidden layers; the default is LeNet-300-100.
         activation: of the hidden layers.
@@ -33,18 +34,21 @@ def mlp(
     check_choice("model.activation", activation, ACTIVATIONS)
     check_choice("model.output_activation", output_activation, ACTIVATIONS)
     units = check_widths("model.hidden", hidden)
-    x = inputs = keras.layers.Input(input_shape, name="inputs")
     if len(input_shape) > 1:
+        inputs, x = image_input("mlp", input_shape)
         x = keras.layers.Flatten(name="flatten")(x)
+    else:
+        x = inputs = keras.layers.Input(input_shape, name="inputs")
     for number, width in enumerate([*units, classes], start=1):
-        fan_in = x.shape[-1]
-        bound = fan_in**-0.5
+        last = number > len(units)
+        bound = x.shape[-1] ** -0.5
         uniform = initializer == "fan_in_uniform"
         x = keras.layers.Dense(
             width,
-            activation=activation if number <= len(units) else output_activation,
+            activation=output_activation if last else activation,
             kernel_initializer=keras.initializers.RandomUniform(-bound, bound) if uniform else initializer,
             bias_initializer=keras.initializers.RandomUniform(-bound, bound) if uniform else "zeros",
+            dtype="float32" if last else None,  # logits need all their digits, under mixed precision too
             name=f"dense_{number}",
         )(x)
     return keras.Model(inputs, x, name="mlp")

@@ -11,6 +11,7 @@ from tfprune.models._images import image_input, logits
 
 SIDES = (96, 128, 160, 192, 224)  # for which there are weights; 224 serves for others
 ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+BATCH_NORM_MOMENTUM = 0.99  # Keras has 0.999, whose statistics lag behind by thousands of steps
 
 
 def mobilenetv2(
@@ -47,7 +48,6 @@ def mobilenetv2(
             alpha=alpha,
             include_top=False,
             weights="imagenet" if pretrained else None,
-            pooling="avg",
         )
     except (OSError, ValueError) as error:
         if not pretrained:
@@ -57,7 +57,10 @@ def mobilenetv2(
         if not str(error).startswith("URL fetch failure"):
             raise
         raise _no_weights(input_shape, alpha, error) from None
-    x = body.output
+    for layer in body.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(body.output)
     if rate:
         x = keras.layers.Dropout(rate, name="dropout")(x)
     return keras.Model(inputs, logits(x, classes), name="mobilenetv2")
