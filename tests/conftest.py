@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tfprune.config import Config
 def seeded():
     """Every test starts from the same random state and leaves no Keras state behind."""
     keras.utils.set_random_seed(0)
+    logging.getLogger("tfprune").propagate = True  # a command of an earlier test may have kept it to itself
     yield
     keras.backend.clear_session()
 

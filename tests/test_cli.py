@@ -150,6 +150,8 @@ def test_model_folders_that_are_none(call, tmp_path):
         ((*TRAIN, "--epochs", "2"), "of 2 epochs fall at the ends of epochs 0, 1"),
         ((*TRAIN, "--scope", "model"), "unknown scope 'model': Choices: layer, global"),
         ((*TRAIN, "--config", "absent.toml"), "absent.toml: cannot be read"),
+        ((*TRAIN, "--precision", "float16"), "unknown precision 'float16': did you mean"),
+        ((*TRAIN, "--pretrained"), "model mlp has no setting 'pretrained'"),
         ((*TRAIN, "--nonsense"), "No such option"),
         (("show", "absent"), "absent: there is no such run folder"),
         (("compare", "--dataset", "penguins", "--seeds", "0"), "--seeds must be a whole number of at least 1"),

@@ -48,7 +48,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         before, self.steps = self.steps, int(self.model.optimizer.iterations)
         for cut in self.schedule.due(before, self.steps):
             self.cut(cut)
-            log.info("step %d: %s, sparsity %.4f", self.steps, cut, sparsity_of(get_masks(self.model)))
+            log.info("Pruned after step %d: %.1f %% sparse", self.steps, 100 * sparsity_of(get_masks(self.model)))
 
 
 class Rewinding(keras.callbacks.Callback):

@@ -52,12 +52,12 @@ def train(config: Config, *, force: bool = False) -> Result:
     if folder.finished and not force:
         result = read_result(folder)
         _check_same(result.config, config, folder)
-        log.info("%s is finished already", folder.root)
         return result
     folder.create()
     write_json(folder.config, config.to_dict())
     seconds = {}
     started = time.perf_counter()
+    log.info("Reading %s ...", config.dataset)
     data = load_data(config)
     precision, step_seconds = choose_precision(config, data)
     model = build(config, data, precision)
@@ -96,6 +96,7 @@ def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]
     """Returns the precision to compute in, and the seconds a step that were measured for it (`auto` only)."""
     if config.precision != "auto":
         return config.precision, {}
+    log.info("Measuring which precision is fastest ...")
     images, labels = next(iter(training_batches(data.train, config.batch_size, shuffle=False, seed=0)))
 
     def step(precision: str) -> Callable[[], object]:
@@ -108,6 +109,7 @@ def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]
 
 def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[str, Any]:
     """Checks, exports, measures and draws a trained model; returns what goes into `metrics.json`."""
+    log.info("Exporting and measuring ...")
     started = time.perf_counter()
     config, data, cuts = trainer.config, trainer.data, trainer.config.pruning.cuts
     masks = get_masks(trainer.model)

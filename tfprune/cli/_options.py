@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfprune.config import SCOPES, Config, read_settings, with_assignments, with_sparsity
+from tfprune.config import PRECISIONS, SCOPES, Config, read_settings, with_assignments, with_sparsity
 from tfprune.data import DATASETS
 from tfprune.errors import ConfigError, choose_from
 
@@ -21,6 +21,9 @@ _OPTIONS = (
     click.option("--learning-rate", type=float, help="Of the optimizer."),
     click.option("--sparsity", metavar="FRACTION", help="Final share of zero kernel weights, in [0, 1)."),
     click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
+    click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
+    click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
+    click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
     click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
     click.option(
@@ -49,13 +52,15 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     """
     values = read_settings(file) if file else {}
     given = {name: value for name, value in given.items() if value is not None}
-    sparsity, assignments = given.pop("sparsity", None), given.pop("assignments", ())
+    sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
+    if given.pop("pretrained", False):
+        assignments["model.pretrained"] = True
     if given.get("method", values.get("method")) != values.get("method"):
         values.pop("settings", None)  # the file's were for its own method
     values |= given
     if "dataset" not in values:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
-    values = with_assignments(values, dict(map(_parse, assignments)))
+    values = with_assignments(values, assignments)
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
     return Config.from_dict(values)

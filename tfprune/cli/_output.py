@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,12 +12,26 @@ import click
 from tfprune.results import Result
 
 
-def start_logging() -> None:
-    """Shows the package's warnings on stderr, one line each."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+class _BesideBars(logging.Handler):
+    """Writes to stderr without tearing a progress bar apart."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        prefix = f"{record.levelname.capitalize()}: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
+
+
+def start_logging(*, steps: bool = False) -> None:
+    """Shows the package's warnings on stderr, one line each.
+
+    Args:
+        steps: on a terminal, also what is being done.
+    """
     logger = logging.getLogger("tfprune")
-    logger.handlers[:] = [handler]
+    logger.handlers[:] = [_BesideBars()]
+    logger.propagate = False  # TensorFlow's libraries hang a handler of their own on the root logger
+    logger.setLevel(logging.INFO if steps and sys.stderr.isatty() else logging.WARNING)
 
 
 def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:

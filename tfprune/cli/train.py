@@ -20,7 +20,7 @@ from tfprune.cli._output import echo_result, start_logging
 def train(file: Path | None, force: bool, **given: Any) -> None:
     """Train and prune one model."""
     config = make_config(file, given)
-    start_logging()
+    start_logging(steps=True)
     click.echo(
         f"{config.dataset}: {config.model} trained as {config.method} for {config.epochs:,} epochs, seed {config.seed}"
     )
