@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from prepared import STORED, write_copy
 
 from tfprune.backend import keras
 from tfprune.config import Config
@@ -50,3 +51,12 @@ def tiny(tmp_path):
         return Config(**{"dataset": "penguins", "method": method, "epochs": 6, "out": str(tmp_path / "runs")} | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory):
+    """A folder with small copies of all image data sets, written as TFDS would."""
+    folder = tmp_path_factory.mktemp("tensorflow_datasets")
+    for name in STORED:
+        write_copy(folder, name)
+    return folder
