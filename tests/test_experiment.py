@@ -59,6 +59,7 @@ def test_metrics_follow_their_schema(finished):
     assert set(metrics["seconds"]) == {"prepare", "train", "finish", "total"}
     assert {"python", "tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization"} <= set(metrics["versions"])
     assert metrics["precision"] == {"policy": "float32", "step_seconds": {}}
+    assert metrics["selection"] == {"rule": "last epoch", "split": None}
     assert metrics["machine"]["cpu"] and metrics["machine"]["cores"] >= 1
 
 

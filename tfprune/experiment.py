@@ -132,6 +132,7 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         "schema": SCHEMA,
         "seed": config.seed,
         **splits,
+        "selection": {"rule": "last epoch", "split": None},
         "sparsity": achieved,
         **parameters(weights),
         "bytes": folder_bytes(folder.model) | {"weights": array_bytes(weights)},

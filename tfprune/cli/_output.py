@@ -28,6 +28,7 @@ def start_logging(*, steps: bool = False) -> None:
     Args:
         steps: on a terminal, also what is being done.
     """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for those who write code
     logger = logging.getLogger("tfprune")
     logger.handlers[:] = [_BesideBars()]
     logger.propagate = False  # TensorFlow's libraries hang a handler of their own on the root logger
