@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.backend import tf
-from tfprune.data._base import Inputs, Split
+from tfprune.data._base import Data, Inputs, Split
 from tfprune.errors import DataError
+from tfprune.seeds import derive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,24 @@ if TYPE_CHECKING:
 READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
 PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
 SECONDS_TO_ANSWER = 10
+VALIDATION = 0.1  # of a training split
+
+
+def load_train_and_test(name: str, data_dir: Path | None, seed: int, *, side: int, channels: int, target: str) -> Data:
+    """Loads a set that comes with a test split; a tenth of its training split, drawn by the run's seed, validates.
+
+    Args:
+        name: TFDS's name of the data set.
+        data_dir: folder of prepared TFDS data sets; None is `usual_folder()`.
+        seed: the run's seed.
+        side: height and width that the images get, see `square`.
+        channels: 1 (grey) or 3 (colour).
+        target: what the classes are of.
+    """
+    (train, test), labels = read_images(name, ("train", "test"), data_dir, side=side, channels=channels)
+    train, validation = hold_out(train, VALIDATION, derive(seed, "split"))
+    inputs = image_inputs(side, channels)
+    return Data(train=train, validation=validation, test=test, labels=labels, target=target, inputs=inputs)
 
 
 def usual_folder() -> Path:

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import functools
 
-from tfprune.data._base import Data, DatasetSpec
-from tfprune.data._tfds import hold_out, image_inputs, read_images
-from tfprune.seeds import derive
-
-SIDE, CHANNELS = 32, 3
-VALIDATION = 0.1  # of the training split
-
-
-def load(data_dir: Path | None = None, seed: int = 0) -> Data:
-    """Reads the images; a tenth of the training split, drawn by the run's seed, validates.
-
-    Args:
-        data_dir: folder of prepared TFDS data sets; None is TFDS's own.
-        seed: the run's seed.
-    """
-    (train, test), labels = read_images("cifar10", ("train", "test"), data_dir, side=SIDE, channels=CHANNELS)
-    train, validation = hold_out(train, VALIDATION, derive(seed, "split"))
-    return Data(
-        train=train,
-        validation=validation,
-        test=test,
-        labels=labels,
-        target="object",
-        inputs=image_inputs(SIDE, CHANNELS),
-    )
-
+from tfprune.data._base import DatasetSpec
+from tfprune.data._tfds import load_train_and_test
 
 CIFAR10 = DatasetSpec(
     summary="60,000 colour photographs of 10 kinds of objects, 32 x 32: 45,000 / 5,000 / 10,000",
     source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, TFDS cifar10",
-    load=load,
+    load=functools.partial(load_train_and_test, "cifar10", side=32, channels=3, target="object"),
     model="resnet20",
     epochs=30,
     batch_size=128,
