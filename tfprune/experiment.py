@@ -53,8 +53,6 @@ def train(config: Config, *, force: bool = False) -> Result:
         result = read_result(folder)
         _check_same(result.config, config, folder)
         return result
-    folder.create()
-    write_json(folder.config, config.to_dict())
     seconds = {}
     started = time.perf_counter()
     log.info("Reading %s ...", config.dataset)
@@ -62,6 +60,8 @@ def train(config: Config, *, force: bool = False) -> Result:
     precision, step_seconds = choose_precision(config, data)
     model = build(config, data, precision)
     seconds["prepare"] = time.perf_counter() - started
+    folder.create()  # not before all that can be wrong with data and model has been found
+    write_json(folder.config, config.to_dict())
 
     trainer = Trainer(model, data, config, folder.tensorboard)
     try:
