@@ -223,8 +223,10 @@ def _one_axis(history: Rows) -> tuple[list[Mapping[str, Any]], list[float], list
 
 def _mark_events(axes, rows: Rows, positions: Sequence[float]) -> None:
     before, labelled = 0.0, False
-    for row, position in zip(rows, positions, strict=True):
+    for number, row in enumerate(rows):
         if row["sparsity"] > before:
+            between = number > 0 and row["phase"] != rows[number - 1]["phase"]  # pruned after the phase before
+            position = positions[number - 1] if between else positions[number]
             axes.axvline(position, color="#999999", linewidth=1, linestyle="--", label=None if labelled else "pruned")
             before, labelled = row["sparsity"], True
 

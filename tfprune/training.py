@@ -78,7 +78,7 @@ class Trainer:
         observers = [History(self.history, phase, self._steps, logged), progress]
         if self._tensorboard is not None:
             observers.append(TensorBoardLog(self._tensorboard, self._steps, logged))
-        keras.utils.set_random_seed(derive(self.config.seed, f"fit/{phase}"))
+        keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same dropout in all methods and phases
         try:
             self.model.fit(
                 training_batches(

@@ -75,6 +75,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(method, tiny)
     assert first.history == again.history
 
 
+def test_it_starts_like_every_other_method(method, tiny):
+    """The same split, initial weights and order: what differs is the pruning, so seeds can be paired."""
+    own, unpruned = (run(tiny(name, epochs=4)).history[0] for name in (method, "unpruned"))
+    for key in ("loss", "accuracy") if own["sparsity"] else ("loss", "accuracy", "val_loss"):
+        assert own[key] == unpruned[key]
+
+
 def test_history_follows_the_pruning(method, tiny):
     trainer = run(tiny(method))
     sparsities = [row["sparsity"] for row in trainer.history]
