@@ -200,6 +200,16 @@ def test_ctrl_c_says_what_was_kept(call, tmp_path, monkeypatch):
     assert "Interrupted. Kept in" in err and "The same command starts the run again" in err
 
 
+def test_ctrl_c_before_the_training_says_that_nothing_was_changed(call, tmp_path, monkeypatch):
+    def stop(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tfprune.experiment.load_data", stop)
+    code, _, err = call(*TRAIN, "--epochs", 6, "--out", tmp_path)
+    assert code == 130 and "No file was changed." in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypatch):
     command = ("compare", "--dataset", "penguins", "--seeds", 2, "--epochs", 3, "--sparsity", "0.5", "--out", tmp_path)
     code, out, _ = call(*command, "--json", tmp_path / "numbers.json")

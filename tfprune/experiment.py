@@ -26,7 +26,7 @@ from tfprune.models import MODELS
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
-from tfprune.rundir import RunDir, read_json, replacing, write_json
+from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.training import Trainer, compile_model, evaluate
 from tfprune.wrapping import get_masks, kernels, strip, wrap
@@ -67,10 +67,10 @@ def train(config: Config, *, force: bool = False) -> Result:
     try:
         config.pruning.run(trainer)
         trainer.finish()
+        metrics = finish(trainer, folder, seconds | trainer.seconds)
     except BaseException:
         write_history(folder.history, trainer.history)  # what was seen until then is kept
         raise
-    metrics = finish(trainer, folder, seconds | trainer.seconds)
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()
@@ -167,8 +167,3 @@ def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float
 
 def _scalar(value: Any) -> Any:
     return value if isinstance(value, (str, int, float)) else json.dumps(value)
-
-
-def stored_config(folder: RunDir) -> Config:
-    """Returns the settings of a run, finished or not."""
-    return Config.from_dict(read_json(folder.config))

@@ -9,6 +9,7 @@ import click
 
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_result, start_logging
+from tfprune.rundir import RunDir
 
 
 @click.command()
@@ -24,16 +25,17 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
     click.echo(
         f"{config.dataset}: {config.model} trained as {config.method} for {config.epochs:,} epochs, seed {config.seed}"
     )
-    folder = Path(config.out) / config.run_id
-    repeated = not force and (folder / "metrics.json").is_file()
+    folder = RunDir(Path(config.out) / config.run_id)
+    repeated = not force and folder.finished
     from tfprune.experiment import train as run
 
     try:
         result = run(config, force=force)
     except KeyboardInterrupt:
+        kept = f"Kept in {folder.root}: the settings, the history so far and the TensorBoard logs."
+        untouched = folder.finished or not folder.history.is_file()
         click.echo(
-            f"Interrupted. Kept in {folder}: the settings, the history so far and the TensorBoard logs. "
-            "The same command starts the run again.",
+            f"Interrupted. {'No file was changed.' if untouched else kept} The same command starts the run again.",
             err=True,
         )
         raise click.exceptions.Exit(130) from None
