@@ -23,23 +23,32 @@ def test_only_shared_seeds_are_paired_and_one_is_not_enough():
     assert paired_difference(rows(1), {}, "test_loss") is None
 
 
-class Named:
-    def __init__(self, run_id):
-        self.run_id = run_id
-
-
-def test_a_training_that_fails_is_noted_and_the_rest_go_on():
-    def run(config):
-        if config.run_id == "b":
+def test_a_training_that_fails_is_noted_and_the_rest_go_on(tiny):
+    def run(config, dense):
+        if config.seed == 1:
             raise TrainingError("the loss is nan")
-        return config.run_id
+        return config.seed
 
-    assert run_all(map(Named, "abc"), run) == (["a", "c"], ["b: the loss is nan"])
+    configs = [tiny(seed=seed) for seed in range(3)]
+    assert run_all(configs, run) == ([0, 2], [f"{configs[1].run_id}: the loss is nan"])
 
 
-def test_what_concerns_all_runs_stops_them():
-    def run(config):
+def test_what_concerns_all_runs_stops_them(tiny):
+    def run(config, dense):
         raise ConfigError("out of range")
 
     with pytest.raises(ConfigError):
-        run_all(map(Named, "ab"), run)
+        run_all([tiny()], run)
+
+
+def test_the_baseline_of_a_seed_is_handed_to_its_other_methods(tiny):
+    configs = [tiny(method, seed=seed) for seed in (0, 1) for method in ("unpruned", "pruned", "dynamic")]
+    handed = []
+
+    def run(config, dense):
+        handed.append(dense)
+        return config.run_id
+
+    run_all(configs, run)
+    first, second = configs[0].run_id, configs[3].run_id
+    assert handed == [None, first, first, None, second, second]

@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfprune
-from tfprune.backend import tf
+from tfprune.backend import keras, tf
 from tfprune.callbacks import PRUNED_COLOUR
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
@@ -171,3 +171,42 @@ def test_the_package_offers_what_its_readme_shows():
     assert tfprune.train is train and tfprune.Config is Config
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = tfprune.nonsense
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    return train(Config(dataset="penguins", method="unpruned", epochs=6, out=str(tmp_path_factory.mktemp("dense"))))
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Counts the calls of `model.fit`."""
+    fit, calls = keras.Model.fit, []
+    monkeypatch.setattr(keras.Model, "fit", lambda *args, **kwargs: (calls.append(1), fit(*args, **kwargs))[1])
+    return calls
+
+
+@pytest.mark.parametrize(("method", "repeated"), [("pruned", 0), ("lottery", 1)])
+def test_a_dense_training_that_is_shared_changes_no_number(tiny, dense, method, repeated, trainings):
+    alone = train(tiny(method))
+    trainings.clear()
+    shared = train(tiny(method), force=True, dense=dense)
+    assert len(trainings) == repeated
+    assert shared.history() == alone.history()
+    assert shared.metrics["taken_over"] == {"dense": dense.config.run_id} and not alone.metrics["taken_over"]
+    for key in ("train", "validation", "test", "sparsity", "epochs"):
+        assert shared.metrics[key] == alone.metrics[key]
+    assert shared.metrics["seconds"]["dense"] == dense.metrics["seconds"]["dense"]
+    losses = events(shared.folder.tensorboard, "train").Tensors("loss")
+    assert len(losses) == 6 * (1 + repeated)
+
+
+@pytest.mark.parametrize(("method", "settings"), [("dynamic", {}), ("lottery", {"rewind_epoch": 2})])
+def test_a_training_that_differs_from_the_dense_one_is_not_shared(tiny, dense, method, settings, trainings):
+    result = train(tiny(method, settings=settings), dense=dense)
+    assert len(trainings) == (2 if method == "lottery" else 1) and not result.metrics["taken_over"]
+
+
+def test_a_dense_training_with_other_settings_is_refused(tiny, dense):
+    with pytest.raises(RunError, match="penguins-unpruned-seed0-.*: was run with batch_size=50, not 25"):
+        train(tiny("pruned", batch_size=25), dense=dense)

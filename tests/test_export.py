@@ -9,8 +9,9 @@ from tfprune.backend import tf
 from tfprune.data.penguins import load
 from tfprune.errors import ModelError, SparsityError
 from tfprune.experiment import build, load_data, train
-from tfprune.export import Classifier, export
-from tfprune.wrapping import get_masks, strip
+from tfprune.export import Classifier, export, load_weights
+from tfprune.precision import in_float32
+from tfprune.wrapping import get_masks, get_weights, set_weights, strip, wrap
 
 PLAIN = """
 import json, sys
@@ -98,3 +99,14 @@ def test_every_signature_of_the_data_set_is_exported(tiny):
     classifier = Classifier(strip(model), data.inputs, data.labels, data.target)
     assert set(classifier.signatures()) == {*data.inputs, "model_inputs"}
     assert set(classifier.signatures()["serving_default"].structured_outputs) == {"class", "label", "probabilities"}
+
+
+def test_weights_read_back_in_the_order_of_the_layers(conv_net, tmp_path):
+    model = wrap(conv_net)
+    expected = get_weights(model)
+    tf.saved_model.save(Classifier(in_float32(strip(model)), {}, ("a", "b", "c"), "kind"), str(tmp_path / "model"))
+    read = load_weights(tmp_path / "model")
+    set_weights(model, [np.zeros_like(weight) for weight in expected])
+    set_weights(model, read)
+    for weight, original in zip(get_weights(model), expected, strict=True):
+        np.testing.assert_array_equal(weight, original)

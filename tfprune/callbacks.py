@@ -18,10 +18,11 @@ from tfprune.errors import TrainingError
 from tfprune.masks import sparsity_of
 from tfprune.rundir import replacing
 from tfprune.schedules import PruneAtSteps
-from tfprune.wrapping import get_masks, kernels, masked_layers, set_masks
+from tfprune.wrapping import get_masks, get_weights, kernels, masked_layers, set_weights
 
 log = logging.getLogger(__name__)
 
+SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 ALIVE_COLOUR, PRUNED_COLOUR = (0, 114, 178), (221, 221, 221)
 
 
@@ -68,23 +69,13 @@ class Rewinding(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if self.remembered is not None:
-            self._layers_set(self.remembered)
-            set_masks(self.model, get_masks(self.model))
+            set_weights(self.model, self.remembered)
         elif self.epoch == 0:
-            self.remembered = self._layers_get()
+            self.remembered = get_weights(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self.remembered is None and epoch + 1 == self.epoch:
-            self.remembered = self._layers_get()
-
-    # A wrapper's get_weights and set_weights are those of its layer: without masks, steps and thresholds.
-    def _layers_get(self) -> list[np.ndarray]:
-        return [weight.copy() for layer in self.model.layers for weight in layer.get_weights()]
-
-    def _layers_set(self, weights: Sequence[np.ndarray]) -> None:
-        rest = iter(weights)
-        for layer in self.model.layers:
-            layer.set_weights([next(rest) for _ in layer.get_weights()])
+            self.remembered = get_weights(self.model)
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -104,7 +95,7 @@ class History(keras.callbacks.Callback):
             counts optimizer steps over the whole run, `sparsity` is after the epoch.
     """
 
-    COLUMNS = ("phase", "epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "sparsity")
+    COLUMNS = ("phase", "epoch", "step", *SCORES, "sparsity")
 
     def __init__(self, rows: list[dict[str, Any]], phase: str, first_step: int, epochs: Collection[int]) -> None:
         super().__init__()
@@ -156,15 +147,19 @@ class TensorBoardLog(keras.callbacks.Callback):
         if epoch + 1 not in self.epochs:
             return
         step = self.first_step + int(self.model.optimizer.iterations)
-        for name, value in (logs or {}).items():
-            writer = self.validation if name.startswith("val_") else self.train
-            with writer.as_default(step=step):
-                tf.summary.scalar(name.removeprefix("val_"), value)
+        self.log_scores(step, logs or {})
         self.log_kernels(step)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.train.flush()
         self.validation.flush()
+
+    def log_scores(self, step: int, scores: Mapping[str, Any]) -> None:
+        """Logs losses and accuracies, those of the validation split (`val_...`) on the same charts."""
+        for name, value in scores.items():
+            writer = self.validation if name.startswith("val_") else self.train
+            with writer.as_default(step=step):
+                tf.summary.scalar(name.removeprefix("val_"), value)
 
     def log_kernels(self, step: int) -> None:
         """Logs sparsity, histograms and, if they changed, masks as they are at an optimizer step of the run."""

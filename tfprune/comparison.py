@@ -17,18 +17,27 @@ BASELINE = "unpruned"
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
 
-def run_all(configs: Iterable[Config], run: Callable[[Config], Result]) -> tuple[list[Result], list[str]]:
+def run_all(configs: Iterable[Config], run: Callable[..., Result]) -> tuple[list[Result], list[str]]:
     """Runs each config; one whose training fails is noted, and the rest go on.
+
+    Args:
+        configs: those of the baseline before the others of the same seed, who then share its training.
+        run: from a config, and `dense=` the baseline's run (None: there is none), to a finished run.
 
     Returns:
         The finished runs, and a line on each that failed.
     """
     results, failures = [], []
+    baselines: dict[int, Result] = {}
     for config in configs:
         try:
-            results.append(run(config))
+            result = run(config, dense=baselines.get(config.seed))
         except TrainingError as error:
             failures.append(f"{config.run_id}: {error}")
+            continue
+        if config.method == BASELINE:
+            baselines[config.seed] = result
+        results.append(result)
     return results, failures
 
 

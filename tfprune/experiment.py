@@ -34,12 +34,14 @@ from tfprune.wrapping import get_masks, kernels, strip, wrap
 log = logging.getLogger(__name__)
 
 
-def train(config: Config, *, force: bool = False) -> Result:
+def train(config: Config, *, force: bool = False, dense: Result | None = None) -> Result:
     """Trains, prunes, exports and measures; a run that is finished already is read and not repeated.
 
     Args:
         config: the settings.
         force: repeat a finished run.
+        dense: a finished run of `unpruned` with the same settings. A method that begins with the same
+            training does not repeat it but takes it over, and is charged its epochs and seconds.
 
     Returns:
         The finished run.
@@ -53,17 +55,22 @@ def train(config: Config, *, force: bool = False) -> Result:
         result = read_result(folder)
         _check_same(result.config, config, folder)
         return result
+    if dense is not None:
+        _check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
     seconds = {}
     started = time.perf_counter()
     log.info("Reading %s ...", config.dataset)
     data = load_data(config)
-    precision, step_seconds = choose_precision(config, data)
+    if dense is None:
+        precision, step_seconds = choose_precision(config, data)
+    else:  # what was fastest then: runs that are compared compute alike
+        precision, step_seconds = dense.metrics["precision"].values()
     model = build(config, data, precision)
     seconds["prepare"] = time.perf_counter() - started
     folder.create()  # not before all that can be wrong with data and model has been found
     write_json(folder.config, config.to_dict())
 
-    trainer = Trainer(model, data, config, folder.tensorboard)
+    trainer = Trainer(model, data, config, folder.tensorboard, dense)
     try:
         config.pruning.run(trainer)
         trainer.finish()
@@ -71,6 +78,7 @@ def train(config: Config, *, force: bool = False) -> Result:
     except BaseException:
         write_history(folder.history, trainer.history)  # what was seen until then is kept
         raise
+    metrics["taken_over"] = {phase: dense.config.run_id for phase in trainer.taken_over}
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()

@@ -64,6 +64,11 @@ class Classifier(tf.Module):
         return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
 
 
+def load_weights(path: Path) -> list[np.ndarray]:
+    """Reads the weights of an exported model, in the order of its layers."""
+    return [variable.numpy() for variable in tf.saved_model.load(str(path)).weights]
+
+
 def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Writes a SavedModel, loads it again and compares it with the model.
 

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras
-from tfprune.callbacks import History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
+from tfprune.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError
+from tfprune.export import load_weights
 from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
+from tfprune.results import Result
 from tfprune.schedules import PruneAtSteps
 from tfprune.seeds import derive
-from tfprune.wrapping import get_masks, kernels, set_masks
+from tfprune.wrapping import get_masks, kernels, set_masks, set_weights
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
@@ -37,14 +39,24 @@ class Trainer:
         data: what it learns from.
         config: the run's settings.
         tensorboard: folder of the event files; None logs none.
+        dense: a finished run whose training is that of an unpruned network with the same settings. A
+            method that begins with it takes it over, with its history and its cost.
 
     Attributes:
         history: the rows of a `callbacks.History` so far.
         seconds: phase -> wall time.
         trained_epochs: passes over the training split so far, over all phases.
+        taken_over: the phases that were not trained here but taken over from `dense`.
     """
 
-    def __init__(self, model: keras.Model, data: Data, config: Config, tensorboard: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        data: Data,
+        config: Config,
+        tensorboard: Path | None = None,
+        dense: Result | None = None,
+    ) -> None:
         self.model = model
         self.data = data
         self.config = config
@@ -53,7 +65,9 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.seconds: dict[str, float] = {}
         self.trained_epochs = 0
+        self.taken_over: list[str] = []
         self._tensorboard = tensorboard
+        self._dense = dense
         self._steps = 0  # of the optimizer, over finished phases
 
     def fit(
@@ -69,6 +83,9 @@ class Trainer:
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
+        if self._dense is not None and self._is_dense(phase, initial_epoch, events, callbacks):
+            self._take_over(self._dense, phase, callbacks)
+            return
         compile_model(self.model, self.config, self.steps_per_epoch, initial_epoch)
         logged = _logged_epochs(initial_epoch, self.epochs, events or {})
         schedule = PruneAtSteps(
@@ -102,6 +119,34 @@ class Trainer:
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
         self.trained_epochs += self.epochs - initial_epoch
         self.seconds[phase] = time.perf_counter() - started
+
+    def _is_dense(self, phase: str, initial_epoch: int, events: object, callbacks: Sequence[object]) -> bool:
+        """Says whether a stretch of training is what `dense` did: from the start, no cut, unobserved."""
+        at_the_start = all(isinstance(callback, Rewinding) and callback.epoch == 0 for callback in callbacks)
+        known = phase in self._dense.metrics["seconds"]
+        return known and at_the_start and not (initial_epoch or events or self.history)
+
+    def _take_over(self, dense: Result, phase: str, callbacks: Sequence[Rewinding]) -> None:
+        """Does what a dense training from the start would do, by reading what it left."""
+        for callback in callbacks:
+            callback.set_model(self.model)
+            callback.on_train_begin()
+        board = self._tensorboard and TensorBoardLog(self._tensorboard, self._steps, ())
+        if board:
+            board.set_model(self.model)
+            board.log_kernels(0)
+        compile_model(self.model, self.config, self.steps_per_epoch)
+        set_weights(self.model, load_weights(dense.model))
+        self.history += dense.history()
+        self.trained_epochs = dense.metrics["epochs"]
+        self._steps = self.trained_epochs * self.steps_per_epoch
+        self.seconds[phase] = dense.metrics["seconds"][phase]
+        self.taken_over.append(phase)
+        if board:
+            for row in self.history:
+                board.log_scores(row["step"], {name: row[name] for name in SCORES if row[name] is not None})
+            board.log_kernels(self._steps)
+            board.on_train_end()
 
     def prune(self, cut: Cut) -> None:
         """Prunes the smallest weights by magnitude, ranked in the run's scope, as they stand now."""

@@ -10,7 +10,7 @@ whenever anyone can look, under every optimizer.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,6 +188,20 @@ def set_masks(model: keras.Model, masks: Mapping[str, np.ndarray]) -> None:
             mask.assign(masks[name].astype(mask.dtype.as_numpy_dtype))
             for variable in (kernel, *slots(getattr(model, "optimizer", None), kernel)):
                 variable.assign(variable * tf.cast(mask, variable.dtype))
+
+
+def get_weights(model: keras.Model) -> list[np.ndarray]:
+    """Returns copies of all weights in the order of the layers, as the model without wrappers has them: no masks."""
+    return [weight.copy() for layer in model.layers for weight in layer.get_weights()]
+
+
+def set_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Puts back what `get_weights` returned; what the masks prune stays zero."""
+    rest = iter(weights)
+    for layer in model.layers:
+        # A wrapper's get_weights and set_weights are those of its layer: without masks, steps and thresholds.
+        layer.set_weights([next(rest) for _ in layer.get_weights()])
+    set_masks(model, get_masks(model))
 
 
 def slots(optimizer: keras.optimizers.Optimizer | None, variable: tf.Variable) -> list[tf.Variable]:
