@@ -236,6 +236,44 @@ def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypat
     assert "old" not in page and "Seeds 0 to 1, `mlp`, 3 epochs" in page
 
 
+def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
+    levels = ("--sparsity", "0.5", "--sparsity", "0.9")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- sparsities penguins -->\n<!-- /sparsities penguins -->\n")
+    code, out, _ = call(
+        *("compare", "--dataset", "penguins", "--seeds", 1, "--epochs", 3, "--out", tmp_path / "runs", *levels),
+        *("--json", tmp_path / "new" / "numbers.json", "--figures", tmp_path, "--page", page),
+    )
+    assert code == 0
+    numbers = json.loads((tmp_path / "new" / "numbers.json").read_text())
+    trials = [f"{method} {level} %" for method in list(METHODS)[1:] for level in (50, 90)]
+    assert list(numbers["methods"]) == ["unpruned", *trials]
+    for trial, values in numbers["methods"].items():
+        assert values["mean"]["sparsity"] == pytest.approx(values["requested_sparsity"], abs=0.01), trial
+    assert (tmp_path / "penguins-sparsities.png").is_file()
+    assert "lottery 90 %" in out and "| lottery 90 %" in page.read_text() and "Seed 0, `mlp`" in page.read_text()
+    assert len(list((tmp_path / "runs").glob("penguins-*/metrics.json"))) == 1 + len(trials)
+
+
+def test_overview_sets_comparisons_side_by_side(call, tmp_path):
+    compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--out", tmp_path / "runs")
+    for seeds in (1, 2):
+        assert call(*compare, "--seeds", seeds, "--json", tmp_path / f"{seeds}.json")[0] == 0
+    page = tmp_path / "page.md"
+    page.write_text("<!-- overview -->\n<!-- /overview -->\n")
+    code, out, _ = call("overview", tmp_path / "1.json", tmp_path / "2.json", "--page", page)
+    assert code == 0
+    assert re.search(r"\| data set +\| unpruned +\| pruned +\| lottery +\| dynamic", page.read_text())
+    assert "mlp, 3 epochs, 1 seed " in page.read_text() and "mlp, 3 epochs, 2 seeds " in page.read_text()
+    assert re.search(r"% zeros<br>loss [+-]0\.\d{3} \([+-]0\.\d{3} to [+-]0\.\d{3}\)", out)
+
+
+def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    code, _, err = call("overview", tmp_path / "a.json")
+    assert code == 2 and "a.json: this is no comparison of schema 1; `tfprune compare --json`" in err
+
+
 def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
     from tfprune.errors import TrainingError
     from tfprune.methods.lottery import Lottery

@@ -9,6 +9,7 @@ from tfprune.report import (
     plot_comparison,
     plot_curves,
     plot_mean_curves,
+    plot_sparsities,
     plot_sparsity,
     update_page,
 )
@@ -71,6 +72,16 @@ def test_mean_curves_are_drawn_for_any_number_of_methods(tmp_path):
     for count in (1, 5):
         plot_mean_curves(dict(list(histories.items())[:count]), tmp_path / "m.png", title="all")
         assert picture(tmp_path / "m.png").std() > 5
+
+
+def test_accuracy_is_drawn_against_sparsity_for_one_seed_and_for_many(tmp_path):
+    for deviation in (None, 0.01):
+        summary = {}
+        for method, sparsity in (("dense", 0.0), ("a", 0.9), ("a", 0.5), ("b", 0.5)):
+            values = {"mean": {"test_accuracy": 0.9 - sparsity / 5, "sparsity": sparsity}}
+            summary[f"{method} {sparsity}"] = values | {"method": method, "sd": {"test_accuracy": deviation}}
+        plot_sparsities(summary, tmp_path / "s.png", title="all")
+        assert picture(tmp_path / "s.png").std() > 5
 
 
 def test_the_table_gives_means_deviations_and_ratios():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,27 +55,48 @@ def row(result: Result) -> dict[str, float]:
     }
 
 
-def summarise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
-    """Gathers runs by method.
+def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Gathers runs that differ in nothing but their seed.
 
     Returns:
-        method -> `seeds` (seed -> a `row`), `mean` and `sd` (of each column; the sample's standard
-        deviation, None for a single seed), and `seconds_ratio`: the median over seeds of a run's
-        seconds to those of the baseline with the same seed (None without a baseline), and `delta`:
-        see `paired_difference`, of the test loss.
+        name of the trial -> its runs. The name is that of the method, with the sparsity asked for
+        (`"dynamic 80 %"`) where a method was run at several.
     """
-    seeds: dict[str, dict[str, Mapping[str, float]]] = {}
+    results = list(results)
+    levels: dict[str, set[float]] = {}
     for result in results:
-        seeds.setdefault(result.config.method, {})[str(result.config.seed)] = row(result)
+        levels.setdefault(result.config.method, set()).add(result.config.requested_sparsity)
+    trials: dict[str, list[Result]] = {}
+    for result in results:
+        method, sparsity = result.config.method, result.config.requested_sparsity
+        name = method if len(levels[method]) == 1 else f"{method} {100 * sparsity:.3g} %"
+        trials.setdefault(name, []).append(result)
+    return trials
+
+
+def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
+    """Gathers runs by trial, see `by_trial`.
+
+    Returns:
+        trial -> `method`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean` and `sd` (of each
+        column; the sample's standard deviation, None for a single seed), `seconds_ratio`: the median
+        over seeds of a run's seconds to those of the baseline with the same seed (None without a
+        baseline), and `delta`: see `paired_difference`, of the test loss.
+    """
+    trials = by_trial(results)
+    seeds = {trial: {str(run.config.seed): row(run) for run in runs} for trial, runs in trials.items()}
     summary = {}
-    for method, rows in seeds.items():
+    for trial, rows in seeds.items():
         values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
-        summary[method] = {
+        config = trials[trial][0].config
+        summary[trial] = {
+            "method": config.method,
+            "requested_sparsity": config.requested_sparsity,
             "seeds": rows,
             "mean": {name: float(v.mean()) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
             "seconds_ratio": _median_ratio(rows, seeds.get(BASELINE, {})),
-            "delta": None if method == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
+            "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
     return summary
 

@@ -107,6 +107,37 @@ def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None
     _save(figure, path)
 
 
+def plot_sparsities(summary: Mapping[str, Mapping[str, Any]], path: Path, *, title: str) -> None:
+    """Draws test accuracy against sparsity: a line a method through its means, with one standard deviation.
+
+    Args:
+        summary: what `comparison.summarise` returns; a method without pruning is a level line.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    figure = _figure(7, 4.4, title)
+    axes = figure.add_subplot()
+    methods: dict[str, list[Mapping[str, Any]]] = {}
+    for values in summary.values():
+        methods.setdefault(values["method"], []).append(values)
+    for place, (method, trials) in enumerate(methods.items()):
+        colour = METHOD_COLOURS[place % len(METHOD_COLOURS)]
+        trials = sorted(trials, key=lambda values: values["mean"]["sparsity"])
+        means = [values["mean"]["test_accuracy"] for values in trials]
+        deviations = [values["sd"]["test_accuracy"] or 0.0 for values in trials]
+        if not any(values["mean"]["sparsity"] for values in trials):
+            axes.axhline(means[0], color=colour, linestyle="--", label=method)
+            axes.axhspan(means[0] - deviations[0], means[0] + deviations[0], color=colour, alpha=0.12, linewidth=0)
+            continue
+        x = [values["mean"]["sparsity"] for values in trials]
+        axes.errorbar(x, means, deviations, color=colour, marker="o", markersize=5, capsize=4, label=method)
+    axes.set(xlabel="sparsity", ylabel="test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.legend(frameon=False, loc="best")
+    _save(figure, path)
+
+
 def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, title: str) -> None:
     """Draws each method's loss over epochs, training and validation: the mean over seeds, and their range as a band.
 
@@ -177,6 +208,33 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
             )
         )
     return headers, rows
+
+
+def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns headers and rows with a data set a row and a method a column.
+
+    Args:
+        comparisons: what `tfprune compare --json` writes, one a data set.
+    """
+    methods = tuple(dict.fromkeys(trial for comparison in comparisons for trial in comparison["methods"]))
+    rows = []
+    for comparison in comparisons:
+        settings, summary = comparison["settings"], comparison["methods"]
+        seeds = max(len(values["seeds"]) for values in summary.values())
+        trained = f"{settings['model']}, {settings['epochs']:,} epochs, {seeds} seed{'s' if seeds > 1 else ''}"
+        cells = (_overview_cell(summary[method]) if method in summary else "" for method in methods)
+        rows.append((f"{comparison['dataset']}<br>{trained}", *cells))
+    return ("data set", *methods), rows
+
+
+def _overview_cell(values: Mapping[str, Any]) -> str:
+    mean, sd, delta = values["mean"], values["sd"], values["delta"]
+    parts = [f"{100 * mean['test_accuracy']:.1f}{_plus_minus(sd['test_accuracy'], '.1f', 100)} %"]
+    if mean["sparsity"]:
+        parts.append(f"{100 * mean['sparsity']:.0f} % zeros")
+    if delta:
+        parts.append(f"loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})")
+    return "<br>".join(parts)
 
 
 def update_page(path: Path, name: str, content: str) -> None:

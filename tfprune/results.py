@@ -71,6 +71,18 @@ def read_result(folder: RunDir) -> Result:
     return Result(folder, config, metrics)
 
 
+def read_comparison(path: Path) -> dict[str, Any]:
+    """Reads what `tfprune compare --json` wrote.
+
+    Raises:
+        RunError: the file is something else.
+    """
+    values = read_json(path)
+    if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != SCHEMA:
+        raise RunError(f"{path}: this is no comparison of schema {SCHEMA}; `tfprune compare --json` writes them")
+    return values
+
+
 def _cell(name: str, cell: str) -> Any:
     if name == "phase":
         return cell

@@ -19,7 +19,6 @@ _OPTIONS = (
     click.option("--epochs", type=int, help="Passes over the training data."),
     click.option("--batch-size", type=int, help="Examples a step."),
     click.option("--learning-rate", type=float, help="Of the optimizer."),
-    click.option("--sparsity", metavar="FRACTION", help="Final share of zero kernel weights, in [0, 1)."),
     click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
@@ -36,11 +35,22 @@ _OPTIONS = (
 )
 
 
-def run_options(command: Callable) -> Callable:
-    """Adds the options that describe a run."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
+    """Adds the options that describe a run, or with `sparsities` runs at one or several of them."""
+    several = " May be repeated." if sparsities else ""
+    sparsity = click.option(
+        "--sparsity",
+        metavar="FRACTION",
+        multiple=sparsities,
+        help=f"Final share of zero kernel weights, in [0, 1).{several}",
+    )
+
+    def add(command: Callable) -> Callable:
+        for option in reversed((*_OPTIONS[:5], sparsity, *_OPTIONS[5:])):
+            command = option(command)
+        return command
+
+    return add
 
 
 def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:

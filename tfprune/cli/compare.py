@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,26 @@ import click
 from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_table, start_logging
-from tfprune.config import Config
+from tfprune.config import PLACES, Config
 from tfprune.methods import METHODS
 
 if TYPE_CHECKING:
     from tfprune.results import Result
 
+LEGEND = "Mean ± standard deviation over seeds; time is the median over seeds of the ratio to unpruned."
+
 
 @click.command()
-@run_options
+@run_options(sparsities=True)
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method, from seed 0 on.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tuple[Path, ...], **given: Any) -> None:
-    """Compare all methods over several seeds; finished runs are reused."""
+    """Compare all methods over several seeds; finished runs are reused.
+
+    With several --sparsity the methods are compared at each of them.
+    """
     check_whole("--seeds", seeds, least=1)
     configs = _configs(seeds, given)
     start_logging()
@@ -44,11 +50,12 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
     summary = summarise(results)
     headers, rows = comparison_table(summary)
     echo_table(rows, headers)
-    click.echo("\nMean ± standard deviation over seeds; time is the median over seeds of the ratio to unpruned.")
+    click.echo(f"\n{LEGEND}")
     for figure in _draw(results, summary, figures or Path(configs[0].out)):
         click.echo(f"Figure: {figure}")
     if json_file:
-        write_json(json_file, {"schema": 1, "dataset": configs[0].dataset, "methods": summary, "failures": failures})
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(json_file, _as_json(results, summary, failures))
         click.echo(f"Numbers: {json_file}")
     for page in pages:
         _write_page(page, results, headers, rows)
@@ -58,32 +65,55 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
 
 
 def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
-    """Returns a config for each method and seed; `--sparsity` goes to the methods that prune."""
-    sparsity = given.pop("sparsity")
+    """Returns a config for each method, sparsity and seed; `--sparsity` goes to the methods that prune."""
+    sparsities = given.pop("sparsity") or (None,)
     configs = []
     for method in METHODS:
-        wanted = sparsity if METHODS[method].sparsity_setting else None
-        first = make_config(None, given | {"method": method, "sparsity": wanted})
-        configs += [first.replace(seed=seed) for seed in range(seeds)]
+        for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
+            first = make_config(None, given | {"method": method, "sparsity": sparsity})
+            configs += [first.replace(seed=seed) for seed in range(seeds)]
     return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
 
 
-def _draw(results: list[Result], summary: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
-    from tfprune.report import plot_comparison, plot_mean_curves
+def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
+    from tfprune.comparison import by_trial
+    from tfprune.report import plot_comparison, plot_mean_curves, plot_sparsities
 
     config = results[0].config
-    paths = [folder / f"{config.dataset}-{kind}.png" for kind in ("comparison", "curves")]
+    trained = f"{config.dataset}: {config.model}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = {method: list(values["seeds"].values()) for method, values in summary.items()}
-    plot_comparison(seeds, paths[0], title=f"{config.dataset}: {config.model}, {config.epochs:,} epochs")
-    histories = {
-        method: [result.history() for result in results if result.config.method == method] for method in summary
-    }
+    if _several_sparsities(results):
+        path = folder / f"{config.dataset}-sparsities.png"
+        plot_sparsities(summary, path, title=trained)
+        return [path]
+    paths = [folder / f"{config.dataset}-{kind}.png" for kind in ("comparison", "curves")]
+    plot_comparison({trial: list(v["seeds"].values()) for trial, v in summary.items()}, paths[0], title=trained)
+    histories = {trial: [run.history() for run in runs] for trial, runs in by_trial(results).items()}
     plot_mean_curves(histories, paths[1], title=f"{config.dataset}: mean and range over seeds")
     return paths
 
 
-def _write_page(page: Path, results: list[Result], headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _several_sparsities(results: Sequence[Result]) -> bool:
+    return len({(run.config.method, run.config.requested_sparsity) for run in results}) > len(
+        {run.config.method for run in results}
+    )
+
+
+def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], failures: list[str]) -> dict[str, Any]:
+    config, metrics = results[0].config, results[0].metrics
+    own = ("method", "settings", "seed", *PLACES)
+    return {
+        "schema": 1,
+        "dataset": config.dataset,
+        "settings": {key: value for key, value in config.to_dict().items() if key not in own},
+        "versions": metrics["versions"],
+        "machine": metrics["machine"],
+        "methods": summary,
+        "failures": failures,
+    }
+
+
+def _write_page(page: Path, results: Sequence[Result], headers: Sequence[str], rows: list[tuple[str, ...]]) -> None:
     from tabulate import tabulate
 
     from tfprune.report import update_page
@@ -93,11 +123,12 @@ def _write_page(page: Path, results: list[Result], headers: tuple[str, ...], row
     versions, machine = metrics["versions"], metrics["machine"]
     gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
     source = (
-        f"Seeds {seeds[0]} to {seeds[-1]}, `{config.model}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
-        f"{config.optimizer} {config.learning_rate:g}. Python {versions['python']}, "
+        f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
+        f"`{config.model}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"{config.optimizer} {config.learning_rate:g}, {metrics['precision']['policy']}. Python {versions['python']}, "
         f"TensorFlow {versions['tensorflow']}, "
-        f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. "
-        "Mean ± standard deviation over seeds; time is the median over seeds of the ratio to unpruned."
+        f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
     )
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    update_page(page, f"results {config.dataset}", f"{table}\n\n{source}")
+    kind = "sparsities" if _several_sparsities(results) else "results"
+    update_page(page, f"{kind} {config.dataset}", f"{table}\n\n{source}")

@@ -13,7 +13,7 @@ from tfprune.rundir import RunDir
 
 
 @click.command()
-@run_options
+@run_options()
 @click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
 @click.option("--seed", type=int, help="Root of all random draws.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
