@@ -83,8 +83,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} after epoch {epoch + 1}; try a lower --learning-rate")
+        if not np.any(np.isfinite(loss)):  # of networks that are trained side by side the others go on
+            raise TrainingError(f"the loss is {np.ravel(loss)[0]} after epoch {epoch + 1}; try a lower --learning-rate")
 
 
 class History(keras.callbacks.Callback):
@@ -199,9 +199,9 @@ class Progress(keras.callbacks.Callback):
         self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self.bar.update(1):  # true when the bar was drawn anew
+        if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
             self.bar.set_postfix(
-                loss=f"{(logs or {}).get('loss', float('nan')):.4f}",
+                loss=f"{np.mean((logs or {}).get('loss', np.nan)):.4f}",
                 sparsity=f"{sparsity_of(get_masks(self.model)):.1%}",
                 refresh=False,
             )

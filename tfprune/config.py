@@ -30,6 +30,7 @@ from tfprune.optimizers import check_optimizer
 
 SCOPES = ("layer", "global")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
+LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir")  # where things lie on this machine: not part of what a run is
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
@@ -57,6 +58,8 @@ class Config:
         precision: of the arithmetic: `float32`, `mixed_bfloat16`, `mixed_float16`, or `auto`: what a
             few measured steps show to be fastest here.
         xla: compile the training step with XLA.
+        loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
+            many epochs a call, with the same numbers; `auto` fuses where data and model are small.
         scope: `layer` ranks weights within each kernel, `global` across all of them.
         spare: names of layers that are never pruned; `first` and `last` stand for those places.
         settings: the method's own settings.
@@ -81,6 +84,7 @@ class Config:
     augment: tuple[str, ...] | None = None
     precision: str = "float32"
     xla: bool = False
+    loop: str = "auto"
     scope: str = "layer"
     spare: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -105,6 +109,7 @@ class Config:
         check_choice("learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
         check_switch("xla", self.xla)
+        check_choice("loop", self.loop, LOOPS)
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:

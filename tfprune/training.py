@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras
+from tfprune.backend import keras, tf
 from tfprune.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.config import Config
 from tfprune.cuts import Cut
@@ -18,6 +18,7 @@ from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError
 from tfprune.export import load_weights
+from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
@@ -57,7 +58,7 @@ class Trainer:
         tensorboard: Path | None = None,
         dense: Result | None = None,
     ) -> None:
-        self.model = model
+        self.model = self._chosen(model, data, config)
         self.data = data
         self.config = config
         self.epochs = config.epochs
@@ -86,7 +87,7 @@ class Trainer:
         if self._dense is not None and self._is_dense(phase, initial_epoch, events, callbacks):
             self._take_over(self._dense, phase, callbacks)
             return
-        compile_model(self.model, self.config, self.steps_per_epoch, initial_epoch)
+        self._start(initial_epoch)
         logged = _logged_epochs(initial_epoch, self.epochs, events or {})
         schedule = PruneAtSteps(
             {(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in (events or {}).items()}
@@ -96,29 +97,77 @@ class Trainer:
         if self._tensorboard is not None:
             observers.append(TensorBoardLog(self._tensorboard, self._steps, logged))
         keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same dropout in all methods and phases
+        callbacks = [StopOnNaN(), PruneOnSchedule(schedule, self.prune), *callbacks, *observers]
+        run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
         try:
-            self.model.fit(
-                training_batches(
-                    self.data.train,
-                    self.config.batch_size,
-                    shuffle=self.config.shuffle,
-                    seed=derive(self.config.seed, "order"),
-                    augment=self.config.augment,
-                    first_step=initial_epoch * self.steps_per_epoch,
-                ),
-                epochs=self.epochs,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=self.steps_per_epoch,
-                validation_data=evaluation_batches(self.data.validation, self.config.batch_size),
-                validation_freq=logged,
-                callbacks=[StopOnNaN(), PruneOnSchedule(schedule, self.prune), *callbacks, *observers],
-                verbose=0,
-            )
+            run(initial_epoch, logged, events or {}, callbacks)
         finally:
             progress.close()
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
         self.trained_epochs += self.epochs - initial_epoch
         self.seconds[phase] = time.perf_counter() - started
+
+    @staticmethod
+    def _chosen(model: keras.Model, data: Data, config: Config) -> keras.Model:
+        """Returns the model in the form that the run's loop trains."""
+        if isinstance(model, Fused) or config.loop == "plain":
+            return model
+        suits = fits(model, data.train, config.batch_size) and not config.augment
+        if config.loop == "fused" and not suits:
+            raise ConfigError(
+                f"loop=fused needs float32, no augmentation, at most {MOST_STEPS} steps an epoch and layers of the "
+                f"kinds {', '.join(LAYERS)}; use loop=auto or plain"
+            )
+        return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
+
+    def _start(self, initial_epoch: int) -> None:
+        """Gives the model a fresh optimizer whose learning rate starts at an epoch."""
+        first_step = initial_epoch * self.steps_per_epoch
+        if not isinstance(self.model, Fused):
+            compile_model(self.model, self.config, self.steps_per_epoch, first_step)
+            return
+        if getattr(self.model, "optimizer", None) is None:
+            compile_model(self.model, self.config, self.steps_per_epoch, self.model.first_step)
+        self.model.restart(first_step)
+
+    def _fit_plain(
+        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+    ) -> None:
+        self.model.fit(
+            training_batches(
+                self.data.train,
+                self.config.batch_size,
+                shuffle=self.config.shuffle,
+                seed=derive(self.config.seed, "order"),
+                augment=self.config.augment,
+                first_step=initial_epoch * self.steps_per_epoch,
+            ),
+            epochs=self.epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            validation_data=evaluation_batches(self.data.validation, self.config.batch_size),
+            validation_freq=logged,
+            callbacks=callbacks,
+            verbose=0,
+        )
+
+    def _fit_fused(
+        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+    ) -> None:
+        remembered = {callback.epoch for callback in callbacks if isinstance(callback, Rewinding)}
+        ends = sorted({*logged, *(epoch for epoch in remembered if initial_epoch < epoch <= self.epochs)})
+        batches = chunks(
+            self.data.train,
+            self.data.validation,
+            first_epoch=initial_epoch,
+            ends=ends,
+            order_seeds=self._order_seeds() if self.config.shuffle else None,
+        )
+        callback = AtRealEpochs(callbacks, ends, events, self.data.validation)
+        self.model.fit(batches, epochs=len(ends), steps_per_epoch=1, callbacks=[callback], verbose=0)
+
+    def _order_seeds(self) -> list[int]:
+        return [derive(self.config.seed, "order")]
 
     def _is_dense(self, phase: str, initial_epoch: int, events: object, callbacks: Sequence[object]) -> bool:
         """Says whether a stretch of training is what `dense` did: from the start, no cut, unobserved."""
@@ -135,7 +184,7 @@ class Trainer:
         if board:
             board.set_model(self.model)
             board.log_kernels(0)
-        compile_model(self.model, self.config, self.steps_per_epoch)
+        self._start(0)
         set_weights(self.model, load_weights(dense.model))
         self.history += dense.history()
         self.trained_epochs = dense.metrics["epochs"]
@@ -174,25 +223,28 @@ class Trainer:
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Returns `loss` (as it is trained on, penalties included) and `accuracy` of the model as it stands."""
+        if isinstance(self.model, Fused):
+            return self.model.measure(split)
         batches = evaluation_batches(split, max(self.config.batch_size, EVALUATION_BATCH))
         return self.model.evaluate(batches, verbose=0, return_dict=True)
 
 
-def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, initial_epoch: int = 0) -> None:
-    """Compiles a model as a run's settings say, with a fresh optimizer whose learning rate starts at an epoch."""
+def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, first_step: int | tf.Variable = 0) -> None:
+    """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run."""
     learning_rate = build_learning_rate(
         config.learning_rate_schedule,
         config.learning_rate,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
         total_steps=config.epochs * steps_per_epoch,
-        first_step=initial_epoch * steps_per_epoch,
+        first_step=first_step,
     )
+    fused = isinstance(model, Fused)
     model.compile(
         optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL else 1,
-        jit_compile=config.xla or None,
+        steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
+        jit_compile=config.xla or fused or None,
     )
 
 

@@ -48,12 +48,21 @@ def training_batches(
         epoch, first = step // per_epoch, step % per_epoch * batch_size
         chosen = tf.range(first, tf.minimum(first + batch_size, count))
         if shuffle:
-            chosen = tf.random.experimental.index_shuffle(chosen, _key(seed, epoch), tf.constant(count - 1, tf.int64))
+            chosen = _shuffled(chosen, count, seed, epoch)
         images = tf.gather(x, chosen)
         return (_augmented(images, augment, seed, step) if augment else images), tf.gather(y, chosen)
 
     steps = tf.data.Dataset.range(first_step, STEPS_WITHOUT_END)
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def epoch_order(count: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers 0 to `count` - 1, int64, in the order in which an epoch goes through shuffled examples."""
+    return _shuffled(tf.range(tf.constant(count, tf.int64)), count, seed, epoch)
+
+
+def _shuffled(places: tf.Tensor, count: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.index_shuffle(places, _key(seed, epoch), tf.constant(count - 1, tf.int64))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
