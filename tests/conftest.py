@@ -8,6 +8,7 @@ from prepared import STORED, write_copy
 
 from tfprune.backend import keras
 from tfprune.config import Config
+from tfprune.wrapping import get_weights
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,8 @@ def copies(tmp_path_factory):
     for name in STORED:
         write_copy(folder, name)
     return folder
+
+
+def weights_and_history(trainer):
+    """What a training came to."""
+    return get_weights(trainer.model), trainer.history

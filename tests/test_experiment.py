@@ -56,7 +56,7 @@ def test_metrics_follow_their_schema(finished):
     assert metrics["parameters"] == 12 * 12 + 12 + 12 * 3 + 3
     assert metrics["nonzero_parameters"] <= metrics["parameters"] - 55
     assert metrics["bytes"]["raw"] > metrics["bytes"]["gzip"] > 0
-    assert set(metrics["seconds"]) == {"prepare", "train", "finish", "total"}
+    assert set(metrics["seconds"]) == {"prepare", "compile", "train", "finish", "total"}
     assert {"python", "tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization"} <= set(metrics["versions"])
     assert metrics["precision"] == {"policy": "float32", "step_seconds": {}}
     assert metrics["selection"] == {"rule": "last epoch", "split": None}

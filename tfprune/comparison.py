@@ -12,7 +12,7 @@ from tfprune.config import Config
 from tfprune.errors import TrainingError
 from tfprune.results import Result
 
-COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "bytes_gzip", "epochs", "seconds")
+COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "seconds")
 BASELINE = "unpruned"
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
@@ -49,7 +49,7 @@ def row(result: Result) -> dict[str, float]:
         "test_accuracy": metrics["test"]["accuracy"],
         "sparsity": metrics["sparsity"]["achieved"],
         "nonzero_parameters": metrics["nonzero_parameters"],
-        "bytes_gzip": metrics["bytes"]["gzip"],
+        "weights_gzip": metrics["bytes"]["weights"]["gzip"],
         "epochs": metrics["epochs"],
         "seconds": metrics["seconds"]["total"],
     }

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
+from tfprune.comparison import BASELINE, run_all
 from tfprune.config import PLACES, Config
 from tfprune.data import DATASETS
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError
 from tfprune.export import export
-from tfprune.masks import check_sparsity
+from tfprune.fused import fits
+from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.models import MODELS
 from tfprune.precision import candidates, computing_in, fastest, in_float32
@@ -28,18 +32,23 @@ from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
-from tfprune.training import Trainer, compile_model, evaluate
-from tfprune.wrapping import get_masks, kernels, strip, wrap
+from tfprune.stacking import apart, stack, stack_weights, stackable
+from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, evaluate
+from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
 log = logging.getLogger(__name__)
 
+SPLITS = ("train", "validation", "test")
+MOST_NETWORKS = 100  # that are trained as one model
 
-def train(config: Config, *, force: bool = False, dense: Result | None = None) -> Result:
+
+def train(config: Config, *, force: bool = False, export: bool = True, dense: Result | None = None) -> Result:
     """Trains, prunes, exports and measures; a run that is finished already is read and not repeated.
 
     Args:
         config: the settings.
         force: repeat a finished run.
+        export: repeat a finished run that left no SavedModel, see `train_together`.
         dense: a finished run of `unpruned` with the same settings. A method that begins with the same
             training does not repeat it but takes it over, and is charged its epochs and seconds.
 
@@ -51,10 +60,12 @@ def train(config: Config, *, force: bool = False, dense: Result | None = None) -
         SparsityError: the model is not as sparse as asked for.
     """
     folder = RunDir(Path(config.out) / config.run_id)
-    if folder.finished and not force:
+    if (folder.exported if export else folder.finished) and not force:
         result = read_result(folder)
         _check_same(result.config, config, folder)
         return result
+    if dense is not None and not dense.folder.exported:
+        dense = None
     if dense is not None:
         _check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
     seconds = {}
@@ -70,7 +81,7 @@ def train(config: Config, *, force: bool = False, dense: Result | None = None) -
     folder.create()  # not before all that can be wrong with data and model has been found
     write_json(folder.config, config.to_dict())
 
-    trainer = Trainer(model, data, config, folder.tensorboard, dense)
+    trainer = Trainer(model, data, config, folder.tensorboard, dense and Dense.of_run(dense))
     try:
         config.pruning.run(trainer)
         trainer.finish()
@@ -78,7 +89,6 @@ def train(config: Config, *, force: bool = False, dense: Result | None = None) -
     except BaseException:
         write_history(folder.history, trainer.history)  # what was seen until then is kept
         raise
-    metrics["taken_over"] = {phase: dense.config.run_id for phase in trainer.taken_over}
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()
@@ -88,7 +98,7 @@ def train(config: Config, *, force: bool = False, dense: Result | None = None) -
 def load_data(config: Config) -> Data:
     """Loads the splits of the run's data set, or as much of each as the run is limited to."""
     data = DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
-    parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    parts = {name: getattr(data, name) for name in SPLITS}
     return dataclasses.replace(data, **{name: part.first(config.limit) for name, part in parts.items()})
 
 
@@ -126,29 +136,150 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     exported = export(stripped, data, masks, folder.model)
     check_sparsity(exported, masks, cuts, config.scope, "the exported model")
 
-    splits = {name: evaluate(stripped, getattr(data, name)) for name in ("train", "validation", "test")}
-    weights = stripped.get_weights()
-    write_history(folder.history, trainer.history)
-    with replacing(folder.masks) as draft, open(draft, "wb") as file:
-        np.savez_compressed(file, **masks)
-    achieved = sparsity(config.requested_sparsity, {name: exported[name] for name in masks})
+    scores = {
+        split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
+        for split in SPLITS
+    }
+    metrics = _measured(trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks})
+    metrics["bytes"] |= folder_bytes(folder.model)
+    _write_arrays(folder, trainer.history, masks)
     plot_curves(trainer.history, folder.curves, title=config.run_id)
-    plot_sparsity(trainer.history, achieved["layers"], folder.sparsity, title=config.run_id)
-    _log_hyperparameters(config, splits, achieved["achieved"], folder)
+    plot_sparsity(trainer.history, metrics["sparsity"]["layers"], folder.sparsity, title=config.run_id)
+    _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
     seconds = seconds | {"finish": time.perf_counter() - started}
+    metrics["seconds"] = {
+        phase: round(value, 3) for phase, value in (seconds | {"total": sum(seconds.values())}).items()
+    }
+    return metrics
+
+
+def _measured(
+    trainer: Trainer, config: Config, scores: dict[str, Any], weights: list[np.ndarray], pruned: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Returns what `metrics.json` says of a network that is trained, all but the seconds."""
     return {
         "schema": SCHEMA,
         "seed": config.seed,
-        **splits,
+        **scores,
         "selection": {"rule": "last epoch", "split": None},
-        "sparsity": achieved,
+        "sparsity": sparsity(config.requested_sparsity, pruned),
         **parameters(weights),
-        "bytes": folder_bytes(folder.model) | {"weights": array_bytes(weights)},
+        "bytes": {"weights": array_bytes(weights)},
         "epochs": trainer.trained_epochs,
-        "seconds": {phase: round(value, 3) for phase, value in (seconds | {"total": sum(seconds.values())}).items()},
+        "taken_over": trainer.taken_over,
         "versions": versions(),
         "machine": machine(),
     }
+
+
+def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
+    write_history(folder.history, history)
+    with replacing(folder.masks) as draft, open(draft, "wb") as file:
+        np.savez_compressed(file, **masks)
+
+
+def train_all(configs: Sequence[Config]) -> tuple[list[Result], list[str]]:
+    """Trains what is not finished of runs that differ in method and seed, side by side where that is possible.
+
+    Args:
+        configs: the settings; those of the baseline before the others of the same seed.
+
+    Returns:
+        The finished runs in the order of `configs`, and a line on each that failed.
+    """
+    missing = [config for config in configs if not RunDir(Path(config.out) / config.run_id).finished]
+    if len({config.seed for config in missing}) > 1 and trainable_together(missing[0]):
+        for group in _groups(missing):
+            train_together(group)
+    with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
+        return run_all(bar, functools.partial(train, export=False))
+
+
+def _groups(configs: Sequence[Config]) -> list[list[Config]]:
+    """Splits runs into groups of methods with the same seeds, of no more than `MOST_NETWORKS` seeds."""
+    groups: dict[tuple[int, ...], list[Config]] = {}
+    for own in _trials(configs):
+        for first in range(0, len(own), MOST_NETWORKS):
+            part = own[first : first + MOST_NETWORKS]
+            groups.setdefault(tuple(config.seed for config in part), []).extend(part)
+    return list(groups.values())
+
+
+def _trials(configs: Sequence[Config]) -> list[list[Config]]:
+    """Gathers runs that differ in nothing but their seed, in the order of their seeds."""
+    trials: dict[str, list[Config]] = {}
+    for config in sorted(configs, key=lambda config: config.seed):
+        trials.setdefault(config.replace(seed=0).run_id, []).append(config)
+    return list(trials.values())
+
+
+def trainable_together(config: Config) -> bool:
+    """Says whether runs with these settings and any method and seed can be trained as one model."""
+    if config.loop == "plain" or config.augment or config.precision not in ("float32", "auto"):
+        return False
+    data = load_data(config)
+    if len(data.input_shape) != 1:
+        return False
+    model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
+    return stackable(model) and fits(model, data.train, config.batch_size)
+
+
+def train_together(configs: Sequence[Config]) -> list[Result]:
+    """Trains runs that differ only in method and seed side by side, as one model (see `stacking`).
+
+    Each gets a run folder with the numbers that `train` would have come to, but without what takes
+    longer than the training: the SavedModel, the plots and TensorBoard's logs. A network that diverges gets none.
+
+    Args:
+        configs: the settings of runs that are `trainable_together`, each method's with the same seeds.
+
+    Returns:
+        The finished runs.
+    """
+    seeds = sorted({config.seed for config in configs})
+    data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
+    initial = []
+    for seed in seeds:
+        keras.utils.set_random_seed(derive(seed, "init"))
+        model = MODELS[configs[0].model](data[0].input_shape, len(data[0].labels), **configs[0].model_settings)
+        initial.append(model.get_weights())
+    model = wrap(stack(model, len(seeds)), configs[0].spare)
+    dense, results = None, []
+    for own in _trials(configs):
+        set_masks(model, ones_like(get_masks(model)))
+        set_weights(model, stack_weights(initial))
+        trainer = StackedTrainer(model, data, own, dense)
+        own[0].pruning.run(trainer)
+        trainer.finish()
+        if own[0].method == BASELINE:
+            dense = trainer.as_dense()
+        model = trainer.model  # compiled, for the next method
+        results += _finish_together(trainer)
+    keras.backend.clear_session()
+    return results
+
+
+def _finish_together(trainer: StackedTrainer) -> list[Result]:
+    count, results = len(trainer.configs), []
+    scores = {name: evaluate(trainer.model, getattr(trainer.data, name)) for name in SPLITS}
+    all_weights, histories = get_weights(trainer.model), trainer.per_seed()
+    each = zip(trainer.configs, histories, apart(kernels(trainer.model)), apart(get_masks(trainer.model)), strict=True)
+    for number, (config, history, pruned, masks) in enumerate(each):
+        own = {split: {name: float(v[number]) for name, v in values.items()} for split, values in scores.items()}
+        if not np.isfinite(own["train"]["loss"]):
+            continue
+        check_sparsity(pruned, masks, config.pruning.cuts, config.scope, f"the trained model of seed {config.seed}")
+        metrics = _measured(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
+        shares = {phase: round(value / count, 6) for phase, value in trainer.seconds.items() if phase != COMPILE}
+        metrics |= {"seconds": shares | {"total": round(sum(shares.values()), 6)}, "networks": count}
+        metrics["precision"] = {"policy": "float32", "step_seconds": {}}
+        folder = RunDir(Path(config.out) / config.run_id)
+        folder.create()
+        write_json(folder.config, config.to_dict())
+        _write_arrays(folder, history, masks)
+        write_json(folder.metrics, metrics)
+        results.append(Result(folder, config, metrics))
+    return results
 
 
 def _check_same(stored: Config, asked: Config, folder: RunDir) -> None:

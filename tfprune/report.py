@@ -188,7 +188,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
     """
     headers = (
         *("method", "seeds", "test loss", "loss - unpruned (95 %)", "test accuracy", "sparsity"),
-        *("non-zero parameters", "kB gzipped", "epochs", "time / unpruned"),
+        *("non-zero parameters", "weights, kB gzipped", "epochs", "time / unpruned"),
     )
     rows = []
     for method, values in summary.items():
@@ -202,7 +202,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
                 f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
                 f"{100 * mean['sparsity']:.1f} %",
                 f"{mean['nonzero_parameters']:,.0f}",
-                f"{mean['bytes_gzip'] / 1000:,.1f}",
+                f"{mean['weights_gzip'] / 1000:,.1f}",
                 f"{mean['epochs']:,.0f}",
                 "" if ratio is None else f"{ratio:.2f}",
             )

@@ -58,6 +58,11 @@ class RunDir:
     def finished(self) -> bool:
         return self.metrics.is_file()
 
+    @property
+    def exported(self) -> bool:
+        """Whether the run is finished and left a SavedModel: many runs that were trained side by side do not."""
+        return self.finished and self.model.is_dir()
+
     def create(self) -> None:
         """Makes the folder, or empties what an earlier, unfinished run left in it.
 

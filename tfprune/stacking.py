@@ -6,7 +6,7 @@ one. Nothing passes from one network to another, so each comes out as if it had 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def stack(model: keras.Model, networks: int) -> keras.Model:
         model: one that is `stackable`; its weights are not taken over, see `stack_weights`.
         networks: how many.
     """
-    inputs = x = keras.layers.Input((*model.input_shape[1:], networks), name=model.layers[0].name)
+    inputs = x = keras.layers.Input((*model.input_shape[1:], networks), name=model.input_names[0])
     for layer in model.layers:
         if type(layer) is keras.layers.Dense:
             x = StackedDense(layer.units, layer.activation, layer.use_bias, name=layer.name)(x)
@@ -91,6 +91,12 @@ def stack(model: keras.Model, networks: int) -> keras.Model:
 def stack_weights(weights: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Puts the weights of networks side by side: `[network][weight]` to `[weight]`, networks last."""
     return [np.stack(arrays, axis=-1) for arrays in zip(*weights, strict=True)]
+
+
+def apart(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Returns the arrays of each network, which lie on the last axis of `arrays`."""
+    networks = next(iter(arrays.values())).shape[-1]
+    return [{name: array[..., n] for name, array in arrays.items()} for n in range(networks)]
 
 
 def stack_splits(splits: Sequence[Split]) -> Split:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,46 @@ from tfprune.errors import ConfigError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
-from tfprune.masks import cut_masks, sparsity_of
+from tfprune.masks import Arrays, cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
 from tfprune.results import Result
 from tfprune.schedules import PruneAtSteps
 from tfprune.seeds import derive
-from tfprune.wrapping import get_masks, kernels, set_masks, set_weights
+from tfprune.stacking import apart, stack_splits
+from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
 EVALUATION_BATCH = 256
+COMPILE = "compile"  # the key of `Trainer.seconds` beside those of the phases
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """A dense training that is done, for methods that begin with the same one to take over.
+
+    Args:
+        phase: its name.
+        weights: returns those at its end, see `wrapping.get_weights`.
+        history: the rows of its `callbacks.History`.
+        epochs, seconds: what it took.
+        source: where it comes from.
+    """
+
+    phase: str
+    weights: Callable[[], list[np.ndarray]]
+    history: list[dict[str, Any]]
+    epochs: int
+    seconds: float
+    source: str
+
+    @classmethod
+    def of_run(cls, run: Result) -> Dense:
+        """Returns the training of a finished and exported run of `unpruned`."""
+        history, metrics = run.history(), run.metrics
+        phase = history[0]["phase"]
+        weights = functools.partial(load_weights, run.model)
+        return cls(phase, weights, history, metrics["epochs"], metrics["seconds"][phase], run.config.run_id)
 
 
 class Trainer:
@@ -40,14 +72,14 @@ class Trainer:
         data: what it learns from.
         config: the run's settings.
         tensorboard: folder of the event files; None logs none.
-        dense: a finished run whose training is that of an unpruned network with the same settings. A
-            method that begins with it takes it over, with its history and its cost.
+        dense: the training of an unpruned network with the same settings. A method that begins with
+            it takes it over, with its history and its cost.
 
     Attributes:
         history: the rows of a `callbacks.History` so far.
-        seconds: phase -> wall time.
+        seconds: phase -> wall time; under `compile` what a fused loop took before its first step.
         trained_epochs: passes over the training split so far, over all phases.
-        taken_over: the phases that were not trained here but taken over from `dense`.
+        taken_over: phase -> where it was taken over from, if it was not trained here.
     """
 
     def __init__(
@@ -56,7 +88,7 @@ class Trainer:
         data: Data,
         config: Config,
         tensorboard: Path | None = None,
-        dense: Result | None = None,
+        dense: Dense | None = None,
     ) -> None:
         self.model = self._chosen(model, data, config)
         self.data = data
@@ -66,7 +98,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.seconds: dict[str, float] = {}
         self.trained_epochs = 0
-        self.taken_over: list[str] = []
+        self.taken_over: dict[str, str] = {}
         self._tensorboard = tensorboard
         self._dense = dense
         self._steps = 0  # of the optimizer, over finished phases
@@ -80,12 +112,12 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
-        started = time.perf_counter()
+        started, compiled = time.perf_counter(), self.seconds.get(COMPILE, 0.0)
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
-        if self._dense is not None and self._is_dense(phase, initial_epoch, events, callbacks):
-            self._take_over(self._dense, phase, callbacks)
+        if self._is_dense(phase, initial_epoch, events, callbacks):
+            self._take_over(self._dense, callbacks)
             return
         self._start(initial_epoch)
         logged = _logged_epochs(initial_epoch, self.epochs, events or {})
@@ -105,7 +137,7 @@ class Trainer:
             progress.close()
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
         self.trained_epochs += self.epochs - initial_epoch
-        self.seconds[phase] = time.perf_counter() - started
+        self.seconds[phase] = time.perf_counter() - started - (self.seconds.get(COMPILE, 0.0) - compiled)
 
     @staticmethod
     def _chosen(model: keras.Model, data: Data, config: Config) -> keras.Model:
@@ -163,6 +195,10 @@ class Trainer:
             ends=ends,
             order_seeds=self._order_seeds() if self.config.shuffle else None,
         )
+        if self.model.train_function is None:
+            started = time.perf_counter()
+            self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
+            self.seconds[COMPILE] = time.perf_counter() - started
         callback = AtRealEpochs(callbacks, ends, events, self.data.validation)
         self.model.fit(batches, epochs=len(ends), steps_per_epoch=1, callbacks=[callback], verbose=0)
 
@@ -172,10 +208,10 @@ class Trainer:
     def _is_dense(self, phase: str, initial_epoch: int, events: object, callbacks: Sequence[object]) -> bool:
         """Says whether a stretch of training is what `dense` did: from the start, no cut, unobserved."""
         at_the_start = all(isinstance(callback, Rewinding) and callback.epoch == 0 for callback in callbacks)
-        known = phase in self._dense.metrics["seconds"]
+        known = self._dense is not None and self._dense.phase == phase
         return known and at_the_start and not (initial_epoch or events or self.history)
 
-    def _take_over(self, dense: Result, phase: str, callbacks: Sequence[Rewinding]) -> None:
+    def _take_over(self, dense: Dense, callbacks: Sequence[Rewinding]) -> None:
         """Does what a dense training from the start would do, by reading what it left."""
         for callback in callbacks:
             callback.set_model(self.model)
@@ -185,12 +221,12 @@ class Trainer:
             board.set_model(self.model)
             board.log_kernels(0)
         self._start(0)
-        set_weights(self.model, load_weights(dense.model))
-        self.history += dense.history()
-        self.trained_epochs = dense.metrics["epochs"]
+        set_weights(self.model, dense.weights())
+        self.history += dense.history
+        self.trained_epochs = dense.epochs
         self._steps = self.trained_epochs * self.steps_per_epoch
-        self.seconds[phase] = dense.metrics["seconds"][phase]
-        self.taken_over.append(phase)
+        self.seconds[dense.phase] = dense.seconds
+        self.taken_over[dense.phase] = dense.source
         if board:
             for row in self.history:
                 board.log_scores(row["step"], {name: row[name] for name in SCORES if row[name] is not None})
@@ -199,8 +235,11 @@ class Trainer:
 
     def prune(self, cut: Cut) -> None:
         """Prunes the smallest weights by magnitude, ranked in the run's scope, as they stand now."""
-        scores = {name: np.abs(kernel) for name, kernel in kernels(self.model).items()}
-        set_masks(self.model, cut_masks(scores, get_masks(self.model), cut, self.config.scope))
+        set_masks(self.model, self.cut(kernels(self.model), get_masks(self.model), cut))
+
+    def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
+        """Returns the masks of one network after a cut."""
+        return cut_masks({name: np.abs(kernel) for name, kernel in weights.items()}, masks, cut, self.config.scope)
 
     def rewinding(self, epoch: int) -> Rewinding:
         """Returns a callback that rewinds to `epoch` of the first training that it sees."""
@@ -229,6 +268,46 @@ class Trainer:
         return self.model.evaluate(batches, verbose=0, return_dict=True)
 
 
+class StackedTrainer(Trainer):
+    """The `Task` of a method for several seeds at once: a stacked model, the data of each seed on the last axis.
+
+    The numbers in `history` are arrays, one a seed; `per_seed` takes them apart.
+
+    Args:
+        model: a wrapped `stacking.stack`; a `Fused` one is not compiled again.
+        data: the data of each seed.
+        configs: the settings of each run; they differ in nothing but the seed.
+        dense: as for `Trainer`, of another `StackedTrainer` with the same seeds.
+    """
+
+    def __init__(
+        self, model: keras.Model, data: Sequence[Data], configs: Sequence[Config], dense: Dense | None = None
+    ) -> None:
+        parts = {name: stack_splits([getattr(own, name) for own in data]) for name in ("train", "validation", "test")}
+        super().__init__(model, dataclasses.replace(data[0], **parts), configs[0].replace(loop="fused"), dense=dense)
+        self.configs = configs
+
+    def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
+        each = [super(StackedTrainer, self).cut(w, m, cut) for w, m in zip(apart(weights), apart(masks), strict=True)]
+        return {name: np.stack([masks[name] for masks in each], axis=-1) for name in masks}
+
+    def per_seed(self) -> list[list[dict[str, Any]]]:
+        """Returns the history of each seed's network."""
+        return [
+            [{k: v[n].item() if isinstance(v, np.ndarray) else v for k, v in row.items()} for row in self.history]
+            for n in range(len(self.configs))
+        ]
+
+    def as_dense(self) -> Dense:
+        """Returns a training of one phase for the trainers of other methods to take over."""
+        [(phase, seconds)] = ((phase, seconds) for phase, seconds in self.seconds.items() if phase != COMPILE)
+        weights = get_weights(self.model)
+        return Dense(phase, lambda: weights, list(self.history), self.trained_epochs, seconds, self.config.method)
+
+    def _order_seeds(self) -> list[int]:
+        return [derive(config.seed, "order") for config in self.configs]
+
+
 def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, first_step: int | tf.Variable = 0) -> None:
     """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run."""
     learning_rate = build_learning_rate(
@@ -248,11 +327,11 @@ def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, firs
     )
 
 
-def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
-    """Returns `loss` (mean cross-entropy alone) and `accuracy` of a finished model over a whole split."""
+def evaluate(model: keras.Model, split: Split) -> dict[str, np.ndarray]:
+    """Returns `loss` (cross-entropy alone) and `accuracy` of a model over a whole split, a number a network."""
     logits = model.predict(evaluation_batches(split, EVALUATION_BATCH), verbose=0)
     losses = keras.losses.sparse_categorical_crossentropy(split.y, logits, from_logits=True)
-    return {"loss": float(np.mean(losses)), "accuracy": float(np.mean(np.argmax(logits, axis=-1) == split.y))}
+    return {"loss": np.mean(losses, axis=0), "accuracy": np.mean(np.argmax(logits, axis=-1) == split.y, axis=0)}
 
 
 def _logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:

@@ -18,6 +18,7 @@ import numpy as np
 from tfprune.backend import keras, tf, tfmot, tfmot_registry, tfmot_wrapper
 from tfprune.errors import ModelError, choose_from
 from tfprune.schedules import PruneAtSteps, no_pruning
+from tfprune.stacking import StackedDense
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -33,6 +34,8 @@ def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
         return ("depthwise_kernel",)
     if isinstance(layer, _SEPARABLE):
         return ("depthwise_kernel", "pointwise_kernel")
+    if isinstance(layer, StackedDense):
+        return ("kernel",)
     known = tfmot_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ())
     return tuple(name for name in known if "." not in name)  # kernels of layers within layers are out of reach
 

@@ -52,9 +52,11 @@ def echo_result(result: Result) -> None:
         ("split", "loss", "accuracy"),
     )
     layers = metrics["sparsity"]["layers"].values()
-    zeros, size = sum(layer["zeros"] for layer in layers), sum(layer["size"] for layer in layers)
+    zeros, total = sum(layer["zeros"] for layer in layers), sum(layer["size"] for layer in layers)
+    exported = "raw" in metrics["bytes"]
+    size, of = (metrics["bytes"], "") if exported else (metrics["bytes"]["weights"], " (the weights alone)")
     click.echo(
-        f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {size:,} kernel weights are zero)\n"
+        f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)\n"
         f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero\n"
-        f"Size         {metrics['bytes']['raw'] / 1000:,.1f} kB, {metrics['bytes']['gzip'] / 1000:,.1f} kB gzipped"
+        f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}"
     )

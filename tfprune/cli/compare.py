@@ -34,15 +34,12 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
     check_whole("--seeds", seeds, least=1)
     configs = _configs(seeds, given)
     start_logging()
-    from tqdm import tqdm
-
-    from tfprune.comparison import run_all, summarise
-    from tfprune.experiment import train
+    from tfprune.comparison import summarise
+    from tfprune.experiment import train_all
     from tfprune.report import comparison_table
     from tfprune.rundir import write_json
 
-    with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
-        results, failures = run_all(bar, train)
+    results, failures = train_all(configs)
     for failure in failures:
         click.echo(f"Failed: {failure}", err=True)
     if not results:

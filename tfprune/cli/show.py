@@ -24,4 +24,10 @@ def show(run: Path) -> None:
         ("kernel", "zeros", "size", "sparsity"),
     )
     click.echo(f"\nSettings     {result.folder.config}\nHistory      {result.folder.history}")
-    click.echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
+    if result.folder.exported:
+        click.echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
+        return
+    click.echo(
+        f"\nThis run was trained side by side with {result.metrics['networks'] - 1} others and left no SavedModel and "
+        f"no plots.\nNext         tfprune train --config {result.folder.config}   # makes them"
+    )

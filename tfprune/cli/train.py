@@ -26,7 +26,7 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
         f"{config.dataset}: {config.model} trained as {config.method} for {config.epochs:,} epochs, seed {config.seed}"
     )
     folder = RunDir(Path(config.out) / config.run_id)
-    repeated = not force and folder.finished
+    repeated = not force and folder.exported
     from tfprune.experiment import train as run
 
     try:

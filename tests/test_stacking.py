@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from tfprune.backend import keras
+from tfprune.config import Config
+from tfprune.data._base import Split
+from tfprune.experiment import train, train_together, trainable_together
+from tfprune.methods import METHODS
+from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
+
+SETTINGS = {
+    "as the penguins have it": {},
+    "another order for each network, and a smaller last batch": {
+        **{"shuffle": True, "batch_size": 64, "scope": "global", "spare": ("last",)},
+        **{"learning_rate_schedule": "cosine", "warmup_epochs": 2.0},
+    },
+}
+
+
+def network(hidden=5, **kwargs):
+    layers = [keras.layers.Dense(hidden, "relu", input_shape=(4,), bias_initializer="ones")]
+    return keras.Sequential(
+        [*layers, keras.layers.LeakyReLU(), keras.layers.Dense(3, "tanh", use_bias=False, **kwargs)]
+    )
+
+
+@pytest.mark.parametrize("hidden", [5, 300])  # kernels below and above `SMALL_KERNEL`
+def test_each_network_of_a_stack_answers_as_it_does_alone(hidden):
+    networks = [network(hidden) for _ in range(3)]
+    stacked = stack(networks[0], 3)
+    stacked.set_weights(stack_weights([each.get_weights() for each in networks]))
+    x = np.random.default_rng(0).normal(size=(7, 4, 3)).astype(np.float32)
+    answers = stacked(x).numpy()
+    assert answers.shape == (7, 3, 3)
+    for number, each in enumerate(networks):
+        np.testing.assert_allclose(answers[:, number], each(x[:, :, number]), atol=1e-6)
+
+
+def test_only_what_can_be_told_apart_is_stacked():
+    layers = keras.layers
+    assert stackable(network())
+    for model in (
+        keras.Sequential([layers.Dense(3, "softmax", input_shape=(4,))]),
+        network(kernel_regularizer="l2"),
+        network(kernel_constraint="non_neg"),
+        keras.Sequential([layers.Dense(4, input_shape=(4,)), layers.BatchNormalization()]),
+        keras.Sequential([layers.Conv2D(2, 3, input_shape=(8, 8, 1))]),
+        keras.Sequential([layers.Flatten(input_shape=(2, 2)), layers.Dense(2)]),
+    ):
+        assert not stackable(model)
+    inputs = layers.Input((4,))
+    branches = layers.Add()([layers.Dense(3)(inputs), layers.Dense(3)(inputs)])
+    assert not stackable(keras.Model(inputs, branches))
+
+
+def test_taking_apart_undoes_putting_together():
+    arrays = [{"a": np.full((2, 3), n), "b": np.full(4, n)} for n in range(3)]
+    together = {name: np.stack([array[name] for array in arrays], -1) for name in ("a", "b")}
+    for own, back in zip(arrays, apart(together), strict=True):
+        assert own.keys() == back.keys() and all((own[name] == back[name]).all() for name in own)
+    split = stack_splits([Split(np.zeros((5, 2)), np.zeros(5)), Split(np.ones((5, 2)), np.ones(5))])
+    assert split.x.shape == (5, 2, 2) and split.y.shape == (5, 2) and (split.x[..., 1] == 1).all()
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_path, settings):
+    common = {"dataset": "penguins", "epochs": 130} | settings
+    configs = [Config(**common, method=m, seed=s, out=tmp_path / "together") for m in METHODS for s in (0, 3)]
+    assert trainable_together(configs[0])
+    results = train_together(configs)
+    assert [(run.config.method, run.config.seed) for run in results] == [(m, s) for m in METHODS for s in (0, 3)]
+    for together in results[1::2]:
+        alone = train(together.config.replace(out=str(tmp_path / "alone")))
+        own, other = alone.metrics, together.metrics
+        for split in ("train", "validation", "test"):
+            assert other[split] == pytest.approx(own[split], abs=1e-5)
+        for key in ("sparsity", "epochs", "parameters", "nonzero_parameters", "seed", "selection"):
+            assert other[key] == own[key], key
+        assert other["networks"] == 2
+        masks = together.masks()
+        assert all((masks[name] == mask).all() for name, mask in alone.masks().items())
+        for row, theirs in zip(alone.history(), together.history(), strict=True):
+            assert theirs.pop("phase") == row.pop("phase")
+            assert theirs == pytest.approx(row, abs=1e-5)
+
+
+def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
+    build = stack_weights
+
+    def broken(weights):
+        weights[1] = [np.full_like(array, np.nan) for array in weights[1]]
+        return build(weights)
+
+    monkeypatch.setattr("tfprune.experiment.stack_weights", broken)
+    configs = [Config(dataset="penguins", method="unpruned", epochs=4, seed=seed, out=tmp_path) for seed in range(3)]
+    results = train_together(configs)
+    assert [run.config.seed for run in results] == [0, 2]
+    assert all(np.isfinite(run.metrics["test"]["loss"]) for run in results)
+    assert {path.name for path in tmp_path.iterdir()} == {run.config.run_id for run in results}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"loop": "plain"}, {"precision": "mixed_bfloat16"}, {"batch_size": 1}, {"model_settings": {"hidden": ()}}],
+)
+def test_what_cannot_be_trained_together_is_told_apart(tiny, settings):
+    expected = settings == {"model_settings": {"hidden": ()}}
+    assert trainable_together(tiny(**settings)) == expected
