@@ -32,6 +32,7 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "bench": ["torch==2.13.0"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": ["hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
     },

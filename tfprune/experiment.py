@@ -60,10 +60,11 @@ def train(config: Config, *, force: bool = False, export: bool = True, dense: Re
         SparsityError: the model is not as sparse as asked for.
     """
     folder = RunDir(Path(config.out) / config.run_id)
-    if (folder.exported if export else folder.finished) and not force:
+    if folder.finished and not force:
         result = read_result(folder)
         _check_same(result.config, config, folder)
-        return result
+        if folder.exported or not export:
+            return result
     if dense is not None and not dense.folder.exported:
         dense = None
     if dense is not None:
