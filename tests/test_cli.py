@@ -265,7 +265,8 @@ def test_overview_sets_comparisons_side_by_side(call, tmp_path):
     assert code == 0
     assert re.search(r"\| data set +\| unpruned +\| pruned +\| lottery +\| dynamic", page.read_text())
     assert "mlp, 3 epochs, 1 seed " in page.read_text() and "mlp, 3 epochs, 2 seeds " in page.read_text()
-    assert re.search(r"% zeros<br>loss [+-]0\.\d{3} \([+-]0\.\d{3} to [+-]0\.\d{3}\)", out)
+    assert re.search(r"% zeros<br>loss [+-]0\.\d{3} \([+-]0\.\d{3} to [+-]0\.\d{3}\)", page.read_text())
+    assert "<br>" not in out
 
 
 def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):
@@ -286,3 +287,16 @@ def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
     assert code == 1
     assert re.search(r"Failed: penguins-lottery-seed0-\w+: the loss is nan", err)
     assert "dynamic" in out and "lottery" not in out
+
+
+def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(call, tmp_path):
+    common = ("--dataset", "penguins", "--epochs", 3, "--out", tmp_path)
+    assert call("compare", *common, "--seeds", 2)[0] == 0
+    run = next(tmp_path.glob("penguins-dynamic-seed1-*"))
+    assert {path.name for path in run.iterdir()} == {"config.json", "history.csv", "masks.npz", "metrics.json"}
+    code, out, _ = call("show", run)
+    assert code == 0 and "side by side with 1 others" in out and f"tfprune train --config {run}/config.json" in out
+    code, _, err = call("predict", run, tmp_path / "x.csv")
+    assert code == 2 and "left no model; tfprune train --config" in err
+    code, out, _ = call("train", "--config", run / "config.json")
+    assert code == 0 and (run / "model" / "saved_model.pb").is_file() and "finished already" not in out

@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.backend import tf
 from tfprune.data._csv import number, read_columns, text, whole
 from tfprune.errors import DataError, ModelError
+from tfprune.rundir import RunDir
 
 IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files
 _OUTPUTS = {"class", "label", "probabilities"}
@@ -39,6 +40,9 @@ class Predictor:
             folder = folder / "model"
         if not folder.exists():
             raise ModelError(f"{folder}: there is no such folder")
+        if not (folder / "saved_model.pb").is_file() and RunDir(folder).finished:
+            again = f"tfprune train --config {RunDir(folder).config}"
+            raise ModelError(f"{folder}: this run was trained side by side with others and left no model; {again}")
         if not (folder / "saved_model.pb").is_file():
             raise ModelError(f"{folder}: this is no model folder (it has no saved_model.pb)")
         from google.protobuf.message import DecodeError

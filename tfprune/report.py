@@ -16,6 +16,7 @@ from tfprune.rundir import replacing
 # Okabe & Ito's colours, which stay apart for colour-blind readers.
 COLOURS = {"train": "#0072B2", "validation": "#D55E00", "sparsity": "#009E73"}
 METHOD_COLOURS = ("#555555", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -110,32 +111,45 @@ def plot_comparison(runs: Mapping[str, Rows], path: Path, *, title: str) -> None
 def plot_sparsities(summary: Mapping[str, Mapping[str, Any]], path: Path, *, title: str) -> None:
     """Draws test accuracy against sparsity: a line a method through its means, with one standard deviation.
 
+    Twice: all of it, and what is near the best.
+
     Args:
         summary: what `comparison.summarise` returns; a method without pruning is a level line.
         path: the PNG to write.
         title: above the figure.
     """
-    figure = _figure(7, 4.4, title)
-    axes = figure.add_subplot()
+    figure = _figure(10, 4.2, title)
     methods: dict[str, list[Mapping[str, Any]]] = {}
-    for values in summary.values():
+    for values in sorted(summary.values(), key=lambda values: values["mean"]["sparsity"]):
         methods.setdefault(values["method"], []).append(values)
-    for place, (method, trials) in enumerate(methods.items()):
-        colour = METHOD_COLOURS[place % len(METHOD_COLOURS)]
-        trials = sorted(trials, key=lambda values: values["mean"]["sparsity"])
-        means = [values["mean"]["test_accuracy"] for values in trials]
-        deviations = [values["sd"]["test_accuracy"] or 0.0 for values in trials]
-        if not any(values["mean"]["sparsity"] for values in trials):
-            axes.axhline(means[0], color=colour, linestyle="--", label=method)
-            axes.axhspan(means[0] - deviations[0], means[0] + deviations[0], color=colour, alpha=0.12, linewidth=0)
-            continue
-        x = [values["mean"]["sparsity"] for values in trials]
-        axes.errorbar(x, means, deviations, color=colour, marker="o", markersize=5, capsize=4, label=method)
-    axes.set(xlabel="sparsity", ylabel="test accuracy")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.legend(frameon=False, loc="best")
+    colours = dict(zip(dict.fromkeys(values["method"] for values in summary.values()), METHOD_COLOURS, strict=False))
+    best = max(values["mean"]["test_accuracy"] for values in summary.values())
+    for number in (1, 2):
+        axes = figure.add_subplot(1, 2, number)
+        for method, colour in colours.items():
+            _plot_method(axes, methods[method], color=colour, label=method)
+        axes.set(xlabel="sparsity", ylabel="test accuracy" if number == 1 else "")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        if number == 2:
+            axes.set_ylim(max(best - NEAR_THE_BEST, axes.get_ylim()[0]), best + NEAR_THE_BEST / 10)
+        else:
+            axes.legend(frameon=False, loc="best")
     _save(figure, path)
+
+
+def _plot_method(axes, trials: Sequence[Mapping[str, Any]], *, color: str, label: str) -> None:
+    """Draws the mean accuracies of a method at its sparsities; one that prunes nothing as a level line."""
+    means = [values["mean"]["test_accuracy"] for values in trials]
+    deviations = [values["sd"]["test_accuracy"] for values in trials]
+    spread = None if None in deviations else deviations
+    sparsities = [values["mean"]["sparsity"] for values in trials]
+    if any(sparsities):
+        axes.errorbar(sparsities, means, spread, color=color, marker="o", markersize=5, capsize=4, label=label)
+        return
+    axes.axhline(means[0], color=color, linestyle="--", label=label)
+    if spread:
+        axes.axhspan(means[0] - spread[0], means[0] + spread[0], color=color, alpha=0.12, linewidth=0)
 
 
 def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, title: str) -> None:
@@ -211,7 +225,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
 
 
 def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Returns headers and rows with a data set a row and a method a column.
+    """Returns headers and rows with a data set a row and a method a column; cells have several lines.
 
     Args:
         comparisons: what `tfprune compare --json` writes, one a data set.
@@ -223,7 +237,7 @@ def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> tuple[tuple[str,
         seeds = max(len(values["seeds"]) for values in summary.values())
         trained = f"{settings['model']}, {settings['epochs']:,} epochs, {seeds} seed{'s' if seeds > 1 else ''}"
         cells = (_overview_cell(summary[method]) if method in summary else "" for method in methods)
-        rows.append((f"{comparison['dataset']}<br>{trained}", *cells))
+        rows.append((f"{comparison['dataset']}\n{trained}", *cells))
     return ("data set", *methods), rows
 
 
@@ -234,7 +248,7 @@ def _overview_cell(values: Mapping[str, Any]) -> str:
         parts.append(f"{100 * mean['sparsity']:.0f} % zeros")
     if delta:
         parts.append(f"loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})")
-    return "<br>".join(parts)
+    return "\n".join(parts)
 
 
 def update_page(path: Path, name: str, content: str) -> None:

@@ -22,5 +22,6 @@ def overview(files: tuple[Path, ...], page: Path | None) -> None:
     headers, rows = overview_table([read_comparison(file) for file in files])
     echo_table(rows, headers)
     if page:
-        update_page(page, "overview", tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+        cells = [[cell.replace("\n", "<br>") for cell in row] for row in rows]
+        update_page(page, "overview", tabulate(cells, headers, tablefmt="github", disable_numparse=True))
         click.echo(f"\nPage: {page}")
