@@ -94,7 +94,7 @@ def seconds(act: Callable[[], None]) -> float:
 @click.option("--rounds", default=3, show_default=True, help="Measurements of each, in turns.")
 def main(epochs: int, seeds: int, rounds: int) -> None:
     """Compare the four penguin trials with the same in a plain PyTorch loop."""
-    tfprune_trials(2, 1)  # imports and the first look at everything
+    tfprune_trials(3, 1)  # imports and the first look at everything
     rows = []
     for _ in range(rounds):
         theirs = seconds(lambda: torch_trials(epochs))
