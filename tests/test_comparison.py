@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from tfprune.comparison import paired_difference, run_all
+from tfprune.comparison import holm, paired_difference, run_all
 from tfprune.errors import ConfigError, TrainingError
 
 
@@ -15,6 +15,17 @@ def test_paired_differences_agree_with_scipys_paired_test():
     interval = stats.ttest_rel(own, other).confidence_interval(0.95)
     assert (delta["low"], delta["high"]) == pytest.approx((interval.low, interval.high))
     assert delta["mean"] == pytest.approx(0.0175) and delta["better"] == 0.25
+    assert delta["p"] == stats.ttest_rel(own, other).pvalue
+
+
+def test_seeds_that_do_not_differ_are_no_evidence():
+    assert paired_difference(rows(1, 2), rows(1, 2), "test_loss")["p"] == 1.0
+
+
+def test_holms_correction_on_known_values():
+    # Holm's step-down by hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, never below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == [] and holm([0.2]) == [0.2]
 
 
 def test_only_shared_seeds_are_paired_and_one_is_not_enough():

@@ -89,11 +89,12 @@ def test_the_table_gives_means_deviations_and_ratios():
     mean |= {"weights_gzip": 9000, "epochs": 4000}
     one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "seconds_ratio": None, "delta": None}
     two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01), "seconds_ratio": 1.5}
-    two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2}
+    two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.0412}
     headers, rows = comparison_table({"a": one, "b": two})
     assert len(headers) == len(rows[0]) == len(rows[1])
-    assert rows[0] == ("a", "1", "0.5000", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
-    assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "90.0 ± 1.0 %") and rows[1][-1] == "1.50"
+    assert rows[0] == ("a", "1", "0.5000", "", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
+    assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "0.041")
+    assert rows[1][5] == "90.0 ± 1.0 %" and rows[1][-1] == "1.50"
 
 
 def test_a_page_without_marks_is_named(tmp_path):

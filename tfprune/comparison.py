@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,10 +78,11 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
     """Gathers runs by trial, see `by_trial`.
 
     Returns:
-        trial -> `method`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean` and `sd` (of each
-        column; the sample's standard deviation, None for a single seed), `seconds_ratio`: the median
+        trial -> `method`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
+        each column; the sample's standard deviation, None for a single seed), `seconds_ratio`: the median
         over seeds of a run's seconds to those of the baseline with the same seed (None without a
-        baseline), and `delta`: see `paired_difference`, of the test loss.
+        baseline), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the p value
+        after Holm's correction for the number of trials that are compared.
     """
     trials = by_trial(results)
     seeds = {trial: {str(run.config.seed): row(run) for run in runs} for trial, runs in trials.items()}
@@ -94,10 +95,12 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
             "requested_sparsity": config.requested_sparsity,
             "seeds": rows,
             "mean": {name: float(v.mean()) for name, v in values.items()},
+            "median": {name: float(np.median(v)) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
             "seconds_ratio": _median_ratio(rows, seeds.get(BASELINE, {})),
             "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
+    _add_corrected(delta for values in summary.values() if (delta := values["delta"]))
     return summary
 
 
@@ -110,8 +113,9 @@ def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float]
 
     Returns:
         `mean` of the differences to the baseline, the bounds `low` and `high` of its 95 % confidence
-        interval (Student's t), and `better`, the share of seeds with a difference below zero; None
-        where fewer than two seeds are paired.
+        interval (Student's t), `better`, the share of seeds with a difference below zero, and `p` of
+        the paired t test; None where fewer than two seeds are paired. Seeds that do not differ at
+        all have a `p` of 1.
     """
     pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
     if len(pairs) < 2:
@@ -125,7 +129,27 @@ def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float]
         "low": float(mean - reach),
         "high": float(mean + reach),
         "better": float(np.mean(difference < 0)),
+        "p": float(stats.ttest_rel(own, other).pvalue) if np.any(difference) else 1.0,
     }
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p values for how many there are (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = least
+    return corrected
+
+
+def _add_corrected(deltas: Iterable[dict[str, float]]) -> None:
+    deltas = list(deltas)
+    for delta, p in zip(deltas, holm([delta["p"] for delta in deltas]), strict=True):
+        delta["p_holm"] = p
 
 
 def _median_ratio(rows: Rows, baseline: Rows) -> float | None:

@@ -201,7 +201,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
         summary: what `comparison.summarise` returns.
     """
     headers = (
-        *("method", "seeds", "test loss", "loss - unpruned (95 %)", "test accuracy", "sparsity"),
+        *("method", "seeds", "test loss", "loss - unpruned (95 %)", "p (Holm)", "test accuracy", "sparsity"),
         *("non-zero parameters", "weights, kB gzipped", "epochs", "time / unpruned"),
     )
     rows = []
@@ -213,6 +213,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
                 str(len(values["seeds"])),
                 f"{mean['test_loss']:.4f}" + _plus_minus(sd["test_loss"], ".4f"),
                 f"{delta['mean']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f})" if delta else "",
+                "" if not delta else "< 0.001" if delta["p_holm"] < 0.001 else f"{delta['p_holm']:.3f}",
                 f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
                 f"{100 * mean['sparsity']:.1f} %",
                 f"{mean['nonzero_parameters']:,.0f}",
