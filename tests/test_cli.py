@@ -255,6 +255,18 @@ def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
     assert len(list((tmp_path / "runs").glob("penguins-*/metrics.json"))) == 1 + len(trials)
 
 
+def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
+    compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--seeds", 1, "--out", tmp_path)
+    code, out, _ = call(*compare, "--methods", "dynamic, unpruned")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["unpruned", "dynamic"] and "lottery" not in out
+    code, out, _ = call(*compare, "--methods", "dynamic")
+    assert code == 0 and re.search(r"dynamic +1 +\d\.\d{4} +\d", out)  # nothing to hold it against
+    for wrong, message in (("dynamic,lotery", "unknown method 'lotery'"), (",", "--methods is empty")):
+        code, _, err = call(*compare, "--methods", wrong)
+        assert code == 2 and message in err
+
+
 def test_overview_sets_comparisons_side_by_side(call, tmp_path):
     compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--out", tmp_path / "runs")
     for seeds in (1, 2):

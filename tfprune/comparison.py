@@ -10,10 +10,10 @@ from scipy import stats
 
 from tfprune.config import Config
 from tfprune.errors import TrainingError
+from tfprune.methods import BASELINE
 from tfprune.results import Result
 
 COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "seconds")
-BASELINE = "unpruned"
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
-from tfprune.comparison import BASELINE, run_all
+from tfprune.comparison import run_all
 from tfprune.config import PLACES, Config
 from tfprune.data import DATASETS
 from tfprune.data._base import Data
@@ -26,6 +26,7 @@ from tfprune.export import export
 from tfprune.fused import fits
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
+from tfprune.methods import BASELINE
 from tfprune.models import MODELS
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.report import plot_curves, plot_sparsity

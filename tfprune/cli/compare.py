@@ -12,7 +12,8 @@ from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_table, start_logging
 from tfprune.config import PLACES, Config
-from tfprune.methods import METHODS
+from tfprune.errors import ConfigError, choose_from
+from tfprune.methods import BASELINE, METHODS
 
 if TYPE_CHECKING:
     from tfprune.results import Result
@@ -25,12 +26,13 @@ LEGEND = (
 
 @click.command()
 @run_options(sparsities=True)
+@click.option("--methods", metavar="NAME,...", help="Methods to compare; all by default.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method, from seed 0 on.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tuple[Path, ...], **given: Any) -> None:
-    """Compare all methods over several seeds; finished runs are reused.
+    """Compare methods over several seeds; finished runs are reused.
 
     With several --sparsity the methods are compared at each of them.
     """
@@ -65,10 +67,14 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
 
 
 def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
-    """Returns a config for each method, sparsity and seed; `--sparsity` goes to the methods that prune."""
+    """Returns a config for each method (the baseline first), sparsity (of those that prune) and seed."""
     sparsities = given.pop("sparsity") or (None,)
+    names = given.pop("methods")
+    chosen = list(METHODS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ConfigError(f"--methods is empty. {choose_from('', METHODS)}")
     configs = []
-    for method in METHODS:
+    for method in sorted(dict.fromkeys(chosen), key=lambda name: name != BASELINE):  # others share its training
         for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
             first = make_config(None, given | {"method": method, "sparsity": sparsity})
             configs += [first.replace(seed=seed) for seed in range(seeds)]

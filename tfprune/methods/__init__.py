@@ -2,6 +2,8 @@
 
 from tfprune.registry import Registry
 
+BASELINE = "unpruned"  # what the others are held against, and whose training some of them begin with
+
 METHODS = Registry(
     "method",
     {
