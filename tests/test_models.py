@@ -124,7 +124,7 @@ def test_pixels_become_numbers_from_minus_1_to_1():
 
 def test_weight_decay_penalises_squared_kernels_and_counts_once_under_wrappers():
     model = MODELS["resnet8"]((8, 8, 3), 4)
-    expected = 1e-4 * sum(float((kernel**2).sum()) for kernel in kernels(model).values())
+    expected = 2.5e-4 * sum(float((kernel**2).sum()) for kernel in kernels(model).values())
     assert float(tf.add_n(model.losses)) == pytest.approx(expected, rel=1e-5)
     assert float(tf.add_n(wrap(model).losses)) == pytest.approx(expected, rel=1e-5)
     assert MODELS["resnet8"]((8, 8, 3), 4, l2=0.0).losses == []

@@ -13,7 +13,7 @@ CIFAR10 = DatasetSpec(
     load=functools.partial(load_train_and_test, "cifar10", side=32, channels=3, target="object"),
     model="resnet20",
     epochs=30,
-    batch_size=128,
+    batch_size=64,
     learning_rate=0.1,
     optimizer="sgd",
     optimizer_settings={"momentum": 0.9, "nesterov": True},

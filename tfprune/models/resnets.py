@@ -7,7 +7,7 @@ from tfprune.checks import check_fraction, check_least, check_whole, check_width
 from tfprune.models._images import decay, image_input, logits
 
 
-def resnet8(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 1e-4) -> keras.Model:
+def resnet8(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 2.5e-4) -> keras.Model:
     """ResNet-8 in He et al.'s CIFAR form (arXiv:1512.03385): one block in each of three stages.
 
     Args:
@@ -19,7 +19,7 @@ def resnet8(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: 
     return _cifar_resnet("resnet8", input_shape, classes, blocks=1, width=width, l2=l2)
 
 
-def resnet20(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 1e-4) -> keras.Model:
+def resnet20(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 2.5e-4) -> keras.Model:
     """ResNet-20 in He et al.'s CIFAR form (arXiv:1512.03385): three blocks in each of three stages.
 
     Args:
@@ -31,7 +31,7 @@ def resnet20(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2:
     return _cifar_resnet("resnet20", input_shape, classes, blocks=3, width=width, l2=l2)
 
 
-def resnet56(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 1e-4) -> keras.Model:
+def resnet56(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 2.5e-4) -> keras.Model:
     """ResNet-56 in He et al.'s CIFAR form (arXiv:1512.03385): nine blocks in each of three stages.
 
     Args:
