@@ -4,7 +4,7 @@ import pytest
 from tfprune.backend import keras
 from tfprune.config import Config
 from tfprune.data._base import Split
-from tfprune.experiment import train, train_together, trainable_together
+from tfprune.experiment import networks_at_once, train, train_all, train_together
 from tfprune.methods import METHODS
 from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
 
@@ -66,7 +66,7 @@ def test_taking_apart_undoes_putting_together():
 def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_path, settings):
     common = {"dataset": "penguins", "epochs": 130} | settings
     configs = [Config(**common, method=m, seed=s, out=tmp_path / "together") for m in METHODS for s in (0, 3)]
-    assert trainable_together(configs[0])
+    assert networks_at_once(configs[0]) == 100
     results = train_together(configs)
     assert [(run.config.method, run.config.seed) for run in results] == [(m, s) for m in METHODS for s in (0, 3)]
     for together in results[1::2]:
@@ -88,21 +88,33 @@ def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
     build = stack_weights
 
     def broken(weights):
-        weights[1] = [np.full_like(array, np.nan) for array in weights[1]]
-        return build(weights)
+        return build([[np.full_like(w, np.nan) for w in own] if n == 1 else own for n, own in enumerate(weights)])
 
     monkeypatch.setattr("tfprune.experiment.stack_weights", broken)
-    configs = [Config(dataset="penguins", method="unpruned", epochs=4, seed=seed, out=tmp_path) for seed in range(3)]
+    configs = [
+        Config(dataset="penguins", method=m, epochs=4, seed=seed, out=tmp_path) for m in METHODS for seed in range(3)
+    ]
     results = train_together(configs)
-    assert [run.config.seed for run in results] == [0, 2]
+    assert [run.config.seed for run in results] == [0, 2] * len(METHODS)
     assert all(np.isfinite(run.metrics["test"]["loss"]) for run in results)
     assert {path.name for path in tmp_path.iterdir()} == {run.config.run_id for run in results}
 
 
+def test_networks_that_all_diverge_are_reported_one_by_one(tmp_path):
+    wild = {"learning_rate": 1e38, "optimizer": "sgd", "model_settings": {"output_activation": "linear"}}
+    configs = [Config(dataset="penguins", method="dynamic", epochs=4, seed=n, out=tmp_path, **wild) for n in range(2)]
+    results, failures = train_all(configs)
+    assert results == [] and len(failures) == 2 and all("try a lower --learning-rate" in line for line in failures)
+
+
+def test_large_data_leave_room_for_few_networks(tiny, monkeypatch):
+    monkeypatch.setattr("tfprune.experiment.LARGEST_SPLIT", 3 * 200 * 12 * 4)
+    assert networks_at_once(tiny()) == 3
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"loop": "plain"}, {"precision": "mixed_bfloat16"}, {"batch_size": 1}, {"model_settings": {"hidden": ()}}],
+    [{"loop": "plain"}, {"precision": "mixed_bfloat16"}, {"batch_size": 1}],
 )
 def test_what_cannot_be_trained_together_is_told_apart(tiny, settings):
-    expected = settings == {"model_settings": {"hidden": ()}}
-    assert trainable_together(tiny(**settings)) == expected
+    assert networks_at_once(tiny(**settings)) == 1

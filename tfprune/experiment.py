@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -19,11 +20,11 @@ from tfprune.callbacks import write_history
 from tfprune.comparison import run_all
 from tfprune.config import PLACES, Config
 from tfprune.data import DATASETS
-from tfprune.data._base import Data
+from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
-from tfprune.errors import RunError
+from tfprune.errors import RunError, TrainingError
 from tfprune.export import export
-from tfprune.fused import fits
+from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
@@ -39,17 +40,16 @@ from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_wei
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
 MOST_NETWORKS = 100  # that are trained as one model
 
 
-def train(config: Config, *, force: bool = False, export: bool = True, dense: Result | None = None) -> Result:
+def train(config: Config, *, force: bool = False, exported: bool = True, dense: Result | None = None) -> Result:
     """Trains, prunes, exports and measures; a run that is finished already is read and not repeated.
 
     Args:
         config: the settings.
         force: repeat a finished run.
-        export: repeat a finished run that left no SavedModel, see `train_together`.
+        exported: repeat a finished run that left no SavedModel, see `train_together`.
         dense: a finished run of `unpruned` with the same settings. A method that begins with the same
             training does not repeat it but takes it over, and is charged its epochs and seconds.
 
@@ -64,7 +64,7 @@ def train(config: Config, *, force: bool = False, export: bool = True, dense: Re
     if folder.finished and not force:
         result = read_result(folder)
         _check_same(result.config, config, folder)
-        if folder.exported or not export:
+        if folder.exported or not exported:
             return result
     if dense is not None and not dense.folder.exported:
         dense = None
@@ -77,7 +77,7 @@ def train(config: Config, *, force: bool = False, export: bool = True, dense: Re
     if dense is None:
         precision, step_seconds = choose_precision(config, data)
     else:  # what was fastest then: runs that are compared compute alike
-        precision, step_seconds = dense.metrics["precision"].values()
+        precision, step_seconds = dense.metrics["precision"]["policy"], dense.metrics["precision"]["step_seconds"]
     model = build(config, data, precision)
     seconds["prepare"] = time.perf_counter() - started
     folder.create()  # not before all that can be wrong with data and model has been found
@@ -190,19 +190,20 @@ def train_all(configs: Sequence[Config]) -> tuple[list[Result], list[str]]:
         The finished runs in the order of `configs`, and a line on each that failed.
     """
     missing = [config for config in configs if not RunDir(Path(config.out) / config.run_id).finished]
-    if len({config.seed for config in missing}) > 1 and trainable_together(missing[0]):
-        for group in _groups(missing):
-            train_together(group)
+    if len({config.seed for config in missing}) > 1 and (networks := networks_at_once(missing[0])) > 1:
+        for group in _groups(missing, networks):
+            with contextlib.suppress(TrainingError):  # all diverged: alone, each will say so
+                train_together(group)
     with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
-        return run_all(bar, functools.partial(train, export=False))
+        return run_all(bar, functools.partial(train, exported=False))
 
 
-def _groups(configs: Sequence[Config]) -> list[list[Config]]:
-    """Splits runs into groups of methods with the same seeds, of no more than `MOST_NETWORKS` seeds."""
+def _groups(configs: Sequence[Config], networks: int) -> list[list[Config]]:
+    """Splits runs into groups of methods with the same seeds, of no more than `networks` seeds."""
     groups: dict[tuple[int, ...], list[Config]] = {}
     for own in _trials(configs):
-        for first in range(0, len(own), MOST_NETWORKS):
-            part = own[first : first + MOST_NETWORKS]
+        for first in range(0, len(own), networks):
+            part = own[first : first + networks]
             groups.setdefault(tuple(config.seed for config in part), []).extend(part)
     return list(groups.values())
 
@@ -215,15 +216,17 @@ def _trials(configs: Sequence[Config]) -> list[list[Config]]:
     return list(trials.values())
 
 
-def trainable_together(config: Config) -> bool:
-    """Says whether runs with these settings and any method and seed can be trained as one model."""
+def networks_at_once(config: Config) -> int:
+    """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
     if config.loop == "plain" or config.augment or config.precision not in ("float32", "auto"):
-        return False
+        return 1
     data = load_data(config)
     if len(data.input_shape) != 1:
-        return False
+        return 1
     model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
-    return stackable(model) and fits(model, data.train, config.batch_size)
+    if not (stackable(model) and fits(model, data.train, config.batch_size)):
+        return 1
+    return max(1, min(MOST_NETWORKS, LARGEST_SPLIT // data.train.x.nbytes))
 
 
 def train_together(configs: Sequence[Config]) -> list[Result]:
@@ -233,10 +236,13 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
     longer than the training: the SavedModel, the plots and TensorBoard's logs. A network that diverges gets none.
 
     Args:
-        configs: the settings of runs that are `trainable_together`, each method's with the same seeds.
+        configs: the settings of runs, each method's with the same seeds, no more than `networks_at_once`.
 
     Returns:
         The finished runs.
+
+    Raises:
+        TrainingError: all networks diverge.
     """
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]

@@ -54,7 +54,7 @@ class StackedDense(keras.layers.Layer):
 def stackable(model: keras.Model) -> bool:
     """Says whether a model is made of what `stack` knows: a chain of dense and elementwise layers on features."""
     chain = isinstance(model, keras.Sequential) or all(
-        len(node.keras_inputs) == 1 for layer in model.layers[1:] for node in layer.inbound_nodes
+        len(layer.inbound_nodes) == len(layer.inbound_nodes[0].keras_inputs) == 1 for layer in model.layers[1:]
     )
     return chain and len(model.input_shape) == 2 and all(map(_known, model.layers))
 

@@ -16,9 +16,9 @@ from tfprune.backend import keras, tf
 from tfprune.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.config import Config
 from tfprune.cuts import Cut
-from tfprune.data._base import Data, Split
+from tfprune.data._base import SPLITS, Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
-from tfprune.errors import ConfigError
+from tfprune.errors import ConfigError, TrainingError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
@@ -238,7 +238,10 @@ class Trainer:
         set_masks(self.model, self.cut(kernels(self.model), get_masks(self.model), cut))
 
     def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
-        """Returns the masks of one network after a cut."""
+        """Returns the masks of one network after a cut; a `TrainingError` if it has diverged."""
+        for name, kernel in weights.items():
+            if not np.all(np.isfinite(kernel)):
+                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
         return cut_masks({name: np.abs(kernel) for name, kernel in weights.items()}, masks, cut, self.config.scope)
 
     def rewinding(self, epoch: int) -> Rewinding:
@@ -283,11 +286,14 @@ class StackedTrainer(Trainer):
     def __init__(
         self, model: keras.Model, data: Sequence[Data], configs: Sequence[Config], dense: Dense | None = None
     ) -> None:
-        parts = {name: stack_splits([getattr(own, name) for own in data]) for name in ("train", "validation", "test")}
+        parts = {name: stack_splits([getattr(own, name) for own in data]) for name in SPLITS}
         super().__init__(model, dataclasses.replace(data[0], **parts), configs[0].replace(loop="fused"), dense=dense)
         self.configs = configs
 
     def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
+        weights = {
+            name: np.nan_to_num(kernel) for name, kernel in weights.items()
+        }  # a lost network must not stop the rest
         each = [super(StackedTrainer, self).cut(w, m, cut) for w, m in zip(apart(weights), apart(masks), strict=True)]
         return {name: np.stack([masks[name] for masks in each], axis=-1) for name in masks}
 

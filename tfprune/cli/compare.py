@@ -60,7 +60,7 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
         write_json(json_file, _as_json(results, summary, failures))
         click.echo(f"Numbers: {json_file}")
     for page in pages:
-        _write_page(page, results, headers, rows)
+        _write_page(page, results, summary)
         click.echo(f"Page: {page}")
     if failures:
         raise click.exceptions.Exit(1)
@@ -78,6 +78,7 @@ def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
         for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
             first = make_config(None, given | {"method": method, "sparsity": sparsity})
             configs += [first.replace(seed=seed) for seed in range(seeds)]
+    configs = list({config.run_id: config for config in configs}.values())  # a sparsity may be named twice
     return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
 
 
@@ -88,7 +89,7 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder:
     config = results[0].config
     trained = f"{config.dataset}: {config.model}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
-    if _several_sparsities(results):
+    if _several_sparsities(summary):
         path = folder / f"{config.dataset}-sparsities.png"
         plot_sparsities(summary, path, title=trained)
         return [path]
@@ -99,10 +100,8 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder:
     return paths
 
 
-def _several_sparsities(results: Sequence[Result]) -> bool:
-    return len({(run.config.method, run.config.requested_sparsity) for run in results}) > len(
-        {run.config.method for run in results}
-    )
+def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
+    return len(summary) > len({values["method"] for values in summary.values()})
 
 
 def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], failures: list[str]) -> dict[str, Any]:
@@ -119,10 +118,10 @@ def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], fail
     }
 
 
-def _write_page(page: Path, results: Sequence[Result], headers: Sequence[str], rows: list[tuple[str, ...]]) -> None:
+def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]]) -> None:
     from tabulate import tabulate
 
-    from tfprune.report import update_page
+    from tfprune.report import comparison_table, update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
@@ -135,6 +134,7 @@ def _write_page(page: Path, results: Sequence[Result], headers: Sequence[str], r
         f"TensorFlow {versions['tensorflow']}, "
         f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
     )
+    headers, rows = comparison_table(summary)
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    kind = "sparsities" if _several_sparsities(results) else "results"
+    kind = "sparsities" if _several_sparsities(summary) else "results"
     update_page(page, f"{kind} {config.dataset}", f"{table}\n\n{source}")

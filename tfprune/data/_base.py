@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tfprune.backend import tf
 
 
+SPLITS = ("train", "validation", "test")  # of a `Data`
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Examples in memory.
