@@ -44,7 +44,7 @@ def test_a_run_leaves_what_it_should_and_nothing_else(finished):
 
 def test_metrics_follow_their_schema(finished):
     metrics = json.loads(finished.folder.metrics.read_text())
-    assert metrics["schema"] == 1 and metrics["seed"] == 0 and metrics["epochs"] == 6
+    assert metrics["schema"] == 2 and metrics["seed"] == 0 and metrics["epochs"] == 6
     for split in ("train", "validation", "test"):
         assert metrics[split]["loss"] > 0 and 0 <= metrics[split]["accuracy"] <= 1
     assert metrics["sparsity"]["requested"] == pytest.approx(1 - 0.83**2)

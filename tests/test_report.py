@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfprune.comparison import RATIOS
 from tfprune.errors import RunError
 from tfprune.report import (
     _one_axis,
@@ -87,8 +88,9 @@ def test_accuracy_is_drawn_against_sparsity_for_one_seed_and_for_many(tmp_path):
 def test_the_table_gives_means_deviations_and_ratios():
     mean = {"test_loss": 0.5, "test_accuracy": 0.9, "sparsity": 0.3, "nonzero_parameters": 1400.0}
     mean |= {"weights_gzip": 9000, "epochs": 4000}
-    one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "seconds_ratio": None, "delta": None}
-    two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01), "seconds_ratio": 1.5}
+    one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "ratio": dict.fromkeys(RATIOS), "delta": None}
+    two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01)}
+    two |= {"ratio": dict.fromkeys(RATIOS, 1.5)}
     two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.0412}
     headers, rows = comparison_table({"a": one, "b": two})
     assert len(headers) == len(rows[0]) == len(rows[1])

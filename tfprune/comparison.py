@@ -13,7 +13,11 @@ from tfprune.errors import TrainingError
 from tfprune.methods import BASELINE
 from tfprune.results import Result
 
-COLUMNS = ("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "seconds")
+COLUMNS = (
+    *("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "examples"),
+    *("training_flops", "training_flops_masked", "seconds", "training_time"),
+)
+RATIOS = ("training_time", "training_flops", "training_flops_masked")
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
 
@@ -28,22 +32,29 @@ def run_all(configs: Iterable[Config], run: Callable[..., Result]) -> tuple[list
         The finished runs, and a line on each that failed.
     """
     results, failures = [], []
-    baselines: dict[int, Result] = {}
+    baselines: dict[str, Result] = {}
     for config in configs:
         try:
-            result = run(config, dense=baselines.get(config.seed))
+            result = run(config, dense=baselines.get(config.as_baseline().run_id))
         except TrainingError as error:
             failures.append(f"{config.run_id}: {error}")
             continue
         if config.method == BASELINE:
-            baselines[config.seed] = result
+            baselines[config.run_id] = result
         results.append(result)
     return results, failures
 
 
-def row(result: Result) -> dict[str, float]:
-    """Returns what a comparison says of one run."""
+def row(result: Result, target: float | None = None) -> dict[str, float | None]:
+    """Returns what a comparison says of one run.
+
+    Args:
+        result: the run.
+        target: a validation loss; the row then says after how many epochs and seconds the network had
+            reached it, None if it never did, see `reached`.
+    """
     metrics = result.metrics
+    arrived = None if target is None else reached(result, target)
     return {
         "test_loss": metrics["test"]["loss"],
         "test_accuracy": metrics["test"]["accuracy"],
@@ -51,8 +62,49 @@ def row(result: Result) -> dict[str, float]:
         "nonzero_parameters": metrics["nonzero_parameters"],
         "weights_gzip": metrics["bytes"]["weights"]["gzip"],
         "epochs": metrics["epochs"],
+        "examples": metrics["cost"]["examples"],
+        "training_flops": metrics["cost"]["training_flops"],
+        "training_flops_masked": metrics["cost"]["training_flops_masked"],
         "seconds": metrics["seconds"]["total"],
+        "training_time": training_time(metrics),
+        "epochs_to_reach": arrived and arrived[0],
+        "seconds_to_reach": arrived and arrived[1],
     }
+
+
+def training_time(metrics: Mapping[str, Any]) -> float:
+    """Returns the seconds that a run's trainings took; of the processor's cores together where no GPU computed.
+
+    Those hold still when others use the machine.
+    """
+    took = metrics["cpu_seconds"]
+    return sum(metrics["seconds"][phase] for phase in took if phase != "total") if _on_gpu(metrics) else took["total"]
+
+
+def _on_gpu(metrics: Mapping[str, Any]) -> bool:
+    return bool(metrics["machine"]["gpus"])
+
+
+def reached(result: Result, target: float) -> tuple[float, float] | None:
+    """Says when a run first had a validation loss of `target` or less, as sparse as it is in the end.
+
+    Returns:
+        Epochs and seconds of training until then, over all its trainings and at the epochs that were
+        logged; None if it never came so far.
+    """
+    history, metrics = result.history(), result.metrics
+    final = history[-1]["sparsity"]
+    found = [n for n, own in enumerate(history) if own["val_loss"] <= target and own["sparsity"] == final]
+    if not found:
+        return None
+    own, earlier = history[found[0]], history[: found[0]]
+    phase, seconds = own["phase"], metrics["seconds"]
+    first = max((other["step"] for other in earlier if other["phase"] != phase), default=0)
+    last = max(other["step"] for other in history if other["phase"] == phase)
+    share = (own["step"] - first) / (last - first) if last > first else 0.0
+    before = sum(seconds[name] for name in {other["phase"] for other in earlier} - {phase})
+    epochs = metrics["epochs"] * own["step"] / history[-1]["step"]
+    return epochs, before + share * seconds.get(phase, 0.0)
 
 
 def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -79,13 +131,19 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
 
     Returns:
         trial -> `method`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
-        each column; the sample's standard deviation, None for a single seed), `seconds_ratio`: the median
-        over seeds of a run's seconds to those of the baseline with the same seed (None without a
-        baseline), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the p value
-        after Holm's correction for the number of trials that are compared.
+        each column; the sample's standard deviation, None for a single seed), `ratio`: the medians over
+        seeds of what a run's training took in time and FLOPs to what the baseline's took with the same
+        seed (None without a baseline), `reached`: the share of seeds that came to the
+        baseline's final validation loss, and the median epochs and seconds after which they did (None if
+        fewer than half did), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the
+        p value after Holm's correction for the number of trials that are compared.
     """
     trials = by_trial(results)
-    seeds = {trial: {str(run.config.seed): row(run) for run in runs} for trial, runs in trials.items()}
+    targets = {run.config.seed: run.history()[-1]["val_loss"] for run in trials.get(BASELINE, ())}
+    seeds = {
+        trial: {str(run.config.seed): row(run, targets.get(run.config.seed)) for run in runs}
+        for trial, runs in trials.items()
+    }
     summary = {}
     for trial, rows in seeds.items():
         values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
@@ -97,7 +155,8 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
             "mean": {name: float(v.mean()) for name, v in values.items()},
             "median": {name: float(np.median(v)) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
-            "seconds_ratio": _median_ratio(rows, seeds.get(BASELINE, {})),
+            "ratio": {name: _median_ratio(rows, seeds.get(BASELINE, {}), name) for name in RATIOS},
+            "reached": _reached(rows) if targets else None,
             "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
     _add_corrected(delta for values in summary.values() if (delta := values["delta"]))
@@ -152,6 +211,14 @@ def _add_corrected(deltas: Iterable[dict[str, float]]) -> None:
         delta["p_holm"] = p
 
 
-def _median_ratio(rows: Rows, baseline: Rows) -> float | None:
-    ratios = [values["seconds"] / baseline[seed]["seconds"] for seed, values in rows.items() if seed in baseline]
+def _median_ratio(rows: Rows, baseline: Rows, name: str) -> float | None:
+    ratios = [values[name] / baseline[seed][name] for seed, values in rows.items() if seed in baseline]
     return float(np.median(ratios)) if ratios else None
+
+
+def _reached(rows: Rows) -> dict[str, float | None]:
+    """Returns the share of seeds that reached the baseline's loss, and medians over all, with inf for the rest."""
+    columns = {name: [values[name] for values in rows.values()] for name in ("epochs_to_reach", "seconds_to_reach")}
+    medians = {name: np.median([np.inf if v is None else v for v in column]) for name, column in columns.items()}
+    share = float(np.mean([value is not None for value in columns["epochs_to_reach"]]))
+    return {"share": share} | {name: float(v) if np.isfinite(v) else None for name, v in medians.items()}

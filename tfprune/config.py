@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
-from tfprune.cuts import nominal_sparsity
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
 from tfprune.data._pipeline import check_augment
 from tfprune.errors import ConfigError, choose_from
 from tfprune.learning_rates import LEARNING_RATE_SCHEDULES
-from tfprune.methods import METHODS
+from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.optimizers import check_optimizer
@@ -140,8 +139,8 @@ class Config:
 
     @property
     def requested_sparsity(self) -> float:
-        """Fraction of kernel weights that the method is asked to zero, before counts are rounded."""
-        return nominal_sparsity(self.pruning.cuts)
+        """Fraction of kernel weights that the method is asked to do without, before counts are rounded."""
+        return self.pruning.requested_sparsity
 
     @property
     def run_id(self) -> str:
@@ -153,6 +152,10 @@ class Config:
             return name
         canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
         return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def as_baseline(self) -> Config:
+        """Returns the settings of the baseline's run, which methods with the same dense training share."""
+        return self.replace(method=BASELINE, settings={})
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain JSON values; `Config.from_dict` reads them back."""

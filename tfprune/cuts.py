@@ -15,15 +15,17 @@ from tfprune.errors import ConfigError
 
 @dataclass(frozen=True)
 class Cut:
-    """One pruning event. Exactly one of the two is set.
+    """One pruning event. Exactly one of sparsity and rate is set.
 
     Args:
         sparsity: fraction of all weights that is zero afterwards, in [0, 1).
         rate: fraction of the weights still alive that goes, in [0, 1).
+        criterion: what the weights that stay are chosen by, see `scores.CRITERIA`.
     """
 
     sparsity: float | None = None
     rate: float | None = None
+    criterion: str = "magnitude"
 
     def __post_init__(self) -> None:
         if (self.sparsity is None) == (self.rate is None):

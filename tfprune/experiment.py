@@ -19,6 +19,7 @@ from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
 from tfprune.comparison import run_all
 from tfprune.config import PLACES, Config
+from tfprune.cuts import nominal_sparsity
 from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
@@ -29,6 +30,7 @@ from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.models import MODELS
+from tfprune.models._narrow import narrowed
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
@@ -83,11 +85,13 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     folder.create()  # not before all that can be wrong with data and model has been found
     write_json(folder.config, config.to_dict())
 
-    trainer = Trainer(model, data, config, folder.tensorboard, dense and Dense.of_run(dense))
+    redraw = functools.partial(initial_weights, config, data, "reinit")
+    trainer = Trainer(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw)
     try:
         config.pruning.run(trainer)
         trainer.finish()
         metrics = finish(trainer, folder, seconds | trainer.seconds)
+        metrics["cpu_seconds"] = _rounded(trainer.cpu_seconds)
     except BaseException:
         write_history(folder.history, trainer.history)  # what was seen until then is kept
         raise
@@ -106,10 +110,28 @@ def load_data(config: Config) -> Data:
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
     """Builds the wrapped model with its initial weights, which depend on the run's seed and on no precision."""
+    settings = model_settings(config, data)
     keras.utils.set_random_seed(derive(config.seed, "init"))
     with computing_in(precision):
-        model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
-        return wrap(model, config.spare)
+        return wrap(MODELS[config.model](data.input_shape, len(data.labels), **settings), config.spare)
+
+
+def model_settings(config: Config, data: Data) -> dict[str, Any]:
+    """Returns the settings that the run's model is built with: narrower ones if the method asks for that."""
+    settings, share = dict(config.model_settings), config.pruning.narrower
+    if not share:
+        return settings
+    make = functools.partial(MODELS[config.model], data.input_shape, len(data.labels))
+    full = make(**settings)
+    removed = round(share * sum(kernel.size for kernel in kernels(full).values()))
+    return narrowed(make, settings, full.count_params() - removed)
+
+
+def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:
+    """Returns initial weights of the run's model, other ones for each purpose."""
+    settings = model_settings(config, data)
+    keras.utils.set_random_seed(derive(config.seed, purpose))
+    return MODELS[config.model](data.input_shape, len(data.labels), **settings).get_weights()
 
 
 def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]:
@@ -148,11 +170,13 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     plot_curves(trainer.history, folder.curves, title=config.run_id)
     plot_sparsity(trainer.history, metrics["sparsity"]["layers"], folder.sparsity, title=config.run_id)
     _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
-    seconds = seconds | {"finish": time.perf_counter() - started}
-    metrics["seconds"] = {
-        phase: round(value, 3) for phase, value in (seconds | {"total": sum(seconds.values())}).items()
-    }
+    metrics["seconds"] = _rounded(seconds | {"finish": time.perf_counter() - started})
     return metrics
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    """Returns seconds as they are stored, with their `total`."""
+    return {phase: round(value, 6) for phase, value in (seconds | {"total": sum(seconds.values())}).items()}
 
 
 def _measured(
@@ -164,13 +188,30 @@ def _measured(
         "seed": config.seed,
         **scores,
         "selection": {"rule": "last epoch", "split": None},
-        "sparsity": sparsity(config.requested_sparsity, pruned),
+        "sparsity": sparsity(nominal_sparsity(config.pruning.cuts), pruned),
         **parameters(weights),
         "bytes": {"weights": array_bytes(weights)},
         "epochs": trainer.trained_epochs,
+        "cost": cost(trainer),
         "taken_over": trainer.taken_over,
         "versions": versions(),
         "machine": machine(),
+    }
+
+
+def cost(trainer: Trainer) -> dict[str, Any]:
+    """Returns what a training took, in numbers that depend on no machine; of a stack arrays, a number a network.
+
+    A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
+    and that of the weights. `masked` numbers leave out multiplications with pruned weights, which are still done.
+    """
+    examples = trainer.trained_epochs * len(trainer.data.train)
+    return {
+        "examples": examples,
+        "forward_flops": 2 * trainer.forward,
+        "forward_flops_masked": 2 * trainer.forward_masked,
+        "training_flops": 6 * trainer.forward * examples,
+        "training_flops_masked": 6 * trainer.trained_masked,
     }
 
 
@@ -246,25 +287,33 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
     """
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
-    initial = []
-    for seed in seeds:
-        keras.utils.set_random_seed(derive(seed, "init"))
-        model = MODELS[configs[0].model](data[0].input_shape, len(data[0].labels), **configs[0].model_settings)
-        initial.append(model.get_weights())
-    model = wrap(stack(model, len(seeds)), configs[0].spare)
-    dense, results = None, []
+    dense: dict[str, Dense] = {}
+    compiled: dict[str, keras.Model] = {}
+    results = []
     for own in _trials(configs):
+
+        def weights(purpose: str, own: Sequence[Config] = own) -> list[np.ndarray]:
+            return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
+
+        key = json.dumps([own[0].as_baseline().run_id, own[0].pruning.phase_epochs(1), own[0].pruning.narrower])
+        model = compiled.get(key) or _stacked(own[0], data[0], len(seeds))
         set_masks(model, ones_like(get_masks(model)))
-        set_weights(model, stack_weights(initial))
-        trainer = StackedTrainer(model, data, own, dense)
+        set_weights(model, weights("init"))
+        baseline = own[0].as_baseline().run_id
+        trainer = StackedTrainer(model, data, own, dense.get(baseline), functools.partial(weights, "reinit"))
         own[0].pruning.run(trainer)
         trainer.finish()
         if own[0].method == BASELINE:
-            dense = trainer.as_dense()
-        model = trainer.model  # compiled, for the next method
+            dense[baseline] = trainer.as_dense()
+        compiled[key] = trainer.model
         results += _finish_together(trainer)
     keras.backend.clear_session()
     return results
+
+
+def _stacked(config: Config, data: Data, networks: int) -> keras.Model:
+    model = MODELS[config.model](data.input_shape, len(data.labels), **model_settings(config, data))
+    return wrap(stack(model, networks), config.spare)
 
 
 def _finish_together(trainer: StackedTrainer) -> list[Result]:
@@ -278,8 +327,13 @@ def _finish_together(trainer: StackedTrainer) -> list[Result]:
             continue
         check_sparsity(pruned, masks, config.pruning.cuts, config.scope, f"the trained model of seed {config.seed}")
         metrics = _measured(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
-        shares = {phase: round(value / count, 6) for phase, value in trainer.seconds.items() if phase != COMPILE}
-        metrics |= {"seconds": shares | {"total": round(sum(shares.values()), 6)}, "networks": count}
+        metrics["cost"] = {
+            name: v[number].item() if isinstance(v, np.ndarray) else v for name, v in metrics["cost"].items()
+        }
+        for name in ("seconds", "cpu_seconds"):
+            took = getattr(trainer, name)
+            metrics[name] = _rounded({phase: value / count for phase, value in took.items() if phase != COMPILE})
+        metrics["networks"] = count
         metrics["precision"] = {"policy": "float32", "step_seconds": {}}
         folder = RunDir(Path(config.out) / config.run_id)
         folder.create()

@@ -71,7 +71,7 @@ class Fused(keras.Model):
             x, y = _batch(data, epoch, first, size)
             with tf.GradientTape() as tape:
                 scores = self.scores(y, self(x, training=True))
-                loss = tf.reduce_sum(scores["loss"])
+                loss = tf.reduce_sum(scores["loss"]) + sum(self.losses)
             self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
             return [total + size * score for total, score in zip(totals, scores.values(), strict=True)]
 
@@ -95,11 +95,10 @@ class Fused(keras.Model):
         return scores | {f"val_{name}": score for name, score in validation.items()}
 
     def scores(self, y: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns mean `loss`, penalties included, and `accuracy`, a number a network."""
+        """Returns mean `loss`, penalties not included, and `accuracy`, a number a network."""
         losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
         hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1), tf.cast(y, tf.int64)), tf.float32)
-        penalties = tf.add_n(self.losses) if self.losses else 0.0
-        return {"loss": tf.reduce_mean(losses, axis=0) + penalties, "accuracy": tf.reduce_mean(hits, axis=0)}
+        return {"loss": tf.reduce_mean(losses, axis=0), "accuracy": tf.reduce_mean(hits, axis=0)}
 
     def measure(self, split: Split) -> dict[str, np.ndarray | float]:
         """Returns the `scores` of a whole split."""

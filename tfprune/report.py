@@ -206,7 +206,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
     )
     rows = []
     for method, values in summary.items():
-        mean, sd, ratio, delta = values["mean"], values["sd"], values["seconds_ratio"], values["delta"]
+        mean, sd, ratio, delta = values["mean"], values["sd"], values["ratio"], values["delta"]
         rows.append(
             (
                 method,
@@ -219,10 +219,48 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[st
                 f"{mean['nonzero_parameters']:,.0f}",
                 f"{mean['weights_gzip'] / 1000:,.1f}",
                 f"{mean['epochs']:,.0f}",
-                "" if ratio is None else f"{ratio:.2f}",
+                _ratio(ratio["training_time"]),
             )
         )
     return headers, rows
+
+
+def cost_table(summary: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns headers and rows of what the trials of a comparison cost, and when they got where the baseline ends.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+    """
+    headers = (
+        *("method", "epochs", "examples", "training FLOPs", "FLOPs / unpruned", "with zeros left out"),
+        *("time / unpruned", "seeds that reach its loss", "after epochs", "after seconds"),
+    )
+    rows = []
+    for method, values in summary.items():
+        mean, ratio, reached = values["mean"], values["ratio"], values["reached"] or {}
+        epochs, seconds = (reached.get(f"{name}_to_reach") for name in ("epochs", "seconds"))
+        rows.append(
+            (
+                method,
+                f"{mean['epochs']:,.0f}",
+                f"{mean['examples']:,.0f}",
+                f"{mean['training_flops']:.3g}",
+                *(_ratio(ratio[name]) for name in ("training_flops", "training_flops_masked", "training_time")),
+                f"{100 * reached['share']:.0f} %" if reached else "",
+                f"{epochs:,.0f}" if epochs is not None else "",
+                f"{seconds:,.3g}" if seconds is not None else "",
+            )
+        )
+    return headers, rows
+
+
+def verdict_table(verdicts: Sequence[Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns headers and rows of `verdicts.verdicts`."""
+    return ("statement", "verdict", "evidence (95 %)"), [(v.statement, v.outcome, v.evidence) for v in verdicts]
+
+
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

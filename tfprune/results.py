@@ -14,7 +14,8 @@ from tfprune.rundir import RunDir, read_json
 if TYPE_CHECKING:
     import numpy as np
 
-SCHEMA = 1  # of metrics.json; raised when a key changes its meaning or goes
+SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
+COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +79,10 @@ def read_comparison(path: Path) -> dict[str, Any]:
         RunError: the file is something else.
     """
     values = read_json(path)
-    if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != SCHEMA:
-        raise RunError(f"{path}: this is no comparison of schema {SCHEMA}; `tfprune compare --json` writes them")
+    if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != COMPARISON_SCHEMA:
+        raise RunError(
+            f"{path}: this is no comparison of schema {COMPARISON_SCHEMA}; `tfprune compare --json` writes them"
+        )
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,14 +48,14 @@ class PruneAtSteps(tfmot.sparsity.keras.PruningSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the schedule in Keras' serialised form."""
-        cuts = [{"step": step, "sparsity": cut.sparsity, "rate": cut.rate} for step, cut in self.cuts.items()]
+        cuts = [{"step": step} | dataclasses.asdict(cut) for step, cut in self.cuts.items()]
         return {"class_name": keras.utils.get_registered_name(type(self)), "config": {"cuts": cuts}}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PruneAtSteps:
         """Reads what `get_config` wrote, with or without the class name around it."""
         cuts = config.get("config", config)["cuts"]
-        return cls({cut["step"]: Cut(sparsity=cut["sparsity"], rate=cut["rate"]) for cut in cuts})
+        return cls({cut["step"]: Cut(**{key: value for key, value in cut.items() if key != "step"}) for cut in cuts})
 
 
 def no_pruning() -> PruneAtSteps:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,10 @@ from tfprune.masks import Arrays, cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
 from tfprune.results import Result
 from tfprune.schedules import PruneAtSteps
+from tfprune.scores import CRITERIA
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack_splits
-from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights
+from tfprune.wrapping import get_masks, get_weights, kernels, multiplications, set_masks, set_weights
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
@@ -44,7 +47,7 @@ class Dense:
         phase: its name.
         weights: returns those at its end, see `wrapping.get_weights`.
         history: the rows of its `callbacks.History`.
-        epochs, seconds: what it took.
+        epochs, seconds, cpu_seconds: what it took.
         source: where it comes from.
     """
 
@@ -53,6 +56,7 @@ class Dense:
     history: list[dict[str, Any]]
     epochs: int
     seconds: float
+    cpu_seconds: float
     source: str
 
     @classmethod
@@ -61,7 +65,8 @@ class Dense:
         history, metrics = run.history(), run.metrics
         phase = history[0]["phase"]
         weights = functools.partial(load_weights, run.model)
-        return cls(phase, weights, history, metrics["epochs"], metrics["seconds"][phase], run.config.run_id)
+        seconds, cpu_seconds = metrics["seconds"][phase], metrics["cpu_seconds"][phase]
+        return cls(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)
 
 
 class Trainer:
@@ -74,12 +79,16 @@ class Trainer:
         tensorboard: folder of the event files; None logs none.
         dense: the training of an unpruned network with the same settings. A method that begins with
             it takes it over, with its history and its cost.
+        redraw: returns other initial weights, for methods that ask for them.
 
     Attributes:
         history: the rows of a `callbacks.History` so far.
         seconds: phase -> wall time; under `compile` what a fused loop took before its first step.
+        cpu_seconds: the same in seconds of all processor cores together, which hold still when others use the machine.
         trained_epochs: passes over the training split so far, over all phases.
         taken_over: phase -> where it was taken over from, if it was not trained here.
+        forward: multiply-adds of an example's forward pass, and `forward_masked`: those with weights that live.
+        trained_masked: `forward_masked` summed over the examples that have been trained on.
     """
 
     def __init__(
@@ -89,19 +98,26 @@ class Trainer:
         config: Config,
         tensorboard: Path | None = None,
         dense: Dense | None = None,
+        redraw: Callable[[], list[np.ndarray]] | None = None,
     ) -> None:
         self.model = self._chosen(model, data, config)
         self.data = data
         self.config = config
-        self.epochs = config.epochs
+        self.epochs = config.pruning.phase_epochs(config.epochs)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.history: list[dict[str, Any]] = []
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
         self.trained_epochs = 0
         self.taken_over: dict[str, str] = {}
         self._tensorboard = tensorboard
         self._dense = dense
+        self._redraw = redraw
         self._steps = 0  # of the optimizer, over finished phases
+        self._prunings = 0
+        self.forward = sum(count for count, _ in multiplications(model).values())
+        self.trained_masked = 0
+        self._levels = [self.forward_masked]  # since the last training began
 
     def fit(
         self,
@@ -112,18 +128,20 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
-        started, compiled = time.perf_counter(), self.seconds.get(COMPILE, 0.0)
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
         if self._is_dense(phase, initial_epoch, events, callbacks):
             self._take_over(self._dense, callbacks)
             return
+        with self._timed(phase):
+            self._train(phase, initial_epoch, events or {}, callbacks)
+
+    def _train(self, phase: str, initial_epoch: int, events: Mapping[int, Cut], callbacks: Sequence) -> None:
         self._start(initial_epoch)
-        logged = _logged_epochs(initial_epoch, self.epochs, events or {})
-        schedule = PruneAtSteps(
-            {(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in (events or {}).items()}
-        )
+        self._levels = [self.forward_masked]
+        logged = _logged_epochs(initial_epoch, self.epochs, events)
+        schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
         progress = Progress(phase, initial_epoch, self.epochs)
         observers = [History(self.history, phase, self._steps, logged), progress]
         if self._tensorboard is not None:
@@ -132,12 +150,23 @@ class Trainer:
         callbacks = [StopOnNaN(), PruneOnSchedule(schedule, self.prune), *callbacks, *observers]
         run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
         try:
-            run(initial_epoch, logged, events or {}, callbacks)
+            run(initial_epoch, logged, events, callbacks)
         finally:
             progress.close()
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
         self.trained_epochs += self.epochs - initial_epoch
-        self.seconds[phase] = time.perf_counter() - started - (self.seconds.get(COMPILE, 0.0) - compiled)
+        ends = [initial_epoch, *sorted(events), self.epochs]
+        for (start, end), level in zip(itertools.pairwise(ends), self._levels, strict=True):
+            self.trained_masked += (end - start) * len(self.data.train) * level
+
+    @contextlib.contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        """Takes down what a part took, less what parts of it have taken down for themselves."""
+        clocks = ((self.seconds, time.perf_counter), (self.cpu_seconds, time.process_time))
+        before = [(sum(seconds.values()), clock()) for seconds, clock in clocks]
+        yield
+        for (seconds, clock), (counted, started) in zip(clocks, before, strict=True):
+            seconds[part] = clock() - started - (sum(seconds.values()) - counted)
 
     @staticmethod
     def _chosen(model: keras.Model, data: Data, config: Config) -> keras.Model:
@@ -196,9 +225,8 @@ class Trainer:
             order_seeds=self._order_seeds() if self.config.shuffle else None,
         )
         if self.model.train_function is None:
-            started = time.perf_counter()
-            self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
-            self.seconds[COMPILE] = time.perf_counter() - started
+            with self._timed(COMPILE):
+                self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
         callback = AtRealEpochs(callbacks, ends, events, self.data.validation)
         self.model.fit(batches, epochs=len(ends), steps_per_epoch=1, callbacks=[callback], verbose=0)
 
@@ -224,8 +252,9 @@ class Trainer:
         set_weights(self.model, dense.weights())
         self.history += dense.history
         self.trained_epochs = dense.epochs
+        self.trained_masked = dense.epochs * len(self.data.train) * self.forward
         self._steps = self.trained_epochs * self.steps_per_epoch
-        self.seconds[dense.phase] = dense.seconds
+        self.seconds[dense.phase], self.cpu_seconds[dense.phase] = dense.seconds, dense.cpu_seconds
         self.taken_over[dense.phase] = dense.source
         if board:
             for row in self.history:
@@ -235,14 +264,42 @@ class Trainer:
 
     def prune(self, cut: Cut) -> None:
         """Prunes the smallest weights by magnitude, ranked in the run's scope, as they stand now."""
+        self._prunings += 1
         set_masks(self.model, self.cut(kernels(self.model), get_masks(self.model), cut))
+        self._levels.append(self.forward_masked)
+
+    def shuffle_masks(self) -> None:
+        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        set_masks(self.model, self.shuffled(get_masks(self.model)))
+
+    def reinitialise(self) -> None:
+        """Draws all weights anew; what is pruned stays zero."""
+        set_weights(self.model, self._redraw())
+
+    @property
+    def forward_masked(self) -> Any:
+        """Multiply-adds of an example's forward pass with the weights that live; of a stack a number a network."""
+        counted = multiplications(self.model).values()
+        return sum(count if mask is None else count * self._alive(mask.numpy()) for count, mask in counted)
+
+    @staticmethod
+    def _alive(mask: np.ndarray) -> Any:
+        return np.mean(mask, dtype=np.float64)
+
+    def shuffled(self, masks: Arrays) -> dict[str, np.ndarray]:
+        """Returns the masks of one network with the places of each mask's values drawn by lot."""
+        random = self._random("shuffle")
+        return {name: random.permutation(mask.reshape(-1)).reshape(mask.shape) for name, mask in masks.items()}
+
+    def _random(self, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(derive(self.config.seed, f"{purpose} {self._prunings}"))
 
     def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
         """Returns the masks of one network after a cut; a `TrainingError` if it has diverged."""
         for name, kernel in weights.items():
             if not np.all(np.isfinite(kernel)):
                 raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
-        return cut_masks({name: np.abs(kernel) for name, kernel in weights.items()}, masks, cut, self.config.scope)
+        return cut_masks(CRITERIA[cut.criterion](weights, self._random("scores")), masks, cut, self.config.scope)
 
     def rewinding(self, epoch: int) -> Rewinding:
         """Returns a callback that rewinds to `epoch` of the first training that it sees."""
@@ -264,7 +321,7 @@ class Trainer:
             board.on_train_end()
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Returns `loss` (as it is trained on, penalties included) and `accuracy` of the model as it stands."""
+        """Returns `loss` (cross-entropy alone) and `accuracy` of the model as it stands."""
         if isinstance(self.model, Fused):
             return self.model.measure(split)
         batches = evaluation_batches(split, max(self.config.batch_size, EVALUATION_BATCH))
@@ -284,18 +341,41 @@ class StackedTrainer(Trainer):
     """
 
     def __init__(
-        self, model: keras.Model, data: Sequence[Data], configs: Sequence[Config], dense: Dense | None = None
+        self,
+        model: keras.Model,
+        data: Sequence[Data],
+        configs: Sequence[Config],
+        dense: Dense | None = None,
+        redraw: Callable[[], list[np.ndarray]] | None = None,
     ) -> None:
         parts = {name: stack_splits([getattr(own, name) for own in data]) for name in SPLITS}
-        super().__init__(model, dataclasses.replace(data[0], **parts), configs[0].replace(loop="fused"), dense=dense)
+        config = configs[0].replace(loop="fused")
+        super().__init__(model, dataclasses.replace(data[0], **parts), config, dense=dense, redraw=redraw)
         self.configs = configs
 
     def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
         weights = {
             name: np.nan_to_num(kernel) for name, kernel in weights.items()
         }  # a lost network must not stop the rest
-        each = [super(StackedTrainer, self).cut(w, m, cut) for w, m in zip(apart(weights), apart(masks), strict=True)]
-        return {name: np.stack([masks[name] for masks in each], axis=-1) for name in masks}
+        return self._each(lambda w, m: super(StackedTrainer, self).cut(w, m, cut), weights, masks)
+
+    def shuffled(self, masks: Arrays) -> dict[str, np.ndarray]:
+        return self._each(super().shuffled, masks)
+
+    def _each(self, function: Callable[..., dict[str, np.ndarray]], *arrays: Arrays) -> dict[str, np.ndarray]:
+        """Calls a function of one network's arrays for every network, as if its seed were the trainer's."""
+        together, results = self.config, []
+        try:
+            for config, *own in zip(self.configs, *map(apart, arrays), strict=True):
+                self.config = config
+                results.append(function(*own))
+        finally:
+            self.config = together
+        return {name: np.stack([result[name] for result in results], axis=-1) for name in results[0]}
+
+    @staticmethod
+    def _alive(mask: np.ndarray) -> Any:
+        return np.mean(mask, axis=tuple(range(mask.ndim - 1)), dtype=np.float64)
 
     def per_seed(self) -> list[list[dict[str, Any]]]:
         """Returns the history of each seed's network."""
@@ -306,28 +386,35 @@ class StackedTrainer(Trainer):
 
     def as_dense(self) -> Dense:
         """Returns a training of one phase for the trainers of other methods to take over."""
-        [(phase, seconds)] = ((phase, seconds) for phase, seconds in self.seconds.items() if phase != COMPILE)
-        weights = get_weights(self.model)
-        return Dense(phase, lambda: weights, list(self.history), self.trained_epochs, seconds, self.config.method)
+        [phase] = (phase for phase in self.seconds if phase != COMPILE)
+        weights, history = get_weights(self.model), list(self.history)
+        took = self.trained_epochs, self.seconds[phase], self.cpu_seconds[phase]
+        return Dense(phase, lambda: weights, history, *took, self.config.method)
 
     def _order_seeds(self) -> list[int]:
         return [derive(config.seed, "order") for config in self.configs]
 
 
 def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, first_step: int | tf.Variable = 0) -> None:
-    """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run."""
+    """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run.
+
+    Its logs have the cross-entropy alone as `loss`, where penalties are trained on too.
+    """
     learning_rate = build_learning_rate(
         config.learning_rate_schedule,
         config.learning_rate,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
+        total_steps=config.pruning.phase_epochs(config.epochs) * steps_per_epoch,
         first_step=first_step,
     )
     fused = isinstance(model, Fused)
     model.compile(
         optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[
+            keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # for Keras' own with penalties
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ],
         steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
         jit_compile=config.xla or fused or None,
     )

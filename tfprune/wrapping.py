@@ -177,6 +177,31 @@ def kernels(model: keras.Model) -> dict[str, np.ndarray]:
     return {name: variable.numpy() for name, variable in kernel_variables(model).items()}
 
 
+def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | None]]:
+    """Returns how often an example's forward pass uses each weight of a kernel, and the kernel's mask.
+
+    A dense kernel's weights are used once a position, a convolution's once a pixel of the output. Only kernels
+    that can be pruned are counted: those of attention and recurrent cells are not, lookups cost nothing.
+
+    Returns:
+        kernel name -> the number of uses times the size of the kernel, and the mask (None: not wrapped).
+        For a stack of networks it is the number of one of them.
+    """
+    counted = {}
+    for layer in leaf_layers(model):
+        inner = layer.layer if isinstance(layer, Masked) else layer
+        masks = {name: mask for name, _, mask in layer.named_vars()} if isinstance(layer, Masked) else {}
+        for attribute in kernel_attributes(inner) if not isinstance(inner, keras.layers.Embedding) else ():
+            transposed = isinstance(inner, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose))
+            shape = layer.input_shape if transposed else layer.output_shape
+            stacked = isinstance(inner, StackedDense)
+            positions = 1 if stacked else int(np.prod([side or 1 for side in shape[1:-1]]))
+            size = int(np.prod(getattr(inner, attribute).shape[: -1 if stacked else None]))
+            name = f"{inner.name}/{attribute}"
+            counted[name] = (positions * size, masks.get(name))
+    return counted
+
+
 def get_masks(model: keras.Model) -> dict[str, np.ndarray]:
     """Returns the masks of a wrapped model by kernel name, uint8."""
     return {

@@ -12,14 +12,14 @@ import tfprune
 PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
     {"errors", "seeds"},
-    {"checks", "registry", "cuts", "measure"},
+    {"checks", "registry", "cuts", "measure", "scores"},
     {"backend", "rundir"},
     {"masks", "optimizers", "learning_rates"},
     {"data", "models", "methods"},
     {"config", "schedules", "stacking"},
     {"results", "report", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison", "fused"},
-    {"training"},
+    {"training", "verdicts"},
     {"experiment"},
     {"cli"},
     {"__main__"},

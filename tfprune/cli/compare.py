@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,23 @@ from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_table, start_logging
 from tfprune.config import PLACES, Config
 from tfprune.errors import ConfigError, choose_from
-from tfprune.methods import BASELINE, METHODS
+from tfprune.methods import BASELINE, METHODS, TRIALS
+from tfprune.results import COMPARISON_SCHEMA
 
 if TYPE_CHECKING:
     from tfprune.results import Result
 
 LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
-    "methods; time is the median over seeds of the ratio to unpruned."
+    "methods; ratios to unpruned are medians over seeds; time is processor time of the training unless a GPU computed. "
+    "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
+    "in the end, has the validation loss that unpruned ends with."
 )
 
 
 @click.command()
 @run_options(sparsities=True)
-@click.option("--methods", metavar="NAME,...", help="Methods to compare; all by default.")
+@click.option("--methods", metavar="NAME,...", help=f"Methods to compare, or `all`; by default {', '.join(TRIALS)}.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method, from seed 0 on.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
@@ -41,7 +45,6 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
     start_logging()
     from tfprune.comparison import summarise
     from tfprune.experiment import train_all
-    from tfprune.report import comparison_table
     from tfprune.rundir import write_json
 
     results, failures = train_all(configs)
@@ -50,9 +53,10 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
     if not results:
         raise click.exceptions.Exit(1)
     summary = summarise(results)
-    headers, rows = comparison_table(summary)
-    echo_table(rows, headers)
-    click.echo(f"\n{LEGEND}")
+    for headers, rows in _tables(summary):
+        echo_table(rows, headers)
+        click.echo()
+    click.echo(LEGEND)
     for figure in _draw(results, summary, figures or Path(configs[0].out)):
         click.echo(f"Figure: {figure}")
     if json_file:
@@ -70,7 +74,8 @@ def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
     """Returns a config for each method (the baseline first), sparsity (of those that prune) and seed."""
     sparsities = given.pop("sparsity") or (None,)
     names = given.pop("methods")
-    chosen = list(METHODS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    chosen = list(TRIALS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    chosen = list(METHODS) if chosen == ["all"] else chosen
     if not chosen:
         raise ConfigError(f"--methods is empty. {choose_from('', METHODS)}")
     configs = []
@@ -100,20 +105,31 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder:
     return paths
 
 
+def _tables(summary: dict[str, dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    from tfprune.report import comparison_table, cost_table, verdict_table
+    from tfprune.verdicts import verdicts
+
+    judged = verdicts(summary)
+    return [comparison_table(summary), cost_table(summary), *([verdict_table(judged)] if judged else [])]
+
+
 def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
     return len(summary) > len({values["method"] for values in summary.values()})
 
 
 def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], failures: list[str]) -> dict[str, Any]:
+    from tfprune.verdicts import verdicts
+
     config, metrics = results[0].config, results[0].metrics
     own = ("method", "settings", "seed", *PLACES)
     return {
-        "schema": 1,
+        "schema": COMPARISON_SCHEMA,
         "dataset": config.dataset,
         "settings": {key: value for key, value in config.to_dict().items() if key not in own},
         "versions": metrics["versions"],
         "machine": metrics["machine"],
         "methods": summary,
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(summary)],
         "failures": failures,
     }
 
@@ -121,7 +137,7 @@ def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], fail
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]]) -> None:
     from tabulate import tabulate
 
-    from tfprune.report import comparison_table, update_page
+    from tfprune.report import update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
@@ -134,7 +150,6 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
         f"TensorFlow {versions['tensorflow']}, "
         f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
     )
-    headers, rows = comparison_table(summary)
-    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    tables = [tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in _tables(summary)]
     kind = "sparsities" if _several_sparsities(summary) else "results"
-    update_page(page, f"{kind} {config.dataset}", f"{table}\n\n{source}")
+    update_page(page, f"{kind} {config.dataset}", "\n\n".join((*tables, source)))

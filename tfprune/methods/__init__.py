@@ -11,5 +11,11 @@ METHODS = Registry(
         "pruned": "tfprune.methods.pruned:Pruned",
         "lottery": "tfprune.methods.lottery:Lottery",
         "dynamic": "tfprune.methods.dynamic:Dynamic",
+        "random": "tfprune.methods.random:Random",
+        "shuffled": "tfprune.methods.shuffled:Shuffled",
+        "reinitialised": "tfprune.methods.reinitialised:Reinitialised",
+        "small_dense": "tfprune.methods.small_dense:SmallDense",
+        "longer": "tfprune.methods.longer:Longer",
     },
 )
+TRIALS = (BASELINE, "pruned", "lottery", "dynamic")  # what is compared unless methods are named

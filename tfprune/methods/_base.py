@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from tfprune.cuts import Cut
+from tfprune.checks import check_fraction
+from tfprune.cuts import Cut, nominal_sparsity
 from tfprune.errors import ConfigError, choose_from
 
 
@@ -36,6 +37,12 @@ class Task(Protocol):
     def prune(self, cut: Cut) -> None:
         """Cuts the model as it stands."""
 
+    def shuffle_masks(self) -> None:
+        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+
+    def reinitialise(self) -> None:
+        """Draws all weights anew, as at the start but others; what is pruned stays zero."""
+
     def rewinding(self, epoch: int) -> Any:
         """Returns a Keras callback that remembers the weights at the end of `epoch` (0: the start) of the
         first training that it sees, and puts them back at the start of every later one."""
@@ -53,9 +60,26 @@ class Method(abc.ABC):
     def cuts(self) -> tuple[Cut, ...]:
         """All pruning of a run, in order; what the finished model is checked against."""
 
-    @abc.abstractmethod
-    def check(self, epochs: int) -> None:
+    @property
+    def requested_sparsity(self) -> float:
+        """Fraction of the kernel weights that the settings say are too many, before counts are rounded."""
+        return nominal_sparsity(self.cuts)
+
+    @property
+    def narrower(self) -> float:
+        """Fraction of the kernel weights that the model is built without, its widths scaled down; 0: as it is."""
+        return 0.0
+
+    def check(self, epochs: int) -> None:  # noqa: B027 - most methods can always do it
         """Raises `ConfigError` if a run of `epochs` cannot do what the settings ask for."""
+
+    def phase_epochs(self, epochs: int) -> int:
+        """Returns the epochs up to which one training of a run of `epochs` goes."""
+        return epochs
+
+    def total_epochs(self, epochs: int) -> int:
+        """Returns the passes over the training split that a run of `epochs` takes over all its trainings."""
+        return self.phase_epochs(epochs)
 
     @abc.abstractmethod
     def run(self, task: Task) -> None:
@@ -87,3 +111,18 @@ class Method(abc.ABC):
         """Stores checked settings back into the frozen fields."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneShot(Method):
+    """Base of the methods that prune once, to `sparsity`."""
+
+    sparsity_setting = "sparsity"
+    sparsity: float = 0.3
+
+    def __post_init__(self) -> None:
+        self._normalise(sparsity=check_fraction("sparsity", self.sparsity))
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return (Cut(sparsity=self.sparsity),)

@@ -46,6 +46,9 @@ class Lottery(Method):
         if self.rewind_epoch >= epochs:
             raise ConfigError(f"rewind_epoch must be below the {epochs} epochs of the run, got {self.rewind_epoch}")
 
+    def total_epochs(self, epochs: int) -> int:
+        return epochs + self.rounds * (epochs - self.rewind_epoch)
+
     def run(self, task: Task) -> None:
         rewinding = task.rewinding(self.rewind_epoch)
         task.fit("dense", callbacks=[rewinding])

@@ -18,8 +18,5 @@ class Unpruned(Method):
     def cuts(self) -> tuple[Cut, ...]:
         return ()
 
-    def check(self, epochs: int) -> None:
-        pass
-
     def run(self, task: Task) -> None:
         task.fit("dense")

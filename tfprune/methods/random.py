@@ -1,0 +1,25 @@
+"""A sanity check: dynamic pruning of weights that are drawn by lot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfprune.cuts import Cut
+from tfprune.methods.dynamic import Dynamic
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Random(Dynamic):
+    """Dynamic pruning with random masks: at the same events, as many weights of each kernel go, drawn by lot.
+
+    A criterion that does not beat it shows nothing.
+
+    Args:
+        events, rate, final_sparsity: as those of `Dynamic`.
+    """
+
+    paper = "Frankle et al. 2021, Pruning Neural Networks at Initialization, arXiv:2009.08576"
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return tuple(dataclasses.replace(cut, criterion="random") for cut in super().cuts)

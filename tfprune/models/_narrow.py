@@ -1,0 +1,49 @@
+"""Narrower versions of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfprune.backend import keras
+from tfprune.errors import ModelError
+
+WIDTHS = ("width", "widths", "filters", "hidden", "alpha")  # settings that say how wide a model is
+ROUNDS = 20  # of halving the interval in which the factor lies
+
+
+def narrowed(build: Callable[..., keras.Model], settings: Mapping[str, Any], parameters: int) -> dict[str, Any]:
+    """Returns settings with all widths scaled down by one factor, the largest that leaves few enough parameters.
+
+    Args:
+        build: from settings to a model.
+        settings: those of the full model; of them `WIDTHS` are scaled, whole numbers rounded and never below 1.
+        parameters: the most that the model may have.
+
+    Raises:
+        ModelError: the model has no widths, or too many parameters at the smallest.
+    """
+    widths = {name: settings[name] for name in WIDTHS if name in settings}
+    if not widths:
+        raise ModelError(f"a narrower model needs a setting of the name {', '.join(WIDTHS)}, and this one has none")
+
+    def scaled(factor: float) -> dict[str, Any]:
+        return {**settings, **{name: _scaled(width, factor) for name, width in widths.items()}}
+
+    low, high = 0.0, 1.0
+    tried: dict[str, int] = {}
+    for _ in range(ROUNDS):
+        middle = (low + high) / 2
+        candidate = scaled(middle)
+        count = tried.get(repr(candidate)) or build(**candidate).count_params()
+        tried[repr(candidate)] = count
+        low, high = (middle, high) if count <= parameters else (low, middle)
+    if not low:
+        raise ModelError(f"no width of the model has as few as {parameters:,} parameters; ask for a lower sparsity")
+    return scaled(low)
+
+
+def _scaled(width: Any, factor: float) -> Any:
+    if isinstance(width, (list, tuple)):
+        return [_scaled(item, factor) for item in width]
+    return max(1, round(width * factor)) if isinstance(width, int) else width * factor
