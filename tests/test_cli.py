@@ -7,7 +7,7 @@ import pytest
 
 from tfprune import cli
 from tfprune.data.penguins import CSV
-from tfprune.methods import METHODS
+from tfprune.methods import METHODS, TRIALS
 from tfprune.training import Trainer
 
 TRAIN = ("train", "--dataset", "penguins")
@@ -215,7 +215,7 @@ def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypat
     code, out, _ = call(*command, "--json", tmp_path / "numbers.json")
     assert code == 0
     numbers = json.loads((tmp_path / "numbers.json").read_text())
-    assert list(numbers["methods"]) == list(METHODS) and numbers["failures"] == []
+    assert list(numbers["methods"]) == list(TRIALS) and numbers["failures"] == []
     assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
     for method, values in numbers["methods"].items():
         losses = [values["seeds"][seed]["test_loss"] for seed in ("0", "1")]
@@ -246,7 +246,7 @@ def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
     )
     assert code == 0
     numbers = json.loads((tmp_path / "new" / "numbers.json").read_text())
-    trials = [f"{method} {level} %" for method in list(METHODS)[1:] for level in (50, 90)]
+    trials = [f"{method} {level} %" for method in TRIALS[1:] for level in (50, 90)]
     assert list(numbers["methods"]) == ["unpruned", *trials]
     for trial, values in numbers["methods"].items():
         assert values["mean"]["sparsity"] == pytest.approx(values["requested_sparsity"], abs=0.01), trial
@@ -284,7 +284,7 @@ def test_overview_sets_comparisons_side_by_side(call, tmp_path):
 def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):
     (tmp_path / "a.json").write_text("{}")
     code, _, err = call("overview", tmp_path / "a.json")
-    assert code == 2 and "a.json: this is no comparison of schema 1; `tfprune compare --json`" in err
+    assert code == 2 and "a.json: this is no comparison of schema 2; `tfprune compare --json`" in err
 
 
 def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):

@@ -157,6 +157,17 @@ class Config:
         """Returns the settings of the baseline's run, which methods with the same dense training share."""
         return self.replace(method=BASELINE, settings={})
 
+    def within(self, total: int) -> Config:
+        """Returns the settings with as many epochs as take no more than `total` over all trainings of the run.
+
+        Raises:
+            ConfigError: the method takes more however few they are.
+        """
+        for epochs in range(total, 0, -1):
+            if self.pruning.total_epochs(epochs) <= total:
+                return self.replace(epochs=epochs)
+        raise ConfigError(f"method {self.method} takes more than {total} epochs in all; raise --epochs")
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain JSON values; `Config.from_dict` reads them back."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}

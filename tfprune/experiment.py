@@ -31,6 +31,7 @@ from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.models import MODELS
 from tfprune.models._narrow import narrowed
+from tfprune.pool import run_side_by_side
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
@@ -221,11 +222,12 @@ def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str
         np.savez_compressed(file, **masks)
 
 
-def train_all(configs: Sequence[Config]) -> tuple[list[Result], list[str]]:
+def train_all(configs: Sequence[Config], jobs: int = 1) -> tuple[list[Result], list[str]]:
     """Trains what is not finished of runs that differ in method and seed, side by side where that is possible.
 
     Args:
         configs: the settings; those of the baseline before the others of the same seed.
+        jobs: processes that share the rest; each imports TensorFlow once.
 
     Returns:
         The finished runs in the order of `configs`, and a line on each that failed.
@@ -235,8 +237,11 @@ def train_all(configs: Sequence[Config]) -> tuple[list[Result], list[str]]:
         for group in _groups(missing, networks):
             with contextlib.suppress(TrainingError):  # all diverged: alone, each will say so
                 train_together(group)
+    run = functools.partial(train, exported=False)
+    if jobs > 1 and sum(not RunDir(Path(config.out) / config.run_id).finished for config in configs) > 1:
+        return run_side_by_side(configs, run, jobs)
     with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
-        return run_all(bar, functools.partial(train, exported=False))
+        return run_all(bar, run)
 
 
 def _groups(configs: Sequence[Config], networks: int) -> list[list[Config]]:

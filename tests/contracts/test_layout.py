@@ -19,7 +19,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"config", "schedules", "stacking"},
     {"results", "report", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison", "fused"},
-    {"training", "verdicts"},
+    {"training", "verdicts", "pool"},
     {"experiment"},
     {"cli"},
     {"__main__"},

@@ -31,23 +31,37 @@ LEGEND = (
 @click.command()
 @run_options(sparsities=True)
 @click.option("--methods", metavar="NAME,...", help=f"Methods to compare, or `all`; by default {', '.join(TRIALS)}.")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method, from seed 0 on.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
+@click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes that share the runs and the cores.")
+@click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
-def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tuple[Path, ...], **given: Any) -> None:
+def compare(
+    seeds: int,
+    first_seed: int,
+    jobs: int,
+    equal_budget: bool,
+    json_file: Path | None,
+    figures: Path | None,
+    pages: tuple[Path, ...],
+    **given: Any,
+) -> None:
     """Compare methods over several seeds; finished runs are reused.
 
     With several --sparsity the methods are compared at each of them.
     """
     check_whole("--seeds", seeds, least=1)
-    configs = _configs(seeds, given)
+    check_whole("--first-seed", first_seed, least=0)
+    check_whole("--jobs", jobs, least=1)
+    configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
     start_logging()
     from tfprune.comparison import summarise
     from tfprune.experiment import train_all
     from tfprune.rundir import write_json
 
-    results, failures = train_all(configs)
+    results, failures = train_all(configs, jobs)
     for failure in failures:
         click.echo(f"Failed: {failure}", err=True)
     if not results:
@@ -70,7 +84,7 @@ def compare(seeds: int, json_file: Path | None, figures: Path | None, pages: tup
         raise click.exceptions.Exit(1)
 
 
-def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
+def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:
     """Returns a config for each method (the baseline first), sparsity (of those that prune) and seed."""
     sparsities = given.pop("sparsity") or (None,)
     names = given.pop("methods")
@@ -82,7 +96,8 @@ def _configs(seeds: int, given: dict[str, Any]) -> list[Config]:
     for method in sorted(dict.fromkeys(chosen), key=lambda name: name != BASELINE):  # others share its training
         for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
             first = make_config(None, given | {"method": method, "sparsity": sparsity})
-            configs += [first.replace(seed=seed) for seed in range(seeds)]
+            first = first.within(first.epochs) if equal_budget else first
+            configs += [first.replace(seed=seed) for seed in seeds]
     configs = list({config.run_id: config for config in configs}.values())  # a sparsity may be named twice
     return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
 
