@@ -1,7 +1,10 @@
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -312,3 +315,41 @@ def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(call, tm
     assert code == 2 and "left no model; tfprune train --config" in err
     code, out, _ = call("train", "--config", run / "config.json")
     assert code == 0 and (run / "model" / "saved_model.pb").is_file() and "finished already" not in out
+
+
+def test_compare_at_an_equal_budget_gives_every_method_the_same_examples(call, tmp_path):
+    given = ("--epochs", 6, "--seeds", 2, "--methods", "all", "--equal-budget", "--json", tmp_path / "numbers.json")
+    code, _, _ = call("compare", "--dataset", "penguins", "--out", tmp_path / "runs", *given)
+    assert code == 0
+    methods = json.loads((tmp_path / "numbers.json").read_text())["methods"]
+    assert list(methods) == list(METHODS)
+    assert {values["mean"]["examples"] for values in methods.values()} == {6 * 200}
+    assert methods["longer"]["mean"]["test_loss"] == methods["unpruned"]["mean"]["test_loss"]
+    code, _, err = call("compare", "--dataset", "penguins", "--methods", "lottery", "--epochs", 1, "--equal-budget")
+    assert code == 2 and "method lottery takes more than 1 epochs in all; raise --epochs" in err
+
+
+def test_compare_starts_from_the_seed_that_is_named(call, tmp_path):
+    given = ("--epochs", 3, "--methods", "unpruned", "--seeds", 2, "--first-seed", 5, "--out", tmp_path)
+    assert call("compare", "--dataset", "penguins", *given)[0] == 0
+    assert {path.parent.name.split("-")[2] for path in tmp_path.glob("*/metrics.json")} == {"seed5", "seed6"}
+    for option in ("--jobs", "--seeds", "--first-seed"):
+        code, _, err = call("compare", "--dataset", "penguins", option, -1)
+        assert code == 2 and f"{option} must be a whole number of at least" in err
+
+
+def test_compare_that_is_killed_goes_on_where_it_was(tmp_path):
+    command = [sys.executable, "-m", "tfprune", "compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "40"]
+    command += ["--set", "loop=plain", "--jobs", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while len(finished := sorted(tmp_path.glob("*/metrics.json"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/metrics.json"))}
+    assert 3 <= len(finished) < 8
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(list(tmp_path.glob("*/metrics.json"))) == 8
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert re.search(r"lottery +2 ", again.stdout)

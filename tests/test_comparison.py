@@ -1,8 +1,12 @@
 import pytest
 from scipy import stats
 
-from tfprune.comparison import holm, paired_difference, run_all
+from tfprune.callbacks import write_history
+from tfprune.comparison import holm, paired_difference, reached, run_all, summarise, training_time
 from tfprune.errors import ConfigError, TrainingError
+from tfprune.experiment import train_all
+from tfprune.results import Result
+from tfprune.rundir import RunDir
 
 
 def rows(*losses):
@@ -63,3 +67,47 @@ def test_the_baseline_of_a_seed_is_handed_to_its_other_methods(tiny):
     run_all(configs, run)
     first, second = configs[0].run_id, configs[3].run_id
     assert handed == [None, first, first, None, second, second]
+
+
+def ticket(tmp_path, config, losses):
+    """A run of a lottery ticket with two trainings of 4 epochs, 8 and 12 seconds, and these validation losses."""
+    folder = RunDir(tmp_path / config.run_id)
+    folder.create()
+    rows = [
+        {"phase": phase, "epoch": epoch, "step": (4 * number + epoch) * 10, "sparsity": 0.3 * number}
+        for number, phase in enumerate(("dense", "ticket 1"))
+        for epoch in range(1, 5)
+    ]
+    write_history(folder.history, [row | {"val_loss": loss} for row, loss in zip(rows, losses, strict=True)])
+    metrics = {"epochs": 8, "seconds": {"prepare": 50.0, "dense": 8.0, "ticket 1": 12.0, "total": 70.0}}
+    return Result(folder, config, metrics)
+
+
+def test_a_loss_is_reached_by_the_network_that_is_as_sparse_as_in_the_end(tmp_path, tiny):
+    run = ticket(tmp_path, tiny("lottery"), (0.9, 0.1, 0.1, 0.1, 0.9, 0.5, 0.6, 0.4))
+    assert reached(run, 0.5) == (6, 8.0 + 6.0) and reached(run, 0.45) == (8, 20.0)
+    assert reached(run, 0.1) is None
+
+
+def test_a_network_pruned_after_training_reaches_it_at_the_end(tmp_path, tiny):
+    run = ticket(tmp_path, tiny("pruned"), (0.9, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.9))
+    rows = [*run.history()[:4], {"phase": "pruned", "epoch": 4, "step": 40, "sparsity": 0.3, "val_loss": 0.2}]
+    write_history(run.folder.history, rows)
+    run.metrics["epochs"] = 4
+    assert reached(run, 0.3) == (4, 8.0)
+
+
+def test_time_is_the_processors_unless_a_gpu_computed():
+    metrics = {"seconds": {"prepare": 9.0, "dense": 2.0}, "cpu_seconds": {"dense": 3.0, "total": 3.0}}
+    assert training_time(metrics | {"machine": {"gpus": []}}) == 3.0
+    assert training_time(metrics | {"machine": {"gpus": ["one"]}}) == 2.0
+
+
+def test_a_comparison_says_what_each_method_cost(tiny):
+    results, _ = train_all([tiny(method, seed=seed) for seed in (0, 1) for method in ("unpruned", "lottery")])
+    summary = summarise(results)
+    assert summary["unpruned"]["reached"]["share"] == 1.0 and summary["lottery"]["reached"]["share"] in (0.0, 0.5, 1.0)
+    assert summary["lottery"]["ratio"]["training_flops"] == 2.0
+    assert summary["lottery"]["ratio"]["training_flops_masked"] == pytest.approx((180 + 101 + 25) / 180)
+    assert summary["lottery"]["mean"]["examples"] == 2 * 6 * 200
+    assert summarise([run for run in results if run.config.method == "lottery"])["lottery"]["reached"] is None

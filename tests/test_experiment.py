@@ -194,9 +194,10 @@ def test_a_dense_training_that_is_shared_changes_no_number(tiny, dense, method, 
     assert len(trainings) == repeated
     assert shared.history() == alone.history()
     assert shared.metrics["taken_over"] == {"dense": dense.config.run_id} and not alone.metrics["taken_over"]
-    for key in ("train", "validation", "test", "sparsity", "epochs"):
+    for key in ("train", "validation", "test", "sparsity", "epochs", "cost"):
         assert shared.metrics[key] == alone.metrics[key]
-    assert shared.metrics["seconds"]["dense"] == dense.metrics["seconds"]["dense"]
+    for key in ("seconds", "cpu_seconds"):
+        assert shared.metrics[key]["dense"] == dense.metrics[key]["dense"]
     losses = events(shared.folder.tensorboard, "train").Tensors("loss")
     assert len(losses) == 6 * (1 + repeated)
 
@@ -210,3 +211,43 @@ def test_a_training_that_differs_from_the_dense_one_is_not_shared(tiny, dense, m
 def test_a_dense_training_with_other_settings_is_refused(tiny, dense):
     with pytest.raises(RunError, match="penguins-unpruned-seed0-.*: was run with batch_size=50, not 25"):
         train(tiny("pruned", batch_size=25), dense=dense)
+
+
+def test_the_cost_counts_every_training_and_every_weight_that_lives(tiny):
+    """12 x 12 + 12 x 3 weights; of 144 and 36 dynamic pruning keeps 120 and 30, then 100 and 25; 200 examples."""
+    forward, examples = 144 + 36, 6 * 200
+    cost = train(tiny("dynamic")).metrics["cost"]
+    assert cost["forward_flops"] == 2 * forward and cost["forward_flops_masked"] == 2 * (100 + 25)
+    assert cost["examples"] == examples and cost["training_flops"] == 6 * forward * examples
+    assert cost["training_flops_masked"] == pytest.approx(6 * 200 * 2 * (180 + 150 + 125))
+    cost = train(tiny("lottery")).metrics["cost"]
+    assert cost["examples"] == 2 * examples
+    assert cost["training_flops_masked"] == pytest.approx(6 * examples * (180 + 101 + 25))
+
+
+def test_a_late_pruning_event_saves_little(tiny):
+    cost = train(tiny("dynamic", settings={"events": (0.999,)}, epochs=2000)).metrics["cost"]
+    assert cost["training_flops_masked"] == pytest.approx(6 * 200 * (1998 * 180 + 2 * 150))
+
+
+def test_a_small_dense_network_has_no_more_parameters_than_the_pruned_one(tiny):
+    pruned, small = (train(tiny(name, settings={"sparsity": 0.5})).metrics for name in ("pruned", "small_dense"))
+    assert pruned["nonzero_parameters"] == 195 - 90
+    widths = [12 * h + h + 3 * h + 3 for h in range(1, 13)]
+    assert small["parameters"] == small["nonzero_parameters"] == max(n for n in widths if n <= 105)
+    assert small["sparsity"]["achieved"] == 0
+
+
+def test_a_longer_training_is_one_training(tiny):
+    longer = train(tiny("longer", learning_rate_schedule="cosine"))
+    same = train(tiny("unpruned", epochs=12, learning_rate_schedule="cosine"))
+    assert longer.metrics["epochs"] == 12 and longer.metrics["test"] == same.metrics["test"]
+
+
+def test_a_shuffled_ticket_keeps_its_counts_and_a_reinitialised_one_its_masks(tiny):
+    ticket, shuffled, again = (train(tiny(name)) for name in ("lottery", "shuffled", "reinitialised"))
+    for name, mask in ticket.masks().items():
+        assert mask.sum() == shuffled.masks()[name].sum() and np.any(mask != shuffled.masks()[name])
+        np.testing.assert_array_equal(mask, again.masks()[name])
+    first = [run.history()[6]["loss"] for run in (ticket, shuffled, again)]
+    assert len(set(first)) == 3  # other places, other weights

@@ -34,7 +34,7 @@ def trained(config):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_the_fused_loop_comes_to_the_numbers_of_the_plain_one(tiny, method, settings):
-    extra = {"settings": {"rewind_epoch": 7}} if method == "lottery" else {}
+    extra = {"settings": {"rewind_epoch": 7} if method == "lottery" else {"rate_factor": 1.5}}
     plain, fused = (trained(tiny(method, epochs=230, loop=loop, **settings, **extra)) for loop in ("plain", "fused"))
     assert isinstance(fused.model, Fused) and not isinstance(plain.model, Fused)
     (weights, history), (other_weights, other_history) = map(weights_and_history, (plain, fused))

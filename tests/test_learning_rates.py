@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from tfprune.backend import tf
+from tfprune.experiment import build, load_data
 from tfprune.learning_rates import LEARNING_RATE_SCHEDULES, build_learning_rate
+from tfprune.training import Trainer
 
 
 def rates(name, steps, **options):
@@ -32,3 +35,24 @@ def test_the_warm_up_rises_to_the_peak_and_then_the_schedule_begins(name):
 def test_a_rewound_training_goes_on_from_its_place_in_the_run(name):
     options = {"warmup_steps": 10, "total_steps": 100}
     np.testing.assert_allclose(rates(name, [0, 5, 39], first_step=60, **options), rates(name, [60, 65, 99], **options))
+
+
+def test_a_scale_multiplies_at_any_time():
+    scale = tf.Variable(1.0)
+    for warmup_steps in (0, 4):
+        rate = build_learning_rate("constant", 0.2, warmup_steps=warmup_steps, total_steps=20, scale=scale.assign(1.0))
+        assert float(rate(10)) == pytest.approx(0.2)
+        scale.assign(0.5)
+        assert float(rate(10)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("loop", ["plain", "fused"])
+def test_events_of_dynamic_pruning_change_it_for_the_rest_of_the_training(tiny, loop):
+    config = tiny("dynamic", settings={"rate_factor": 0.5}, loop=loop)
+    trainer = Trainer(build(config, data := load_data(config)), data, config)
+    config.pruning.run(trainer)
+    rate = trainer.model.optimizer.learning_rate
+    assert float(rate if not callable(rate) else rate(0)) == pytest.approx(config.learning_rate * 0.25)
+    trainer.fit("again")
+    rate = trainer.model.optimizer.learning_rate
+    assert float(rate if not callable(rate) else rate(0)) == pytest.approx(config.learning_rate)

@@ -76,6 +76,7 @@ def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_pa
             assert other[split] == pytest.approx(own[split], abs=1e-5)
         for key in ("sparsity", "epochs", "parameters", "nonzero_parameters", "seed", "selection"):
             assert other[key] == own[key], key
+        assert other["cost"] == pytest.approx(own["cost"]), together.config.method
         assert other["networks"] == 2
         masks = together.masks()
         assert all((masks[name] == mask).all() for name, mask in alone.masks().items())

@@ -125,6 +125,7 @@ class Trainer:
         *,
         initial_epoch: int = 0,
         events: Mapping[int, Cut] | None = None,
+        rate_factor: float = 1.0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
@@ -135,10 +136,21 @@ class Trainer:
             self._take_over(self._dense, callbacks)
             return
         with self._timed(phase):
-            self._train(phase, initial_epoch, events or {}, callbacks)
+            self._train(phase, initial_epoch, events or {}, rate_factor, callbacks)
 
-    def _train(self, phase: str, initial_epoch: int, events: Mapping[int, Cut], callbacks: Sequence) -> None:
-        self._start(initial_epoch)
+    def _train(
+        self, phase: str, initial_epoch: int, events: Mapping[int, Cut], rate_factor: float, callbacks: Sequence
+    ) -> None:
+        scale = self.model.rate_scale if isinstance(self.model, Fused) else None
+        if scale is None and rate_factor != 1.0:
+            scale = tf.Variable(1.0, trainable=False)
+        self._start(initial_epoch, scale)
+
+        def event(cut: Cut) -> None:
+            self.prune(cut)
+            if rate_factor != 1.0:
+                scale.assign(scale * rate_factor)
+
         self._levels = [self.forward_masked]
         logged = _logged_epochs(initial_epoch, self.epochs, events)
         schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
@@ -147,7 +159,7 @@ class Trainer:
         if self._tensorboard is not None:
             observers.append(TensorBoardLog(self._tensorboard, self._steps, logged))
         keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same dropout in all methods and phases
-        callbacks = [StopOnNaN(), PruneOnSchedule(schedule, self.prune), *callbacks, *observers]
+        callbacks = [StopOnNaN(), PruneOnSchedule(schedule, event), *callbacks, *observers]
         run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
         try:
             run(initial_epoch, logged, events, callbacks)
@@ -181,14 +193,14 @@ class Trainer:
             )
         return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
 
-    def _start(self, initial_epoch: int) -> None:
-        """Gives the model a fresh optimizer whose learning rate starts at an epoch."""
+    def _start(self, initial_epoch: int, scale: tf.Variable | None = None) -> None:
+        """Gives the model a fresh optimizer whose learning rate starts at an epoch and goes with `scale`."""
         first_step = initial_epoch * self.steps_per_epoch
         if not isinstance(self.model, Fused):
-            compile_model(self.model, self.config, self.steps_per_epoch, first_step)
+            compile_model(self.model, self.config, self.steps_per_epoch, first_step, scale)
             return
         if getattr(self.model, "optimizer", None) is None:
-            compile_model(self.model, self.config, self.steps_per_epoch, self.model.first_step)
+            compile_model(self.model, self.config, self.steps_per_epoch, self.model.first_step, self.model.rate_scale)
         self.model.restart(first_step)
 
     def _fit_plain(
@@ -395,7 +407,13 @@ class StackedTrainer(Trainer):
         return [derive(config.seed, "order") for config in self.configs]
 
 
-def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, first_step: int | tf.Variable = 0) -> None:
+def compile_model(
+    model: keras.Model,
+    config: Config,
+    steps_per_epoch: int,
+    first_step: int | tf.Variable = 0,
+    scale: tf.Variable | None = None,
+) -> None:
     """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run.
 
     Its logs have the cross-entropy alone as `loss`, where penalties are trained on too.
@@ -406,6 +424,7 @@ def compile_model(model: keras.Model, config: Config, steps_per_epoch: int, firs
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
         total_steps=config.pruning.phase_epochs(config.epochs) * steps_per_epoch,
         first_step=first_step,
+        scale=scale,
     )
     fused = isinstance(model, Fused)
     model.compile(

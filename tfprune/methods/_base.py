@@ -22,7 +22,13 @@ class Task(Protocol):
     epochs: int
 
     def fit(
-        self, phase: str, *, initial_epoch: int = 0, events: Mapping[int, Cut] | None = None, callbacks: Sequence = ()
+        self,
+        phase: str,
+        *,
+        initial_epoch: int = 0,
+        events: Mapping[int, Cut] | None = None,
+        rate_factor: float = 1.0,
+        callbacks: Sequence = (),
     ) -> None:
         """Trains up to `epochs` with a fresh optimizer.
 
@@ -31,6 +37,7 @@ class Task(Protocol):
             initial_epoch: epochs that count as done already.
             events: cuts to make in training, each at the end of that epoch (counted from 1); the
                 optimizer and the surviving weights carry on.
+            rate_factor: what each of them multiplies the learning rate by.
             callbacks: Keras callbacks beside the usual ones.
         """
 

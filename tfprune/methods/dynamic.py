@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_events, check_fraction
+from tfprune.checks import check_events, check_fraction, check_positive
 from tfprune.cuts import Cut, geometric
 from tfprune.errors import ConfigError
 from tfprune.methods._base import Method, Task
@@ -23,6 +23,7 @@ class Dynamic(Method):
         rate: fraction of the remaining kernel weights that each event prunes, in [0, 1).
         final_sparsity: fraction of the kernel weights that is zero after the last event, in [0, 1);
             takes the place of `rate`.
+        rate_factor: what each event multiplies the learning rate by, for the rest of the run, above 0.
     """
 
     paper = "the class project behind tfprune; compare Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
@@ -30,8 +31,10 @@ class Dynamic(Method):
     events: tuple[float, ...] = (1 / 3, 2 / 3)
     rate: float = 0.17
     final_sparsity: float | None = None
+    rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
+        self._normalise(rate_factor=check_positive("rate_factor", self.rate_factor))
         self._normalise(events=check_events("events", self.events), rate=check_fraction("rate", self.rate))
         if self.final_sparsity is not None:
             self._normalise(final_sparsity=check_fraction("final_sparsity", self.final_sparsity))
@@ -62,4 +65,5 @@ class Dynamic(Method):
             )
 
     def run(self, task: Task) -> None:
-        task.fit("train", events=dict(zip(self.event_epochs(task.epochs), self.cuts, strict=True)))
+        events = dict(zip(self.event_epochs(task.epochs), self.cuts, strict=True))
+        task.fit("train", events=events, rate_factor=self.rate_factor)

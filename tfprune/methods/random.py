@@ -15,7 +15,7 @@ class Random(Dynamic):
     A criterion that does not beat it shows nothing.
 
     Args:
-        events, rate, final_sparsity: as those of `Dynamic`.
+        events, rate, final_sparsity, rate_factor: as those of `Dynamic`.
     """
 
     paper = "Frankle et al. 2021, Pruning Neural Networks at Initialization, arXiv:2009.08576"
