@@ -42,7 +42,7 @@ def test_every_method_prunes_every_data_set(dataset, method, copies, tmp_path):
     for name, count in result.metrics["sparsity"]["layers"].items():
         assert count["zeros"] == count["size"] - keep_after(config.pruning.cuts, count["size"]), name
     assert np.isfinite(result.metrics["test"]["loss"])
-    assert result.metrics["epochs"] == (6 if method == "lottery" else 3)
+    assert result.metrics["epochs"] == config.pruning.total_epochs(3)
     if dataset in STORED:
         check_image_signatures(result)
 
