@@ -13,11 +13,12 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["tfprune", "tfprune.*"]),
-    package_data={"tfprune": ["py.typed"], "tfprune.data": ["penguins.csv"]},
+    package_data={"tfprune": ["py.typed", "templates/*"], "tfprune.data": ["penguins.csv"]},
     entry_points={"console_scripts": ["tfprune=tfprune.cli:main"]},
     install_requires=[
         "click>=8.1,<9",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",
         "numpy>=1.26,<3",
         "scipy>=1.11,<2",

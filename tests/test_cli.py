@@ -1,12 +1,14 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from written import write_run, write_runs
 
 from tfprune import cli
 from tfprune.data.penguins import CSV
@@ -156,6 +158,8 @@ def test_model_folders_that_are_none(call, tmp_path):
         ((*TRAIN, "--precision", "float16"), "unknown precision 'float16': did you mean"),
         ((*TRAIN, "--pretrained"), "model mlp has no setting 'pretrained'"),
         ((*TRAIN, "--nonsense"), "No such option"),
+        (("report", "absent", "--out", "a.html"), "absent: there is no such folder"),
+        (("report", "absent"), "Missing option '--out'"),
         (("show", "absent"), "absent: there is no such run folder"),
         (("compare", "--dataset", "penguins", "--seeds", "0"), "--seeds must be a whole number of at least 1"),
     ],
@@ -268,6 +272,42 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
     for wrong, message in (("dynamic,lotery", "unknown method 'lotery'"), (",", "--methods is empty")):
         code, _, err = call(*compare, "--methods", wrong)
         assert code == 2 and message in err
+
+
+def test_report_writes_what_its_suffixes_say(call, tmp_path):
+    write_runs(tmp_path / "runs", ("unpruned", "dynamic"), 2)
+    left = write_run(tmp_path / "runs", "lottery", finished=False)
+    files = [tmp_path / "new" / f"r{suffix}" for suffix in (".html", ".md", ".csv", ".json")]
+    code, out, err = call("report", tmp_path / "runs", *(part for file in files for part in ("--out", file)))
+    assert code == 0 and all(file.is_file() for file in files)
+    assert err == f"Left out: {left}: this run is not finished; run its command again\n"
+    assert [line for line in out.splitlines() if line.startswith("Report: ")] == [f"Report: {file}" for file in files]
+    assert out.count("Figure: ") == 5 and f"Figure: {tmp_path}/new/r_files/1-curves.png" in out
+    code, out, _ = call("overview", files[-1])
+    assert code == 0 and "penguins" in out and "mlp, 12 epochs, 2 seeds" in out
+
+
+def test_report_looks_at_the_suffixes_first(call, tmp_path):
+    code, out, err = call("report", tmp_path / "absent", "--out", tmp_path / "a.html", "--out", tmp_path / "a.pdf")
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert "--out must end in one of .html, .md, .csv, .json, got" in err and "a.pdf" in err
+
+
+def test_report_without_a_finished_run_is_one_line(call, tmp_path):
+    write_runs(tmp_path / "runs", ("dynamic",), 2, finished=False)
+    for folder in ("runs", "absent"):
+        code, out, err = call("report", tmp_path / folder, "--out", tmp_path / "a.html")
+        assert code == 2 and out == "" and err.startswith("Error: ") and err.count("\n") == 1
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_compare_says_how_to_get_a_report(call, tmp_path):
+    runs = tmp_path / "my runs"
+    code, out, _ = call("compare", "--dataset", "penguins", "--epochs", 3, "--seeds", 1, "--out", runs)
+    assert code == 0
+    command = next(line for line in out.splitlines() if line.startswith("Next: tfprune report"))
+    code, out, _ = call(*shlex.split(command)[2:-1], tmp_path / "report.html")
+    assert code == 0 and (tmp_path / "report.html").stat().st_size > 1e5
 
 
 def test_overview_sets_comparisons_side_by_side(call, tmp_path):

@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 from scipy import stats
 
 from tfprune.callbacks import write_history
-from tfprune.comparison import holm, paired_difference, reached, run_all, summarise, training_time
+from tfprune.comparison import by_trial, holm, paired_difference, reached, run_all, summarise, training_time
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.experiment import train_all
 from tfprune.results import Result
@@ -24,6 +26,25 @@ def test_paired_differences_agree_with_scipys_paired_test():
 
 def test_seeds_that_do_not_differ_are_no_evidence():
     assert paired_difference(rows(1, 2), rows(1, 2), "test_loss")["p"] == 1.0
+
+
+def test_seeds_that_all_differ_alike_are_no_reason_to_warn():
+    delta = paired_difference(rows(0.9, 0.8, 0.7), rows(0.92, 0.82, 0.72), "test_loss")
+    assert delta["p"] == 0.0 and (delta["low"], delta["high"]) == pytest.approx((-0.02, -0.02))
+
+
+def named(*configs):
+    return list(by_trial(SimpleNamespace(config=config) for config in configs))
+
+
+def test_trials_are_named_by_what_tells_them_apart(tiny):
+    assert named(tiny(), tiny(seed=1), tiny("lottery")) == ["dynamic", "lottery"]
+    levels = [tiny("pruned", settings={"sparsity": sparsity}) for sparsity in (0.5, 0.8)]
+    assert named(*levels, tiny()) == ["pruned 50 %", "pruned 80 %", "dynamic"]
+    rounds = [tiny("lottery", settings={"rounds": rounds}) for rounds in (1, 3)]
+    assert named(*rounds) == ["lottery rounds=1", "lottery rounds=3"]
+    assert named(tiny("lottery"), tiny("lottery", epochs=3)) == ["lottery epochs=6", "lottery epochs=3"]
+    assert named(tiny(out="here"), tiny(out="there", seed=1)) == ["dynamic"]
 
 
 def test_holms_correction_on_known_values():

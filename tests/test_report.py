@@ -1,107 +1,85 @@
-import numpy as np
 import pytest
-from PIL import Image
+from written import write_run, write_runs
 
-from tfprune.comparison import RATIOS
-from tfprune.errors import RunError
-from tfprune.report import (
-    _one_axis,
-    comparison_table,
-    plot_comparison,
-    plot_curves,
-    plot_mean_curves,
-    plot_sparsities,
-    plot_sparsity,
-    update_page,
-)
+from tfprune.report import as_json, comparable, facts, notes, sections
+from tfprune.results import find_results
 
 
-def row(phase, epoch, step, sparsity=0.0, loss=1.0):
-    values = {"loss": loss, "accuracy": 0.5, "val_loss": loss + 0.1, "val_accuracy": None}
-    return {"phase": phase, "epoch": epoch, "step": step, "sparsity": sparsity} | values
+def groups(folder):
+    """Run names of each group."""
+    results, _ = find_results([folder])
+    return [[run.folder.root.name.rsplit("-", 1)[0] for run in group] for group in comparable(results)]
 
 
-LOTTERY = [row("dense", 1, 4), row("dense", 2, 8), row("ticket 1", 1, 12, 0.3), row("ticket 1", 2, 16, 0.3)]
-PRUNED = [row("dense", 1, 4), row("dense", 2, 8), row("pruned", 2, 8, 0.3)]
-REWOUND = [row("dense", 1, 4), row("dense", 4, 16), row("ticket 1", 3, 20, 0.3), row("ticket 1", 4, 24, 0.3)]
+def section(folder):
+    (found,) = sections(find_results([folder])[0])
+    return found
 
 
-@pytest.mark.parametrize(
-    ("history", "positions", "phases"),
-    [
-        (LOTTERY, [1, 2, 3, 4], [("dense", 0), ("ticket 1", 2)]),
-        (PRUNED, [1, 2, 2], [("dense", 0), ("pruned", 2)]),
-        (REWOUND, [1, 4, 5, 6], [("dense", 0), ("ticket 1", 4)]),
-    ],
-)
-def test_phases_follow_one_another_on_the_axis(history, positions, phases):
-    rows, at, starts = _one_axis(history)
-    assert rows == history and at == positions and starts == phases
+def test_runs_that_differ_in_method_and_seed_are_one_group_in_a_fixed_order(tmp_path):
+    write_runs(tmp_path, ("lottery", "unpruned"), 2)
+    write_run(tmp_path, "lottery", 10, settings={"rounds": 2})
+    names = [f"penguins-{name}" for name in ("unpruned-seed0", "unpruned-seed1", "lottery-seed0", "lottery-seed1")]
+    assert groups(tmp_path) == [[*names, "penguins-lottery-seed10"]]
+    assert list(section(tmp_path).trials) == ["unpruned", "lottery rounds=1", "lottery rounds=2"]
 
 
-def picture(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.01}, {"scope": "global"}, {"epochs": 24}, {"limit": 9}])
+def test_other_settings_are_another_group(tmp_path, changes):
+    write_runs(tmp_path / "a", ("unpruned", "dynamic"), 1)
+    write_runs(tmp_path / "b", ("unpruned", "dynamic"), 1, **changes)
+    results, _ = find_results([tmp_path / "a", tmp_path / "b"])
+    first, second = sections(results)
+    assert [len(first.results), len(second.results)] == [2, 2] and first.title != second.title
+    for key, value in changes.items():
+        assert f"{key}={value}" in second.title or f"{value} {key}" in second.title
 
 
-@pytest.mark.parametrize("history", [LOTTERY, PRUNED, LOTTERY[:1]])
-def test_figures_are_drawn_for_any_history(tmp_path, history):
-    plot_curves(history, tmp_path / "curves.png", title="run")
-    plot_sparsity(
-        history, {"a": {"zeros": 3, "size": 4}, "b": {"zeros": 0, "size": 4}}, tmp_path / "s.png", title="run"
-    )
-    for name in ("curves.png", "s.png"):
-        image = picture(tmp_path / name)
-        assert image.shape[1] == 1200 and image.std() > 5
+def test_an_equal_budget_is_no_other_group_unless_it_has_a_baseline(tmp_path):
+    write_runs(tmp_path, ("unpruned",), 1)
+    write_runs(tmp_path, ("lottery",), 1, epochs=6)  # twice 6 are the baseline's 12
+    assert groups(tmp_path) == [["penguins-unpruned-seed0", "penguins-lottery-seed0"]]
+    write_runs(tmp_path, ("dynamic",), 1, epochs=6)  # has half the budget
+    assert [len(group) for group in groups(tmp_path)] == [1, 2]
+    write_runs(tmp_path, ("dynamic",), 1, epochs=24)  # has twice as much
+    assert sorted(len(group) for group in groups(tmp_path)) == [1, 1, 2]
+    write_runs(tmp_path, ("unpruned",), 1, epochs=6)
+    assert sorted(len(group) for group in groups(tmp_path)) == [1, 1, 3]
 
 
-@pytest.mark.parametrize("seeds", [1, 5])
-def test_comparison_is_drawn_for_one_seed_and_for_many(tmp_path, seeds):
-    runs = {name: [{"test_loss": 0.5 + n, "test_accuracy": 0.9} for n in range(seeds)] for name in ("a", "b")}
-    plot_comparison(runs, tmp_path / "c.png", title="all")
-    assert picture(tmp_path / "c.png").std() > 5
+def test_the_facts_are_what_was_compared_and_where(tmp_path):
+    write_runs(tmp_path, seeds=2, scope="global")
+    write_run(tmp_path, "dynamic", 5, scope="global", metrics={"machine": {"cpu": "B", "cores": 1, "gpus": ["G"]}})
+    said = facts(section(tmp_path))
+    assert said["Epochs"] == "12 a training, in batches of 50" and said["Seeds"] == "0 to 1, 5"
+    assert said["Model"].startswith("mlp (hidden=12, activation=relu")
+    assert said["Optimizer"].startswith("adam (") and "learning rate 0.0001, constant" in said["Optimizer"]
+    assert said["Precision"] == "float32" and said["Other settings"] == "scope=global"
+    assert said["Versions"] == "Python 3.11.7, TensorFlow 2.21.0"
+    assert said["Machine"] == "Some CPU, 2 cores; B, 1 cores, G"
+    assert said["Runs"] == f"9 in {tmp_path}"
 
 
-def test_mean_curves_are_drawn_for_any_number_of_methods(tmp_path):
-    histories = {
-        "dense": [LOTTERY[:2]],
-        "lottery": [LOTTERY, LOTTERY],
-        "pruned": [PRUNED],
-        "d": [LOTTERY],
-        "e": [REWOUND],
-    }
-    for count in (1, 5):
-        plot_mean_curves(dict(list(histories.items())[:count]), tmp_path / "m.png", title="all")
-        assert picture(tmp_path / "m.png").std() > 5
+def test_the_notes_are_what_is_missing(tmp_path):
+    write_runs(tmp_path / "all")
+    assert notes(section(tmp_path / "all")) == []
+    write_runs(tmp_path / "one", ("dynamic",), 1)
+    one, baseline, verdicts = notes(section(tmp_path / "one"))
+    assert "One seed: there are no standard deviations, intervals or p values" in one
+    assert "no run of unpruned" in baseline and "no verdicts" in verdicts
+    write_runs(tmp_path / "some", ("unpruned",), 3)
+    write_runs(tmp_path / "some", ("dynamic",), 2)
+    write_runs(tmp_path / "some", ("pruned",), 1, metrics={"machine": {"cpu": "B", "cores": 1, "gpus": []}})
+    single, fewer, machines = notes(section(tmp_path / "some"))
+    assert "Of pruned there is one seed" in single and "not comparable" in machines
+    assert "all 3 seeds (dynamic 2)" in fewer
 
 
-def test_accuracy_is_drawn_against_sparsity_for_one_seed_and_for_many(tmp_path):
-    for deviation in (None, 0.01):
-        summary = {}
-        for method, sparsity in (("dense", 0.0), ("a", 0.9), ("a", 0.5), ("b", 0.5)):
-            values = {"mean": {"test_accuracy": 0.9 - sparsity / 5, "sparsity": sparsity}}
-            summary[f"{method} {sparsity}"] = values | {"method": method, "sd": {"test_accuracy": deviation}}
-        plot_sparsities(summary, tmp_path / "s.png", title="all")
-        assert picture(tmp_path / "s.png").std() > 5
-
-
-def test_the_table_gives_means_deviations_and_ratios():
-    mean = {"test_loss": 0.5, "test_accuracy": 0.9, "sparsity": 0.3, "nonzero_parameters": 1400.0}
-    mean |= {"weights_gzip": 9000, "epochs": 4000}
-    one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "ratio": dict.fromkeys(RATIOS), "delta": None}
-    two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01)}
-    two |= {"ratio": dict.fromkeys(RATIOS, 1.5)}
-    two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.0412}
-    headers, rows = comparison_table({"a": one, "b": two})
-    assert len(headers) == len(rows[0]) == len(rows[1])
-    assert rows[0] == ("a", "1", "0.5000", "", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
-    assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "0.041")
-    assert rows[1][5] == "90.0 ± 1.0 %" and rows[1][-1] == "1.50"
-
-
-def test_a_page_without_marks_is_named(tmp_path):
-    (tmp_path / "page.md").write_text("# Page\n<!-- results -->\n")
-    for name, message in (("page.md", "has no <!-- results -->"), ("absent.md", "cannot be read")):
-        with pytest.raises(RunError, match=message):
-            update_page(tmp_path / name, "results", "table")
-    assert (tmp_path / "page.md").read_text() == "# Page\n<!-- results -->\n"
+def test_the_numbers_are_of_shared_settings(tmp_path):
+    write_runs(tmp_path, seeds=2)
+    found = section(tmp_path)
+    numbers = as_json(found.results, found.summary, ["x"])
+    assert list(numbers["methods"]) == ["unpruned", "pruned", "lottery", "dynamic"] and numbers["failures"] == ["x"]
+    assert numbers["settings"]["epochs"] == 12
+    assert not {"method", "settings", "seed", "out", "data_dir"} & set(numbers["settings"])
+    assert [verdict["outcome"] for verdict in numbers["verdicts"]] == [v.outcome for v in found.verdicts]

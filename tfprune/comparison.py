@@ -112,18 +112,26 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
 
     Returns:
         name of the trial -> its runs. The name is that of the method, with the sparsity asked for
-        (`"dynamic 80 %"`) where a method was run at several.
+        (`"dynamic 80 %"`) where a method was run at several, and with other settings of its own and its
+        epochs where those differ.
     """
-    results = list(results)
-    levels: dict[str, set[float]] = {}
-    for result in results:
-        levels.setdefault(result.config.method, set()).add(result.config.requested_sparsity)
     trials: dict[str, list[Result]] = {}
     for result in results:
-        method, sparsity = result.config.method, result.config.requested_sparsity
-        name = method if len(levels[method]) == 1 else f"{method} {100 * sparsity:.3g} %"
-        trials.setdefault(name, []).append(result)
-    return trials
+        trials.setdefault(result.config.replace(seed=0).run_id, []).append(result)
+    configs = [runs[0].config for runs in trials.values()]
+    return {_trial_name(runs[0].config, configs): runs for runs in trials.values()}
+
+
+def _trial_name(config: Config, configs: Iterable[Config]) -> str:
+    rivals = [other for other in configs if other.method == config.method]
+    level = f"{100 * config.requested_sparsity:.3g} %"
+    alike = [other for other in rivals if f"{100 * other.requested_sparsity:.3g} %" == level]
+    own = config.settings | {"epochs": config.epochs}
+    differing = [
+        key for key in own if any((other.settings | {"epochs": other.epochs})[key] != own[key] for other in alike)
+    ]
+    name = config.method if len(alike) == len(rivals) else f"{config.method} {level}"
+    return " ".join((name, *(f"{key}={own[key]}" for key in differing)))
 
 
 def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
@@ -188,8 +196,14 @@ def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float]
         "low": float(mean - reach),
         "high": float(mean + reach),
         "better": float(np.mean(difference < 0)),
-        "p": float(stats.ttest_rel(own, other).pvalue) if np.any(difference) else 1.0,
+        "p": _paired_p(own, other, constant=bool(error <= 1e-12 * abs(mean))),
     }
+
+
+def _paired_p(own: np.ndarray, other: np.ndarray, *, constant: bool) -> float:
+    if constant:  # but for rounding, of which the test would warn
+        return 0.0 if np.any(own - other) else 1.0
+    return float(stats.ttest_rel(own, other).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -25,6 +25,7 @@ from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError, TrainingError
 from tfprune.export import export
+from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
@@ -33,7 +34,6 @@ from tfprune.models import MODELS
 from tfprune.models._narrow import narrowed
 from tfprune.pool import run_side_by_side
 from tfprune.precision import candidates, computing_in, fastest, in_float32
-from tfprune.report import plot_curves, plot_sparsity
 from tfprune.results import SCHEMA, Result, read_result
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,11 @@ class Result:
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as numbers, missing ones as None."""
-        with open(self.folder.history, newline="", encoding="utf-8") as file:
-            return [{name: _cell(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        try:
+            with open(self.folder.history, newline="", encoding="utf-8") as file:
+                return [{name: _cell(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        except OSError as error:
+            raise RunError(f"{self.folder.history}: cannot be read ({error.strerror})") from None
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the masks by kernel name, uint8."""
@@ -72,18 +76,60 @@ def read_result(folder: RunDir) -> Result:
     return Result(folder, config, metrics)
 
 
-def read_comparison(path: Path) -> dict[str, Any]:
-    """Reads what `tfprune compare --json` wrote.
+def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
+    """Reads the finished runs in folders.
+
+    Args:
+        paths: run folders, or folders that hold run folders.
+
+    Returns:
+        The runs, each once, and a line on each run that is left out: not finished, or of another version.
+
+    Raises:
+        RunError: a folder is missing or holds no runs, or no run can be read.
+    """
+    found: dict[str, Result] = {}
+    left_out = []
+    for folder in dict.fromkeys(folder for path in paths for folder in _run_folders(path)):
+        try:
+            result = read_result(RunDir(folder))
+        except RunError as error:
+            left_out.append(str(error))
+            continue
+        first = found.setdefault(result.config.run_id, result)
+        if first.folder.root.resolve() != folder.resolve():
+            left_out.append(f"{folder}: this is the same run as {first.folder.root}")
+    if not found:
+        more = f" (and {len(left_out) - 1} more)" if len(left_out) > 1 else ""
+        raise RunError(f"there is no run to report. {left_out[0]}{more}")
+    return list(found.values()), left_out
+
+
+def _run_folders(path: Path) -> list[Path]:
+    if RunDir(path).config.is_file():
+        return [path]
+    if not path.is_dir():
+        raise RunError(f"{path}: there is no such folder")
+    folders = sorted(folder for folder in path.iterdir() if RunDir(folder).config.is_file())
+    if not folders:
+        raise RunError(f"{path}: this is no run folder, and there is none in it")
+    return folders
+
+
+def read_comparisons(path: Path) -> list[dict[str, Any]]:
+    """Reads what `tfprune compare --json` wrote, or `tfprune report`, which may hold several.
 
     Raises:
         RunError: the file is something else.
     """
-    values = read_json(path)
-    if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != COMPARISON_SCHEMA:
-        raise RunError(
-            f"{path}: this is no comparison of schema {COMPARISON_SCHEMA}; `tfprune compare --json` writes them"
-        )
-    return values
+    content = read_json(path)
+    comparisons = content.get("comparisons", [content])
+    for values in comparisons:
+        if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != COMPARISON_SCHEMA:
+            raise RunError(
+                f"{path}: this is no comparison of schema {COMPARISON_SCHEMA}; `tfprune compare --json` writes them"
+            )
+    return comparisons
 
 
 def _cell(name: str, cell: str) -> Any:

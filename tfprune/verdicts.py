@@ -19,6 +19,17 @@ from tfprune.methods import BASELINE
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 MARGIN = 0.005  # of accuracy: a loss below half a point counts as none
 CONFIDENCE = 0.95
+RULE = (
+    f"A statement is judged by the {100 * CONFIDENCE:.0f} % interval of a comparison that is paired seed by seed, and "
+    "by nothing else: supported if the whole interval speaks for it, refuted if the whole interval speaks against it, "
+    "undecided else.",
+    f"Fewer epochs: the share of seeds in which dynamic pruning comes to {BASELINE}'s final validation loss earlier, "
+    "among those in which one of the two is earlier (never counts as last), with its exact binomial interval: above or "
+    "below 1/2.",
+    "Less time: the ratio of training times, geometric mean with a t interval: below or above 1.",
+    "No loss of accuracy: the difference of test accuracies, mean with a t interval. Supported if it lies above "
+    f"-{100 * MARGIN:g} points; refuted if it lies below 0 and not above that margin, or if the network is no smaller.",
+)  # what `verdicts` does, for readers
 Summary = Mapping[str, Any]  # of one trial, see `comparison.summarise`
 
 

@@ -17,16 +17,30 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"masks", "optimizers", "learning_rates"},
     {"data", "models", "methods"},
     {"config", "schedules", "stacking"},
-    {"results", "report", "wrapping", "precision"},
+    {"results", "tables", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison", "fused"},
-    {"training", "verdicts", "pool"},
-    {"experiment"},
+    {"training", "verdicts", "pool", "figures"},
+    {"experiment", "report"},
+    {"pages"},
     {"cli"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-NUMPY_ONLY = ("masks", "measure", "results", "report", "cuts", "seeds", "config", "registry")
+NUMPY_ONLY = (
+    "masks",
+    "measure",
+    "results",
+    "tables",
+    "figures",
+    "report",
+    "pages",
+    "verdicts",
+    "cuts",
+    "seeds",
+    "config",
+    "registry",
+)
 
 
 def part(path):
@@ -60,13 +74,17 @@ def test_only_the_backend_chooses_keras(path):
             assert (node.value.id, node.attr) != ("tf", "keras"), f"line {node.lineno}"
 
 
-@pytest.mark.parametrize("code", ["import tfprune.cli.list", *(f"import tfprune.{name}" for name in NUMPY_ONLY)])
+@pytest.mark.parametrize(
+    "code", ["import tfprune.cli.list", "import tfprune.cli.report", *(f"import tfprune.{name}" for name in NUMPY_ONLY)]
+)
 def test_what_needs_no_tensorflow_does_not_load_it(code):
     heavy = "{'tensorflow', 'tf_keras', 'tensorflow_datasets'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys\n{code}\nassert not {heavy}, {heavy}"], check=True)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"], ["compare", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["train", "--help"], ["compare", "--help"], ["report", "--help"]]
+)
 def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
     code = (
         "import sys\nfrom tfprune.cli import main\n"

@@ -15,6 +15,7 @@ COMMANDS = Registry(
     {
         "train": "tfprune.cli.train:train",
         "compare": "tfprune.cli.compare:compare",
+        "report": "tfprune.cli.report:report",
         "overview": "tfprune.cli.overview:overview",
         "predict": "tfprune.cli.predict:predict",
         "show": "tfprune.cli.show:show",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,13 @@ import click
 from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_table, start_logging
-from tfprune.config import PLACES, Config
+from tfprune.config import Config
 from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
-from tfprune.results import COMPARISON_SCHEMA
+from tfprune.tables import LEGEND
 
 if TYPE_CHECKING:
     from tfprune.results import Result
-
-LEGEND = (
-    "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
-    "methods; ratios to unpruned are medians over seeds; time is processor time of the training unless a GPU computed. "
-    "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
-    "in the end, has the validation loss that unpruned ends with."
-)
 
 
 @click.command()
@@ -59,6 +52,7 @@ def compare(
     start_logging()
     from tfprune.comparison import summarise
     from tfprune.experiment import train_all
+    from tfprune.report import as_json, result_tables
     from tfprune.rundir import write_json
 
     results, failures = train_all(configs, jobs)
@@ -67,7 +61,7 @@ def compare(
     if not results:
         raise click.exceptions.Exit(1)
     summary = summarise(results)
-    for headers, rows in _tables(summary):
+    for headers, rows in result_tables(summary):
         echo_table(rows, headers)
         click.echo()
     click.echo(LEGEND)
@@ -75,11 +69,12 @@ def compare(
         click.echo(f"Figure: {figure}")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json_file, _as_json(results, summary, failures))
+        write_json(json_file, as_json(results, summary, failures))
         click.echo(f"Numbers: {json_file}")
     for page in pages:
         _write_page(page, results, summary)
         click.echo(f"Page: {page}")
+    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     if failures:
         raise click.exceptions.Exit(1)
 
@@ -104,7 +99,7 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
 
 def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
     from tfprune.comparison import by_trial
-    from tfprune.report import plot_comparison, plot_mean_curves, plot_sparsities
+    from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities
 
     config = results[0].config
     trained = f"{config.dataset}: {config.model}, {config.epochs:,} epochs"
@@ -114,45 +109,21 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder:
         plot_sparsities(summary, path, title=trained)
         return [path]
     paths = [folder / f"{config.dataset}-{kind}.png" for kind in ("comparison", "curves")]
-    plot_comparison({trial: list(v["seeds"].values()) for trial, v in summary.items()}, paths[0], title=trained)
+    plot_comparison(summary, paths[0], title=trained)
     histories = {trial: [run.history() for run in runs] for trial, runs in by_trial(results).items()}
     plot_mean_curves(histories, paths[1], title=f"{config.dataset}: mean and range over seeds")
     return paths
-
-
-def _tables(summary: dict[str, dict[str, Any]]) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    from tfprune.report import comparison_table, cost_table, verdict_table
-    from tfprune.verdicts import verdicts
-
-    judged = verdicts(summary)
-    return [comparison_table(summary), cost_table(summary), *([verdict_table(judged)] if judged else [])]
 
 
 def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
     return len(summary) > len({values["method"] for values in summary.values()})
 
 
-def _as_json(results: Sequence[Result], summary: dict[str, dict[str, Any]], failures: list[str]) -> dict[str, Any]:
-    from tfprune.verdicts import verdicts
-
-    config, metrics = results[0].config, results[0].metrics
-    own = ("method", "settings", "seed", *PLACES)
-    return {
-        "schema": COMPARISON_SCHEMA,
-        "dataset": config.dataset,
-        "settings": {key: value for key, value in config.to_dict().items() if key not in own},
-        "versions": metrics["versions"],
-        "machine": metrics["machine"],
-        "methods": summary,
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(summary)],
-        "failures": failures,
-    }
-
-
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]]) -> None:
     from tabulate import tabulate
 
-    from tfprune.report import update_page
+    from tfprune.report import result_tables
+    from tfprune.tables import update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
@@ -165,6 +136,8 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
         f"TensorFlow {versions['tensorflow']}, "
         f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
     )
-    tables = [tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in _tables(summary)]
+    tables = [
+        tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in result_tables(summary)
+    ]
     kind = "sparsities" if _several_sparsities(summary) else "results"
     update_page(page, f"{kind} {config.dataset}", "\n\n".join((*tables, source)))

@@ -13,13 +13,13 @@ from tfprune.cli._output import echo_table
 @click.argument("files", nargs=-1, required=True, metavar="JSON...", type=click.Path(path_type=Path))
 @click.option("--page", type=click.Path(path_type=Path), help="A Markdown page to renew.")
 def overview(files: tuple[Path, ...], page: Path | None) -> None:
-    """Set the comparisons of several data sets side by side: what `compare --json` wrote."""
+    """Set the comparisons of several data sets side by side: what `compare --json` or `report` wrote."""
     from tabulate import tabulate
 
-    from tfprune.report import overview_table, update_page
-    from tfprune.results import read_comparison
+    from tfprune.results import read_comparisons
+    from tfprune.tables import overview_table, update_page
 
-    headers, rows = overview_table([read_comparison(file) for file in files])
+    headers, rows = overview_table([comparison for file in files for comparison in read_comparisons(file)])
     echo_table(rows, headers)
     if page:
         cells = [[cell.replace("\n", "<br>") for cell in row] for row in rows]

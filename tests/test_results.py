@@ -1,0 +1,72 @@
+import json
+import shutil
+
+import pytest
+from written import write_run, write_runs
+
+from tfprune.errors import RunError
+from tfprune.results import find_results, read_comparisons, read_result
+from tfprune.rundir import RunDir
+
+
+def names(results):
+    return [result.folder.root.name.rsplit("-", 1)[0] for result in results]
+
+
+def test_runs_are_found_by_their_folder_and_in_a_folder_of_them(tmp_path):
+    folders = write_runs(tmp_path / "many", ("unpruned", "dynamic"), 2)
+    alone = write_run(tmp_path / "other", "lottery")
+    (tmp_path / "many" / "notes").mkdir()
+    (tmp_path / "many" / "figure.png").touch()
+    results, left_out = find_results([alone, tmp_path / "many", folders[0]])
+    assert names(results) == [
+        "penguins-lottery-seed0",
+        *("penguins-dynamic-seed0", "penguins-dynamic-seed1", "penguins-unpruned-seed0", "penguins-unpruned-seed1"),
+    ]
+    assert left_out == []
+
+
+def test_what_is_not_finished_of_another_version_or_twice_is_left_out_and_named(tmp_path):
+    good = write_run(tmp_path, "dynamic", 0)
+    unfinished = write_run(tmp_path, "dynamic", 1, finished=False)
+    old = write_run(tmp_path, "dynamic", 2, metrics={"schema": 1})
+    forged = write_run(tmp_path, "dynamic", 3)
+    (forged / "config.json").write_text('{"dataset": "penguins", "method": "<b>"}')
+    copy = tmp_path / "z"
+    shutil.copytree(good, copy)
+    results, left_out = find_results([tmp_path])
+    assert names(results) == ["penguins-dynamic-seed0"]
+    assert [line.split(": ")[0] for line in left_out] == [
+        *(str(unfinished), f"{old}/metrics.json", f"{forged}/config.json", str(copy)),
+    ]
+    for line, said in zip(left_out, ("not finished", "schema 1", "unknown method", f"same run as {good}"), strict=True):
+        assert said in line
+
+
+def test_without_a_finished_run_there_is_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    write_runs(tmp_path / "unfinished", ("dynamic",), 2, finished=False)
+    for folder, message in (
+        ("absent", "absent: there is no such folder"),
+        ("empty", "empty: this is no run folder, and there is none in it"),
+        ("unfinished", r"no run to report\. .*dynamic-seed0.* is not finished.* \(and 1 more\)"),
+    ):
+        with pytest.raises(RunError, match=message):
+            find_results([tmp_path / folder])
+
+
+def test_a_history_that_is_gone_is_named(tmp_path):
+    run = write_run(tmp_path)
+    (run / "history.csv").unlink()
+    with pytest.raises(RunError, match="history.csv: cannot be read"):
+        read_result(RunDir(run)).history()
+
+
+def test_a_file_holds_one_comparison_or_several(tmp_path):
+    one = {"schema": 2, "dataset": "penguins", "settings": {}, "methods": {}}
+    for content, count in ((one, 1), ({"comparisons": [one, one]}, 2)):
+        (tmp_path / "c.json").write_text(json.dumps(content))
+        assert read_comparisons(tmp_path / "c.json") == [one] * count
+    (tmp_path / "c.json").write_text(json.dumps({"comparisons": [one, one | {"schema": 1}]}))
+    with pytest.raises(RunError, match="this is no comparison of schema 2"):
+        read_comparisons(tmp_path / "c.json")

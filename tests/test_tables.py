@@ -1,0 +1,48 @@
+import pytest
+from written import write_runs
+
+from tfprune.comparison import RATIOS, by_trial
+from tfprune.errors import RunError
+from tfprune.results import find_results
+from tfprune.tables import comparison_table, layer_sparsities, layer_table, update_page
+
+
+def test_the_table_gives_means_deviations_and_ratios():
+    mean = {"test_loss": 0.5, "test_accuracy": 0.9, "sparsity": 0.3, "nonzero_parameters": 1400.0}
+    mean |= {"weights_gzip": 9000, "epochs": 4000}
+    one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "ratio": dict.fromkeys(RATIOS), "delta": None}
+    two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01)}
+    two |= {"ratio": dict.fromkeys(RATIOS, 1.5)}
+    two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.0412}
+    headers, rows = comparison_table({"a": one, "b": two})
+    assert len(headers) == len(rows[0]) == len(rows[1])
+    assert rows[0] == ("a", "1", "0.5000", "", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
+    assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "0.041")
+    assert rows[1][5] == "90.0 ± 1.0 %" and rows[1][-1] == "1.50"
+
+
+def test_a_page_without_marks_is_named(tmp_path):
+    (tmp_path / "page.md").write_text("# Page\n<!-- results -->\n")
+    for name, message in (("page.md", "has no <!-- results -->"), ("absent.md", "cannot be read")):
+        with pytest.raises(RunError, match=message):
+            update_page(tmp_path / name, "results", "table")
+    assert (tmp_path / "page.md").read_text() == "# Page\n<!-- results -->\n"
+
+
+def test_sparsity_per_layer_is_the_mean_over_seeds(tmp_path):
+    own = {"a|b": {"zeros": 0, "size": 10}}
+    write_runs(tmp_path, ("unpruned",), 1, metrics={"sparsity": {"achieved": 0.0, "layers": own}})
+    write_runs(tmp_path, ("pruned",), 2)
+    results, _ = find_results([tmp_path])
+    metrics = results[0].metrics["sparsity"]
+    metrics["achieved"], metrics["layers"]["dense_2/kernel"]["zeros"] = 0.5, 29
+    trials = by_trial(results)
+    assert layer_sparsities(trials) == {
+        "dense_1/kernel": {"pruned": pytest.approx(43 / 144), "unpruned": None},
+        "dense_2/kernel": {"pruned": pytest.approx((29 + 11) / 72), "unpruned": None},
+        "a|b": {"pruned": None, "unpruned": 0.0},
+        "all": {"pruned": pytest.approx(0.4), "unpruned": 0.0},
+    }
+    headers, rows = layer_table(trials)
+    assert headers == ("kernel", "pruned", "unpruned")
+    assert rows[0] == ("dense_1/kernel", "29.9 %", "") and rows[-1] == ("all", "40.0 %", "0.0 %")

@@ -1,0 +1,290 @@
+"""From a report to files: HTML, Markdown, CSV and JSON. No TensorFlow."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfprune.errors import ConfigError, RunError
+from tfprune.methods import BASELINE
+from tfprune.report import Section, as_json, facts, notes
+from tfprune.rundir import replacing, write_json
+from tfprune.tables import LEGEND, Table, comparison_table, cost_table, layer_sparsities, layer_table, verdict_table
+from tfprune.verdicts import RULE
+
+if TYPE_CHECKING:
+    from tfprune.figures import Panel, Theme
+
+TITLE = "Pruning report"
+Writer = Callable[[Sequence[Section], Path], list[Path]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Panels that belong together, and what is said of them.
+
+    Attributes:
+        name: of its file, where it has one.
+        heading, caption: above and below.
+        panels: what is drawn; none if there is nothing to draw, which `caption` then explains.
+        columns: how many of them fit side by side.
+        legend: whether each panel names what it draws; else the page does so once.
+    """
+
+    name: str
+    heading: str
+    caption: str
+    panels: Sequence[Panel]
+    columns: int = 2
+    legend: bool = True
+
+
+def writer_for(path: Path) -> Writer:
+    """Returns what writes a report to such a file, and then returns the paths that it wrote.
+
+    Raises:
+        ConfigError: no report is written with that suffix.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"--out must end in one of {', '.join(WRITERS)}, got {str(path)!r}")
+    return WRITERS[path.suffix.lower()]
+
+
+def write_html(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes one page that needs no other file, no network and no script."""
+    import jinja2
+
+    from tfprune.figures import DARK, LIGHT
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfprune", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    page = environment.get_template("report.html").render(
+        title=TITLE,
+        sections=[_as_page(section) for section in report],
+        rule=RULE,
+        legend=LEGEND,
+        light=LIGHT,
+        dark=DARK,
+    )
+    return [_write_text(path, page)]
+
+
+def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes a Markdown page, and its figures as PNGs into a folder beside it."""
+    from urllib.parse import quote
+
+    from tfprune.figures import write_png
+
+    folder = path.with_name(f"{path.stem}_files")
+    blocks, written = [f"# {TITLE}"], []
+    for number, section in enumerate(report, start=1):
+        blocks += [f"## {_plain(section.title)}"]
+        blocks += ["\n".join(f"* {name}: {_plain(value)}" for name, value in facts(section).items())]
+        blocks += [f"**{_plain(note)}**" for note in notes(section)]
+        if section.verdicts:
+            blocks += ["### Verdicts", _markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
+        blocks += ["### Results", _markdown_table(comparison_table(section.summary))]
+        blocks += ["### Costs", _markdown_table(cost_table(section.summary)), LEGEND]
+        for figure in _figures(section):
+            blocks += [f"### {figure.heading}"]
+            if figure.panels:
+                picture = folder / f"{number}-{figure.name}.png"
+                with _written_to(picture):
+                    write_png(figure.panels, picture, title=section.title, columns=figure.columns)
+                written += [picture]
+                alt = _plain(" ".join(panel.alt for panel in figure.panels))
+                blocks += [f"![{alt}]({quote(folder.name)}/{picture.name})"]
+            blocks += [figure.caption]
+        blocks += ["### Sparsity per layer", _markdown_table(layer_table(section.trials)), LAYERS_CAPTION]
+    return [_write_text(path, "\n\n".join(blocks) + "\n"), *written]
+
+
+def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes a row a run, numbers with all their digits."""
+    rows = [
+        {
+            "comparison": section.title,
+            "dataset": run.config.dataset,
+            "model": run.config.model,
+            "trial": trial,
+            "method": run.config.method,
+            "requested_sparsity": run.config.requested_sparsity,
+            "seed": run.config.seed,
+            **section.summary[trial]["seeds"][str(run.config.seed)],
+            "folder": _no_formula(str(run.folder.root)),
+        }
+        for section in report
+        for trial, runs in section.trials.items()
+        for run in runs
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return [_write_text(path, text.getvalue())]
+
+
+def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
+    comparisons = [as_json(section.results, section.summary) for section in report]
+    with _written_to(path):
+        write_json(path, comparisons[0] if len(comparisons) == 1 else {"comparisons": comparisons})
+    return [path]
+
+
+WRITERS: dict[str, Writer] = {
+    ".html": write_html,
+    ".md": write_markdown,
+    ".csv": write_csv,
+    ".json": write_json_report,
+}
+LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mean over seeds."
+
+
+def _figures(section: Section) -> list[Figure]:
+    from tfprune import figures
+
+    summary = section.summary
+    histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
+    differences = figures.differences_panels(summary)
+    several = any(len(values["seeds"]) > 1 for values in summary.values())
+    bars = "Mean and one standard deviation over seeds. " if several else ""
+    narrow = any(not values["mean"]["sparsity"] and values["requested_sparsity"] for values in summary.values())
+    counterpart = " A narrower dense network stands at the sparsity of the one it is the counterpart of."
+    return [
+        Figure(
+            "sparsity",
+            "Accuracy against sparsity",
+            f"{bars}What prunes nothing is at 0, with a level line. Methods at the same sparsity are drawn a "
+            "little apart." + counterpart * narrow,
+            figures.sparsities_panels(summary),
+        ),
+        Figure(
+            "differences",
+            f"Differences to {BASELINE}, seed by seed",
+            _differences_caption(summary)
+            if differences
+            else f"This needs {BASELINE} and another method with the same seeds.",
+            differences,
+        ),
+        Figure(
+            "scores",
+            "Test loss and accuracy",
+            "A dot a seed; the large mark is the mean, the bar one standard deviation."
+            if several
+            else "One seed a method.",
+            figures.comparison_panels(summary),
+        ),
+        Figure(
+            "curves",
+            "Training curves",
+            "Cross-entropy over the epochs of all trainings of a run, on the same scale throughout"
+            + ("; mean over seeds, and their range as a band." if several else "."),
+            figures.curves_panels(histories),
+            columns=3,
+            legend=False,
+        ),
+        Figure(
+            "costs",
+            "Loss and accuracy against training cost",
+            f"{bars}The cost is that of all trainings of a run. A hollow mark is what the same training needs if "
+            "multiplications with pruned weights are left out.",
+            figures.costs_panels(summary),
+        ),
+    ]
+
+
+def _differences_caption(summary: Any) -> str:
+    if all(len(values["seeds"]) == 1 for values in summary.values()):
+        return "One seed: no intervals."
+    return (
+        "A dot a seed: the same split, initial weights and order of the data. The large mark is the mean, the bar its "
+        "95 % interval (Student's t, not corrected for the number of methods)."
+    )
+
+
+def _as_page(section: Section) -> dict[str, Any]:
+    """Returns what the template shows of a section."""
+    return {
+        "title": section.title,
+        "facts": facts(section),
+        "notes": notes(section),
+        "verdicts": section.verdicts,
+        "tables": {"Results": comparison_table(section.summary), "Costs": cost_table(section.summary)},
+        "figures": [
+            {
+                "heading": figure.heading,
+                "caption": figure.caption,
+                "columns": figure.columns,
+                "legend": figure.legend,
+                "panels": [_as_image(panel, legend=figure.legend) for panel in figure.panels],
+            }
+            for figure in _figures(section)
+        ],
+        "trials": list(section.trials),
+        "layers": layer_sparsities(section.trials),
+        "layers_caption": LAYERS_CAPTION,
+    }
+
+
+def _as_image(panel: Panel, *, legend: bool) -> dict[str, Any]:
+    from tfprune.figures import DARK, LIGHT, svg
+
+    def uri(theme: Theme) -> str:
+        content = svg(panel, theme, legend=legend).encode()
+        return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+
+    size = {"width": round(96 * panel.width), "height": round(96 * panel.height)}
+    return {"title": panel.title, "alt": panel.alt, "light": uri(LIGHT), "dark": uri(DARK), **size}
+
+
+def _markdown_table(table: Table) -> str:
+    from tabulate import tabulate
+
+    headers, rows = table
+    cells = [[_plain(cell) for cell in row] for row in rows]
+    return tabulate(cells, [_plain(name) for name in headers], tablefmt="github", disable_numparse=True)
+
+
+def _plain(text: str) -> str:
+    """Returns Markdown that shows a text as it is, on one line.
+
+    >>> print(_plain("a|b <i> [x](y) small_dense"))
+    a\\|b &lt;i&gt; \\[x\\](y) small_dense
+    """
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
+
+
+def _no_formula(path: str) -> str:
+    """Returns the same path so that no spreadsheet takes it for a formula."""
+    return f"./{path}" if path[:1] in "=+-@" else path
+
+
+def _write_text(path: Path, text: str) -> Path:
+    with _written_to(path), replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+@contextlib.contextmanager
+def _written_to(path: Path) -> Iterator[None]:
+    """Makes the folder of a file, and says in one line why it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
