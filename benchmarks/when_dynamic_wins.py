@@ -16,12 +16,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tfprune.comparison import summarise
+from tfprune.comparison import paired_difference, summarise
 from tfprune.config import Config
 from tfprune.experiment import train_all
 from tfprune.methods import BASELINE
-from tfprune.report import comparison_table, update_page
 from tfprune.rundir import write_json
+from tfprune.tables import comparison_table, update_page
 
 EVENTS = ((0.1,), (1 / 3,), (2 / 3,), (0.9,), (0.1, 0.2), (1 / 3, 2 / 3))
 SPARSITIES = (0.1, 0.31, 0.6)
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, nargs="+", default=[4000, 12000])
     parser.add_argument("--search-seeds", type=int, default=30, help="from seed 1000 on")
-    parser.add_argument("--seeds", type=int, default=200, help="to confirm with, from seed 2000 on")
+    parser.add_argument("--seeds", type=int, default=100, help="to confirm with, from seed 2000 on")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path)
     arguments = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> None:
                 found[-1]["tried"] = [trial for trial in tried if trial["settings"]["rate_factor"] == factor]
                 print(report(found[-1]), flush=True)
     if arguments.json:
-        write_json(arguments.json, {"searches": found})
+        write_json(arguments.json, {"searches": list(map(without_seeds, found))})
     if arguments.page:
         update_page(arguments.page, "search penguins", "\n\n".join(map(report, found)))
 
@@ -86,7 +86,10 @@ def confirm(epochs: int, settings: dict, seeds: range, folder: str) -> dict:
     trials.append(config("small_dense", epochs, folder, sparsity=sparsity))
     trials.append(config("longer", epochs, folder))
     results, failures = train_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
-    return {"seeds": len(seeds), "methods": summarise(results), "failures": failures}
+    methods = summarise(results)
+    pruned, unpruned = (methods.get(f"dynamic {100 * share:.0f} %") for share in (sparsity, 0.0))
+    effect = unpruned and paired_difference(pruned["seeds"], unpruned["seeds"], "test_loss")
+    return {"seeds": len(seeds), "methods": methods, "pruning_alone": effect, "failures": failures}
 
 
 def report(found: dict) -> str:
@@ -95,12 +98,25 @@ def report(found: dict) -> str:
     sparsity, factor = 100 * settings["final_sparsity"], settings["rate_factor"]
     rate = f", learning rate x {factor:g} at each event" if factor != 1.0 else ""
     headers, rows = comparison_table(methods)
+    alone = found["pruning_alone"]
     return (
         f"**{found['epochs']:,} epochs{rate}.** Of {len(found['tried'])} settings the lowest mean validation loss over "
         f"{found['search_seeds']} seeds ({found['validation_loss_difference']:+.4f} to unpruned): events at {events} "
         f"of the run, {sparsity:.0f} % zeros. Confirmed over {found['seeds']} fresh seeds, on test data:\n\n"
         f"{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
+        + (
+            f"\n\nThe pruning alone, dynamic {sparsity:.0f} % less dynamic 0 %: {alone['mean']:+.4f} "
+            f"({alone['low']:+.4f} to {alone['high']:+.4f}), lower in {100 * alone['better']:.0f} % of the seeds."
+            if alone
+            else ""
+        )
     )
+
+
+def without_seeds(found: dict) -> dict:
+    """Returns what was found without the thousands of rows that the same call makes again."""
+    methods = {name: {k: v for k, v in values.items() if k != "seeds"} for name, values in found["methods"].items()}
+    return found | {"methods": methods}
 
 
 if __name__ == "__main__":
