@@ -19,7 +19,10 @@ reproduce() {
     return
   fi
   local json=docs/results/$dataset.json
-  case $full in *--sparsity*) json=docs/results/$dataset-sparsities.json ;; esac
+  case $full in
+  *--sparsity*) json=docs/results/$dataset-sparsities.json ;;
+  *--equal-budget*) json=docs/results/$dataset-budget.json ;;
+  esac
   # shellcheck disable=SC2086
   .venv/bin/tfprune compare --dataset "$dataset" $full --json "$json" --figures docs/figures --page "docs/$dataset.md" "$@"
   overview

@@ -359,8 +359,10 @@ def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(call, tm
 
 def test_compare_at_an_equal_budget_gives_every_method_the_same_examples(call, tmp_path):
     given = ("--epochs", 6, "--seeds", 2, "--methods", "all", "--equal-budget", "--json", tmp_path / "numbers.json")
-    code, _, _ = call("compare", "--dataset", "penguins", "--out", tmp_path / "runs", *given)
-    assert code == 0
+    page = tmp_path / "page.md"
+    page.write_text("<!-- budget penguins -->\n<!-- /budget penguins -->\n")
+    code, _, _ = call("compare", "--dataset", "penguins", "--out", tmp_path / "runs", "--page", page, *given)
+    assert code == 0 and (tmp_path / "runs" / "penguins-budget-curves.png").is_file() and "| longer" in page.read_text()
     methods = json.loads((tmp_path / "numbers.json").read_text())["methods"]
     assert list(methods) == list(METHODS)
     assert {values["mean"]["examples"] for values in methods.values()} == {6 * 200}

@@ -72,7 +72,7 @@ def cost_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
                 *(_ratio(ratio[name]) for name in ("training_flops", "training_flops_masked", "training_time")),
                 f"{100 * reached['share']:.0f} %" if reached else "",
                 f"{epochs:,.0f}" if epochs is not None else "",
-                f"{seconds:,.3g}" if seconds is not None else "",
+                "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}",
             )
         )
     return headers, rows

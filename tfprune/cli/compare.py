@@ -61,18 +61,19 @@ def compare(
     if not results:
         raise click.exceptions.Exit(1)
     summary = summarise(results)
+    kind = "sparsities" if _several_sparsities(summary) else "budget" if equal_budget else "results"
     for headers, rows in result_tables(summary):
         echo_table(rows, headers)
         click.echo()
     click.echo(LEGEND)
-    for figure in _draw(results, summary, figures or Path(configs[0].out)):
+    for figure in _draw(results, summary, kind, figures or Path(configs[0].out)):
         click.echo(f"Figure: {figure}")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, as_json(results, summary, failures))
         click.echo(f"Numbers: {json_file}")
     for page in pages:
-        _write_page(page, results, summary)
+        _write_page(page, results, summary, kind)
         click.echo(f"Page: {page}")
     click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     if failures:
@@ -97,18 +98,19 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
 
 
-def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], folder: Path) -> list[Path]:
+def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str, folder: Path) -> list[Path]:
     from tfprune.comparison import by_trial
     from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities
 
     config = results[0].config
     trained = f"{config.dataset}: {config.model}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
-    if _several_sparsities(summary):
+    if kind == "sparsities":
         path = folder / f"{config.dataset}-sparsities.png"
         plot_sparsities(summary, path, title=trained)
         return [path]
-    paths = [folder / f"{config.dataset}-{kind}.png" for kind in ("comparison", "curves")]
+    name = f"{config.dataset}-budget" if kind == "budget" else config.dataset
+    paths = [folder / f"{name}-{what}.png" for what in ("comparison", "curves")]
     plot_comparison(summary, paths[0], title=trained)
     histories = {trial: [run.history() for run in runs] for trial, runs in by_trial(results).items()}
     plot_mean_curves(histories, paths[1], title=f"{config.dataset}: mean and range over seeds")
@@ -119,7 +121,7 @@ def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
     return len(summary) > len({values["method"] for values in summary.values()})
 
 
-def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]]) -> None:
+def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str) -> None:
     from tabulate import tabulate
 
     from tfprune.report import result_tables
@@ -139,5 +141,4 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
     tables = [
         tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in result_tables(summary)
     ]
-    kind = "sparsities" if _several_sparsities(summary) else "results"
     update_page(page, f"{kind} {config.dataset}", "\n\n".join((*tables, source)))
