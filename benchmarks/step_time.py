@@ -8,6 +8,7 @@ are printed. The data are random numbers of the data set's shape.
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def main(
     models: tuple[str, ...], batches: tuple[int, ...], precision: str, rounds: int, seconds: float, starts: int
 ) -> None:
     """Compare wrapped models with plain ones."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of so many models
     columns = [*(f"step, batch of {size}" for size in batches), "start", "start, all layers wrapped by stock tfmot"]
     click.echo(f"| model | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name in models:
