@@ -4,6 +4,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+EXPORT = [
+    "ai-edge-litert>=2,<3",
+    "onnx>=1.17,<2",
+    "onnxruntime>=1.20,<2",
+    "tf2onnx>=1.17,<2",
+]
+
 setup(
     name="tfprune",
     version="0.1.0",
@@ -33,8 +40,9 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "export": EXPORT,
         "bench": ["torch==2.13.0"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": ["hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
+        "dev": [*EXPORT, "hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
     },
 )

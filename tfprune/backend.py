@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Holds back what native code writes to stderr while TensorFlow starts; shown if the import fails."""
+def quiet_stderr() -> Iterator[None]:
+    """Holds back what native code writes to stderr; shown if what is done meanwhile fails."""
     try:
         stderr = os.dup(2)
     except OSError:  # no stderr to hold back
@@ -47,7 +47,7 @@ def _import(name: str) -> ModuleType:
         return sys.modules[name]
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
-    with _quiet_stderr():
+    with quiet_stderr():
         module = importlib.import_module(name)
         sys.modules["tensorflow"].config.list_physical_devices()  # the first look for a GPU complains if there is none
         return module
@@ -70,6 +70,12 @@ tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")
 tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
+
+
+def keras3() -> ModuleType:
+    """Returns Keras 3, which comes with TensorFlow, on TensorFlow."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    return _import("keras")
 
 
 def machine() -> dict[str, str | int | list[str]]:

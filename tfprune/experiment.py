@@ -24,7 +24,7 @@ from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError, TrainingError
-from tfprune.export import export
+from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.masks import check_sparsity, ones_like
@@ -126,6 +126,23 @@ def model_settings(config: Config, data: Data) -> dict[str, Any]:
     full = make(**settings)
     removed = round(share * sum(kernel.size for kernel in kernels(full).values()))
     return narrowed(make, settings, full.count_params() - removed)
+
+
+def restore(result: Result, data: Data) -> keras.Model:
+    """Rebuilds the trained model of a finished run, without wrappers, in float32.
+
+    Raises:
+        RunError: the run left no SavedModel.
+    """
+    if not result.folder.exported:
+        again = f"tfprune train --config {result.folder.config}"
+        raise RunError(
+            f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
+        )
+    settings = model_settings(result.config, data)
+    model = MODELS[result.config.model](data.input_shape, len(data.labels), **settings)
+    model.set_weights(load_weights(result.model))
+    return model
 
 
 def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:

@@ -158,6 +158,22 @@ def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, tit
     write_png(curves_panels(histories), path, title=title, columns=4)
 
 
+def plot_latencies(bars: Mapping[str, Mapping[str, tuple[float, float, float]]], path: Path, *, title: str) -> None:
+    """Draws how long calls of models took.
+
+    Args:
+        bars: panel -> model -> seconds: median, 10th and 90th percentile.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    panels = []
+    for name, own in bars.items():
+        said = ", ".join(f"{model} {1000 * median:.2f} ms" for model, (median, _, _) in own.items())
+        draw = functools.partial(_draw_latencies, times=own)
+        panels.append(Panel(draw, f"{name}: {said}.", name, width=8.0, height=1.2 + 0.3 * len(own)))
+    write_png(panels, path, title=title, columns=1)
+
+
 def comparison_panels(summary: Summary) -> list[Panel]:
     """Returns test loss and test accuracy of each trial, see `plot_comparison`."""
     panels = []
@@ -338,6 +354,15 @@ def _draw_strips(
     if unit == "%":
         axes.xaxis.set_major_formatter(_percent)
         axes.set_xlim(right=min(axes.get_xlim()[1], 1.01))  # a deviation may reach beyond, an accuracy cannot
+
+
+def _draw_latencies(axes: Axes, theme: Theme, *, times: Mapping[str, tuple[float, float, float]]) -> None:
+    for place, (median, low, high) in enumerate(times.values()):
+        axes.barh(place, 1000 * median, color=theme.train, height=0.6)
+        axes.plot((1000 * low, 1000 * high), (place, place), color=theme.ink, linewidth=1.5)
+    axes.set_yticks(range(len(times)), list(times))
+    axes.set(xlabel="milliseconds a call: median, 10th to 90th percentile", ylim=(len(times) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
 
 
 def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float | None = None) -> None:

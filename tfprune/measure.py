@@ -44,6 +44,14 @@ def folder_bytes(folder: Path) -> dict[str, int]:
     return {"raw": sum(map(len, contents)), "gzip": sum(len(_gzip(content)) for content in contents)}
 
 
+def path_bytes(path: Path) -> dict[str, int]:
+    """Returns the size of a file, or of a folder as `folder_bytes` does."""
+    if path.is_dir():
+        return folder_bytes(path)
+    content = path.read_bytes()
+    return {"raw": len(content), "gzip": len(_gzip(content))}
+
+
 def array_bytes(weights: list[np.ndarray]) -> dict[str, int]:
     """Returns the size of a model's numbers alone, as they are and gzipped together."""
     content = b"".join(np.ascontiguousarray(weight).tobytes() for weight in weights)

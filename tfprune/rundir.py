@@ -55,6 +55,10 @@ class RunDir:
         return self.root / "model"
 
     @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
     def finished(self) -> bool:
         return self.metrics.is_file()
 
@@ -74,7 +78,7 @@ class RunDir:
             self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
             for path in (self.history, self.masks, self.curves, self.sparsity):
                 path.unlink(missing_ok=True)
-            for folder in (self.tensorboard, self.model):
+            for folder in (self.tensorboard, self.model, self.exports):
                 if folder.exists():
                     shutil.rmtree(folder)
             with replacing(self.root / "writable") as probe:

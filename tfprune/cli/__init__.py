@@ -15,6 +15,8 @@ COMMANDS = Registry(
     {
         "train": "tfprune.cli.train:train",
         "compare": "tfprune.cli.compare:compare",
+        "export": "tfprune.cli.export:export",
+        "bench": "tfprune.cli.bench:bench",
         "report": "tfprune.cli.report:report",
         "overview": "tfprune.cli.overview:overview",
         "predict": "tfprune.cli.predict:predict",

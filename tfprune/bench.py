@@ -1,0 +1,128 @@
+"""How fast exported models answer, measured in turns so that what else the machine does slows all alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfprune.data._base import Split
+from tfprune.formats import FORMATS
+from tfprune.formats._base import Answer
+from tfprune.measure import path_bytes
+from tfprune.results import Result
+
+BATCH = 256  # in which the accuracy is taken
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """An exported model to measure.
+
+    Attributes:
+        run: its run's id.
+        file: what the file is called; those of several runs that are called alike are compared.
+        path: the file or folder.
+        answer: from a batch of model inputs to probabilities.
+        multiplications, nonzero_multiplications: of an example's forward pass, with and without zeros' own.
+        raw, gzip: bytes.
+    """
+
+    run: str
+    file: str
+    path: Path
+    answer: Answer
+    multiplications: int
+    nonzero_multiplications: int
+    raw: int
+    gzip: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Seconds a call took, over many calls.
+
+    Attributes:
+        batch: examples a call.
+        seconds: of each call, in the order of the rounds.
+    """
+
+    batch: int
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The 10th and the 90th percentile."""
+        low, high = np.percentile(self.seconds, (10, 90))
+        return float(low), float(high)
+
+    def ratio(self, other: Latency) -> float:
+        """Returns the median of the ratios to another model's calls of the same rounds."""
+        return float(np.median(np.divide(self.seconds, other.seconds)))
+
+    @property
+    def throughput(self) -> float:
+        """Examples a second."""
+        return self.batch / self.median
+
+
+def models_of(result: Result) -> list[Model]:
+    """Loads all files that a run's model was exported to, its SavedModel first."""
+    cost = result.metrics["cost"]
+    files = {"model": (result.folder.model, "savedmodel")}
+    by_suffix = {FORMATS[name].suffix: name for name in FORMATS}
+    for path in sorted(result.folder.exports.iterdir()) if result.folder.exports.is_dir() else ():
+        if path.is_file() and path.suffix in by_suffix:
+            files[path.name] = (path, by_suffix[path.suffix])
+    return [
+        Model(
+            run=result.config.run_id,
+            file=file,
+            path=path,
+            answer=FORMATS[name].load(path),
+            multiplications=cost["forward_flops"] // 2,
+            nonzero_multiplications=round(cost["forward_flops_masked"] / 2),
+            **path_bytes(path),
+        )
+        for file, (path, name) in files.items()
+    ]
+
+
+def accuracy(model: Model, split: Split) -> float:
+    """Returns the share of examples that a model labels right, in [0, 1]."""
+    right = 0
+    for start in range(0, len(split), BATCH):
+        answers = model.answer(split.x[start : start + BATCH])
+        right += int(np.sum(answers.argmax(axis=-1) == split.y[start : start + BATCH]))
+    return right / len(split)
+
+
+def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds: int) -> list[Latency]:
+    """Measures how long each model takes for a batch.
+
+    Args:
+        models: to measure, in turns, every other round in reverse. In its turn a model is called twice and the
+            second call counts: the first fills the caches that the others have emptied.
+        examples: model inputs to take batches from; repeated if they are fewer.
+        batch: examples a call.
+        rounds: calls of each that count. One comes before and does not.
+
+    Returns:
+        One for each model.
+    """
+    inputs = np.resize(examples, (batch, *examples.shape[1:]))
+    seconds: list[list[float]] = [[] for _ in models]
+    for turn in range(1 + rounds):
+        for number in range(len(models))[:: -1 if turn % 2 else 1]:
+            models[number].answer(inputs)
+            started = time.perf_counter()
+            models[number].answer(inputs)
+            seconds[number].append(time.perf_counter() - started)
+    return [Latency(batch, tuple(own[1:])) for own in seconds]

@@ -1,0 +1,53 @@
+"""`tfprune export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfprune.cli._output import echo_table, start_logging
+from tfprune.formats import FORMATS
+
+QUANTIZE = ("none", "dynamic", "int8", "float16")
+LOSS = 0.01  # of accuracy, from which on it is pointed out
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
+@click.option("--quantize", type=click.Choice(QUANTIZE), default="none", show_default=True, help="Smaller numbers.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default in RUN/exports.")
+def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
+    """Write the model of the finished run in folder RUN in another format.
+
+    The file is loaded again and compared with the model on the validation data before it counts. int8 is calibrated on
+    training data. Which formats can be quantized how: tflite in every way, onnx to int8.
+    """
+    start_logging(steps=True)
+    from tfprune.conversion import convert
+    from tfprune.experiment import load_data, restore
+    from tfprune.results import read_result
+    from tfprune.rundir import RunDir
+
+    result = read_result(RunDir(run))
+    data = load_data(result.config)
+    path = out or result.folder.exports / _file_name(name, quantize)
+    done = convert(restore(result, data), data, path, name, quantize)
+    echo_table(
+        [
+            ("accuracy before, validation", f"{done.before:.2%} of {done.examples:,}"),
+            ("accuracy after", f"{done.after:.2%}"),
+            ("largest difference of a probability", f"{done.difference:.2g}"),
+            ("size", f"{done.raw / 1000:,.1f} kB, {done.gzip / 1000:,.1f} kB gzipped"),
+        ],
+        ("exported", str(done.path)),
+    )
+    if done.before - done.after > LOSS:
+        click.echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
+    click.echo(f"\nNext: tfprune bench {run}")
+
+
+def _file_name(name: str, quantize: str) -> str:
+    stem = name if not FORMATS[name].suffix else "model"
+    return f"{stem}{'' if quantize == 'none' else f'-{quantize}'}{FORMATS[name].suffix}"

@@ -1,0 +1,31 @@
+"""SavedModel: raw inputs in, label out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfprune.backend import keras, tf
+from tfprune.data._base import Data
+from tfprune.export import ENCODED, export
+from tfprune.formats._base import Answer, Format
+
+
+def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
+    export(model, data, {}, path)
+
+
+def load(path: Path) -> Answer:
+    loaded = tf.saved_model.load(str(path))
+    function = loaded.signatures[ENCODED]
+    dtype = function.structured_input_signature[1]["inputs"].dtype
+
+    def answer(inputs: np.ndarray) -> np.ndarray:
+        return function(inputs=tf.constant(inputs, dtype))["probabilities"].numpy()
+
+    answer.keeps = loaded  # its variables live as long as it does
+    return answer
+
+
+FORMAT = Format(summary="TensorFlow and TF Serving; preprocessing and labels inside", suffix="", write=write, load=load)
