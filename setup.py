@@ -24,6 +24,7 @@ setup(
     entry_points={"console_scripts": ["tfprune=tfprune.cli:main"]},
     install_requires=[
         "click>=8.1,<9",
+        "h5py>=3.10,<4",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",

@@ -274,6 +274,29 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
         assert code == 2 and message in err
 
 
+def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
+    for method in ("unpruned", "dynamic"):
+        train = ("train", "--dataset", "penguins", "--epochs", 6, "--method", method, "--out", tmp_path)
+        assert call(*train)[0] == 0
+    runs = [next(tmp_path.glob(f"penguins-{method}-seed0*")) for method in ("unpruned", "dynamic")]
+    for run in runs:
+        code, out, _ = call("export", run, "--format", "tflite", "--quantize", "int8")
+        assert code == 0 and f" {run}/exports/model-int8.tflite\n" in out
+        assert re.search(r"accuracy after +\d+\.\d\d%", out) and f"Next: tfprune bench {run}" in out
+    code, out, _ = call("bench", *runs, "--rounds", 3, "--batch", "1,4", "--figure", tmp_path / "times.png")
+    assert code == 0 and (tmp_path / "times.png").stat().st_size > 10_000
+    assert len(re.findall(r"^(?:1|4) +model", out, re.M)) == 8 and out.count("model-int8.tflite") == 6
+    for given, message in (
+        (("bench", runs[0], "--batch", "1,x"), "--batch must be whole numbers like 1,32, got '1,x'"),
+        (("bench", runs[0], "--batch", "0"), "--batch must be a whole number of at least 1"),
+        (("bench", tmp_path / "absent"), "there is no such run folder"),
+        (("export", tmp_path / "absent", "--format", "h5"), "there is no such run folder"),
+        (("export", runs[0], "--format", "h5", "--quantize", "int8"), "format h5 cannot be quantized to 'int8'"),
+    ):
+        code, out, err = call(*given)
+        assert code == 2 and out == "" and err.count("\n") == 1 and message in err
+
+
 def test_report_writes_what_its_suffixes_say(call, tmp_path):
     write_runs(tmp_path / "runs", ("unpruned", "dynamic"), 2)
     left = write_run(tmp_path / "runs", "lottery", finished=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +17,30 @@ from tfprune.formats._base import Answer, Format, softmax
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _its_own_affairs():
         bridge = Path(folder) / "model.h5"
         h5.write(model, data, bridge, quantize)
         keras3().saving.load_model(str(bridge), compile=False).save(str(path))
 
 
 def load(path: Path) -> Answer:
-    model = keras3().saving.load_model(str(path), compile=False)
+    with _its_own_affairs():
+        model = keras3().saving.load_model(str(path), compile=False)
 
     def answer(inputs: np.ndarray) -> np.ndarray:
-        with warnings.catch_warnings():  # of the input's name
-            warnings.filterwarnings("ignore", "The structure of `inputs`", UserWarning)
+        with _its_own_affairs():
             return softmax(model.predict_on_batch(inputs))
 
     return answer
+
+
+@contextlib.contextmanager
+def _its_own_affairs() -> Iterator[None]:
+    """Holds back what Keras 3 warns of itself: how it converts arrays, and that an input has a name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The structure of `inputs`", UserWarning)
+        yield
 
 
 FORMAT = Format(summary="Keras 3; returns logits", suffix=".keras", write=write, load=load)

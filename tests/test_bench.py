@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfprune.bench import Latency, Model, accuracy, latencies, models_of
+from tfprune.config import Config
+from tfprune.data._base import Split
+from tfprune.experiment import load_data, train
+
+
+def model(answer, run="run"):
+    sizes = {"multiplications": 10, "nonzero_multiplications": 5, "raw": 3, "gzip": 2}
+    return Model(run=run, file="model", path=Path("model"), answer=answer, **sizes)
+
+
+def test_models_are_called_in_turns_and_the_second_call_of_each_counts(monkeypatch):
+    calls, clock = [], iter(range(1000))
+    monkeypatch.setattr("tfprune.bench.time.perf_counter", lambda: next(clock))
+    models = [model(lambda x, name=name: calls.append((name, x.shape))) for name in "abc"]
+    measured = latencies(models, np.zeros((5, 2)), batch=7, rounds=2)
+    assert "".join(name for name, _ in calls) == "aabbcc" + "ccbbaa" + "aabbcc"
+    assert {shape for _, shape in calls} == {(7, 2)}
+    assert [latency.seconds for latency in measured] == [(1, 1)] * 3 and measured[0].throughput == 7
+
+
+def test_ratios_are_of_calls_of_the_same_round():
+    slow, fast = Latency(1, (2.0, 20.0, 4.0)), Latency(1, (1.0, 10.0, 4.0))
+    assert slow.ratio(fast) == 2.0 and fast.ratio(slow) == 0.5
+    assert slow.median == 4.0 and slow.spread == pytest.approx((2.4, 16.8))
+
+
+def test_accuracy_is_that_of_all_batches():
+    x, y = np.arange(600.0)[:, None], np.arange(600) % 2
+    right = model(lambda batch: np.eye(2)[(batch[:, 0] % 2).astype(int)])
+    assert accuracy(right, Split(x, y)) == 1.0
+    assert accuracy(right, Split(x, np.where(y < 2, 0, y))) == 0.5
+
+
+def test_a_runs_model_is_as_right_as_its_metrics_say(tmp_path):
+    result = train(Config(dataset="penguins", epochs=30, out=str(tmp_path)))
+    (only,) = models_of(result)
+    assert (
+        only.run == result.config.run_id and only.multiplications == 180 == result.metrics["cost"]["forward_flops"] / 2
+    )
+    assert only.nonzero_multiplications == 125 and only.raw == result.metrics["bytes"]["raw"]
+    assert accuracy(only, load_data(result.config).test) == pytest.approx(result.metrics["test"]["accuracy"])
