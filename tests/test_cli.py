@@ -345,6 +345,18 @@ def test_overview_sets_comparisons_side_by_side(call, tmp_path):
     assert "mlp, 3 epochs, 1 seed " in page.read_text() and "mlp, 3 epochs, 2 seeds " in page.read_text()
     assert re.search(r"% zeros<br>loss [+-]0\.\d{3} \([+-]0\.\d{3} to [+-]0\.\d{3}\)", page.read_text())
     assert "<br>" not in out
+    assert re.search(r"\| statement +\| penguins +\| penguins", page.read_text())
+    assert re.search(
+        r"\| dynamic takes less training time than lottery +\| (undecided|supported|refuted) ", page.read_text()
+    )
+
+
+def test_overview_shows_the_methods_that_all_have(call, tmp_path):
+    for number, methods in enumerate(("unpruned,dynamic,longer", "unpruned,dynamic")):
+        given = ("--methods", methods, "--seeds", 1, "--epochs", 3, "--json", tmp_path / f"{number}.json")
+        assert call("compare", "--dataset", "penguins", "--out", tmp_path / "runs", *given)[0] == 0
+    code, out, _ = call("overview", tmp_path / "0.json", tmp_path / "1.json")
+    assert code == 0 and "dynamic" in out and "longer" not in out
 
 
 def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):

@@ -88,20 +88,30 @@ def _ratio(ratio: float | None) -> str:
 
 
 def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
-    """Returns headers and rows with a data set a row and a method a column; cells have several lines.
+    """Returns headers and rows with a data set a row and a method that all have a column; cells have several lines.
 
     Args:
         comparisons: what `tfprune compare --json` writes, one a data set.
     """
-    methods = tuple(dict.fromkeys(trial for comparison in comparisons for trial in comparison["methods"]))
+    methods = [trial for trial in comparisons[0]["methods"] if all(trial in other["methods"] for other in comparisons)]
     rows = []
     for comparison in comparisons:
         settings, summary = comparison["settings"], comparison["methods"]
         seeds = max(len(values["seeds"]) for values in summary.values())
         trained = f"{settings['model']}, {settings['epochs']:,} epochs, {seeds} seed{'s' if seeds > 1 else ''}"
-        cells = (_overview_cell(summary[method]) if method in summary else "" for method in methods)
+        cells = (_overview_cell(summary[method]) for method in methods)
         rows.append((f"{comparison['dataset']}\n{trained}", *cells))
     return ("data set", *methods), rows
+
+
+def overview_verdicts(comparisons: Sequence[Mapping[str, Any]]) -> Table:
+    """Returns headers and rows with a statement a row and a data set a column, or no rows if nothing was judged."""
+    judged = [
+        {verdict["statement"]: verdict["outcome"] for verdict in comparison["verdicts"]} for comparison in comparisons
+    ]
+    statements = dict.fromkeys(statement for outcomes in judged for statement in outcomes)
+    rows = [(statement, *(outcomes.get(statement, "") for outcomes in judged)) for statement in statements]
+    return ("statement", *(comparison["dataset"] for comparison in comparisons)), rows
 
 
 def _overview_cell(values: Mapping[str, Any]) -> str:

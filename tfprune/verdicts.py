@@ -123,7 +123,7 @@ def _less_time(trial: str, own: Summary, lottery: Summary) -> Verdict:
 
 
 def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
-    statement = f"{trial} gives a smaller network than {BASELINE} at no loss of accuracy"
+    statement = f"{trial} gives a smaller network than {BASELINE} and loses no accuracy beyond {100 * MARGIN:g} points"
     size = own["mean"]["nonzero_parameters"] / baseline["mean"]["nonzero_parameters"]
     difference = paired_difference(own["seeds"], baseline["seeds"], "test_accuracy")
     if difference is None:

@@ -17,11 +17,22 @@ def overview(files: tuple[Path, ...], page: Path | None) -> None:
     from tabulate import tabulate
 
     from tfprune.results import read_comparisons
-    from tfprune.tables import overview_table, update_page
+    from tfprune.tables import overview_table, overview_verdicts, update_page
 
-    headers, rows = overview_table([comparison for file in files for comparison in read_comparisons(file)])
-    echo_table(rows, headers)
+    comparisons = [comparison for file in files for comparison in read_comparisons(file)]
+    tables = [table for table in (overview_table(comparisons), overview_verdicts(comparisons)) if table[1]]
+    for headers, rows in tables:
+        echo_table(rows, headers)
+        click.echo()
     if page:
-        cells = [[cell.replace("\n", "<br>") for cell in row] for row in rows]
-        update_page(page, "overview", tabulate(cells, headers, tablefmt="github", disable_numparse=True))
-        click.echo(f"\nPage: {page}")
+        content = [
+            tabulate(
+                [[cell.replace("\n", "<br>") for cell in row] for row in rows],
+                headers,
+                tablefmt="github",
+                disable_numparse=True,
+            )
+            for headers, rows in tables
+        ]
+        update_page(page, "overview", "\n\n".join(content))
+        click.echo(f"Page: {page}")
