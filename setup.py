@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 EXPORT = [
     "ai-edge-litert>=2,<3",
+    "backports-strenum<1.3",  # which ai-edge-litert needs; later ones refuse Python 3.11 and up
     "onnx>=1.17,<2",
     "onnxruntime>=1.20,<2",
     "tf2onnx>=1.17,<2",
