@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from tfprune.config import Config
     from tfprune.experiment import train
     from tfprune.pruning import prune
+    from tfprune.shrinking import shrink
 
-__all__ = ["Config", "prune", "train"]
+__all__ = ["Config", "prune", "shrink", "train"]
 
-_HOMES = {"Config": "tfprune.config", "train": "tfprune.experiment", "prune": "tfprune.pruning"}
+_HOMES = {
+    "Config": "tfprune.config",
+    "train": "tfprune.experiment",
+    "prune": "tfprune.pruning",
+    "shrink": "tfprune.shrinking",
+}
 
 
 def __getattr__(name: str) -> Any:

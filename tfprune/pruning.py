@@ -69,7 +69,8 @@ def report_unprunable(model: keras.Model) -> list[str]:
     return reasons
 
 
-def _copy(model: keras.Model) -> keras.Model:
+def check_model(model: keras.Model) -> None:
+    """Raises `ModelError` if a model is none of tf_keras, has no weights yet or is subclassed."""
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
@@ -79,6 +80,10 @@ def _copy(model: keras.Model) -> keras.Model:
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
     if not (isinstance(model, keras.Sequential) or model._is_graph_network):
         raise ModelError(f"model {model.name} is subclassed and cannot be copied; it must be functional or sequential")
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    check_model(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     if getattr(model, "optimizer", None) is not None:

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from tfprune import shrink
+from tfprune.backend import keras, tf
+from tfprune.channels import channels
+from tfprune.errors import ConfigError, ModelError
+from tfprune.shrinking import CRITERIA, least_important, width
+
+layers = keras.layers
+
+
+def scores(model, criterion, examples=None):
+    return CRITERIA[criterion](model, channels(model), 0, examples)
+
+
+def test_norms_are_those_of_the_kernels_that_make_a_channel(conv_net):
+    kernel = conv_net.get_layer("conv").kernel.numpy()
+    np.testing.assert_allclose(scores(conv_net, "l1")["conv"], np.abs(kernel).sum(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(scores(conv_net, "l2")["conv"], np.sqrt((kernel**2).sum(axis=(0, 1, 2))), rtol=1e-6)
+
+
+def test_producers_of_a_group_are_added_up():
+    inputs = layers.Input((3,))
+    total = layers.Add()([layers.Dense(4, name="a")(inputs), layers.Dense(4, name="b")(inputs)])
+    model = keras.Model(inputs, layers.Dense(2, name="logits")(total))
+    kernels = [np.abs(model.get_layer(name).kernel.numpy()) for name in "ab"]
+    np.testing.assert_allclose(scores(model, "l1")["a"], sum(kernels).sum(axis=0), rtol=1e-6)
+
+
+def test_batch_norms_factor_is_the_score(conv_net):
+    gamma = np.arange(8) - 4.0
+    conv_net.get_layer("norm").gamma.assign(gamma)
+    with pytest.raises(ModelError, match="criterion bn needs BatchNorm with a scale after separable; take l1 or l2"):
+        scores(conv_net, "bn")
+    model = keras.Sequential(
+        [layers.Input((3,)), layers.Dense(8, name="a"), layers.BatchNormalization(), layers.Dense(2)]
+    )
+    model.layers[1].gamma.assign(gamma)
+    np.testing.assert_array_equal(scores(model, "bn")["a"], np.abs(gamma))
+
+
+def test_taylors_score_is_the_squared_change_of_the_loss(examples):
+    x, y = examples
+    model = keras.Sequential([layers.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4, name="a"), layers.Dense(3)])
+
+    def loss():
+        return float(tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x), from_logits=True)))
+
+    found = scores(model, "taylor", examples)["a"]
+    kernel, step = model.get_layer("a").kernel, 1e-3
+    value = kernel.numpy()
+    for channel in range(4):  # d loss / d log of the channel's scale, by differences
+        ends = []
+        for factor in (1 + step, 1 - step):
+            changed = value.copy()
+            changed[:, channel] *= factor
+            kernel.assign(changed)
+            ends.append(loss())
+        kernel.assign(value)
+        assert found[channel] == pytest.approx(((ends[0] - ends[1]) / (2 * step)) ** 2, rel=0.05, abs=1e-6)
+    with pytest.raises(ConfigError, match=r"criterion taylor needs examples=\(inputs, class numbers\)"):
+        scores(model, "taylor")
+
+
+def test_the_lowest_scores_go_and_of_equals_the_later_ones(conv_net):
+    found = channels(conv_net)
+    gone = least_important(found, {"conv": np.array([3, 1, 2, 1, 9, 1, 1, 5.0]), "separable": np.ones(6)}, 0.5, 1)
+    assert gone["conv"].tolist() == [1, 3, 5, 6]
+    assert gone["separable"].tolist() == [3, 4, 5]
+
+
+WIDTHS = [  # channels, share that stays, multiple, channels that stay
+    *((64, 0.5, 8, 32), (64, 0.55, 8, 32), (64, 0.6, 8, 40), (60, 1.0, 8, 60), (60, 0.99, 8, 56)),
+    *((8, 0.1, 8, 8), (6, 0.5, 8, 6), (64, 0.01, 8, 8), (10, 0.5, 1, 5), (1, 0.1, 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("size", "keep", "multiple", "expected"), WIDTHS)
+def test_widths_are_multiples_and_never_grow(size, keep, multiple, expected):
+    assert width(size, keep, multiple) == expected
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "taylor", "random"])
+def test_a_shrunk_model_keeps_the_important_channels_and_trains_on(conv_net, examples, criterion):
+    conv_net.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    conv_net.fit(*examples, epochs=2, verbose=0)
+    smaller = shrink(conv_net, 0.5, criterion=criterion, multiple=2, examples=examples)
+    assert smaller.get_layer("conv").filters == 4 and smaller.get_layer("separable").filters == 4  # 3 to the nearest 2
+    own = scores(conv_net, criterion, examples)["conv"]
+    kept = np.sort(np.argsort(-own, kind="stable")[:4])
+    np.testing.assert_array_equal(
+        smaller.get_layer("conv").kernel.numpy(), conv_net.get_layer("conv").kernel.numpy()[..., kept]
+    )
+    smaller.fit(*examples, epochs=1, verbose=0)
+    assert int(smaller.optimizer.iterations) == 9
+
+
+def test_bad_settings_are_one_line(conv_net):
+    for given, error, message in (
+        ({"keep": 0.0}, ConfigError, r"keep must be in \(0, 1\], got 0.0"),
+        ({"criterion": "l3"}, ConfigError, "criterion"),
+        ({"multiple": 0}, ConfigError, "multiple must be a whole number of at least 1"),
+    ):
+        with pytest.raises(error, match=message):
+            shrink(conv_net, **given)
+    inputs = layers.Input((4,))
+    model = keras.Model(inputs, layers.LayerNormalization(name="n")(layers.Dense(3, name="a")(inputs)))
+    with pytest.raises(ModelError, match="has no channels that can go .a: n .LayerNormalization. is not known"):
+        shrink(model)

@@ -1,0 +1,129 @@
+"""Takes channels out of a model: the same network without them, as a smaller dense one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.backend import keras, tf
+from tfprune.channels import Channels, channels
+from tfprune.errors import ModelError
+from tfprune.wrapping import leaf_layers, slots
+
+
+def without(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> keras.Model:
+    """Rebuilds a model without some of its channels.
+
+    The smaller model answers as the larger one does when nothing reads those channels any more (the weights by which
+    the next layers take them in are zero), up to the order in which floats are added.
+
+    Args:
+        model: functional or sequential, see `channels`. It is not changed.
+        removed: group -> places of its channels that go; see `Channels.groups`.
+
+    Returns:
+        The smaller model. If `model` is compiled it is too, and its optimizer carries on: the slots (momentum and the
+        like) have lost the same channels as their weights and the steps taken so far are counted on.
+
+    Raises:
+        ModelError: a group is unknown, protected or left with nothing.
+    """
+    found = channels(model)
+    gone = _labels(found, removed)
+    smaller = _rebuild(model, found, gone)
+    pairs = [
+        (old, new, found.axes.get(id(old), {}))
+        for old_layer, new_layer in zip(leaf_layers(model), leaf_layers(smaller), strict=True)
+        for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
+    ]
+    for old, new, axes in pairs:
+        new.assign(_kept(old.numpy(), axes, gone))
+    if getattr(model, "optimizer", None) is not None:
+        smaller.compile_from_config(model.get_compile_config())
+        _carry_on(model.optimizer, smaller.optimizer, smaller, pairs, gone)
+    return smaller
+
+
+def masked(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> None:
+    """Zeroes what `without` takes out, in place: every weight that makes those channels or reads them.
+
+    Raises:
+        ModelError: as `without`.
+    """
+    found = channels(model)
+    gone = _labels(found, removed)
+    for layer in leaf_layers(model):
+        for weight in layer.weights:
+            value = weight.numpy()
+            for axis, labels in found.axes.get(id(weight), {}).items():
+                np.moveaxis(value, axis, 0)[np.isin(labels, gone)] = 0.0
+            weight.assign(value)
+
+
+def _labels(found: Channels, removed: Mapping[str, Sequence[int]]) -> np.ndarray:
+    groups = {group.name: group for group in found.groups}
+    gone = []
+    for name, places in removed.items():
+        if name not in groups:
+            raise ModelError(f"there is no group of channels {name!r}; there are {', '.join(groups)}")
+        if len(places) and groups[name].protected:
+            raise ModelError(f"the channels of {name} cannot go: {groups[name].protected}")
+        if len(set(places)) >= len(groups[name]):
+            raise ModelError(f"all {len(groups[name])} channels of {name} would go; at least one must stay")
+        gone.append(groups[name].channels[np.asarray(places, int)])
+    return np.concatenate([np.zeros(0, int), *gone])
+
+
+def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Model:
+    config = copy.deepcopy(model.get_config())
+    for layer, own in _configs(model, config):
+        own.pop("build_config", None)  # the old shapes
+        if id(layer) not in found.widths:
+            continue
+        width = int(np.sum(~np.isin(found.widths[id(layer)], gone)))
+        if isinstance(layer, keras.layers.InputLayer):
+            own["config"]["batch_input_shape"] = (*own["config"]["batch_input_shape"][:-1], width)
+        else:
+            own["config"]["units" if "units" in own["config"] else "filters"] = width
+    known = {type(layer).__name__: type(layer) for layer in leaf_layers(model)}
+    with keras.utils.custom_object_scope(known):
+        smaller = type(model).from_config(config)
+    if not smaller.built:
+        smaller.build(model.input_shape)
+    return smaller
+
+
+def _configs(model: keras.Model, config: dict[str, Any]) -> Iterator[tuple[keras.layers.Layer, dict[str, Any]]]:
+    """Yields all layers, those of nested models too, with their part of the configuration."""
+    layers = {layer.name: layer for layer in (*model._input_layers, *model.layers)}
+    for own in config["layers"]:
+        layer = layers[own["config"]["name"]]
+        yield layer, own
+        if isinstance(layer, keras.Model):
+            yield from _configs(layer, own["config"])
+
+
+def _kept(value: np.ndarray, axes: Mapping[int, np.ndarray], gone: np.ndarray) -> np.ndarray:
+    for axis, labels in axes.items():
+        value = np.compress(~np.isin(labels, gone), value, axis)
+    return value
+
+
+def _carry_on(
+    old_optimizer: keras.optimizers.Optimizer,
+    new_optimizer: keras.optimizers.Optimizer,
+    smaller: keras.Model,
+    pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
+    gone: np.ndarray,
+) -> None:
+    inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in (old_optimizer, new_optimizer)]
+    inner[1].build(smaller.trainable_variables)
+    inner[1].iterations.assign(inner[0].iterations)
+    if not isinstance(inner[0]._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        inner[1].learning_rate = inner[0].learning_rate
+    for old, new, axes in pairs:
+        for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
+            carried.assign(_kept(remembered.numpy(), axes, gone))
