@@ -274,6 +274,20 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
         assert code == 2 and message in err
 
 
+def test_compact_says_what_it_saved_or_that_it_saved_nothing(call, tmp_path):
+    train = ("train", "--dataset", "penguins", "--epochs", 6, "--out", tmp_path)
+    for sparsity in (0.1, 0.9):
+        assert call(*train, "--method", "lottery", "--sparsity", sparsity)[0] == 0
+    little, much = sorted(tmp_path.glob("penguins-lottery-*"), key=lambda run: json.loads(
+        (run / "config.json").read_text())["settings"]["sparsity"])  # fmt: skip
+    code, out, _ = call("compact", little)
+    assert code == 0 and out.startswith("Nothing is dead: ") and "Nothing was written" in out
+    assert not (little / "exports").exists()
+    code, out, _ = call("compact", much)
+    assert code == 0 and re.search(r"^dense_1 +12 +\d+$", out, re.M) and re.search(r"^parameters +195 +\d+$", out, re.M)
+    assert (much / "exports" / "compact" / "saved_model.pb").is_file()
+
+
 def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     for method in ("unpruned", "dynamic"):
         train = ("train", "--dataset", "penguins", "--epochs", 6, "--method", method, "--out", tmp_path)

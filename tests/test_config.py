@@ -17,6 +17,7 @@ def config(**changes):
         ({"method": "lottery", "seed": 12}, "penguins-lottery-seed12"),
         ({"epochs": 300}, "penguins-dynamic-seed0-9239defb"),
         ({"settings": {"rate": 0.2}}, "penguins-dynamic-seed0-83e2f93e"),
+        ({"settings": {"rate_factor": 3.0}}, "penguins-dynamic-seed0-eb6b8354"),
         ({"scope": "global", "spare": ("dense_2",)}, "penguins-dynamic-seed0-7b2b46c1"),
         ({"model_settings": {"hidden": [16, 8]}}, "penguins-dynamic-seed0-6773d5b6"),
     ],
@@ -50,7 +51,7 @@ def test_the_class_projects_settings_are_the_defaults():
     stored = config().to_dict()
     assert stored["epochs"] == 4000 and stored["batch_size"] == 50 and stored["learning_rate"] == 1e-4
     assert stored["optimizer"] == "adam" and stored["optimizer_settings"]["epsilon"] == 1e-8
-    assert stored["settings"] == {"events": [1 / 3, 2 / 3], "rate": 0.17, "final_sparsity": None}
+    assert stored["settings"] == {"events": [1 / 3, 2 / 3], "rate": 0.17, "final_sparsity": None, "rate_factor": 1.0}
     assert stored["model_settings"]["output_activation"] == "tanh" and not stored["shuffle"]
 
 

@@ -147,6 +147,8 @@ class Config:
         """Readable name of the run: data set, method, seed, and a hash of the settings that are not default."""
         default = Config(dataset=self.dataset, method=self.method, seed=self.seed).to_dict()
         changed = {key: value for key, value in self.to_dict().items() if value != default[key] and key not in PLACES}
+        if "settings" in changed:
+            changed["settings"] = self.pruning.naming_settings()
         name = f"{self.dataset}-{self.method}-seed{self.seed}"
         if not changed:
             return name

@@ -44,7 +44,7 @@ def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: C
     """
     cut = Cut(sparsity=check_fraction("sparsity", sparsity))
     check_choice("scope", scope, SCOPES)
-    copy = _copy(model)
+    copy = copy_of(model)
     report_unprunable(copy)
     names = prunable_names(copy, spare)
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
@@ -82,7 +82,8 @@ def check_model(model: keras.Model) -> None:
         raise ModelError(f"model {model.name} is subclassed and cannot be copied; it must be functional or sequential")
 
 
-def _copy(model: keras.Model) -> keras.Model:
+def copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model with its weights, compiled alike with an optimizer of its own."""
     check_model(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

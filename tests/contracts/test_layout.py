@@ -20,7 +20,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"results", "tables", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
     {"training", "verdicts", "pool", "figures", "formats", "surgery"},
-    {"shrinking", "experiment", "report", "conversion", "bench"},
+    {"shrinking", "compaction", "experiment", "report", "conversion", "bench"},
     {"pages"},
     {"cli"},
     {"__main__"},

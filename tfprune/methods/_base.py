@@ -61,6 +61,9 @@ class Method(abc.ABC):
 
     paper: ClassVar[str]
     sparsity_setting: ClassVar[str | None] = None  # the setting that `--sparsity` stands for
+    added_later: ClassVar[
+        tuple[str, ...]
+    ] = ()  # settings younger than runs on people's disks, whose names must not change
 
     @property
     @abc.abstractmethod
@@ -113,6 +116,11 @@ class Method(abc.ABC):
     def settings(self) -> dict[str, Any]:
         """Returns the settings as they are after checking."""
         return dataclasses.asdict(self)
+
+    def naming_settings(self) -> dict[str, Any]:
+        """Returns the settings that a run's name depends on."""
+        later = {name for name in self.added_later if getattr(self, name) == self.defaults()[name]}
+        return {name: value for name, value in self.settings().items() if name not in later}
 
     def _normalise(self, **values: Any) -> None:
         """Stores checked settings back into the frozen fields."""

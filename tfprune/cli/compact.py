@@ -1,0 +1,48 @@
+"""`tfprune compact`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfprune.cli._output import echo_table, start_logging
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")
+def compact(run: Path, out: Path | None) -> None:
+    """Remove the filters and units that pruning has left dead in the model of the finished run in folder RUN.
+
+    A unit is dead if no weight reads it, or none makes it. The smaller model answers as before, which is checked, and
+    is written as a SavedModel.
+    """
+    start_logging(steps=True)
+    from tfprune.compaction import compact as compacted
+    from tfprune.conversion import convert
+    from tfprune.experiment import load_data, restore
+    from tfprune.measure import path_bytes
+    from tfprune.results import read_result
+    from tfprune.rundir import RunDir
+
+    result = read_result(RunDir(run))
+    data = load_data(result.config)
+    found = compacted(restore(result, data))
+    if not found.removed:
+        count = sum(before for before, _ in found.widths.values())
+        click.echo(
+            f"Nothing is dead: weights that are not zero make and read each of the {count:,} filters and units.\n"
+            "Scattered zeros make a model neither smaller nor faster. Nothing was written."
+        )
+        return
+    done = convert(found.model, data, out or result.folder.exports / "compact", "savedmodel")
+    size = path_bytes(result.model)
+    rows = [(name, f"{before:,}", f"{after:,}") for name, (before, after) in found.widths.items() if after < before]
+    rows += [
+        ("parameters", *(f"{number:,}" for number in found.parameters)),
+        ("MACs", *(f"{number:,}" for number in found.multiplications)),
+        ("kB gzipped", f"{size['gzip'] / 1000:,.1f}", f"{done.gzip / 1000:,.1f}"),
+    ]
+    echo_table(rows, ("filters, units", "before", "after"))
+    click.echo(f"\nAccuracy     {done.after:.2%} of {done.examples:,} validation examples\nSavedModel   {done.path}")
