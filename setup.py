@@ -30,6 +30,8 @@ setup(
         "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",
         "numpy>=1.26,<3",
+        "pillow>=10,<14",  # the sizes of images; matplotlib needs it anyway
+        "pyarrow>=15,<27",  # tables; tensorflow-datasets needs it anyway
         "scipy>=1.11,<2",
         "setuptools>=68; python_version >= '3.12'",  # tfmot imports distutils, which Python no longer has
         "tabulate>=0.9,<1",

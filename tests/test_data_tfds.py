@@ -10,7 +10,8 @@ from prepared import COPIES, STORED, write_copy
 from tfprune.backend import tf
 from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
-from tfprune.data._tfds import hold_out, image_inputs, read_images, square, usual_folder
+from tfprune.data._splits import hold_out
+from tfprune.data._tfds import image_inputs, read_images, square, usual_folder
 from tfprune.errors import DataError
 
 

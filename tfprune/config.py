@@ -19,6 +19,7 @@ from typing import Any
 from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
+from tfprune.data._own import is_own, own_name, own_spec
 from tfprune.data._pipeline import check_augment
 from tfprune.errors import ConfigError, choose_from
 from tfprune.learning_rates import LEARNING_RATE_SCHEDULES
@@ -42,7 +43,7 @@ class Config:
     """Everything that decides the result of a run. `None` means: as the data set says.
 
     Args:
-        dataset: name of a data set, see `tfprune list`.
+        dataset: name of a data set, see `tfprune list`; or a path to your own, or `tfds:NAME`, see `data._own`.
         method: name of a pruning method.
         model: name of a model.
         seed: root of all random draws: split, initial weights, order of the data.
@@ -64,6 +65,7 @@ class Config:
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
+        data_settings: those of your own data (their label, how they are split) and what was found in them.
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
@@ -89,12 +91,19 @@ class Config:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     limit: int | None = None
     data_dir: str | None = None
     out: str = "saved_models"
 
     def __post_init__(self) -> None:
-        spec = DATASETS[self.dataset]
+        for name in PLACES:
+            if getattr(self, name) is not None:
+                self._store(name, str(getattr(self, name)))
+        for name in ("settings", "model_settings", "optimizer_settings", "data_settings"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must be a table of names and values, got {getattr(self, name)!r}")
+        spec = self.spec
         for name in _FROM_DATASET:
             if getattr(self, name) is None:
                 self._store(name, getattr(spec, name))
@@ -115,12 +124,6 @@ class Config:
             self._store("limit", check_whole("limit", self.limit, least=1))
         check_choice("scope", self.scope, SCOPES)
         self._store("spare", check_names("spare", self.spare))
-        for name in PLACES:
-            if getattr(self, name) is not None:
-                self._store(name, str(getattr(self, name)))
-        for name in ("settings", "model_settings", "optimizer_settings"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(f"{name} must be a table of names and values, got {getattr(self, name)!r}")
         self._store("settings", _plain(self.pruning.settings()))
         self._store(
             "model_settings", _model_settings(self.model, _model_defaults(spec, self.model), self.model_settings)
@@ -131,6 +134,28 @@ class Config:
 
     def _store(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @functools.cached_property
+    def spec(self) -> DatasetSpec:
+        """The data set. Of a person's own, what the settings lack is looked up and kept in `data_settings`."""
+        if not self.has_own_data:
+            if self.data_settings:
+                raise ConfigError(f"data set {self.dataset} has no settings, got {', '.join(self.data_settings)}")
+            return DATASETS[self.dataset]
+        dataset, completed, spec = own_spec(self.dataset, self.data_settings, self.data_dir)
+        self._store("dataset", dataset)
+        self._store("data_settings", _plain(completed))
+        return spec
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether the data are a person's own, and no registered data set."""
+        return (bool(self.data_settings) and self.dataset not in DATASETS) or is_own(self.dataset)
+
+    @property
+    def data_name(self) -> str:
+        """Short name of the data set, for titles and files; of a path no more than its last part."""
+        return own_name(self.dataset) if self.has_own_data else self.dataset
 
     @functools.cached_property
     def pruning(self) -> Method:
@@ -145,15 +170,24 @@ class Config:
     @property
     def run_id(self) -> str:
         """Readable name of the run: data set, method, seed, and a hash of the settings that are not default."""
-        default = Config(dataset=self.dataset, method=self.method, seed=self.seed).to_dict()
-        changed = {key: value for key, value in self.to_dict().items() if value != default[key] and key not in PLACES}
+        data = {"dataset": self.dataset, "data_settings": self.data_settings}
+        default = Config(**data, method=self.method, seed=self.seed).identity()
+        changed = {key: value for key, value in self.identity().items() if value != default[key]}
         if "settings" in changed:
             changed["settings"] = self.pruning.naming_settings()
-        name = f"{self.dataset}-{self.method}-seed{self.seed}"
+        if self.has_own_data:
+            changed["data_settings"] = self.to_dict()["data_settings"]
+        name = f"{self.data_name}-{self.method}-seed{self.seed}"
         if not changed:
             return name
         canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
         return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the settings that decide the result, as plain JSON values: all but where things lie."""
+        return {
+            key: value for key, value in (self.to_dict() | {"dataset": self.data_name}).items() if key not in PLACES
+        }
 
     def as_baseline(self) -> Config:
         """Returns the settings of the baseline's run, which methods with the same dense training share."""
@@ -192,9 +226,10 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """Returns a copy with some settings changed and checked again.
 
-        With another method, model or optimizer its settings start from their defaults.
+        With another data set, method, model or optimizer its settings start from their defaults.
         """
         for part, settings in (
+            ("dataset", "data_settings"),
             ("method", "settings"),
             ("model", "model_settings"),
             ("optimizer", "optimizer_settings"),
@@ -227,15 +262,15 @@ def read_settings(path: Path) -> dict[str, Any]:
 def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
     """Adds `KEY=VALUE` settings to a table of settings.
 
-    A key is a setting of the run, or one of the method; `model.NAME` and `optimizer.NAME` reach the
-    settings of those.
+    A key is a setting of the run, or one of the method; `model.NAME`, `optimizer.NAME` and `data.NAME` reach
+    the settings of those.
     """
     result = dict(values)
     fields = [field.name for field in dataclasses.fields(Config)]
     method = METHODS[result.get("method", "dynamic")]
     for key, value in assignments.items():
         owner, dot, name = key.partition(".")
-        if dot and owner in ("model", "optimizer"):
+        if dot and owner in ("model", "optimizer", "data"):
             result[f"{owner}_settings"] = {**result.get(f"{owner}_settings", {}), name: value}
         elif key in method.defaults():
             result["settings"] = {**result.get("settings", {}), key: value}

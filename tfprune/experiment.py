@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import csv
 import functools
+import io
 import json
 import logging
 import time
@@ -20,7 +21,6 @@ from tfprune.callbacks import write_history
 from tfprune.comparison import run_all
 from tfprune.config import PLACES, Config
 from tfprune.cuts import nominal_sparsity
-from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError, TrainingError
@@ -75,8 +75,11 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         _check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
     seconds = {}
     started = time.perf_counter()
-    log.info("Reading %s ...", config.dataset)
+    log.info("Reading %s ...", config.data_name)
     data = load_data(config)
+    for remark in (*data.remarks, data.imbalance()):
+        if remark:
+            log.warning("%s: %s", config.data_name, remark)
     if dense is None:
         precision, step_seconds = choose_precision(config, data)
     else:  # what was fastest then: runs that are compared compute alike
@@ -85,6 +88,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     seconds["prepare"] = time.perf_counter() - started
     folder.create()  # not before all that can be wrong with data and model has been found
     write_json(folder.config, config.to_dict())
+    write_splits(folder.splits, data)
 
     redraw = functools.partial(initial_weights, config, data, "reinit")
     trainer = Trainer(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw)
@@ -104,9 +108,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
 
 def load_data(config: Config) -> Data:
     """Loads the splits of the run's data set, or as much of each as the run is limited to."""
-    data = DATASETS[config.dataset].load(config.data_dir and Path(config.data_dir), config.seed)
-    parts = {name: getattr(data, name) for name in SPLITS}
-    return dataclasses.replace(data, **{name: part.first(config.limit) for name, part in parts.items()})
+    return config.spec.load(config.data_dir and Path(config.data_dir), config.seed).first(config.limit)
 
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
@@ -183,6 +185,7 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         for split in SPLITS
     }
     metrics = _measured(trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks})
+    metrics["data"] = said_of(data)
     metrics["bytes"] |= folder_bytes(folder.model)
     _write_arrays(folder, trainer.history, masks)
     plot_curves(trainer.history, folder.curves, title=config.run_id)
@@ -217,6 +220,11 @@ def _measured(
     }
 
 
+def said_of(data: Data) -> dict[str, Any]:
+    """Returns what `metrics.json` says of the data: the classes of each split, and what is to be known of them."""
+    return {"classes": data.class_counts(), "remarks": list(data.remarks)}
+
+
 def cost(trainer: Trainer) -> dict[str, Any]:
     """Returns what a training took, in numbers that depend on no machine; of a stack arrays, a number a network.
 
@@ -231,6 +239,18 @@ def cost(trainer: Trainer) -> dict[str, Any]:
         "training_flops": 6 * trainer.forward * examples,
         "training_flops_masked": 6 * trainer.trained_masked,
     }
+
+
+def write_splits(path: Path, data: Data) -> None:
+    """Writes which examples are in which split, a line an example, if that does not follow from name and seed."""
+    if data.places is None:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("split", "example"))
+    writer.writerows((split, example) for split, own in data.places.items() for example in own.tolist())
+    with replacing(path) as draft:
+        draft.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
@@ -328,7 +348,7 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
         if own[0].method == BASELINE:
             dense[baseline] = trainer.as_dense()
         compiled[key] = trainer.model
-        results += _finish_together(trainer)
+        results += _finish_together(trainer, data)
     keras.backend.clear_session()
     return results
 
@@ -338,7 +358,7 @@ def _stacked(config: Config, data: Data, networks: int) -> keras.Model:
     return wrap(stack(model, networks), config.spare)
 
 
-def _finish_together(trainer: StackedTrainer) -> list[Result]:
+def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Result]:
     count, results = len(trainer.configs), []
     scores = {name: evaluate(trainer.model, getattr(trainer.data, name)) for name in SPLITS}
     all_weights, histories = get_weights(trainer.model), trainer.per_seed()
@@ -355,11 +375,13 @@ def _finish_together(trainer: StackedTrainer) -> list[Result]:
         for name in ("seconds", "cpu_seconds"):
             took = getattr(trainer, name)
             metrics[name] = _rounded({phase: value / count for phase, value in took.items() if phase != COMPILE})
+        metrics["data"] = said_of(data[number])
         metrics["networks"] = count
         metrics["precision"] = {"policy": "float32", "step_seconds": {}}
         folder = RunDir(Path(config.out) / config.run_id)
         folder.create()
         write_json(folder.config, config.to_dict())
+        write_splits(folder.splits, data[number])
         _write_arrays(folder, history, masks)
         write_json(folder.metrics, metrics)
         results.append(Result(folder, config, metrics))
@@ -367,9 +389,9 @@ def _finish_together(trainer: StackedTrainer) -> list[Result]:
 
 
 def _check_same(stored: Config, asked: Config, folder: RunDir) -> None:
-    before, now = stored.to_dict(), asked.to_dict()
+    before, now = stored.identity(), asked.identity()
     for key in now:
-        if key not in PLACES and before[key] != now[key]:
+        if before[key] != now[key]:
             raise RunError(
                 f"{folder.root}: was run with {key}={before[key]}, not {now[key]}; use --force to run it anew"
             )

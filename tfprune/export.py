@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class Classifier(tf.Module):
         self.kernels = kernel_variables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
         self.target = tf.Variable(target, trainable=False, name="target")
+        rows = inputs.get("serving_default", Inputs({}, dict))
+        described = {"columns": dict(rows.columns), "optional": list(rows.optional), "unused": list(rows.unused)}
+        self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs
         self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfprune.backend import tf
+from tfprune.data._columns import is_parquet, read_parquet_columns
 from tfprune.data._csv import number, read_columns, text, whole
+from tfprune.data.arrays import read_array
 from tfprune.errors import DataError, ModelError
 from tfprune.rundir import RunDir
 
@@ -56,6 +60,10 @@ class Predictor:
             raise ModelError(f"{folder}: this model was not exported by tfprune (no class, label and probabilities)")
         self.labels = tuple(label.decode() for label in self._model.labels.numpy())
         self.target = self._model.target.numpy().decode()
+        rows = json.loads(self._model.rows.numpy()) if hasattr(self._model, "rows") else {}
+        self._columns: dict[str, str] = rows.get("columns", {})
+        self._optional: list[str] = rows.get("optional", [])
+        self._unused: list[str] = rows.get("unused", [])
 
     @property
     def reads_images(self) -> bool:
@@ -77,23 +85,51 @@ class Predictor:
             raise DataError(f"{path}: this is no image that can be read (JPEG, PNG, GIF or BMP)") from None
         return answer
 
-    def predict_csv(self, path: Path) -> list[Prediction]:
-        """Answers for each row of a CSV file with the model's raw columns; the target column may be there too.
+    @property
+    def reads_arrays(self) -> bool:
+        """Whether the model takes one array, with no names of columns."""
+        return any(len(spec.shape) > 1 for spec in self._specs.values())
+
+    @property
+    def _specs(self) -> dict[str, tf.TensorSpec]:
+        return self._classify.structured_input_signature[1]
+
+    def predict_table(self, path: Path) -> list[Prediction]:
+        """Answers for each row of a CSV, TSV or Parquet file with the model's columns; the target may be there too.
 
         Raises:
             DataError: the file does not have the columns, types or categories that the model knows.
         """
         kinds = {tf.string: text, tf.int64: whole}
-        specs = self._classify.structured_input_signature[1]
-        columns = read_columns(
-            path, {name: kinds.get(spec.dtype, number) for name, spec in specs.items()}, ignore=(self.target,)
+        of_column = {self._columns.get(argument, argument): argument for argument in self._specs}
+        optional = [column for column, argument in of_column.items() if argument in self._optional]
+        read = read_parquet_columns if is_parquet(path) else read_columns
+        columns = read(
+            path,
+            {column: kinds.get(self._specs[argument].dtype, number) for column, argument in of_column.items()},
+            ignore=(self.target, *self._unused),
+            optional=optional,
         )
-        batch = {name: tf.constant(cells, specs[name].dtype) for name, cells in columns.items()}
+        return self._answers(path, {of_column[name]: cells for name, cells in columns.items()})
+
+    def predict_array(self, path: Path) -> list[Prediction]:
+        """Answers for each example of the array `x` of an `.npz` file, or of a `.npy` file.
+
+        Raises:
+            DataError: the file holds no such array, or one of another shape.
+        """
+        ((argument, spec),) = self._specs.items()
+        x = read_array(path, argument)
+        if not spec.shape[1:].is_compatible_with(x.shape[1:]):
+            raise DataError(f"{path}: examples must have the shape {tuple(spec.shape[1:])}, got {x.shape[1:]}")
+        return self._answers(path, {argument: x})
+
+    def _answers(self, path: Path, values: Mapping[str, Any]) -> list[Prediction]:
+        batch = {name: tf.constant(cells, self._specs[name].dtype) for name, cells in values.items()}
         try:
-            answers = self._classify(**batch)
+            return self._predictions(self._classify(**batch))
         except tf.errors.InvalidArgumentError as error:
             raise DataError(f"{path}: {_reason(error)}") from None
-        return self._predictions(answers)
 
     def _predictions(self, answers: dict[str, tf.Tensor]) -> list[Prediction]:
         probabilities = np.asarray(answers["probabilities"])

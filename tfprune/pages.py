@@ -117,7 +117,7 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
     rows = [
         {
             "comparison": section.title,
-            "dataset": run.config.dataset,
+            "dataset": run.config.data_name,
             "model": run.config.model,
             "trial": trial,
             "method": run.config.method,

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfprune.comparison import by_trial, summarise
-from tfprune.config import PLACES, Config
+from tfprune.config import Config
 from tfprune.methods import BASELINE, METHODS
 from tfprune.results import COMPARISON_SCHEMA, Result
 from tfprune.tables import Table, comparison_table, cost_table, verdict_table
 from tfprune.verdicts import Verdict, verdicts
 
-OWN = ("method", "settings", "seed", *PLACES)  # settings that may differ between runs that are compared
+OWN = ("method", "settings", "seed")  # settings that may differ between runs that are compared
 PACKAGES = {
     "python": "Python",
     "tensorflow": "TensorFlow",
@@ -96,7 +96,7 @@ def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str]
     config, metrics = results[0].config, results[0].metrics
     return {
         "schema": COMPARISON_SCHEMA,
-        "dataset": config.dataset,
+        "dataset": config.data_name,
         "settings": _shared(config),
         "versions": metrics["versions"],
         "machine": metrics["machine"],
@@ -110,12 +110,12 @@ def facts(section: Section) -> dict[str, str]:
     """Returns what was compared, and on what machine: name -> value."""
     runs = section.results
     config, settings = runs[0].config, _shared(runs[0].config)
-    default = _shared(Config(dataset=config.dataset))
+    default = _shared(Config(dataset=config.dataset, data_settings=config.data_settings))
     said = {"dataset", "model", "model_settings", "epochs", "batch_size", "optimizer", "learning_rate"}
     said |= {"optimizer_settings", "learning_rate_schedule", "precision"}
     other = {key: value for key, value in settings.items() if key not in said and value != default[key]}
     return {
-        "Data set": config.dataset,
+        "Data set": config.data_name,
         "Model": _with_settings(config.model, config.model_settings),
         "Epochs": f"{config.epochs:,} a training, in batches of {config.batch_size:,}",
         "Optimizer": f"{_with_settings(config.optimizer, config.optimizer_settings)}, "
@@ -151,7 +151,7 @@ def notes(section: Section) -> list[str]:
 
 
 def _shared(config: Config) -> dict[str, Any]:
-    return {key: value for key, value in config.to_dict().items() if key not in OWN}
+    return {key: value for key, value in config.identity().items() if key not in OWN}
 
 
 def _takes_all_of(config: Config, own: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:

@@ -39,6 +39,10 @@ class RunDir:
         return self.root / "masks.npz"
 
     @property
+    def splits(self) -> Path:
+        return self.root / "splits.csv"
+
+    @property
     def curves(self) -> Path:
         return self.root / "curves.png"
 
@@ -76,7 +80,7 @@ class RunDir:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
-            for path in (self.history, self.masks, self.curves, self.sparsity):
+            for path in (self.history, self.masks, self.splits, self.curves, self.sparsity):
                 path.unlink(missing_ok=True)
             for folder in (self.tensorboard, self.model, self.exports):
                 if folder.exists():

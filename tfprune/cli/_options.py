@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import click
 
 from tfprune.config import PRECISIONS, SCOPES, Config, read_settings, with_assignments, with_sparsity
 from tfprune.data import DATASETS
+from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
 
 _OPTIONS = (
-    click.option("--dataset", metavar="NAME", help="Data set; `tfprune list` shows them."),
+    click.option("--dataset", metavar="NAME|PATH", help="Data set (`tfprune list`), or your own: a file, a folder."),
+    click.option("--label", metavar="COLUMN", help="Column of a table that holds the labels (data.label)."),
+    click.option("--missing", metavar="refuse|drop|impute", help="What becomes of missing cells (data.missing)."),
     click.option("--model", metavar="NAME", help="Model; each data set has a default."),
     click.option("--epochs", type=int, help="Passes over the training data."),
     click.option("--batch-size", type=int, help="Examples a step."),
@@ -30,9 +34,11 @@ _OPTIONS = (
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Any other setting: of the run, the method, `model.KEY` or `optimizer.KEY`. May be repeated.",
+        help="Any other setting: of the run, the method, `model.KEY`, `optimizer.KEY` or `data.KEY`. May be repeated.",
     ),
 )
+
+_SHORT = {"pretrained": "model.pretrained", "label": "data.label", "missing": "data.missing"}
 
 
 def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
@@ -46,11 +52,23 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
     )
 
     def add(command: Callable) -> Callable:
-        for option in reversed((*_OPTIONS[:5], sparsity, *_OPTIONS[5:])):
+        for option in reversed((*_OPTIONS[:7], sparsity, *_OPTIONS[7:])):
             command = option(command)
         return command
 
     return add
+
+
+def data_options(config: Config) -> str:
+    """Returns the options that name a run's data set, as they are typed in a shell."""
+    words = ["--dataset", config.dataset]
+    if config.has_own_data:
+        for key, value in asked_of(config.data_settings).items():
+            if key in ("label", "missing"):
+                words += [f"--{key}", value]
+            else:
+                words += ["--set", f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
 
 
 def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
@@ -63,10 +81,13 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     values = read_settings(file) if file else {}
     given = {name: value for name, value in given.items() if value is not None}
     sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
-    if given.pop("pretrained", False):
-        assignments["model.pretrained"] = True
+    for option, setting in _SHORT.items():
+        if (value := given.pop(option, None)) is not None:
+            assignments.setdefault(setting, value)
     if given.get("method", values.get("method")) != values.get("method"):
         values.pop("settings", None)  # the file's were for its own method
+    if given.get("dataset", values.get("dataset")) != values.get("dataset"):
+        values.pop("data_settings", None)
     values |= given
     if "dataset" not in values:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")

@@ -40,7 +40,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     from tfprune.rundir import RunDir
 
     results = [read_result(RunDir(run)) for run in runs]
-    if len({result.config.dataset for result in results}) > 1:
+    if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
     test = load_data(results[0].config).test
     models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
@@ -56,7 +56,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
             f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}
             for size, own in zip(sizes, measured, strict=True)
         }
-        plot_latencies(bars, figure, title=f"{results[0].config.dataset}: time of a call")
+        plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
         click.echo(f"Figure: {figure}")
     for line in _in_vain(models, measured):
         click.echo(line)

@@ -103,17 +103,17 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: s
     from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities
 
     config = results[0].config
-    trained = f"{config.dataset}: {config.model}, {config.epochs:,} epochs"
+    trained = f"{config.data_name}: {config.model}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "sparsities":
-        path = folder / f"{config.dataset}-sparsities.png"
+        path = folder / f"{config.data_name}-sparsities.png"
         plot_sparsities(summary, path, title=trained)
         return [path]
-    name = f"{config.dataset}-budget" if kind == "budget" else config.dataset
+    name = f"{config.data_name}-budget" if kind == "budget" else config.data_name
     paths = [folder / f"{name}-{what}.png" for what in ("comparison", "curves")]
     plot_comparison(summary, paths[0], title=trained)
     histories = {trial: [run.history() for run in runs] for trial, runs in by_trial(results).items()}
-    plot_mean_curves(histories, paths[1], title=f"{config.dataset}: mean and range over seeds")
+    plot_mean_curves(histories, paths[1], title=f"{config.data_name}: mean and range over seeds")
     return paths
 
 
@@ -141,4 +141,4 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
     tables = [
         tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in result_tables(summary)
     ]
-    update_page(page, f"{kind} {config.dataset}", "\n\n".join((*tables, source)))
+    update_page(page, f"{kind} {config.data_name}", "\n\n".join((*tables, source)))

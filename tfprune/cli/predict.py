@@ -22,7 +22,8 @@ SHOWN_LABELS = 3  # of an image, most probable first
 def predict(model: Path, paths: tuple[Path, ...]) -> None:
     """Label what is in the files PATH... with MODEL, a run folder or a SavedModel of one.
 
-    A model of images takes image files and folders of them; a model of rows takes CSV files.
+    A model of images takes image files and folders of them; a model of rows takes CSV and
+    Parquet files, one of arrays .npz and .npy files.
     """
     from tfprune.inference import Predictor
 
@@ -35,9 +36,10 @@ def predict(model: Path, paths: tuple[Path, ...]) -> None:
 
 
 def _predict_rows(predictor: Predictor, path: Path) -> None:
+    answer = predictor.predict_array if predictor.reads_arrays else predictor.predict_table
     rows = [
-        (number, answer.label, *(f"{answer.probabilities[label]:.4f}" for label in predictor.labels))
-        for number, answer in enumerate(predictor.predict_csv(path), start=1)
+        (number, prediction.label, *(f"{prediction.probabilities[label]:.4f}" for label in predictor.labels))
+        for number, prediction in enumerate(answer(path), start=1)
     ]
     echo_table(rows, ("row", predictor.target, *predictor.labels))
 

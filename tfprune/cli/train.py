@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tfprune.cli._options import make_config, run_options
+from tfprune.cli._options import data_options, make_config, run_options
 from tfprune.cli._output import echo_result, start_logging
 from tfprune.rundir import RunDir
 
@@ -22,9 +22,8 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
     """Train and prune one model."""
     config = make_config(file, given)
     start_logging(steps=True)
-    click.echo(
-        f"{config.dataset}: {config.model} trained as {config.method} for {config.epochs:,} epochs, seed {config.seed}"
-    )
+    trained = f"{config.data_name}: {config.model} trained as {config.method} for {config.epochs:,} epochs"
+    click.echo(f"{trained}, seed {config.seed}")
     folder = RunDir(Path(config.out) / config.run_id)
     repeated = not force and folder.exported
     from tfprune.experiment import train as run
@@ -48,5 +47,5 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
         f"TensorBoard  tensorboard --logdir {config.out}\n"
         f"Next         tfprune show {result.folder.root}\n"
         f"             tfprune predict {result.folder.root} FILE\n"
-        f"             tfprune compare --dataset {config.dataset} --seeds 3"
+        f"             tfprune compare {data_options(config)} --seeds 3"
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 SPLITS = ("train", "validation", "test")  # of a `Data`
+UNEVEN = 3  # times as many training examples of the most frequent class as of the rarest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +44,17 @@ class Inputs:
     Args:
         signature: name -> (TF dtype's name, shape without the batch) of each raw input.
         encode: TensorFlow function from a dictionary of batched raw inputs to a batch of model inputs.
+        columns: name of a raw input -> name of the column that it is in a person's table, where they differ: not every
+            column's name can be an argument's.
+        optional: raw inputs that may be missing, as NaN or "".
+        unused: columns of a person's table that are no inputs.
     """
 
     signature: Mapping[str, tuple[str, tuple[int | None, ...]]]
     encode: Callable[[dict[str, tf.Tensor]], tf.Tensor]
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,9 @@ class Data:
         labels: class names, in the order of their numbers.
         target: what the classes are of, e.g. `"species"`.
         inputs: signature of the exported model -> what it takes; `"serving_default"` among them.
+        places: split -> where its examples are in what they were read from (row numbers from 0, or file names); None
+            for data sets whose splits follow from their name and the seed.
+        remarks: a line on each thing that a person should know, such as rows that were left out.
     """
 
     train: Split
@@ -66,6 +77,36 @@ class Data:
     labels: tuple[str, ...]
     target: str
     inputs: Mapping[str, Inputs]
+    places: Mapping[str, np.ndarray] | None = None
+    remarks: tuple[str, ...] = ()
+
+    def first(self, count: int | None) -> Data:
+        """Returns the data with the first `count` examples of each split; None means all."""
+        if count is None:
+            return self
+        parts = {name: getattr(self, name).first(count) for name in SPLITS}
+        places = self.places and {name: part[:count] for name, part in self.places.items()}
+        return dataclasses.replace(self, **parts, places=places)
+
+    def class_counts(self) -> dict[str, dict[str, int]]:
+        """Returns how many examples of each class are in each split: split -> label -> number."""
+        import numpy as np
+
+        counts = {name: np.bincount(getattr(self, name).y, minlength=len(self.labels)) for name in SPLITS}
+        return {name: dict(zip(self.labels, map(int, own), strict=True)) for name, own in counts.items()}
+
+    def imbalance(self) -> str | None:
+        """Returns a line on classes of which there are many more training examples than of others, if there are."""
+        counts = self.class_counts()
+        fewest, most = (choose(counts["train"], key=counts["train"].__getitem__) for choose in (min, max))
+        few, many = counts["train"][fewest], counts["train"][most]
+        if many < UNEVEN * few:
+            return None
+        share = counts["test"][most] / len(self.test)
+        return (
+            f"classes are uneven: {fewest!r} has {few:,} of {len(self.train):,} training examples and {most!r} "
+            f"{many:,}; who always answers {most!r} is right in {share:.1%} of the test split"
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:

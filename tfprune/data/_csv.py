@@ -32,11 +32,27 @@ def whole(cell: str) -> int:
     return int(cell)
 
 
+DELIMITERS = ",;\t|"
+_ABSENT: dict[Column, Any] = {text: "", number: math.nan}  # what a missing cell is read as where it may be missing
 _KINDS = {text: "text", number: "a number", whole: "a whole number"}
 
 
+def delimiter_of(line: str) -> str:
+    """Returns what stands between the cells of a header: what is there most often of `DELIMITERS`.
+
+    >>> delimiter_of("a;b;c"), delimiter_of("a")
+    (';', ',')
+    """
+    return max(DELIMITERS, key=line.count)  # of equals the first
+
+
 def read_columns(
-    path: Path, columns: Mapping[str, Column], *, ignore: Collection[str] = (), drop_incomplete: bool = False
+    path: Path,
+    columns: Mapping[str, Column],
+    *,
+    ignore: Collection[str] = (),
+    optional: Collection[str] = (),
+    drop_incomplete: bool = False,
 ) -> dict[str, list]:
     """Reads a CSV file with a header.
 
@@ -44,6 +60,7 @@ def read_columns(
         path: the file, UTF-8 with or without a byte-order mark.
         columns: name -> how a cell is read; the header must have exactly these, in any order.
         ignore: columns that may be there too and are not read.
+        optional: columns of text and numbers whose cells may be missing; they are read as "" and NaN.
         drop_incomplete: leave out rows with a missing field instead of refusing them.
 
     Returns:
@@ -54,7 +71,10 @@ def read_columns(
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return _parse(csv.reader(file, strict=True), path, columns, ignore, drop_incomplete)
+            delimiter = delimiter_of(file.readline())
+            file.seek(0)
+            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            return _parse(rows, path, columns, ignore, optional, drop_incomplete)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -67,9 +87,16 @@ def read_columns(
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _parse(rows, path: Path, columns: Mapping[str, Column], ignore: Collection[str], drop_incomplete: bool) -> dict:
+def _parse(
+    rows: Any,
+    path: Path,
+    columns: Mapping[str, Column],
+    ignore: Collection[str],
+    optional: Collection[str],
+    drop_incomplete: bool,
+) -> dict[str, list]:
     header = [name.strip() for name in next(rows, [])]
-    _check_header(header, path, columns, ignore)
+    check_header(header, path, columns, ignore)
     table: dict[str, list] = {name: [] for name in columns}
     for row in rows:
         if not row:
@@ -77,12 +104,15 @@ def _parse(rows, path: Path, columns: Mapping[str, Column], ignore: Collection[s
         if len(row) != len(header):
             raise DataError(f"{path}, line {rows.line_num}: {len(row)} cells where the header has {len(header)}")
         cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name in columns}
-        missing = [name for name, cell in cells.items() if cell in MISSING]
+        missing = [name for name, cell in cells.items() if cell in MISSING and name not in optional]
         if missing and drop_incomplete:
             continue
         if missing:
             raise DataError(f"{path}, line {rows.line_num}: {missing[0]} is missing; fill it in or remove the row")
         for name, read in columns.items():
+            if cells[name] in MISSING:
+                table[name].append(_ABSENT[read])
+                continue
             try:
                 table[name].append(read(cells[name]))
             except ValueError:
@@ -94,7 +124,8 @@ def _parse(rows, path: Path, columns: Mapping[str, Column], ignore: Collection[s
     return table
 
 
-def _check_header(header: list[str], path: Path, columns: Mapping[str, Column], ignore: Collection[str]) -> None:
+def check_header(header: list[str], path: Path, columns: Collection[str], ignore: Collection[str]) -> None:
+    """Raises `DataError` unless a header has all columns, once, and no others but those to ignore."""
     if not any(header):
         raise DataError(f"{path}: there is no header; the first line must name {', '.join(columns)}")
     twice = [name for name in header if header.count(name) > 1]

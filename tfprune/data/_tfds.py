@@ -6,23 +6,22 @@ training and serving cannot drift apart.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfprune.backend import tf
 from tfprune.data._base import Data, Inputs, Split
-from tfprune.errors import DataError
+from tfprune.data._splits import hold_out
+from tfprune.errors import DataError, TfpruneError
 from tfprune.seeds import derive
-
-if TYPE_CHECKING:
-    import numpy as np
 
 READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
 PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
@@ -53,7 +52,13 @@ def usual_folder() -> Path:
 
 
 def read_images(
-    name: str, splits: Sequence[str], data_dir: Path | None, *, side: int, channels: int
+    name: str,
+    splits: Sequence[str],
+    data_dir: Path | None,
+    *,
+    side: int,
+    channels: int,
+    keys: tuple[str, str] = ("image", "label"),
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     """Reads splits of a data set of labelled images; prepares it first if it is not there.
 
@@ -63,6 +68,7 @@ def read_images(
         data_dir: folder of prepared data sets; None is `usual_folder()`.
         side: height and width that the images get, see `square`.
         channels: 1 (grey) or 3 (colour).
+        keys: of the image and of the label in an example.
 
     Returns:
         The splits, x uint8 [examples, side, side, channels], in the order of the prepared copy; the class names.
@@ -70,27 +76,43 @@ def read_images(
     Raises:
         DataError: there is no copy and none can be downloaded, or the copy cannot be read.
     """
-    folder = Path(data_dir) if data_dir is not None else usual_folder()
-    return _read_splits(name, tuple(splits), folder.absolute(), side, channels)
+    return _read_splits(name, tuple(splits), folder_of(data_dir), side, channels, keys)
+
+
+def folder_of(data_dir: Path | None) -> Path:
+    """Returns the folder of prepared data sets."""
+    return (Path(data_dir) if data_dir is not None else usual_folder()).absolute()
 
 
 @functools.lru_cache(maxsize=1)  # runs that follow each other mostly share their data, and differ in the split at most
 def _read_splits(
-    name: str, splits: tuple[str, ...], folder: Path, side: int, channels: int
+    name: str, splits: tuple[str, ...], folder: Path, side: int, channels: int, keys: tuple[str, str]
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
+    with reading(name, folder):
+        builder = prepared(name, folder)
+        return tuple(_read(builder, split, side, channels, keys) for split in splits), _labels(builder, keys[1])
+
+
+@contextlib.contextmanager
+def reading(name: str, folder: Path) -> Iterator[None]:
+    """Turns whatever comes of a prepared copy that is broken into a `DataError`."""
     try:
-        builder = _prepared(name, folder)
-        return tuple(_read(builder, split, side, channels) for split in splits), _labels(builder)
-    except (DataError, MemoryError):
+        yield
+    except (TfpruneError, MemoryError):
         raise
     except Exception as error:  # TFDS, protobuf and TensorFlow have no common way to say that files are broken
         raise DataError(
-            f"{folder / name}: the prepared copy cannot be read ({_one_line(error)}); remove that folder, then copy it "
+            f"{folder / name}: the prepared copy cannot be read ({one_line(error)}); remove that folder, then copy it "
             f"anew or run: tfds build {name} --data_dir {folder}"
         ) from error
 
 
-def _prepared(name: str, folder: Path) -> Any:
+def prepared(name: str, folder: Path) -> Any:
+    """Returns TFDS's builder of a data set that is prepared in the folder, or is now.
+
+    Raises:
+        DataError: TFDS knows no such data set, or it is not there and cannot be downloaded.
+    """
     tf.config.list_physical_devices()  # TensorFlow first, as `backend` has it; TFDS would import it its own way
     import tensorflow_datasets as tfds
 
@@ -99,16 +121,20 @@ def _prepared(name: str, folder: Path) -> Any:
     absl.setLevel(logging.ERROR)  # that a copy is not there is said below
     try:
         builder = tfds.builder(name, data_dir=str(folder))
-        prepared = builder.is_prepared()
+        ready = builder.is_prepared()
+    except tfds.core.DatasetNotFoundError:
+        raise DataError(
+            f"TFDS knows no data set {name!r}, and {folder} holds none; see tensorflow.org/datasets"
+        ) from None
     finally:
         absl.setLevel(level)
-    if not prepared:
+    if not ready:
         _download(builder, name, folder)
     return builder
 
 
-def _labels(builder: Any) -> tuple[str, ...]:
-    return tuple(builder.info.features["label"].names)
+def _labels(builder: Any, key: str) -> tuple[str, ...]:
+    return tuple(builder.info.features[key].names)
 
 
 def _download(builder: Any, name: str, folder: Path) -> None:
@@ -118,7 +144,7 @@ def _download(builder: Any, name: str, folder: Path) -> None:
             builder.download_and_prepare()
             return
         except Exception as error:  # network, disk, checksum, a site that is gone: TFDS raises what it meets
-            problem = _one_line(error)
+            problem = one_line(error)
     raise DataError(
         f"{folder}: holds no complete {name}, and it cannot be downloaded ({problem}); on a machine with a network "
         f"run: tfds build {name} --data_dir FOLDER, and copy FOLDER/{name} to {folder / name}"
@@ -135,24 +161,25 @@ def _offline(builder: Any) -> str | None:
         except urllib.error.HTTPError:  # an answer
             return None
         except (OSError, ValueError) as error:
-            problem = f"no network: {_one_line(getattr(error, 'reason', error))}"
+            problem = f"no network: {one_line(getattr(error, 'reason', error))}"
     return problem
 
 
-def _read(builder: Any, split: str, side: int, channels: int) -> Split:
+def _read(builder: Any, split: str, side: int, channels: int, keys: tuple[str, str]) -> Split:
     import numpy as np
     import tensorflow_datasets as tfds
 
+    image_key, label_key = keys
     encoded = builder.as_dataset(
         split=split,
-        decoders={"image": tfds.decode.SkipDecoding()},
+        decoders={image_key: tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
-    shape = builder.info.features["image"].shape
+    shape = builder.info.features[image_key].shape
 
     def image(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.ensure_shape(decode(example["image"], channels), (*shape[:2], channels))
-        return square(pixels, side), example["label"]
+        pixels = tf.ensure_shape(decode(example[image_key], channels), (*shape[:2], channels))
+        return square(pixels, side), example[label_key]
 
     count = builder.info.splits[split].num_examples
     x, y = np.empty((count, side, side, channels), np.uint8), np.empty(count, np.int64)
@@ -210,32 +237,8 @@ def image_inputs(side: int, channels: int) -> Mapping[str, Inputs]:
     }
 
 
-def hold_out(examples: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Splits in two with the same mix of classes.
-
-    Args:
-        examples: what to split.
-        share: fraction of each class to hold out, in (0, 1); rounded, at least one example a class.
-        seed: of the draw.
-
-    Returns:
-        What stays and what is held out, each in the original order.
-    """
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    held = np.zeros(len(examples), bool)
-    for label in np.unique(examples.y):
-        members = np.flatnonzero(examples.y == label)
-        held[random.permutation(members)[: max(1, round(share * len(members)))]] = True
-    return _only(examples, ~held), _only(examples, held)
-
-
-def _only(examples: Split, chosen: np.ndarray) -> Split:
-    return Split(examples.x[chosen], examples.y[chosen])
-
-
-def _one_line(error: object) -> str:
+def one_line(error: object) -> str:
+    """Returns what an error of TensorFlow or TFDS says, without what helps nobody and not too long."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error))  # which nodes of a graph were at work helps nobody
     text = " ".join(text.split()).removesuffix(" name:") or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."

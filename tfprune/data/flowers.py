@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfprune.data._base import Data, DatasetSpec
-from tfprune.data._tfds import hold_out, image_inputs, read_images
+from tfprune.data._splits import hold_out
+from tfprune.data._tfds import image_inputs, read_images
 from tfprune.seeds import derive
 
 SIDE, CHANNELS = 96, 3

@@ -1,0 +1,351 @@
+"""Tables: reading them, and turning their columns into numbers as an exported model does again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import keyword
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfprune.backend import tf
+from tfprune.data._base import Inputs
+from tfprune.data._csv import MISSING, Column, check_header, delimiter_of, text
+from tfprune.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOSTLY = 0.9  # of a column's cells: if so many are numbers, the others are mistakes
+CHUNK = 2**20  # bytes
+DEVIATION_OF_A_CONSTANT = 1.0
+
+
+def read_table(path: Path) -> dict[str, pa.ChunkedArray]:
+    """Reads a CSV, TSV or Parquet file; of text files all columns are text, missing cells null.
+
+    Returns:
+        name -> column, in the file's order.
+
+    Raises:
+        DataError: the file is no such table.
+    """
+    with _readable(path):
+        return _read_parquet(path) if is_parquet(path) else _read_csv(path)
+
+
+def column_names(path: Path) -> list[str]:
+    """Returns the names of a table's columns, and reads no more than those.
+
+    Raises:
+        DataError: the file is no such table.
+    """
+    with _readable(path):
+        return _parquet().read_schema(path).names if is_parquet(path) else _header(path)[0]
+
+
+def count_rows(path: Path) -> int:
+    """Returns the number of a table's rows, of a text file that of its lines less one."""
+    with _readable(path):
+        if is_parquet(path):
+            return _parquet().read_metadata(path).num_rows
+        with open(path, "rb") as file:
+            return max(0, sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(CHUNK), b"")) - 1)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: this is no table that can be read ({_first_line(error)})") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or _first_line(error)})") from None
+
+
+def is_parquet(path: Path) -> bool:
+    """Says whether a file is read as Parquet."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _parquet() -> ModuleType:
+    from pyarrow import parquet
+
+    return parquet
+
+
+def _read_csv(path: Path) -> dict[str, pa.ChunkedArray]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv as arrow_csv
+
+    names, delimiter = _header(path)
+    raw = [str(number) for number in range(len(names))]
+    table = arrow_csv.read_csv(
+        path,
+        read_options=arrow_csv.ReadOptions(column_names=raw, skip_rows=0),
+        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(raw, pa.string()), strings_can_be_null=False
+        ),
+    ).slice(1)  # without the header
+    missing = pa.array(sorted(MISSING))
+    columns = {}
+    for name, column in zip(names, table.columns, strict=True):
+        cells = pc.utf8_trim_whitespace(column)
+        columns[name] = pc.if_else(pc.is_in(cells, missing), pa.scalar(None, pa.string()), cells)
+    return columns
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """Returns the names in a CSV file's first line, and the character between them."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        try:
+            line = file.readline()
+            delimiter = delimiter_of(line)
+            file.seek(0)
+            names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter), [])]
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
+        except csv.Error as error:
+            raise DataError(f"{path}: this is not a CSV file ({error})") from None
+    if not any(names):
+        raise DataError(f"{path}: there is no header; the first line must name the columns")
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"{path}: column {twice[0]!r} is there more than once")
+    return names, delimiter
+
+
+def _read_parquet(path: Path) -> dict[str, pa.ChunkedArray]:
+    table = _parquet().read_table(path)
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def read_parquet_columns(
+    path: Path, columns: Mapping[str, Column], *, ignore: Collection[str] = (), optional: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Does with a Parquet file what `_csv.read_columns` does with a CSV file."""
+    table = read_table(path)
+    check_header(list(table), path, columns, ignore)
+    found = {}
+    for name, kind in columns.items():
+        cells = texts(table[name], name) if kind is text else numbers(table[name], name)
+        if cells is None:
+            raise DataError(f"{path}: {name} must hold numbers, got {table[name].type}")
+        absent = missing_cells(cells)
+        if absent.any() and name not in optional:
+            raise DataError(
+                f"{path}, row {int(np.argmax(absent)) + 1}: {name} is missing; fill it in or remove the row"
+            )
+        found[name] = np.where(absent, "", cells) if kind is text else cells
+    return found
+
+
+def missing_cells(cells: np.ndarray) -> np.ndarray:
+    """Returns a bool a cell of `texts` or `numbers`: whether it is missing."""
+    return np.isnan(cells) if cells.dtype == np.float64 else np.array([cell is None for cell in cells], bool)
+
+
+def texts(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    """Returns a column as text, None where a cell is missing; whole numbers have no point.
+
+    Raises:
+        DataError: it holds something else than text, numbers and truth values.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        whole = pc.equal(pc.floor(column), column)
+        if pc.all(whole).as_py() is not False:
+            column = column.cast(pa.int64())
+    elif not _is_readable(column.type):
+        raise _unreadable(name, column)
+    return np.array(column.cast(pa.string()).to_pylist(), object)
+
+
+def numbers(column: pa.ChunkedArray, name: str) -> np.ndarray | None:
+    """Returns a column as float64, NaN where a cell is missing; None if it is text.
+
+    Raises:
+        DataError: most cells are numbers, and some are not; or it holds something else.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type) or pa.types.is_boolean(column.type):
+        return None
+    if not _is_readable(column.type):
+        raise _unreadable(name, column)
+    if not _is_text(column.type):
+        return _as_floats(column.cast(pa.float64()))
+    try:
+        return _as_floats(column.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        cells = column.to_pylist()
+    bad = [(row, cell) for row, cell in enumerate(cells, start=1) if cell is not None and not _is_number(cell)]
+    given = sum(cell is not None for cell in cells)
+    if len(bad) <= (1 - MOSTLY) * given:
+        row, cell = bad[0]
+        raise DataError(
+            f"column {name}, row {row}: {cell!r} is no number, as most cells of the column are; correct it, or read "
+            f"the column as text with --set data.categories={name}"
+        )
+    return None
+
+
+def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
+    return np.array(column.to_numpy(), np.float64)  # nulls become NaN
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_readable(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def _unreadable(name: str, column: pa.ChunkedArray) -> DataError:
+    return DataError(
+        f"column {name} holds {column.type}, neither numbers nor text; leave it out with --set data.ignore={name}"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A column of numbers, standardised with what the training split says.
+
+    Args:
+        mean, deviation: of the training split, missing cells left out.
+        median: what a missing cell counts as; None if none may be missing.
+    """
+
+    mean: float
+    deviation: float
+    median: float | None = None
+
+    dtype = "float64"
+    width = 1
+
+    @classmethod
+    def of(cls, values: np.ndarray, impute: bool) -> Number:
+        """Looks at the training split's cells, NaN where one is missing."""
+        present = values[~np.isnan(values)]
+        deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
+        return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
+
+    def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [rows, 1]."""
+        if self.median is not None:
+            values = tf.where(tf.math.is_nan(values), tf.constant(self.median, tf.float64), values)
+        check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), [f"{name} must be a finite number"])
+        with tf.control_dependencies([check]):
+            return tf.cast((values - self.mean) / self.deviation, tf.float32)[:, tf.newaxis]
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """A column of text, one-hot.
+
+    Args:
+        known: the texts that there are, sorted.
+        usual: what a missing cell counts as, the training split's most frequent; None if none may be missing.
+    """
+
+    known: tuple[str, ...]
+    usual: str | None = None
+
+    dtype = "string"
+
+    @property
+    def width(self) -> int:
+        """Model inputs that the column becomes."""
+        return len(self.known)
+
+    @classmethod
+    def of(cls, all_cells: np.ndarray, training_cells: np.ndarray, impute: bool) -> Category:
+        """Looks at all cells for what there is, and at the training split's for what is usual."""
+        known = sorted({cell for cell in all_cells if cell is not None})
+        present, counts = np.unique([cell for cell in training_cells if cell is not None], return_counts=True)
+        return cls(tuple(known), str(present[np.argmax(counts)]) if impute else None)
+
+    def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [rows, categories]."""
+        if self.usual is not None:
+            values = tf.where(tf.equal(values, ""), tf.constant(self.usual), values)
+        hits = tf.equal(values[:, tf.newaxis], tf.constant(self.known))
+        check = tf.debugging.Assert(
+            tf.reduce_all(tf.reduce_any(hits, axis=1)), [f"{name} must be one of {', '.join(self.known)}"]
+        )
+        with tf.control_dependencies([check]):
+            return tf.cast(hits, tf.float32)
+
+
+def row_inputs(columns: Mapping[str, Number | Category], unused: Sequence[str]) -> Inputs:
+    """Returns what an exported model of rows takes: an argument a column.
+
+    Args:
+        columns: name -> how it is encoded, in the model's order.
+        unused: columns that a person's table may have beside them.
+    """
+    arguments = _arguments(columns)
+    optional = [argument for argument, name in arguments.items() if _may_be_missing(columns[name])]
+
+    def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.concat([columns[name].encode(name, raw[argument]) for argument, name in arguments.items()], axis=1)
+
+    return Inputs(
+        {argument: (columns[name].dtype, ()) for argument, name in arguments.items()},
+        encode,
+        columns={argument: name for argument, name in arguments.items() if argument != name},
+        optional=tuple(optional),
+        unused=tuple(unused),
+    )
+
+
+def _may_be_missing(column: Number | Category) -> bool:
+    return (column.median if isinstance(column, Number) else column.usual) is not None
+
+
+def _arguments(names: Sequence[str]) -> dict[str, str]:
+    """Returns a name that TensorFlow lets an argument have for each column."""
+    arguments: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "column"
+        plain = name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) else plain
+        if not plain[0].isalpha() or keyword.iskeyword(plain) or plain == "self":
+            plain = f"column_{plain}"
+        number, argument = 2, plain
+        while argument in arguments:
+            argument, number = f"{plain}_{number}", number + 1
+        arguments[argument] = name
+    return arguments

@@ -1,0 +1,231 @@
+"""Data that a person brings: a path, or the name of a TFDS data set, instead of a name of `DATASETS`.
+
+What a path holds is looked at once, when a run's settings are made. What is found (the kind, the size of images, a
+fingerprint of the content) is kept among the settings: a finished run can be read where its data are not, and data
+that have changed since are noticed.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tfprune.checks import check_fraction, check_whole
+from tfprune.data import DATASETS
+from tfprune.data._base import Data, DatasetSpec
+from tfprune.errors import ConfigError, DataError, choose_from
+from tfprune.registry import Registry
+
+KINDS = Registry(
+    "kind of data",
+    {
+        "table": "tfprune.data.table:Table",
+        "images": "tfprune.data.folder:ImageFolder",
+        "arrays": "tfprune.data.arrays:Arrays",
+        "tfds": "tfprune.data.any_tfds:AnyTfds",
+    },
+)
+TFDS = "tfds:"
+SUFFIXES = {".csv": "table", ".tsv": "table", ".parquet": "table", ".pq": "table", ".npz": "arrays"}
+ACCEPTED = "a folder of images, a .csv, .tsv, .parquet or .npz file, or tfds:NAME"
+KIND = "kind"  # the key of a run's `data_settings` beside those of the kind
+MOST_HELD_OUT = 0.5
+CHUNK = 2**20  # bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source(abc.ABC):
+    """Base of the kinds of data. Fields of a subclass are its settings (`--set data.KEY=VALUE`).
+
+    Args:
+        validation, test: shares of the examples to hold out, in (0, 1), no more than half of them together; not used
+            where the data come with such a split.
+        split_seed: of the draw of the splits. The run's seed does not change them.
+        examples: how many there are, about; found.
+        fingerprint: of the content; found.
+    """
+
+    found: ClassVar[tuple[str, ...]] = ("examples", "fingerprint")  # settings that are not asked for but looked up
+
+    validation: float = 0.15
+    test: float = 0.15
+    split_seed: int = 0
+    examples: int = 0
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            self._store(name, check_fraction(f"data.{name}", getattr(self, name), above_zero=True))
+        if self.validation + self.test > MOST_HELD_OUT:
+            raise ConfigError(
+                f"data.validation and data.test must be no more than {MOST_HELD_OUT:g} together, "
+                f"got {self.validation:g} and {self.test:g}"
+            )
+        self._store("split_seed", check_whole("data.split_seed", self.split_seed, least=0))
+
+    def _store(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @abc.abstractmethod
+    def described(self, path: str, data_dir: Path | None) -> Source:
+        """Looks at what is at the path; returns these settings with what was found.
+
+        Raises:
+            TfpruneError: nothing that can be read is there, or it does not fit the settings.
+        """
+
+    @abc.abstractmethod
+    def load(self, path: str, data_dir: Path | None) -> Data:
+        """Reads and splits the data."""
+
+    @abc.abstractmethod
+    def spec(self) -> DatasetSpec:
+        """Returns what such data are trained with unless other settings are asked for; needs no files."""
+
+    @staticmethod
+    def unresolved(data_dir: Path | None, seed: int) -> Data:
+        """Stands for `DatasetSpec.load` until `own_spec` has put the source's own there."""
+        raise AssertionError("a spec of own data is made by own_spec")
+
+    def loaded(self, path: str, data_dir: Path | None, seed: int) -> Data:
+        """Reads the data if they still are what they were when the settings were made.
+
+        Raises:
+            DataError: they are not.
+        """
+        now = type(self)(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}).described(path, data_dir)
+        if now.fingerprint != self.fingerprint:
+            raise DataError(
+                f"{path}: the content has changed since these settings were made (its fingerprint is "
+                f"{now.fingerprint}, not {self.fingerprint}); name the path with --dataset to start anew"
+            )
+        return self.load(path, data_dir)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Returns the settings and their defaults."""
+        return {field.name: field.default for field in dataclasses.fields(cls)}
+
+
+def is_own(dataset: str) -> bool:
+    """Says whether a data set is a person's own, and no name of `DATASETS`."""
+    return (
+        isinstance(dataset, str) and dataset not in DATASETS and (_looks_like_a_path(dataset) or bool(_kind(dataset)))
+    )
+
+
+def own_name(dataset: str) -> str:
+    """Returns a short name of a person's own data, for run ids and titles.
+
+    >>> own_name("/home/me/My flowers.csv"), own_name("tfds:imagenet_v2/topimages:3.0.0")
+    ('My_flowers', 'imagenet_v2_topimages')
+    """
+    if dataset.startswith(TFDS):
+        stem = dataset.removeprefix(TFDS).partition(":")[0]
+    else:
+        path = Path(dataset)
+        stem = path.stem if path.suffix in SUFFIXES else path.name
+    return re.sub(r"[^\w.+]+", "_", stem).strip("._") or "data"
+
+
+def own_spec(
+    dataset: str, settings: Mapping[str, Any], data_dir: str | None = None
+) -> tuple[str, dict[str, Any], DatasetSpec]:
+    """Returns a person's own data as runs know them.
+
+    Args:
+        dataset: a path, or `tfds:NAME[/CONFIG][:VERSION]`.
+        settings: of the kind of data; those with a `fingerprint` have been completed before, and nothing is read.
+        data_dir: folder of prepared TFDS data sets.
+
+    Returns:
+        The data set's path made absolute, the settings completed, and the spec.
+
+    Raises:
+        TfpruneError: there are no such data, or a setting is wrong.
+    """
+    given = dict(settings)
+    kind = given.pop(KIND, None) or _kind(dataset)
+    if kind is None:
+        raise _nothing_there(dataset)
+    known = KINDS[kind].defaults()
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{dataset}: data of the kind {kind} have no setting {key!r}: {choose_from(key, known)}")
+    folder = Path(data_dir) if data_dir else None
+    source = KINDS[kind](**given)
+    if not dataset.startswith(TFDS):
+        dataset = os.path.abspath(dataset)
+    if not source.fingerprint:
+        source = source.described(dataset, folder)
+    completed = {KIND: kind} | {name: getattr(source, name) for name in known}
+    load = functools.partial(_load, source, dataset)
+    return dataset, completed, dataclasses.replace(source.spec(), load=load)
+
+
+def asked_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of the completed settings of own data that were asked for: neither default nor found."""
+    kind = KINDS[settings[KIND]]
+    known = kind.defaults()
+    return {
+        key: value
+        for key, value in settings.items()
+        if key != KIND and key not in kind.found and value != (list(d) if isinstance(d := known[key], tuple) else d)
+    }
+
+
+def _load(source: Source, dataset: str, data_dir: Path | None, seed: int) -> Data:
+    return source.loaded(dataset, data_dir, seed)
+
+
+def _kind(dataset: str) -> str | None:
+    if dataset.startswith(TFDS):
+        return "tfds"
+    path = Path(dataset)
+    return "images" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
+
+
+def _looks_like_a_path(dataset: str) -> bool:
+    return os.sep in dataset or "/" in dataset or Path(dataset).exists()
+
+
+def _nothing_there(dataset: str) -> DataError:
+    if not Path(dataset).exists():
+        return DataError(f"{dataset}: there is no such file or folder")
+    return DataError(f"{dataset}: data must be {ACCEPTED}")
+
+
+@functools.lru_cache(maxsize=2**17)
+def _content(path: str, size: int, changed: int) -> bytes:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def fingerprint(files: Iterable[Path], relative_to: Path | None = None) -> str:
+    """Returns 12 hexadecimal digits that change when a file's content, or its place below a folder, does.
+
+    Raises:
+        DataError: a file is not there or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            stat = path.stat()
+            if relative_to is not None:
+                digest.update(f"{path.relative_to(relative_to).as_posix()}\0".encode())
+            digest.update(_content(str(path), stat.st_size, stat.st_mtime_ns))
+        except FileNotFoundError:
+            raise DataError(f"{path}: there is no such file or folder") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()[:12]

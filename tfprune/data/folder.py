@@ -1,0 +1,230 @@
+"""A folder of a person's own images: a folder a class, in folders of splits or not."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tfprune.checks import check_choice, check_whole
+from tfprune.data._base import Data, DatasetSpec, Split
+from tfprune.data._own import Source, fingerprint
+from tfprune.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+LOOKED_AT = 200  # images whose size is looked at, spread over the folder
+SIDES = (32, 64, 96)  # that images of many sizes are made
+LARGEST_COMMON_SIDE = 128  # of images that are all of one size and stay so
+BROKEN = ("refuse", "skip")
+READ_AT_ONCE = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageFolder(Source):
+    """Images in a folder a class, with or without folders `train`, `validation` and `test` around those.
+
+    Args:
+        side: height and width that the images get, by their central square; 0 chooses.
+        channels: 1 (grey) or 3 (colour); 0 chooses.
+        broken: what becomes of files that are no images: `refuse` the data, or `skip` them.
+    """
+
+    found: ClassVar[tuple[str, ...]] = ("examples", "fingerprint")
+
+    side: int = 0
+    channels: int = 0
+    broken: str = "refuse"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._store("side", check_whole("data.side", self.side, least=0))
+        self._store("channels", int(check_choice("data.channels", str(self.channels), ("0", "1", "3"))))
+        check_choice("data.broken", self.broken, BROKEN)
+
+    def described(self, path: str, data_dir: Path | None) -> ImageFolder:
+        """Finds the images and chooses the side and the channels that are not set."""
+        root = Path(path)
+        files = [file for _, classes in _found(root).items() for own in classes.values() for file in own]
+        side, channels = self.side, self.channels
+        if not (side and channels):
+            sizes, grey = _look_at(files[:: max(1, len(files) // LOOKED_AT)])
+            side = side or _side(sizes)
+            channels = channels or (1 if grey else 3)
+        digits = fingerprint(sorted(files), relative_to=root)
+        return dataclasses.replace(self, side=side, channels=channels, fingerprint=digits, examples=len(files))
+
+    def load(self, path: str, data_dir: Path | None) -> Data:
+        import numpy as np
+
+        from tfprune.data._splits import three_splits
+        from tfprune.data._tfds import image_inputs
+
+        root = Path(path)
+        found = _found(root)
+        labels = tuple(sorted({label for classes in found.values() for label in classes}))
+        files, y, given = [], [], {}
+        for split, classes in found.items():
+            first = len(files)
+            for label, own in classes.items():
+                files += own
+                y += [labels.index(label)] * len(own)
+            given[split] = np.arange(first, len(files))
+        y = np.array(y, np.int64)
+        x, readable, reason = read_files(files, self.side, self.channels)
+        remarks = []
+        if not readable.all():
+            broken = int((~readable).sum())
+            if self.broken == "refuse":
+                more = f" (and {broken - 1} more)" if broken > 1 else ""
+                raise DataError(
+                    f"{files[int(np.argmin(readable))]}{more}: this is no image that can be read ({reason}); "
+                    "remove it, or leave out such files with --set data.broken=skip"
+                )
+            remarks.append(f"{broken:,} files that cannot be read as images are left out")
+        given = {split: places[readable[places]] for split, places in given.items()}
+        try:
+            places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        names = np.array([file.relative_to(root).as_posix() for file in files])
+        return Data(
+            **{name: Split(x[own], y[own]) for name, own in places.items()},
+            labels=labels,
+            target="label",
+            inputs=image_inputs(self.side, self.channels),
+            places={name: names[own] for name, own in places.items()},
+            remarks=tuple(remarks),
+        )
+
+    def spec(self) -> DatasetSpec:
+        return images_spec(self.examples, self.side, self.channels)
+
+
+def images_spec(examples: int, side: int, channels: int) -> DatasetSpec:
+    """Returns what images of a side and so many channels are trained with."""
+    model = "flowers_resnet" if side >= 64 else "lenet" if channels == 1 or side < 16 else "resnet8"
+    return DatasetSpec(
+        summary=f"{examples:,} images, made {side} x {side}",
+        source="your own",
+        load=Source.unresolved,
+        model=model,
+        epochs=min(30, max(10, 200_000 // max(1, examples))),
+        batch_size=128 if examples > 20_000 else 32,
+        learning_rate=2e-3,
+        optimizer="adam",
+        learning_rate_schedule="cosine",
+        warmup_epochs=1.0,
+        augment=("crop",),
+    )
+
+
+def _found(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """Returns split -> class -> its image files, sorted; all are `train` if there are no folders of splits."""
+    folders = _folders(root)
+    named = {folder: SPLIT_FOLDERS.get(folder.name.lower()) for folder in folders}
+    if not any(named.values()):
+        found = {"train": _classes(root, folders)}
+    else:
+        other = [folder for folder, split in named.items() if split is None]
+        if other:
+            raise DataError(f"{root}: {other[0].name!r} is no split, and stands beside folders that are: remove it")
+        if "train" not in named.values():
+            raise DataError(f"{root}: there is no folder 'train' beside {', '.join(f.name for f in folders)}")
+        if len(set(named.values())) < len(named):
+            raise DataError(f"{root}: a split is there twice: {', '.join(folder.name for folder in folders)}")
+        found = {split: _classes(folder, _folders(folder)) for folder, split in named.items()}
+    labels = set(found["train"])
+    if len(labels) < 2:
+        raise DataError(f"{root}: at least two folders of images are needed, one a class, got {len(labels)}")
+    for split, classes in found.items():
+        if unknown := sorted(set(classes) - labels):
+            raise DataError(f"{root}: class {unknown[0]!r} is in {split} and not in train")
+    return found
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except FileNotFoundError:
+        raise DataError(f"{root}: there is no such folder") from None
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror})") from None
+
+
+def _classes(root: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
+    classes = {folder.name: sorted(file for file in folder.rglob("*") if _is_image(file)) for folder in folders}
+    for name, files in classes.items():
+        if not files:
+            raise DataError(f"{root / name}: there is no image in it ({', '.join(SUFFIXES)}); remove the folder")
+    return classes
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _look_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], bool]:
+    """Returns the sizes of those files that are images, and whether all of them are grey."""
+    from PIL import Image, UnidentifiedImageError
+
+    sizes, modes = [], set()
+    for file in files:
+        try:
+            with Image.open(file) as image:  # reads no more than the header
+                sizes.append(image.size)
+                modes.add(image.mode)
+        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+            continue  # named when the images are read
+    if not sizes:
+        raise DataError(f"{files[0]}: neither this nor any other file that was looked at is an image")
+    return sizes, modes <= {"1", "L", "LA", "I", "I;16"}
+
+
+def _side(sizes: Sequence[tuple[int, int]]) -> int:
+    """Returns the side of images that are all squares of it, otherwise the largest of `SIDES` that most images fill."""
+    ((common, count),) = collections.Counter(sizes).most_common(1)
+    if count == len(sizes) and common[0] == common[1] <= LARGEST_COMMON_SIDE:
+        return common[0]
+    shorter = statistics.median(min(size) for size in sizes)
+    return max((side for side in SIDES if side <= shorter), default=SIDES[0])
+
+
+def read_files(files: Sequence[Path], side: int, channels: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Reads image files as an exported model reads them.
+
+    Returns:
+        uint8 [files, side, side, channels], black where a file is no image; a bool a file: whether it is one; why the
+        first that is none is none.
+    """
+    import numpy as np
+
+    from tfprune.backend import tf
+    from tfprune.data._tfds import decode, one_line, square
+
+    x, readable = np.zeros((len(files), side, side, channels), np.uint8), np.zeros(len(files), bool)
+
+    def image(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return number, square(decode(tf.io.read_file(path), channels), side)
+
+    paths = tf.data.Dataset.from_tensor_slices([str(file) for file in files]).enumerate()
+    images = paths.map(image, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    for numbers, pixels in images.batch(READ_AT_ONCE).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        x[numbers], readable[numbers] = pixels, True
+    reason = ""
+    if not readable.all():
+        try:
+            image(tf.constant(0), tf.constant(str(files[int(np.argmin(readable))])))
+        except (tf.errors.OpError, ValueError) as error:
+            reason = one_line(error)
+    return x, readable, reason
