@@ -12,6 +12,8 @@ EXPORT = [
     "tf2onnx>=1.17,<2",
 ]
 
+RAY = ["ray>=2.50,<3"]
+
 setup(
     name="tfprune",
     version="0.1.0",
@@ -46,7 +48,8 @@ setup(
     extras_require={
         "export": EXPORT,
         "bench": ["torch==2.13.0"],
+        "ray": RAY,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": [*EXPORT, "hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
+        "dev": [*EXPORT, *RAY, "hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
     },
 )

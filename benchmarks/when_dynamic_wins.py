@@ -18,9 +18,9 @@ from tabulate import tabulate
 
 from tfprune.comparison import paired_difference, summarise
 from tfprune.config import Config
-from tfprune.experiment import train_all
 from tfprune.methods import BASELINE
 from tfprune.rundir import write_json
+from tfprune.sweeps import run_all
 from tfprune.tables import comparison_table, update_page
 
 EVENTS = ((0.1,), (1 / 3,), (2 / 3,), (0.9,), (0.1, 0.2), (1 / 3, 2 / 3))
@@ -63,7 +63,7 @@ def search(epochs: int, seeds: range, folder: str) -> list[dict]:
         for events, sparsity, factor in itertools.product(EVENTS, SPARSITIES, RATE_FACTORS)
     ]
     trials = [config(BASELINE, epochs, folder), *(config("dynamic", epochs, folder, **settings) for settings in grid)]
-    results, _ = train_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
+    results, _ = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
     losses: dict[str, dict[int, float]] = {}
     for run in results:
         losses.setdefault(run.config.replace(seed=0).run_id, {})[run.config.seed] = run.metrics["validation"]["loss"]
@@ -85,7 +85,7 @@ def confirm(epochs: int, settings: dict, seeds: range, folder: str) -> dict:
     trials.append(config("random", epochs, folder, **settings))
     trials.append(config("small_dense", epochs, folder, sparsity=sparsity))
     trials.append(config("longer", epochs, folder))
-    results, failures = train_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
+    results, failures = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
     methods = summarise(results)
     pruned, unpruned = (methods.get(f"dynamic {100 * share:.0f} %") for share in (sparsity, 0.0))
     effect = unpruned and paired_difference(pruned["seeds"], unpruned["seeds"], "test_loss")

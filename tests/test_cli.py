@@ -444,3 +444,35 @@ def test_compare_that_is_killed_goes_on_where_it_was(tmp_path):
     assert len(list(tmp_path.glob("*/metrics.json"))) == 8
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert re.search(r"lottery +2 ", again.stdout)
+
+
+def test_sweep_trains_what_a_plan_says_names_what_fails_and_goes_on(call, tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'dataset = "penguins"\nepochs = 3\nmethods = ["unpruned", "pruned"]\nloop = "plain"\n'
+        "[[runs]]\nlearning_rate = 0.01\n"
+        '[[runs]]\nlearning_rate = 1e38\noptimizer = "sgd"\nmodel.output_activation = "linear"\n'
+        '[[runs]]\nloop = "fused"\nmodel.activation = "nonsense"\n'
+    )
+    code, out, _ = call("sweep", plan, "--out", tmp_path / "runs", "--dry-run")
+    assert code == 0 and len(out.splitlines()) == 6 and "finished" not in out and not (tmp_path / "runs").exists()
+    code, out, err = call("sweep", plan, "--out", tmp_path / "runs")
+    assert code == 1 and "2 of 6 runs are finished" in out and re.search(r"pruned +1 .* 30\.0 %", out)
+    failed = [line for line in err.splitlines() if line.startswith("Failed: ")]
+    assert len(failed) == 4 and sum("try a lower --learning-rate" in line for line in failed) == 2
+    assert "finished" in call("sweep", plan, "--out", tmp_path / "runs", "--dry-run")[1]
+
+
+def test_sweep_says_what_is_wrong_before_it_starts(call, tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('dataset = "penguins"\n')
+    for given, message in (
+        (("--jobs", 0), "--jobs must be a whole number of at least 1, got 0"),
+        (("--backend", "slurm"), "unknown backend 'slurm': Choices: local, ray"),
+        (("--gpus-per-trial", 0.5), "--gpus-per-trial needs --backend ray"),
+        (("--backend", "ray", "--gpus-per-trial", -1), "--gpus-per-trial must be a finite number above 0"),
+    ):
+        code, _, err = call("sweep", plan, *given)
+        assert code == 2 and message in err
+    code, _, err = call("sweep", tmp_path / "none.toml")
+    assert code == 2 and "none.toml: cannot be read (No such file or directory)" in err

@@ -4,11 +4,10 @@ import pytest
 from scipy import stats
 
 from tfprune.callbacks import write_history
-from tfprune.comparison import by_trial, holm, paired_difference, reached, run_all, summarise, training_time
-from tfprune.errors import ConfigError, TrainingError
-from tfprune.experiment import train_all
+from tfprune.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
 from tfprune.results import Result
 from tfprune.rundir import RunDir
+from tfprune.sweeps import run_all
 
 
 def rows(*losses):
@@ -59,37 +58,6 @@ def test_only_shared_seeds_are_paired_and_one_is_not_enough():
     assert paired_difference(rows(1), {}, "test_loss") is None
 
 
-def test_a_training_that_fails_is_noted_and_the_rest_go_on(tiny):
-    def run(config, dense):
-        if config.seed == 1:
-            raise TrainingError("the loss is nan")
-        return config.seed
-
-    configs = [tiny(seed=seed) for seed in range(3)]
-    assert run_all(configs, run) == ([0, 2], [f"{configs[1].run_id}: the loss is nan"])
-
-
-def test_what_concerns_all_runs_stops_them(tiny):
-    def run(config, dense):
-        raise ConfigError("out of range")
-
-    with pytest.raises(ConfigError):
-        run_all([tiny()], run)
-
-
-def test_the_baseline_of_a_seed_is_handed_to_its_other_methods(tiny):
-    configs = [tiny(method, seed=seed) for seed in (0, 1) for method in ("unpruned", "pruned", "dynamic")]
-    handed = []
-
-    def run(config, dense):
-        handed.append(dense)
-        return config.run_id
-
-    run_all(configs, run)
-    first, second = configs[0].run_id, configs[3].run_id
-    assert handed == [None, first, first, None, second, second]
-
-
 def ticket(tmp_path, config, losses):
     """A run of a lottery ticket with two trainings of 4 epochs, 8 and 12 seconds, and these validation losses."""
     folder = RunDir(tmp_path / config.run_id)
@@ -125,7 +93,7 @@ def test_time_is_the_processors_unless_a_gpu_computed():
 
 
 def test_a_comparison_says_what_each_method_cost(tiny):
-    results, _ = train_all([tiny(method, seed=seed) for seed in (0, 1) for method in ("unpruned", "lottery")])
+    results, _ = run_all([tiny(method, seed=seed) for seed in (0, 1) for method in ("unpruned", "lottery")])
     summary = summarise(results)
     assert summary["unpruned"]["reached"]["share"] == 1.0 and summary["lottery"]["reached"]["share"] in (0.0, 0.5, 1.0)
     assert summary["lottery"]["ratio"]["training_flops"] == 2.0

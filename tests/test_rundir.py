@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tfprune.errors import RunError
-from tfprune.rundir import RunDir, read_json, replacing, write_json
+from tfprune.rundir import RunDir, pack, read_json, replacing, unpack, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -73,3 +73,17 @@ def test_bad_json_is_named(tmp_path, content, message):
     with pytest.raises(RunError, match="there is no such file"):
         read_json(tmp_path / "b.json")
     assert json.loads("{}") == {}
+
+
+def test_a_run_travels_as_bytes_and_appears_at_once(tmp_path):
+    there, here = RunDir(tmp_path / "there"), RunDir(tmp_path / "new" / "run")
+    (there.model / "variables").mkdir(parents=True)
+    (there.model / "variables" / "data").write_bytes(b"\0\1")
+    write_json(there.config, {"out": "there"})
+    write_json(there.metrics, {"schema": 2})
+    here.root.mkdir(parents=True)
+    here.history.write_text("of an earlier run")
+    unpack(pack(there), here, {"out": "new"})
+    assert pack(here) == pack(there) | {"config.json": here.config.read_bytes()}
+    assert read_json(here.config) == {"out": "new"} and here.finished
+    assert [path.name for path in here.root.parent.iterdir()] == ["run"]  # no draft is left

@@ -4,9 +4,10 @@ import pytest
 from tfprune.backend import keras
 from tfprune.config import Config
 from tfprune.data._base import Split
-from tfprune.experiment import networks_at_once, train, train_all, train_together
+from tfprune.experiment import networks_at_once, train, train_together
 from tfprune.methods import METHODS
 from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
+from tfprune.sweeps import run_all
 
 SETTINGS = {
     "as the penguins have it": {},
@@ -104,7 +105,7 @@ def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
 def test_networks_that_all_diverge_are_reported_one_by_one(tmp_path):
     wild = {"learning_rate": 1e38, "optimizer": "sgd", "model_settings": {"output_activation": "linear"}}
     configs = [Config(dataset="penguins", method="dynamic", epochs=4, seed=n, out=tmp_path, **wild) for n in range(2)]
-    results, failures = train_all(configs)
+    results, failures = run_all(configs)
     assert results == [] and len(failures) == 2 and all("try a lower --learning-rate" in line for line in failures)
 
 

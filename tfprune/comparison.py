@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from tfprune.config import Config
-from tfprune.errors import TrainingError
 from tfprune.methods import BASELINE
 from tfprune.results import Result
 
@@ -19,30 +18,6 @@ COLUMNS = (
 )
 RATIOS = ("training_time", "training_flops", "training_flops_masked")
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
-
-
-def run_all(configs: Iterable[Config], run: Callable[..., Result]) -> tuple[list[Result], list[str]]:
-    """Runs each config; one whose training fails is noted, and the rest go on.
-
-    Args:
-        configs: those of the baseline before the others of the same seed, who then share its training.
-        run: from a config, and `dense=` the baseline's run (None: there is none), to a finished run.
-
-    Returns:
-        The finished runs, and a line on each that failed.
-    """
-    results, failures = [], []
-    baselines: dict[str, Result] = {}
-    for config in configs:
-        try:
-            result = run(config, dense=baselines.get(config.as_baseline().run_id))
-        except TrainingError as error:
-            failures.append(f"{config.run_id}: {error}")
-            continue
-        if config.method == BASELINE:
-            baselines[config.run_id] = result
-        results.append(result)
-    return results, failures
 
 
 def row(result: Result, target: float | None = None) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,14 @@ class Config:
             if changes.get(part, getattr(self, part)) != getattr(self, part):
                 changes.setdefault(settings, {})
         return dataclasses.replace(self, **changes)
+
+
+def by_seed(configs: Iterable[Config]) -> list[list[Config]]:
+    """Gathers runs that differ in nothing but their seed, in the order of their seeds."""
+    trials: dict[str, list[Config]] = {}
+    for config in sorted(configs, key=lambda config: config.seed):
+        trials.setdefault(config.replace(seed=0).run_id, []).append(config)
+    return list(trials.values())
 
 
 def read_settings(path: Path) -> dict[str, Any]:

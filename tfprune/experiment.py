@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import io
@@ -14,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
-from tfprune.comparison import run_all
-from tfprune.config import PLACES, Config
+from tfprune.config import PLACES, Config, by_seed
 from tfprune.cuts import nominal_sparsity
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
-from tfprune.errors import RunError, TrainingError
+from tfprune.errors import RunError
 from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
@@ -32,9 +29,8 @@ from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.models import MODELS
 from tfprune.models._narrow import narrowed
-from tfprune.pool import run_side_by_side
 from tfprune.precision import candidates, computing_in, fastest, in_float32
-from tfprune.results import SCHEMA, Result, read_result
+from tfprune.results import SCHEMA, Result, check_same, find_result
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
@@ -64,15 +60,13 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         SparsityError: the model is not as sparse as asked for.
     """
     folder = RunDir(Path(config.out) / config.run_id)
-    if folder.finished and not force:
-        result = read_result(folder)
-        _check_same(result.config, config, folder)
-        if folder.exported or not exported:
-            return result
+    result = None if force else find_result(config)
+    if result is not None and (folder.exported or not exported):
+        return result
     if dense is not None and not dense.folder.exported:
         dense = None
     if dense is not None:
-        _check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
+        check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
     seconds = {}
     started = time.perf_counter()
     log.info("Reading %s ...", config.data_name)
@@ -259,46 +253,6 @@ def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str
         np.savez_compressed(file, **masks)
 
 
-def train_all(configs: Sequence[Config], jobs: int = 1) -> tuple[list[Result], list[str]]:
-    """Trains what is not finished of runs that differ in method and seed, side by side where that is possible.
-
-    Args:
-        configs: the settings; those of the baseline before the others of the same seed.
-        jobs: processes that share the rest; each imports TensorFlow once.
-
-    Returns:
-        The finished runs in the order of `configs`, and a line on each that failed.
-    """
-    missing = [config for config in configs if not RunDir(Path(config.out) / config.run_id).finished]
-    if len({config.seed for config in missing}) > 1 and (networks := networks_at_once(missing[0])) > 1:
-        for group in _groups(missing, networks):
-            with contextlib.suppress(TrainingError):  # all diverged: alone, each will say so
-                train_together(group)
-    run = functools.partial(train, exported=False)
-    if jobs > 1 and sum(not RunDir(Path(config.out) / config.run_id).finished for config in configs) > 1:
-        return run_side_by_side(configs, run, jobs)
-    with tqdm(configs, desc="runs", unit="run", disable=None) as bar:
-        return run_all(bar, run)
-
-
-def _groups(configs: Sequence[Config], networks: int) -> list[list[Config]]:
-    """Splits runs into groups of methods with the same seeds, of no more than `networks` seeds."""
-    groups: dict[tuple[int, ...], list[Config]] = {}
-    for own in _trials(configs):
-        for first in range(0, len(own), networks):
-            part = own[first : first + networks]
-            groups.setdefault(tuple(config.seed for config in part), []).extend(part)
-    return list(groups.values())
-
-
-def _trials(configs: Sequence[Config]) -> list[list[Config]]:
-    """Gathers runs that differ in nothing but their seed, in the order of their seeds."""
-    trials: dict[str, list[Config]] = {}
-    for config in sorted(configs, key=lambda config: config.seed):
-        trials.setdefault(config.replace(seed=0).run_id, []).append(config)
-    return list(trials.values())
-
-
 def networks_at_once(config: Config) -> int:
     """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
     if config.loop == "plain" or config.augment or config.precision not in ("float32", "auto"):
@@ -332,7 +286,7 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
     dense: dict[str, Dense] = {}
     compiled: dict[str, keras.Model] = {}
     results = []
-    for own in _trials(configs):
+    for own in by_seed(configs):
 
         def weights(purpose: str, own: Sequence[Config] = own) -> list[np.ndarray]:
             return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
@@ -386,15 +340,6 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         write_json(folder.metrics, metrics)
         results.append(Result(folder, config, metrics))
     return results
-
-
-def _check_same(stored: Config, asked: Config, folder: RunDir) -> None:
-    before, now = stored.identity(), asked.identity()
-    for key in now:
-        if before[key] != now[key]:
-            raise RunError(
-                f"{folder.root}: was run with {key}={before[key]}, not {now[key]}; use --force to run it anew"
-            )
 
 
 def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float, folder: RunDir) -> None:

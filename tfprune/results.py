@@ -76,6 +76,30 @@ def read_result(folder: RunDir) -> Result:
     return Result(folder, config, metrics)
 
 
+def find_result(config: Config) -> Result | None:
+    """Reads the finished run with these settings; None if there is none.
+
+    Raises:
+        RunError: what is there cannot be read, or has the same name and other settings.
+    """
+    folder = RunDir(Path(config.out) / config.run_id)
+    if not folder.finished:
+        return None
+    result = read_result(folder)
+    check_same(result.config, config, folder)
+    return result
+
+
+def check_same(stored: Config, asked: Config, folder: RunDir) -> None:
+    """Raises a `RunError` if a run has other settings than those that are asked for."""
+    before, now = stored.identity(), asked.identity()
+    for key in now:
+        if before[key] != now[key]:
+            raise RunError(
+                f"{folder.root}: was run with {key}={before[key]}, not {now[key]}; use --force to run it anew"
+            )
+
+
 def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
     """Reads the finished runs in folders.
 

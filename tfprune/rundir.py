@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,36 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(draft)
         else:
             draft.unlink(missing_ok=True)
+
+
+def pack(folder: RunDir) -> dict[str, bytes]:
+    """Returns the files of a run, by their path in its folder."""
+    files = sorted(path for path in folder.root.rglob("*") if path.is_file())
+    return {path.relative_to(folder.root).as_posix(): path.read_bytes() for path in files}
+
+
+def unpack(files: Mapping[str, bytes], folder: RunDir, config: Mapping[str, Any] | None = None) -> None:
+    """Writes what `pack` returned, at once: nobody sees a part of it.
+
+    Args:
+        files: path -> content.
+        folder: where they go; what is there is replaced.
+        config: settings to write in the place of those that came along.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        folder.root.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder.root) as draft:
+            for name, content in files.items():
+                path = draft / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            if config is not None:
+                write_json(RunDir(draft).config, config)
+    except OSError as error:
+        raise RunError(f"cannot write in {folder.root} ({error.strerror}); choose another folder with --out") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -19,9 +19,9 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"config", "schedules", "stacking"},
     {"results", "tables", "wrapping", "precision"},
     {"callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
-    {"training", "verdicts", "pool", "figures", "formats", "surgery"},
+    {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery"},
     {"shrinking", "compaction", "experiment", "report", "conversion", "bench"},
-    {"pages"},
+    {"pages", "sweeps"},
     {"cli"},
     {"__main__"},
 )
@@ -36,6 +36,8 @@ NUMPY_ONLY = (
     "report",
     "pages",
     "verdicts",
+    "plans",
+    "sweeps",
     "cuts",
     "seeds",
     "config",
@@ -83,7 +85,8 @@ def test_what_needs_no_tensorflow_does_not_load_it(code):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["train", "--help"], ["compare", "--help"], ["report", "--help"]]
+    "arguments",
+    [["--help"], ["list"], ["train", "--help"], ["compare", "--help"], ["sweep", "--help"], ["report", "--help"]],
 )
 def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
     code = (

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from tfprune.config import PRECISIONS, SCOPES, Config, read_settings, with_assig
 from tfprune.data import DATASETS
 from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
+from tfprune.executors import EXECUTORS
+
+if TYPE_CHECKING:
+    from tfprune.executors._base import Executor
 
 _OPTIONS = (
     click.option("--dataset", metavar="NAME|PATH", help="Data set (`tfprune list`), or your own: a file, a folder."),
@@ -69,6 +73,31 @@ def data_options(config: Config) -> str:
             else:
                 words += ["--set", f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)
+
+
+def executor_options(command: Callable) -> Callable:
+    """Adds the options that say where many runs are trained; `make_executor` takes them."""
+    for option in (
+        click.option("--gpus-per-trial", type=float, help="GPUs of each run on a cluster; fractions share one."),
+        click.option("--cpus-per-trial", type=float, help="Cores of each run on a cluster; by default 1."),
+        click.option("--address", metavar="HOST:PORT", help="Of the cluster; by default RAY_ADDRESS or one made here."),
+        click.option(
+            "--backend", metavar="|".join(EXECUTORS), default="local", show_default=True, help="Where runs are trained."
+        ),
+        click.option(
+            "--jobs", type=int, help="Runs at a time, which share the cores: 1, or what has room on a cluster."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def make_executor(given: dict[str, Any]) -> Executor:
+    """Takes what `executor_options` added out of `given` and makes the executor."""
+    names = ("jobs", "address", "cpus_per_trial", "gpus_per_trial")
+    from tfprune.executors._base import Resources
+
+    return EXECUTORS[given.pop("backend")](Resources(**{name: given.pop(name) for name in names}))
 
 
 def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:

@@ -42,6 +42,14 @@ def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
     click.echo(tabulate(list(rows), headers, tablefmt="simple", disable_numparse=True, stralign="left"))
 
 
+def echo_failures(failures: Sequence[str]) -> None:
+    """Names the runs that failed, and ends the command with exit code 1 if there are any."""
+    for failure in failures:
+        click.echo(f"Failed: {failure}", err=True)
+    if failures:
+        raise click.exceptions.Exit(1)
+
+
 def echo_result(result: Result) -> None:
     """Prints loss, accuracy, sparsity and sizes of a finished run."""
     metrics = result.metrics

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.checks import check_whole
-from tfprune.cli._options import make_config, run_options
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._options import executor_options, make_config, make_executor, run_options
+from tfprune.cli._output import echo_failures, echo_table, start_logging
 from tfprune.config import Config
 from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--methods", metavar="NAME,...", help=f"Methods to compare, or `all`; by default {', '.join(TRIALS)}.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="Processes that share the runs and the cores.")
+@executor_options
 @click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 def compare(
     seeds: int,
     first_seed: int,
-    jobs: int,
     equal_budget: bool,
     json_file: Path | None,
     figures: Path | None,
@@ -47,19 +46,17 @@ def compare(
     """
     check_whole("--seeds", seeds, least=1)
     check_whole("--first-seed", first_seed, least=0)
-    check_whole("--jobs", jobs, least=1)
+    executor = make_executor(given)
     configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
     start_logging()
     from tfprune.comparison import summarise
-    from tfprune.experiment import train_all
     from tfprune.report import as_json, result_tables
     from tfprune.rundir import write_json
+    from tfprune.sweeps import run_all
 
-    results, failures = train_all(configs, jobs)
-    for failure in failures:
-        click.echo(f"Failed: {failure}", err=True)
+    results, failures = run_all(configs, executor)
     if not results:
-        raise click.exceptions.Exit(1)
+        echo_failures(failures)
     summary = summarise(results)
     kind = "sparsities" if _several_sparsities(summary) else "budget" if equal_budget else "results"
     for headers, rows in result_tables(summary):
@@ -76,8 +73,7 @@ def compare(
         _write_page(page, results, summary, kind)
         click.echo(f"Page: {page}")
     click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
-    if failures:
-        raise click.exceptions.Exit(1)
+    echo_failures(failures)
 
 
 def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:

@@ -1,0 +1,46 @@
+"""`tfprune sweep`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfprune.cli._options import executor_options, make_executor
+from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.plans import plan_table, read_plan
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made.")
+@click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS).")
+@click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
+@executor_options
+def sweep(plan: Path, out: Path | None, data_dir: Path | None, dry_run: bool, **given: Any) -> None:
+    """Train what a plan describes: a grid or a list of settings, methods, sparsities and seeds.
+
+    Finished runs are reused: the same command goes on where an earlier one was stopped. Runs that fail are named in
+    the end, and the exit code is then 1.
+    """
+    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir)}
+    configs = read_plan(plan, {name: value for name, value in places.items() if value is not None})
+    start_logging()
+    if dry_run:
+        from tfprune.results import find_result
+
+        for config in configs:
+            click.echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
+        return
+    executor = make_executor(given)
+    from tfprune.sweeps import run_all
+
+    results, failures = run_all(configs, executor, skipped=Exception)
+    if results:
+        headers, rows = plan_table(results)
+        echo_table(rows, headers)
+    click.echo(f"\nMedians over seeds. {len(results)} of {len(configs)} runs are finished.")
+    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+    echo_failures(failures)

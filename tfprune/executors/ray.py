@@ -1,0 +1,200 @@
+"""Runs on a Ray cluster: actors that train one run after another, wherever there is room (extra `[ray]`)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import logging
+import os
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tfprune.config import Config
+from tfprune.errors import ConfigError, RunError, TfpruneError
+from tfprune.executors._base import Executor, Resources, Train
+from tfprune.executors.local import settle
+from tfprune.results import Result, read_result
+from tfprune.rundir import RunDir, pack, unpack
+
+log = logging.getLogger(__name__)
+
+ANSWERS_WITHIN = 10.0  # seconds
+LOOKED_AT = 2.0  # seconds that what the cluster was found to have is believed
+Files = dict[str, bytes]  # a run folder: see `rundir.pack`
+
+
+def make(resources: Resources) -> Executor:
+    """Returns what trains on a cluster, if Ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("--backend ray needs Ray: pip install 'tfprune[ray]'")
+    return Cluster(resources)
+
+
+class Cluster:
+    """A Ray cluster: the one at `address`, or in RAY_ADDRESS, or running here, or one made of this machine alone.
+
+    It is joined when there is something to do.
+
+    Args:
+        resources: `jobs` is how many trials at a time, by default as many as have room.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._joined = False
+        self._marks: dict[str, Path] = {}
+        self._looked = -LOOKED_AT
+        self._room = 1
+
+    @functools.cached_property
+    def _ray(self) -> ModuleType:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        where = {} if (address := self._resources.address) is None else {"address": address}
+        try:
+            if address and "://" not in address:
+                _knock(address)  # Ray itself goes on asking for minutes
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"--address {address}: no Ray cluster answers there ({reason})") from None
+        self._joined = True
+        return ray
+
+    @property
+    def lost(self) -> tuple[type[Exception], ...]:
+        errors = self._ray.exceptions
+        return errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError
+
+    def wanted(self) -> int:
+        if self._resources.jobs is not None:
+            return self._resources.jobs  # those without room wait for a node that joins
+        if time.monotonic() - self._looked > LOOKED_AT:
+            there, needed = self._ray.cluster_resources(), {"CPU": self._cpus, "GPU": self._gpus}
+            self._room = min(int(there.get(name, 0) / share) for name, share in needed.items() if share)
+            self._looked = time.monotonic()
+        return max(1, self._room)
+
+    @property
+    def _cpus(self) -> float:
+        return self._resources.cpus_per_trial or 1
+
+    @property
+    def _gpus(self) -> float:
+        return self._resources.gpus_per_trial or 0
+
+    def start(self, folders: Collection[str]) -> _Actor:
+        options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "scheduling_strategy": "SPREAD"}
+        remote = self._ray.remote(**options)(_Trainer)
+        return _Actor(self._ray, remote.remote(max(1, int(self._cpus))), {out: self._mark(out) for out in folders})
+
+    def _mark(self, out: str) -> str:
+        """Leaves a file in a folder of runs; a worker that sees it can write there."""
+        if out not in self._marks:
+            folder = Path(out).absolute()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                mark = folder / f".sweep-{uuid.uuid4().hex}"
+                mark.touch()
+            except OSError as error:
+                raise RunError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
+            self._marks[out] = mark
+        return str(self._marks[out])
+
+    def close(self) -> None:
+        for mark in self._marks.values():
+            with contextlib.suppress(OSError):
+                mark.unlink()
+        if self._joined:
+            self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises an `OSError` or `ValueError` if nothing listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN).close()
+
+
+class _Actor:
+    """The driver's end of a `_Trainer`; a thread waits for what it is asked for."""
+
+    def __init__(self, ray: Any, actor: Any, marks: dict[str, str]) -> None:
+        self._ray = ray
+        self._actor = actor
+        self._thread = ThreadPoolExecutor(1)
+        self._seen: set[str] = set()
+        self.ready = self._thread.submit(self._greet, marks)
+
+    def _greet(self, marks: dict[str, str]) -> None:
+        there, host, seen = self._ask(self._actor.greet.remote(os.getcwd(), marks))
+        if there != (here := version("tfprune")):
+            raise RunError(f"{host} has tfprune {there}, this machine {here}; install the same version")
+        self._seen = set(seen)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._thread.submit(lambda: self._ask(self._actor.call.remote(function, *arguments)))
+
+    def train(self, train: Train, configs: Sequence[Config], dense: Result | None) -> Future[list[Result]]:
+        if self._seen.issuperset(config.out for config in configs):
+            return self.submit(train, configs, dense)
+        return self._thread.submit(self._train_elsewhere, train, configs, dense)
+
+    def _train_elsewhere(self, train: Train, configs: Sequence[Config], dense: Result | None) -> list[Result]:
+        """Has runs trained where their folders cannot be seen; their files come back through the object store."""
+        shared = pack(dense.folder) if dense and dense.folder.exported else None
+        trained = self._ask(self._actor.train.remote(train, configs, shared))
+        results = []
+        for config in configs:
+            if config.run_id in trained:
+                folder = RunDir(Path(config.out) / config.run_id)
+                unpack(trained[config.run_id], folder, config.to_dict())
+                results.append(read_result(folder))
+        return results
+
+    def _ask(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TfpruneError):
+                raise error.cause from None
+            raise
+
+    def stop(self) -> None:
+        self._ray.kill(self._actor)
+        self._thread.shutdown(cancel_futures=True)
+
+
+class _Trainer:
+    """The worker's end, in a process of its own on some machine of the cluster."""
+
+    def __init__(self, threads: int) -> None:
+        settle(threads)
+
+    def greet(self, folder: str, marks: dict[str, str]) -> tuple[str, str, list[str]]:
+        """Returns the version, the machine's name and which folders of runs are seen from here."""
+        if os.path.isdir(folder):
+            os.chdir(folder)  # that relative paths mean what they mean to the driver
+        return version("tfprune"), socket.gethostname(), [out for out, mark in marks.items() if os.path.exists(mark)]
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    def train(self, train: Train, configs: Sequence[Config], shared: Files | None) -> dict[str, Files]:
+        """Trains in a folder of its own; `shared` is the run of the baseline. Returns run id -> files."""
+        with tempfile.TemporaryDirectory() as scratch:
+            dense = None
+            if shared is not None:
+                unpack(shared, folder := RunDir(Path(scratch) / "dense"))
+                dense = read_result(folder)
+            results = train([config.replace(out=f"{scratch}/runs") for config in configs], dense)
+            return {result.config.run_id: pack(result.folder) for result in results}
