@@ -88,11 +88,11 @@ def test_rewinding_is_not_fooled_by_arrays_that_share_memory(model, examples):
 
 def test_history_has_a_row_for_each_logged_epoch_and_is_written_with_all_digits(model, examples, tmp_path):
     rows = []
-    history = History(rows, "dense", first_step=100, epochs=[1, 3])
+    history = History(rows, "dense", first_step=100, epochs=[1, 3], sparsity=lambda: 0.25)
     model.fit(*examples, batch_size=32, epochs=3, verbose=0, validation_data=examples, callbacks=[history])
     assert [(row["phase"], row["epoch"], row["step"], row["sparsity"]) for row in rows] == [
-        ("dense", 1, 103, 0.0),
-        ("dense", 3, 109, 0.0),
+        ("dense", 1, 103, 0.25),
+        ("dense", 3, 109, 0.25),
     ]
     write_history(tmp_path / "history.csv", rows)
     with open(tmp_path / "history.csv", newline="") as file:

@@ -288,6 +288,26 @@ def test_compact_says_what_it_saved_or_that_it_saved_nothing(call, tmp_path):
     assert (much / "exports" / "compact" / "saved_model.pb").is_file()
 
 
+def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path):
+    settings = ("--granularity", "filter", "--sparsity", 0.5, "--set", "channels.multiple=4", "--epochs", 6)
+    code, out, err = call("compare", "--dataset", "penguins", *settings, "--methods", "all", "--seeds", 1,
+                          "--out", tmp_path)  # fmt: skip
+    assert code == 0, err
+    able = [name for name in METHODS if "filter" in METHODS[name].granularities]
+    assert {"pruned", "lottery", "dynamic", "random", "small_dense"} <= set(able)
+    for name in able:
+        assert f"{name} filter" in out
+    assert "shuffled" not in out
+    (run,) = tmp_path.glob("penguins-dynamic-*")
+    code, out, _ = call("show", run)
+    assert code == 0 and re.search(r"dense_1 +12 +4 +33.3%", out) and re.search(r"dense_1/kernel +96 +144", out)
+    assert re.search(r"parameters +195 +67 ", out) and "Left alone: dense_2: the model's output" in out
+    assert "66.7% of the filters and units that can go are gone" in out
+    (tmp_path / "new.csv").write_text(HEADER + ROW)
+    code, out, _ = call("predict", run, tmp_path / "new.csv")
+    assert code == 0 and "Adelie" in out
+
+
 def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     for method in ("unpruned", "dynamic"):
         train = ("train", "--dataset", "penguins", "--epochs", 6, "--method", method, "--out", tmp_path)

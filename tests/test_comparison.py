@@ -44,6 +44,9 @@ def test_trials_are_named_by_what_tells_them_apart(tiny):
     assert named(*rounds) == ["lottery rounds=1", "lottery rounds=3"]
     assert named(tiny("lottery"), tiny("lottery", epochs=3)) == ["lottery epochs=6", "lottery epochs=3"]
     assert named(tiny(out="here"), tiny(out="there", seed=1)) == ["dynamic"]
+    narrow = [tiny(granularity="filter", channel_settings={"multiple": multiple}) for multiple in (1, 2)]
+    assert named(tiny(), narrow[0]) == ["dynamic", "dynamic filter"]
+    assert named(tiny(), *narrow) == ["dynamic", "dynamic filter multiple=1", "dynamic filter multiple=2"]
 
 
 def test_holms_correction_on_known_values():

@@ -20,10 +20,21 @@ def config(**changes):
         ({"settings": {"rate_factor": 3.0}}, "penguins-dynamic-seed0-eb6b8354"),
         ({"scope": "global", "spare": ("dense_2",)}, "penguins-dynamic-seed0-7b2b46c1"),
         ({"model_settings": {"hidden": [16, 8]}}, "penguins-dynamic-seed0-6773d5b6"),
+        ({"granularity": "filter"}, "penguins-dynamic-seed0-0e563461"),
+        ({"granularity": "filter", "channel_settings": {"multiple": 4}}, "penguins-dynamic-seed0-f984f9a1"),
     ],
 )
 def test_run_ids_are_readable_and_stable(changes, run_id):
     assert config(**changes).run_id == run_id
+
+
+def test_what_prunes_nothing_has_no_granularity():
+    """So that runs of all granularities share it, whatever else they are told."""
+    own = config(method="dynamic", granularity="filter", channel_settings={"criterion": "taylor"})
+    assert own.channel_settings == {"criterion": "taylor", "multiple": 8, "slots": "keep"}
+    assert own.as_baseline().run_id == config(method="unpruned").run_id
+    assert config(method="unpruned", granularity="filter").run_id == config(method="unpruned").run_id
+    assert own.replace(granularity="weight").run_id == config().run_id
 
 
 def test_where_things_lie_is_not_part_of_the_run_id():
@@ -83,6 +94,15 @@ def test_the_class_projects_settings_are_the_defaults():
         ),
         ({"method": "lottery", "settings": {"rounds": 0}}, "rounds must be a whole number of at least 1"),
         ({"model_settings": {"hiden": 3}}, "model mlp has no setting 'hiden': did you mean hidden"),
+        ({"granularity": "filters"}, "unknown granularity 'filters': did you mean filter"),
+        (
+            {"granularity": "filter", "method": "shuffled"},
+            "method shuffled has no granularity 'filter'; it can be weight",
+        ),
+        ({"granularity": "filter", "scope": "global"}, "ranks channels within their groups: scope layer, not global"),
+        ({"granularity": "filter", "loop": "fused"}, "granularity filter changes the model in training"),
+        ({"channel_settings": {"multiple": 4}}, "channels.multiple is of granularity filter; set --granularity filter"),
+        ({"channel_settings": 4}, "channel_settings must be a table"),
         ({"optimizer_settings": {"eps": 3}}, "optimizer adam has no setting 'eps'"),
         ({"optimizer_settings": {"epsilon": -1}}, "optimizer.epsilon must be a finite number of at least 0"),
         ({"optimizer_settings": {"beta_1": 1.5}}, "optimizer.beta_1 must be a fraction"),
@@ -108,11 +128,16 @@ def test_another_method_starts_from_its_own_settings():
 
 def test_assignments_reach_the_run_the_method_the_model_and_the_optimizer():
     values = with_assignments(
-        {"dataset": "penguins"}, {"epochs": 30, "rate": 0.2, "model.hidden": [4], "optimizer.epsilon": 1e-6}
+        {"dataset": "penguins"},
+        {
+            **{"epochs": 30, "rate": 0.2, "model.hidden": [4], "optimizer.epsilon": 1e-6},
+            **{"granularity": "filter", "channels.multiple": 4},
+        },
     )
     made = Config.from_dict(values)
     assert made.epochs == 30 and made.settings["rate"] == 0.2
     assert made.model_settings["hidden"] == [4] and made.optimizer_settings["epsilon"] == 1e-6
+    assert made.channel_settings["multiple"] == 4
     with pytest.raises(ConfigError, match="unknown setting 'rounds'"):
         with_assignments({"dataset": "penguins"}, {"rounds": 2})
 

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from tfprune.backend import keras, tf
 from tfprune.cuts import Cut
 from tfprune.errors import TrainingError
-from tfprune.masks import sparsity_of
+from tfprune.masks import Arrays, sparsity_of
 from tfprune.rundir import replacing
 from tfprune.schedules import PruneAtSteps
-from tfprune.wrapping import get_masks, get_weights, kernels, masked_layers, set_weights
+from tfprune.wrapping import get_weights, kernels, masked_layers, set_weights
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         before, self.steps = self.steps, int(self.model.optimizer.iterations)
         for cut in self.schedule.due(before, self.steps):
             self.cut(cut)
-            log.info("Pruned after step %d: %.1f %% sparse", self.steps, 100 * sparsity_of(get_masks(self.model)))
+            log.info("Pruned after step %d", self.steps)
 
 
 class Rewinding(keras.callbacks.Callback):
@@ -90,6 +90,13 @@ class StopOnNaN(keras.callbacks.Callback):
 class History(keras.callbacks.Callback):
     """Collects one row an epoch that is logged, over all phases of a run.
 
+    Args:
+        rows: those so far; new ones are added to them.
+        phase: name of this training.
+        first_step: optimizer steps of the run before it.
+        epochs: epochs (counted from 1) to log.
+        sparsity: returns the share that is pruned, in [0, 1].
+
     Attributes:
         rows: dictionaries with the keys `COLUMNS`; `epoch` counts from 1 within a phase, `step`
             counts optimizer steps over the whole run, `sparsity` is after the epoch.
@@ -97,9 +104,17 @@ class History(keras.callbacks.Callback):
 
     COLUMNS = ("phase", "epoch", "step", *SCORES, "sparsity")
 
-    def __init__(self, rows: list[dict[str, Any]], phase: str, first_step: int, epochs: Collection[int]) -> None:
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        phase: str,
+        first_step: int,
+        epochs: Collection[int],
+        sparsity: Callable[[], float],
+    ) -> None:
         super().__init__()
         self.rows = rows
+        self.sparsity = sparsity
         self.phase = phase
         self.first_step = first_step
         self.epochs = set(epochs)
@@ -109,7 +124,7 @@ class History(keras.callbacks.Callback):
             return
         step = self.first_step + int(self.model.optimizer.iterations)
         row = {"phase": self.phase, "epoch": epoch + 1, "step": step} | dict(logs or {})
-        self.rows.append(row | {"sparsity": sparsity_of(get_masks(self.model))})
+        self.rows.append(row | {"sparsity": self.sparsity()})
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -130,10 +145,21 @@ class TensorBoardLog(keras.callbacks.Callback):
         folder: where the event files go; `train` and `validation` are made in it.
         first_step: optimizer steps of the run before this phase.
         epochs: epochs (counted from 1) to log.
+        masks: returns the masks of the kernels.
+        sparsity: returns the share that is pruned, in [0, 1].
     """
 
-    def __init__(self, folder: Path, first_step: int, epochs: Collection[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        first_step: int,
+        epochs: Collection[int],
+        masks: Callable[[], Arrays],
+        sparsity: Callable[[], float],
+    ) -> None:
         super().__init__()
+        self.masks = masks
+        self.sparsity = sparsity
         self.first_step = first_step
         self.epochs = set(epochs)
         self.train = tf.summary.create_file_writer(str(folder / "train"))
@@ -163,8 +189,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def log_kernels(self, step: int) -> None:
         """Logs sparsity, histograms and, if they changed, masks as they are at an optimizer step of the run."""
-        masks = get_masks(self.model)
-        overall = sparsity_of(masks)
+        masks, overall = self.masks(), self.sparsity()
         with self.train.as_default(step=step):
             tf.summary.scalar("sparsity", overall)
             for name, kernel in kernels(self.model).items():
@@ -191,18 +216,56 @@ def mask_image(mask: np.ndarray, largest: int = 512) -> np.ndarray:
     return colours[np.kron(flat, np.ones((zoom, zoom), np.uint8))][np.newaxis]
 
 
+class Throughout(keras.callbacks.Callback):
+    """Lets callbacks see one training where Keras is called for several stretches of it, one after the other.
+
+    Args:
+        callbacks: what listens, in this order.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        super().__init__()
+        self.callbacks = callbacks
+        self.begun = False
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if not self.begun:
+            for callback in self.callbacks:
+                callback.on_train_begin(logs)
+        self.begun = True
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def end(self) -> None:
+        """To be called after the last stretch."""
+        for callback in self.callbacks:
+            callback.on_train_end()
+
+
 class Progress(keras.callbacks.Callback):
     """A bar with epochs, time left, loss and sparsity; nothing when stderr is not a terminal."""
 
-    def __init__(self, phase: str, initial_epoch: int, epochs: int) -> None:
+    def __init__(self, phase: str, initial_epoch: int, epochs: int, sparsity: Callable[[], float]) -> None:
         super().__init__()
+        self.sparsity = sparsity
         self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
             self.bar.set_postfix(
                 loss=f"{np.mean((logs or {}).get('loss', np.nan)):.4f}",
-                sparsity=f"{sparsity_of(get_masks(self.model)):.1%}",
+                sparsity=f"{self.sparsity():.1%}",
                 refresh=False,
             )
 

@@ -87,8 +87,8 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
 
     Returns:
         name of the trial -> its runs. The name is that of the method, with the sparsity asked for
-        (`"dynamic 80 %"`) where a method was run at several, and with other settings of its own and its
-        epochs where those differ.
+        (`"dynamic 80 %"`) where a method was run at several, with `filter` where it removes channels, and
+        with other settings of its own and its epochs where those differ.
     """
     trials: dict[str, list[Result]] = {}
     for result in results:
@@ -98,22 +98,25 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def _trial_name(config: Config, configs: Iterable[Config]) -> str:
-    rivals = [other for other in configs if other.method == config.method]
+    rivals = [o for o in configs if (o.method, o.granularity) == (config.method, config.granularity)]
     level = f"{100 * config.requested_sparsity:.3g} %"
     alike = [other for other in rivals if f"{100 * other.requested_sparsity:.3g} %" == level]
-    own = config.settings | {"epochs": config.epochs}
-    differing = [
-        key for key in own if any((other.settings | {"epochs": other.epochs})[key] != own[key] for other in alike)
-    ]
-    name = config.method if len(alike) == len(rivals) else f"{config.method} {level}"
+    own = _own_settings(config)
+    differing = [key for key in own if any(_own_settings(other)[key] != own[key] for other in alike)]
+    method = config.method if config.granularity == "weight" else f"{config.method} {config.granularity}"
+    name = method if len(alike) == len(rivals) else f"{method} {level}"
     return " ".join((name, *(f"{key}={own[key]}" for key in differing)))
+
+
+def _own_settings(config: Config) -> dict[str, Any]:
+    return config.settings | config.channel_settings | {"epochs": config.epochs}
 
 
 def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
     """Gathers runs by trial, see `by_trial`.
 
     Returns:
-        trial -> `method`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
+        trial -> `method`, `granularity`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
         each column; the sample's standard deviation, None for a single seed), `ratio`: the medians over
         seeds of what a run's training took in time and FLOPs to what the baseline's took with the same
         seed (None without a baseline), `reached`: the share of seeds that came to the
@@ -133,6 +136,7 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
         config = trials[trial][0].config
         summary[trial] = {
             "method": config.method,
+            "granularity": config.granularity,
             "requested_sparsity": config.requested_sparsity,
             "seeds": rows,
             "mean": {name: float(v.mean()) for name, v in values.items()},

@@ -27,7 +27,9 @@ from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.optimizers import check_optimizer
+from tfprune.widths import check_channel_settings
 
+GRANULARITIES = ("weight", "filter")
 SCOPES = ("layer", "global")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
@@ -61,11 +63,14 @@ class Config:
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
             many epochs a call, with the same numbers; `auto` fuses where data and model are small.
         scope: `layer` ranks weights within each kernel, `global` across all of them.
+        granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
+            reads them, so that the rest of the training has a smaller model. What prunes nothing has `weight`.
         spare: names of layers that are never pruned; `first` and `last` stand for those places.
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
         data_settings: those of your own data (their label, how they are split) and what was found in them.
+        channel_settings: those of the granularity `filter`, see `widths.check_channel_settings`.
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
@@ -87,11 +92,13 @@ class Config:
     xla: bool = False
     loop: str = "auto"
     scope: str = "layer"
+    granularity: str = "weight"
     spare: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     data_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    channel_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     limit: int | None = None
     data_dir: str | None = None
     out: str = "saved_models"
@@ -100,7 +107,7 @@ class Config:
         for name in PLACES:
             if getattr(self, name) is not None:
                 self._store(name, str(getattr(self, name)))
-        for name in ("settings", "model_settings", "optimizer_settings", "data_settings"):
+        for name in ("settings", "model_settings", "optimizer_settings", "data_settings", "channel_settings"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ConfigError(f"{name} must be a table of names and values, got {getattr(self, name)!r}")
         spec = self.spec
@@ -130,7 +137,30 @@ class Config:
         )
         given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
         self._store("optimizer_settings", check_optimizer(self.optimizer, given))
+        self._store_granularity()
         self.pruning.check(self.epochs)
+
+    def _store_granularity(self) -> None:
+        check_choice("granularity", self.granularity, GRANULARITIES)
+        if not self.pruning.sparsity_setting:
+            self._store("granularity", "weight")
+            self._store("channel_settings", {})
+        if self.granularity not in self.pruning.granularities:
+            raise ConfigError(
+                f"method {self.method} has no granularity {self.granularity!r}; "
+                f"it can be {', '.join(self.pruning.granularities)}"
+            )
+        if self.granularity == "weight":
+            for key in self.channel_settings:
+                raise ConfigError(f"channels.{key} is of granularity filter; set --granularity filter")
+            return
+        self._store("channel_settings", check_channel_settings(self.channel_settings))
+        if self.scope != "layer":
+            raise ConfigError(f"granularity filter ranks channels within their groups: scope layer, not {self.scope}")
+        if self.loop == "fused":
+            raise ConfigError(
+                "granularity filter changes the model in training, which loop=fused cannot; use loop=auto"
+            )
 
     def _store(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -177,6 +207,9 @@ class Config:
             changed["settings"] = self.pruning.naming_settings()
         if self.has_own_data:
             changed["data_settings"] = self.to_dict()["data_settings"]
+        if "channel_settings" in changed:  # those that are not default, of which more may come
+            defaults = check_channel_settings({})
+            changed["channel_settings"] = {k: v for k, v in self.channel_settings.items() if v != defaults[k]}
         name = f"{self.data_name}-{self.method}-seed{self.seed}"
         if not changed:
             return name
@@ -233,6 +266,7 @@ class Config:
             ("method", "settings"),
             ("model", "model_settings"),
             ("optimizer", "optimizer_settings"),
+            ("granularity", "channel_settings"),
         ):
             if changes.get(part, getattr(self, part)) != getattr(self, part):
                 changes.setdefault(settings, {})
@@ -270,16 +304,17 @@ def read_settings(path: Path) -> dict[str, Any]:
 def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
     """Adds `KEY=VALUE` settings to a table of settings.
 
-    A key is a setting of the run, or one of the method; `model.NAME`, `optimizer.NAME` and `data.NAME` reach
-    the settings of those.
+    A key is a setting of the run, or one of the method; `model.NAME`, `optimizer.NAME`, `channels.NAME` and
+    `data.NAME` reach the settings of those.
     """
     result = dict(values)
     fields = [field.name for field in dataclasses.fields(Config)]
     method = METHODS[result.get("method", "dynamic")]
     for key, value in assignments.items():
         owner, dot, name = key.partition(".")
-        if dot and owner in ("model", "optimizer", "data"):
-            result[f"{owner}_settings"] = {**result.get(f"{owner}_settings", {}), name: value}
+        if dot and owner in ("model", "optimizer", "channels", "data"):
+            part = f"{owner.removesuffix('s')}_settings"
+            result[part] = {**result.get(part, {}), name: value}
         elif key in method.defaults():
             result["settings"] = {**result.get("settings", {}), key: value}
         elif key in fields:

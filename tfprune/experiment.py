@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.models import MODELS
 from tfprune.models._narrow import narrowed
+from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.results import SCHEMA, Result, check_same, find_result
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
+from tfprune.surgery import without
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, evaluate
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
@@ -80,12 +82,12 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         precision, step_seconds = dense.metrics["precision"]["policy"], dense.metrics["precision"]["step_seconds"]
     model = build(config, data, precision)
     seconds["prepare"] = time.perf_counter() - started
+    redraw = functools.partial(initial_weights, config, data, "reinit")
+    make = ChannelTrainer if config.granularity == "filter" else Trainer
+    trainer = make(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw)
     folder.create()  # not before all that can be wrong with data and model has been found
     write_json(folder.config, config.to_dict())
     write_splits(folder.splits, data)
-
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    trainer = Trainer(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw)
     try:
         config.pruning.run(trainer)
         trainer.finish()
@@ -106,17 +108,28 @@ def load_data(config: Config) -> Data:
 
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
-    """Builds the wrapped model with its initial weights, which depend on the run's seed and on no precision."""
+    """Builds the model with its initial weights, which depend on the run's seed and on no precision.
+
+    It is wrapped unless channels are removed from it: then there is nothing to mask.
+    """
     settings = model_settings(config, data)
     keras.utils.set_random_seed(derive(config.seed, "init"))
     with computing_in(precision):
-        return wrap(MODELS[config.model](data.input_shape, len(data.labels), **settings), config.spare)
+        model = plain_model(config, data, settings)
+        return model if config.granularity == "filter" else wrap(model, config.spare)
+
+
+def plain_model(config: Config, data: Data, settings: Mapping[str, Any]) -> keras.Model:
+    """Builds the run's model, of the widths that removing channels would lead to if the method asks for that."""
+    model = MODELS[config.model](data.input_shape, len(data.labels), **settings)
+    share = config.pruning.narrower
+    return narrower(model, share, config) if share and config.granularity == "filter" else model
 
 
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
     """Returns the settings that the run's model is built with: narrower ones if the method asks for that."""
     settings, share = dict(config.model_settings), config.pruning.narrower
-    if not share:
+    if not share or config.granularity == "filter":
         return settings
     make = functools.partial(MODELS[config.model], data.input_shape, len(data.labels))
     full = make(**settings)
@@ -135,8 +148,8 @@ def restore(result: Result, data: Data) -> keras.Model:
         raise RunError(
             f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
         )
-    settings = model_settings(result.config, data)
-    model = MODELS[result.config.model](data.input_shape, len(data.labels), **settings)
+    model = plain_model(result.config, data, model_settings(result.config, data))
+    model = without(model, result.removed_channels())
     model.set_weights(load_weights(result.model))
     return model
 
@@ -145,7 +158,7 @@ def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[n
     """Returns initial weights of the run's model, other ones for each purpose."""
     settings = model_settings(config, data)
     keras.utils.set_random_seed(derive(config.seed, purpose))
-    return MODELS[config.model](data.input_shape, len(data.labels), **settings).get_weights()
+    return plain_model(config, data, settings).get_weights()
 
 
 def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]:
@@ -167,20 +180,22 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     """Checks, exports, measures and draws a trained model; returns what goes into `metrics.json`."""
     log.info("Exporting and measuring ...")
     started = time.perf_counter()
-    config, data, cuts = trainer.config, trainer.data, trainer.config.pruning.cuts
-    masks = get_masks(trainer.model)
-    check_sparsity(kernels(trainer.model), masks, cuts, config.scope, "the trained model")
+    config, data, masks = trainer.config, trainer.data, trainer.masks()
+    trainer.check(kernels(trainer.model), "the trained model")
     stripped = in_float32(strip(trainer.model))
-    exported = export(stripped, data, masks, folder.model)
-    check_sparsity(exported, masks, cuts, config.scope, "the exported model")
+    exported = export(stripped, data, get_masks(trainer.model), folder.model)
+    trainer.check(exported, "the exported model")
 
     scores = {
         split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
         for split in SPLITS
     }
     metrics = _measured(trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks})
+    metrics |= trainer.report()
     metrics["data"] = said_of(data)
     metrics["bytes"] |= folder_bytes(folder.model)
+    if isinstance(trainer, ChannelTrainer):
+        write_json(folder.channels, trainer.ledger.removed)
     _write_arrays(folder, trainer.history, masks)
     plot_curves(trainer.history, folder.curves, title=config.run_id)
     plot_sparsity(trainer.history, metrics["sparsity"]["layers"], folder.sparsity, title=config.run_id)
@@ -230,7 +245,7 @@ def cost(trainer: Trainer) -> dict[str, Any]:
         "examples": examples,
         "forward_flops": 2 * trainer.forward,
         "forward_flops_masked": 2 * trainer.forward_masked,
-        "training_flops": 6 * trainer.forward * examples,
+        "training_flops": 6 * trainer.trained,
         "training_flops_masked": 6 * trainer.trained_masked,
     }
 

@@ -14,7 +14,7 @@ from tfprune.results import COMPARISON_SCHEMA, Result
 from tfprune.tables import Table, comparison_table, cost_table, verdict_table
 from tfprune.verdicts import Verdict, verdicts
 
-OWN = ("method", "settings", "seed")  # settings that may differ between runs that are compared
+OWN = ("method", "settings", "granularity", "channel_settings", "seed")  # that may differ between runs compared
 PACKAGES = {
     "python": "Python",
     "tensorflow": "TensorFlow",
@@ -147,7 +147,13 @@ def notes(section: Section) -> list[str]:
         said.append(f"There are no verdicts: they are about dynamic beside {BASELINE} or lottery.")
     if len({json.dumps(run.metrics["machine"], sort_keys=True) for run in section.results}) > 1:
         said.append("The runs are of several machines: times are not comparable.")
+    if len({_fused(run) for run in section.results}) > 1:
+        said.append("Some went through the fused loop and others not: times are not comparable; see --set loop=plain.")
     return said
+
+
+def _fused(run: Result) -> bool:
+    return "networks" in run.metrics or "compile" in run.metrics["seconds"]
 
 
 def _shared(config: Config) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class Result:
         with np.load(self.folder.masks, allow_pickle=False) as stored:
             return dict(stored)
 
+    def removed_channels(self) -> dict[str, list[int]]:
+        """Returns which channels of the model went, by group, as `surgery.without` takes them; empty if none did."""
+        return read_json(self.folder.channels) if self.folder.channels.is_file() else {}
+
 
 def read_result(folder: RunDir) -> Result:
     """Reads a finished run.

@@ -43,6 +43,10 @@ class RunDir:
         return self.root / "splits.csv"
 
     @property
+    def channels(self) -> Path:
+        return self.root / "channels.json"
+
+    @property
     def curves(self) -> Path:
         return self.root / "curves.png"
 
@@ -80,7 +84,7 @@ class RunDir:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
-            for path in (self.history, self.masks, self.splits, self.curves, self.sparsity):
+            for path in (self.history, self.masks, self.channels, self.splits, self.curves, self.sparsity):
                 path.unlink(missing_ok=True)
             for folder in (self.tensorboard, self.model, self.exports):
                 if folder.exists():

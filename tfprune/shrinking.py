@@ -13,9 +13,9 @@ from tfprune.checks import check_choice, check_whole
 from tfprune.errors import ConfigError, ModelError
 from tfprune.pruning import check_model
 from tfprune.surgery import without
+from tfprune.widths import MULTIPLE, width
 from tfprune.wrapping import leaf_layers
 
-MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpruned ones
 Importance = Callable[
     [np.ndarray, "np.ndarray | None"], np.ndarray
 ]  # of a weight and its gradient, each a channel a row
@@ -67,26 +67,13 @@ def shrink(
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
         raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
     scores = CRITERIA[criterion](model, found, seed, examples)
-    return without(model, least_important(found, scores, keep, multiple))
+    widths = {name: width(len(group), keep, multiple) for name, group in found.free.items()}
+    return without(model, least_important(scores, widths))
 
 
-def width(size: int, keep: float, multiple: int) -> int:
-    """Returns how many of `size` channels stay: `keep` of them, to the nearest multiple.
-
-    >>> [width(64, 0.5, 8), width(60, 0.5, 8), width(20, 0.1, 8), width(6, 0.5, 8), width(10, 0.31, 1)]
-    [32, 32, 8, 6, 3]
-    """
-    return min(size, max(1, round(size * keep / multiple)) * multiple)
-
-
-def least_important(
-    found: Channels, scores: Mapping[str, np.ndarray], keep: float, multiple: int
-) -> dict[str, np.ndarray]:
-    """Returns the places of the channels that go, group by group: the lowest scores, the later ones of equals."""
-    return {
-        name: np.sort(np.argsort(-scores[name], kind="stable")[width(len(group), keep, multiple) :])
-        for name, group in found.free.items()
-    }
+def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Returns the places of the channels that go so that `widths` are left: the lowest scores, of equals the later."""
+    return {name: np.sort(np.argsort(-scores[name], kind="stable")[count:]) for name, count in widths.items()}
 
 
 def _sums(

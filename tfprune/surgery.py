@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,17 @@ from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
 from tfprune.wrapping import leaf_layers, slots
 
+Removed = Mapping[str, Sequence[int]]  # group of channels -> places of those that go
+Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
-def without(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> keras.Model:
+
+def without(
+    model: keras.Model,
+    removed: Removed,
+    *,
+    compiled: Callable[[keras.Model], None] | None = None,
+    slots_kept: bool = True,
+) -> keras.Model:
     """Rebuilds a model without some of its channels.
 
     The smaller model answers as the larger one does when nothing reads those channels any more (the weights by which
@@ -23,16 +32,19 @@ def without(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> keras.M
     Args:
         model: functional or sequential, see `channels`. It is not changed.
         removed: group -> places of its channels that go; see `Channels.groups`.
+        compiled: compiles the smaller model if `model` is compiled; by default as Keras has `model` stored.
+        slots_kept: whether the optimizer goes on with the slots (momentum and the like) of the weights that stay;
+            otherwise they are empty.
 
     Returns:
-        The smaller model. If `model` is compiled it is too, and its optimizer carries on: the slots (momentum and the
-        like) have lost the same channels as their weights and the steps taken so far are counted on.
+        The smaller model. If `model` is compiled it is too, and its optimizer carries on: the slots have lost the same
+        channels as their weights and the steps taken so far are counted on.
 
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
     """
     found = channels(model)
-    gone = _labels(found, removed)
+    gone = labels_of(found, removed)
     smaller = _rebuild(model, found, gone)
     pairs = [
         (old, new, found.axes.get(id(old), {}))
@@ -40,21 +52,42 @@ def without(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> keras.M
         for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
     ]
     for old, new, axes in pairs:
-        new.assign(_kept(old.numpy(), axes, gone))
+        new.assign(kept(old.numpy(), axes, gone))
     if getattr(model, "optimizer", None) is not None:
-        smaller.compile_from_config(model.get_compile_config())
-        _carry_on(model.optimizer, smaller.optimizer, smaller, pairs, gone)
+        if compiled is None:
+            smaller.compile_from_config(model.get_compile_config())
+        else:
+            compiled(smaller)
+        _carry_on(model.optimizer, smaller.optimizer, smaller, pairs if slots_kept else (), gone)
     return smaller
 
 
-def masked(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> None:
+def untrained(model: keras.Model, removed: Removed) -> keras.Model:
+    """Builds what `without` returns with initial weights of its own, and not compiled."""
+    found = channels(model)
+    return _rebuild(model, found, labels_of(found, removed))
+
+
+def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
+    """Returns the channels of each weight of a model, in the order of `wrapping.get_weights`."""
+    return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
+
+
+def kept(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
+    """Returns an array without the channels whose labels are `gone`."""
+    for axis, labels in axes.items():
+        value = np.compress(~np.isin(labels, gone), value, axis)
+    return value
+
+
+def masked(model: keras.Model, removed: Removed) -> None:
     """Zeroes what `without` takes out, in place: every weight that makes those channels or reads them.
 
     Raises:
         ModelError: as `without`.
     """
     found = channels(model)
-    gone = _labels(found, removed)
+    gone = labels_of(found, removed)
     for layer in leaf_layers(model):
         for weight in layer.weights:
             value = weight.numpy()
@@ -63,7 +96,8 @@ def masked(model: keras.Model, removed: Mapping[str, Sequence[int]]) -> None:
             weight.assign(value)
 
 
-def _labels(found: Channels, removed: Mapping[str, Sequence[int]]) -> np.ndarray:
+def labels_of(found: Channels, removed: Removed) -> np.ndarray:
+    """Returns the labels of channels that go; a `ModelError` if a group is unknown, protected or left with nothing."""
     groups = {group.name: group for group in found.groups}
     gone = []
     for name, places in removed.items():
@@ -106,12 +140,6 @@ def _configs(model: keras.Model, config: dict[str, Any]) -> Iterator[tuple[keras
             yield from _configs(layer, own["config"])
 
 
-def _kept(value: np.ndarray, axes: Mapping[int, np.ndarray], gone: np.ndarray) -> np.ndarray:
-    for axis, labels in axes.items():
-        value = np.compress(~np.isin(labels, gone), value, axis)
-    return value
-
-
 def _carry_on(
     old_optimizer: keras.optimizers.Optimizer,
     new_optimizer: keras.optimizers.Optimizer,
@@ -124,6 +152,6 @@ def _carry_on(
     inner[1].iterations.assign(inner[0].iterations)
     if not isinstance(inner[0]._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         inner[1].learning_rate = inner[0].learning_rate
-    for old, new, axes in pairs:
+    for old, new, axes in pairs if hasattr(inner[0], "_index_dict") else ():  # without a step it remembers nothing
         for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
-            carried.assign(_kept(remembered.numpy(), axes, gone))
+            carried.assign(kept(remembered.numpy(), axes, gone))

@@ -118,7 +118,9 @@ class _Sweep:
             else:
                 self._note(name, result)
         for family in _families(missing):
-            if len({config.seed for config in family}) > 1 and family[0].loop != "plain":
+            # Models that lose channels are trained alone; so is what they are compared with, or times would mean nothing.
+            whole = all(config.granularity == "weight" for config in family)
+            if whole and len({config.seed for config in family}) > 1 and family[0].loop != "plain":
                 self._ready.append(_Work(tuple(family), planning=True))
             else:
                 self._queue(family)

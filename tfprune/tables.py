@@ -13,7 +13,8 @@ LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
     "methods; ratios to unpruned are medians over seeds; time is processor time of the training unless a GPU computed. "
     "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
-    "in the end, has the validation loss that unpruned ends with."
+    "in the end, has the validation loss that unpruned ends with. Sparsity is the share of kernel weights that are "
+    "zero; of trials named `filter`, the share of channels that are gone."
 )
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers and rows
 

@@ -24,7 +24,7 @@ from tfprune.errors import ConfigError, TrainingError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
-from tfprune.masks import Arrays, cut_masks, sparsity_of
+from tfprune.masks import Arrays, check_sparsity, cut_masks, sparsity_of
 from tfprune.optimizers import build_optimizer
 from tfprune.results import Result
 from tfprune.schedules import PruneAtSteps
@@ -154,10 +154,10 @@ class Trainer:
         self._levels = [self.forward_masked]
         logged = _logged_epochs(initial_epoch, self.epochs, events)
         schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
-        progress = Progress(phase, initial_epoch, self.epochs)
-        observers = [History(self.history, phase, self._steps, logged), progress]
+        progress = Progress(phase, initial_epoch, self.epochs, self.sparsity)
+        observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress]
         if self._tensorboard is not None:
-            observers.append(TensorBoardLog(self._tensorboard, self._steps, logged))
+            observers.append(self._board(logged))
         keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same dropout in all methods and phases
         callbacks = [StopOnNaN(), PruneOnSchedule(schedule, event), *callbacks, *observers]
         run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
@@ -206,6 +206,10 @@ class Trainer:
     def _fit_plain(
         self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
     ) -> None:
+        self._fit_stretch(initial_epoch, self.epochs, logged, callbacks)
+
+    def _fit_stretch(self, start: int, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
+        """Trains the epochs after `start` up to `end`, with the examples that come then."""
         self.model.fit(
             training_batches(
                 self.data.train,
@@ -213,10 +217,10 @@ class Trainer:
                 shuffle=self.config.shuffle,
                 seed=derive(self.config.seed, "order"),
                 augment=self.config.augment,
-                first_step=initial_epoch * self.steps_per_epoch,
+                first_step=start * self.steps_per_epoch,
             ),
-            epochs=self.epochs,
-            initial_epoch=initial_epoch,
+            epochs=end,
+            initial_epoch=start,
             steps_per_epoch=self.steps_per_epoch,
             validation_data=evaluation_batches(self.data.validation, self.config.batch_size),
             validation_freq=logged,
@@ -256,7 +260,7 @@ class Trainer:
         for callback in callbacks:
             callback.set_model(self.model)
             callback.on_train_begin()
-        board = self._tensorboard and TensorBoardLog(self._tensorboard, self._steps, ())
+        board = self._tensorboard and self._board()
         if board:
             board.set_model(self.model)
             board.log_kernels(0)
@@ -287,6 +291,34 @@ class Trainer:
     def reinitialise(self) -> None:
         """Draws all weights anew; what is pruned stays zero."""
         set_weights(self.model, self._redraw())
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns what lives of the network as it was built: masks by kernel name."""
+        return get_masks(self.model)
+
+    def sparsity(self) -> float:
+        """Returns the share that is pruned, in [0, 1]."""
+        return sparsity_of(self.masks())
+
+    def check(self, kernels: Arrays, where: str) -> None:
+        """Compares the kernels of a model with what was asked for.
+
+        Raises:
+            SparsityError: it is not pruned as it should be.
+        """
+        check_sparsity(kernels, self.masks(), self.config.pruning.cuts, self.config.scope, where)
+
+    def report(self) -> dict[str, Any]:
+        """Returns what `metrics.json` says of the pruning beyond the zeros of the exported kernels."""
+        return {}
+
+    def _board(self, logged: Sequence[int] = ()) -> TensorBoardLog:
+        return TensorBoardLog(self._tensorboard, self._steps, logged, self.masks, self.sparsity)
+
+    @property
+    def trained(self) -> int:
+        """Multiply-adds of the forward passes of all training, those with pruned weights that were done included."""
+        return self.forward * self.trained_epochs * len(self.data.train)
 
     @property
     def forward_masked(self) -> Any:
@@ -319,7 +351,7 @@ class Trainer:
 
     def finish(self) -> None:
         """Logs the finished model if it was pruned after its last training."""
-        sparsity = sparsity_of(get_masks(self.model))
+        sparsity = self.sparsity()
         if not self.history or self.history[-1]["sparsity"] == sparsity:
             return
         measured = {"": self.evaluate(self.data.train), "val_": self.evaluate(self.data.validation)}
@@ -327,7 +359,7 @@ class Trainer:
         row = {"phase": "pruned", "epoch": self.epochs, "step": self._steps, "sparsity": sparsity}
         self.history.append(row | logs)
         if self._tensorboard is not None:
-            board = TensorBoardLog(self._tensorboard, self._steps, ())
+            board = self._board()
             board.set_model(self.model)
             board.log_kernels(self._steps)
             board.on_train_end()

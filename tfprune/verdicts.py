@@ -144,10 +144,15 @@ def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
 
 
 def _counterpart(own: Summary, summary: Mapping[str, Summary], method: str) -> Summary | None:
-    """Returns the trial of a method at the sparsity nearest to that of `own`."""
+    """Returns the trial of a method at the sparsity nearest to that of `own`, of the same granularity if there is."""
     trials = [values for values in summary.values() if values["method"] == method]
+    trials = [values for values in trials if _kind(values) == _kind(own)] or trials
     distance = [abs(values["requested_sparsity"] - own["requested_sparsity"]) for values in trials]
     return trials[int(np.argmin(distance))] if trials else None
+
+
+def _kind(values: Summary) -> str:
+    return values.get("granularity", "weight")  # which files of earlier versions do not say
 
 
 def _pairs(own: Summary, other: Summary, name: str) -> list[tuple[Any, Any]]:

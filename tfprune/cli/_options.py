@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.config import PRECISIONS, SCOPES, Config, read_settings, with_assignments, with_sparsity
+from tfprune.config import GRANULARITIES, PRECISIONS, SCOPES, Config, read_settings, with_assignments, with_sparsity
 from tfprune.data import DATASETS
 from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
@@ -28,6 +28,9 @@ _OPTIONS = (
     click.option("--batch-size", type=int, help="Examples a step."),
     click.option("--learning-rate", type=float, help="Of the optimizer."),
     click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
+    click.option(
+        "--granularity", metavar="|".join(GRANULARITIES), help="Zero single weights, or remove filters and units."
+    ),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
@@ -38,7 +41,7 @@ _OPTIONS = (
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Any other setting: of the run, the method, `model.KEY`, `optimizer.KEY` or `data.KEY`. May be repeated.",
+        help="Any other setting: of run, method, `model.KEY`, `optimizer.KEY`, `channels.KEY`, `data.KEY`. May be repeated.",
     ),
 )
 
@@ -52,7 +55,7 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
         "--sparsity",
         metavar="FRACTION",
         multiple=sparsities,
-        help=f"Final share of zero kernel weights, in [0, 1).{several}",
+        help=f"Final share of the kernel weights that are zero, or of the channels that are gone, in [0, 1).{several}",
     )
 
     def add(command: Callable) -> Callable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -63,8 +63,26 @@ def echo_result(result: Result) -> None:
     zeros, total = sum(layer["zeros"] for layer in layers), sum(layer["size"] for layer in layers)
     exported = "raw" in metrics["bytes"]
     size, of = (metrics["bytes"], "") if exported else (metrics["bytes"]["weights"], " (the weights alone)")
-    click.echo(
-        f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)\n"
-        f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero\n"
-        f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}"
+    if "channels" in metrics:
+        _echo_channels(metrics["channels"], metrics["sparsity"]["achieved"])
+    else:
+        click.echo(
+            f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)\n"
+            f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero"
+        )
+    click.echo(f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}")
+
+
+def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
+    """Prints what the removal of channels came to, and what was left alone why."""
+    click.echo()
+    counts = [(name, group["before"], group["after"]) for name, group in channels["groups"].items()]
+    rows = [*counts, *((name, *channels[name].values()) for name in ("parameters", "macs"))]
+    names = {"parameters": "parameters", "macs": "MACs"}
+    echo_table(
+        [(names.get(n, n), f"{before:,}", f"{after:,}", f"{after / before:.1%}") for n, before, after in rows],
+        ("filters, units", "before", "after", "left"),
     )
+    for name, reason in channels["left_alone"].items():
+        click.echo(f"Left alone: {name}: {reason}")
+    click.echo(f"\nSparsity     {gone:.1%} of the filters and units that can go are gone")

@@ -81,7 +81,9 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     sparsities = given.pop("sparsity") or (None,)
     names = given.pop("methods")
     chosen = list(TRIALS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
-    chosen = list(METHODS) if chosen == ["all"] else chosen
+    if chosen == ["all"]:
+        granularity = given.get("granularity") or "weight"
+        chosen = [name for name in METHODS if granularity in METHODS[name].granularities or name == BASELINE]
     if not chosen:
         raise ConfigError(f"--methods is empty. {choose_from('', METHODS)}")
     configs = []

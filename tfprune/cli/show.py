@@ -21,7 +21,7 @@ def show(run: Path) -> None:
     layers = result.metrics["sparsity"]["layers"]
     echo_table(
         [(name, f"{c['zeros']:,}", f"{c['size']:,}", f"{c['zeros'] / c['size']:.1%}") for name, c in layers.items()],
-        ("kernel", "zeros", "size", "sparsity"),
+        ("kernel", "gone" if "channels" in result.metrics else "zeros", "size", "sparsity"),
     )
     click.echo(f"\nSettings     {result.folder.config}\nHistory      {result.folder.history}")
     if result.folder.exported:

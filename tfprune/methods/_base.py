@@ -61,6 +61,7 @@ class Method(abc.ABC):
 
     paper: ClassVar[str]
     sparsity_setting: ClassVar[str | None] = None  # the setting that `--sparsity` stands for
+    granularities: ClassVar[tuple[str, ...]] = ("weight",)  # what it can prune, see `Config.granularity`
     added_later: ClassVar[
         tuple[str, ...]
     ] = ()  # settings younger than runs on people's disks, whose names must not change

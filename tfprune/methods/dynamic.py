@@ -27,6 +27,7 @@ class Dynamic(Method):
     """
 
     paper = "the class project behind tfprune; compare Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
+    granularities = ("weight", "filter")
     sparsity_setting = "final_sparsity"
     added_later = ("rate_factor",)
     events: tuple[float, ...] = (1 / 3, 2 / 3)

@@ -26,6 +26,7 @@ class Lottery(Method):
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
+    granularities = ("weight", "filter")
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     rounds: int = 1

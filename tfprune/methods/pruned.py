@@ -16,6 +16,7 @@ class Pruned(OneShot):
     """
 
     paper = "Han et al. 2015, Learning both Weights and Connections, arXiv:1506.02626"
+    granularities = ("weight", "filter")
 
     def run(self, task: Task) -> None:
         task.fit("dense")

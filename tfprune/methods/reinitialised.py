@@ -18,6 +18,7 @@ class Reinitialised(OneShot):
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
+    granularities = ("weight", "filter")
 
     def total_epochs(self, epochs: int) -> int:
         return 2 * epochs

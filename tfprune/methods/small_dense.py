@@ -13,13 +13,15 @@ from tfprune.methods._base import Method, Task
 class SmallDense(Method):
     """A dense network of no more parameters than a pruned one has left, trained from scratch.
 
-    It is the run's model with all its widths scaled down alike, as far as whole numbers allow.
+    It is the run's model with all its widths scaled down alike, as far as whole numbers allow; of granularity `filter`
+    it has the very widths that removing a share `sparsity` of the channels leaves.
 
     Args:
         sparsity: that of the pruned network which it is the counterpart of, in [0, 1).
     """
 
     paper = "Liu et al. 2019, Rethinking the Value of Network Pruning, arXiv:1810.05270"
+    granularities = ("weight", "filter")
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
 

@@ -1,0 +1,315 @@
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfprune.backend import keras
+from tfprune.channels import channels
+from tfprune.config import Config
+from tfprune.conversion import convert
+from tfprune.errors import ModelError, SparsityError, TrainingError
+from tfprune.experiment import build, initial_weights, load_data, restore, train
+from tfprune.narrowing import ChannelTrainer, Ledger, removable
+from tfprune.surgery import masked, without
+from tfprune.sweeps import run_all
+from tfprune.wrapping import get_weights, slots
+
+SMALL = {"filters": (16, 16), "hidden": (24,), "dropout": 0.0}
+
+
+@pytest.fixture
+def small(copies, tmp_path):
+    """Makes the config of a run on 32 images that removes channels, down to multiples of 4."""
+
+    def make(method="dynamic", channels=None, **changes):
+        given = {"dataset": "fashion_mnist", "method": method, "data_dir": copies, "out": tmp_path / "runs"}
+        given |= {"epochs": 4, "limit": 32, "batch_size": 8, "model_settings": SMALL, "granularity": "filter"}
+        given |= {"channel_settings": {"multiple": 4} | (channels or {})}
+        return Config(**given | changes)
+
+    return make
+
+
+def trainer_of(config, cls=ChannelTrainer):
+    data = load_data(config)
+    redraw = functools.partial(initial_weights, config, data, "reinit")
+    return cls(build(config, data), data, config, redraw=redraw)
+
+
+def run(config, cls=ChannelTrainer):
+    trainer = trainer_of(config, cls)
+    config.pruning.run(trainer)
+    trainer.finish()
+    return trainer
+
+
+class Zeroing(ChannelTrainer):
+    """Trains on with zeros where `ChannelTrainer` takes channels out, put back after every step."""
+
+    def _take_out(self):
+        pass
+
+    def _fit_stretch(self, start, end, logged, callbacks):
+        again = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda *_, **__: masked(self.model, self.ledger.removed)
+        )
+        super()._fit_stretch(start, end, logged, [again, *callbacks])
+
+    def prune(self, cut):
+        """The channels that are gone have the lowest scores."""
+        self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
+        super().prune(cut)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_training_goes_on_as_that_of_the_zeroed_model_would(small, optimizer, monkeypatch):
+    monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)  # so that zeros are put back after each step
+    settings = {"momentum": 0.9} if optimizer == "sgd" else {}
+    config = small(
+        settings={"events": (0.25, 0.5), "final_sparsity": 0.5, "rate_factor": 1.5},
+        optimizer=optimizer, optimizer_settings=settings, learning_rate=3e-3, warmup_epochs=1.0,
+    )  # fmt: skip
+    shrunk, zeroed = run(config), run(config, Zeroing)
+    assert shrunk.ledger.removed == zeroed.ledger.removed
+    assert shrunk.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    for own, other in zip(get_weights(shrunk.model), zeroed.ledger.cut(get_weights(zeroed.model)), strict=True):
+        np.testing.assert_allclose(own, other, rtol=0, atol=1e-4)
+    for own, other in zip(shrunk.history, zeroed.history, strict=True):
+        assert {key: own[key] for key in ("epoch", "step", "sparsity")} == {
+            key: other[key] for key in ("epoch", "step", "sparsity")
+        }
+        assert own["val_loss"] == pytest.approx(other["val_loss"], abs=1e-3)
+    assert int(shrunk.model.optimizer.iterations) == 16
+
+
+def test_outputs_just_before_and_after_an_event_agree(small, monkeypatch):
+    pairs, original = [], ChannelTrainer._take_out
+
+    def watched(self):
+        inputs = self.data.validation.x
+        before = np.asarray(self.model(inputs, training=False))
+        original(self)
+        pairs.append((before, np.asarray(self.model(inputs, training=False))))
+
+    monkeypatch.setattr(ChannelTrainer, "_take_out", watched)
+    trainer = run(small(settings={"events": (0.25, 0.5), "final_sparsity": 0.6}))
+    assert len(pairs) == 3  # the last stretch ends without an event
+    for before, after in pairs:
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-5)
+    assert [round(row["sparsity"] * 56) for row in trainer.history] == [16, 32, 32, 32]
+
+
+def test_what_listens_sees_one_training(small):
+    seen = []
+    listener = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs=None: seen.append("begin"),
+        on_epoch_end=lambda epoch, logs: seen.append(epoch + 1),
+        on_train_end=lambda logs=None: seen.append("end"),
+    )
+    config = small(settings={"events": (0.25, 0.5), "final_sparsity": 0.5})
+    trainer = trainer_of(config)
+    trainer.fit("train", events=dict(zip((1, 4), config.pruning.cuts, strict=True)), callbacks=[listener])
+    assert seen == ["begin", 1, 2, 3, 4, "end"]
+    assert trainer.seconds.keys() == {"train"}
+    assert [row["step"] for row in trainer.history] == [4, 8, 12, 16]
+    assert channels(trainer.model).free["conv_1"].channels.size == 8  # the event after the last epoch counts too
+
+
+def test_the_optimizers_slots_are_kept_or_emptied(small):
+    for setting, empty in (("keep", False), ("reset", True)):
+        config = small(channels={"slots": setting}, settings={"events": (0.999,), "final_sparsity": 0.5}, epochs=2)
+        trainer = trainer_of(config)
+        trainer.fit("train", events={2: config.pruning.cuts[0]})
+        kernel = trainer.model.get_layer("conv_2").kernel
+        momentum, _ = slots(trainer.model.optimizer, kernel)
+        assert momentum.shape == kernel.shape and bool(np.any(momentum)) is not empty
+        assert int(trainer.model.optimizer.iterations) == 8
+
+
+@pytest.mark.parametrize("rewind_epoch", [0, 1])
+def test_a_ticket_starts_from_the_survivors_of_the_remembered_weights(small, rewind_epoch):
+    starts, epochs = [], []
+
+    class Watched(ChannelTrainer):
+        def _fit_stretch(self, start, end, logged, callbacks):
+            watch = keras.callbacks.LambdaCallback(
+                on_train_begin=lambda logs: starts.append(get_weights(self.model)),
+                on_epoch_end=lambda *_, **__: epochs.append(get_weights(self.model)),
+            )
+            super()._fit_stretch(start, end, logged, [*callbacks, watch])
+
+    config = small("lottery", settings={"sparsity": 0.5, "rounds": 2, "rewind_epoch": rewind_epoch})
+    trainer = run(config, Watched)
+    assert trainer.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    assert [row["phase"] for row in trainer.history if row["epoch"] == 4] == ["dense", "ticket 1", "ticket 2"]
+    remembered = starts[0] if rewind_epoch == 0 else epochs[0]
+    for weight, expected in zip(starts[-1], trainer.ledger.cut(remembered), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_new_initial_weights_lose_the_same_channels(small):
+    trainer = trainer_of(small("reinitialised", settings={"sparsity": 0.5}))
+    trainer.prune(trainer.config.pruning.cuts[0])
+    trainer.reinitialise()
+    for weight, expected in zip(get_weights(trainer.model), trainer.ledger.cut(trainer._redraw()), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "bn", "taylor", "random"])
+def test_any_criterion_meets_the_widths(small, criterion):
+    config = small("pruned", channels={"criterion": criterion}, settings={"sparsity": 0.5}, epochs=1)
+    trainer = run(config)
+    trainer.check(dict(zip(trainer.masks(), _kernels(trainer.model), strict=True)), "the model")
+    assert trainer.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    assert trainer.history[-1]["phase"] == "pruned" and trainer.history[-1]["sparsity"] == 0.5
+
+
+def _kernels(model):
+    return [model.get_layer(name).kernel.numpy() for name in ("conv_1", "conv_2", "dense_1", "logits")]
+
+
+def test_method_random_draws_the_channels(small):
+    settings = {"events": (0.5,), "final_sparsity": 0.5}
+    by_lot, smallest = (run(small(name, settings=settings, epochs=2)).ledger for name in ("random", "dynamic"))
+    assert by_lot.widths == smallest.widths and by_lot.removed != smallest.removed
+
+
+def test_masks_and_flops_are_those_of_the_smaller_model(small):
+    trainer = run(small(settings={"events": (0.25, 0.5), "final_sparsity": 0.5}))
+    full, half = (9 * 16 * 784 + 9 * 256 * 196 + 49 * 16 * 24 + 240), (9 * 8 * 784 + 9 * 64 * 196 + 49 * 8 * 12 + 120)
+    middle = 9 * 12 * 784 + 9 * 144 * 196 + 49 * 12 * 16 + 160  # 0.707 of 16 and of 24, to the nearest 4
+    assert sum(trainer.ledger.multiplications.values()) == full
+    assert trainer.forward == trainer.forward_masked == half
+    assert trainer.trained == 32 * (full + middle + 2 * half)
+    masks = trainer.masks()
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {
+        "conv_1/kernel": 72, "conv_2/kernel": 576, "dense_1/kernel": 4704, "logits/kernel": 120,
+    }  # fmt: skip
+    assert masks["dense_1/kernel"].shape == (784, 24)
+
+
+def test_what_is_left_alone_is_said_with_the_reason(small):
+    config = small(channels={"multiple": 16}, spare=("dense_1",), settings={"events": (0.5,), "final_sparsity": 0.5})
+    ledger = trainer_of(config).ledger
+    assert ledger.left_alone == {
+        "dense_1": "dense_1 is spared",
+        "logits": "the model's output",
+        "conv_1": "it has 16 channels, no more than the multiple of 16 that widths are rounded to",
+        "conv_2": "it has 16 channels, no more than the multiple of 16 that widths are rounded to",
+    }
+    inputs = keras.layers.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
+    with pytest.raises(ModelError, match="model .* has no channels that can go .logits: the model's output"):
+        removable(model)
+
+
+def test_a_criterion_that_the_model_has_no_use_for_is_said_before_anything_is_written(small):
+    config = small(channels={"criterion": "bn"}, model_settings=SMALL | {"batch_norm": False})
+    with pytest.raises(ModelError, match="criterion bn needs BatchNorm with a scale after conv_1, conv_2, dense_1"):
+        train(config)
+    assert not Path(config.out).exists()
+
+
+def test_a_width_that_was_not_asked_for_is_an_error(small, monkeypatch):
+    def one_short(scores, widths):
+        return {name: np.arange(len(own) - widths[name] - 1) for name, own in scores.items()}
+
+    monkeypatch.setattr("tfprune.narrowing.least_important", one_short)
+    with pytest.raises(SparsityError, match="the trained model: conv_1 has 9 channels where 8 were asked for"):
+        train(small("pruned", settings={"sparsity": 0.5}, epochs=1))
+
+
+def test_a_network_that_diverged_is_one_line(small):
+    trainer = trainer_of(small("pruned"))
+    trainer.model.get_layer("conv_1").kernel.assign(np.full((3, 3, 1, 16), np.nan))
+    with pytest.raises(TrainingError, match="conv_1 is no longer finite where it is to be pruned"):
+        trainer.prune(trainer.config.pruning.cuts[0])
+
+
+@pytest.fixture(scope="module")
+def finished(copies, tmp_path_factory):
+    return train(
+        Config(
+            dataset="fashion_mnist",
+            data_dir=copies,
+            out=tmp_path_factory.mktemp("runs"),
+            granularity="filter",
+            epochs=3,
+            limit=32,
+            batch_size=8,
+            model_settings=SMALL,
+            channel_settings={"multiple": 4},
+            settings={"events": (0.4,), "final_sparsity": 0.5},
+            precision="mixed_bfloat16",
+        )
+    )
+
+
+def test_a_run_says_what_went(finished):
+    metrics = json.loads(finished.folder.metrics.read_text())
+    assert metrics["channels"]["groups"] == {
+        "conv_1": {"layers": ["conv_1"], "before": 16, "after": 8},
+        "conv_2": {"layers": ["conv_2"], "before": 16, "after": 8},
+        "dense_1": {"layers": ["dense_1"], "before": 24, "after": 12},
+    }
+    assert metrics["channels"]["left_alone"] == {"logits": "the model's output"}
+    assert metrics["channels"]["parameters"] == {"before": 21738, "after": metrics["parameters"]}
+    assert metrics["channels"]["macs"]["after"] * 2 == metrics["cost"]["forward_flops"]
+    assert metrics["sparsity"]["requested"] == metrics["sparsity"]["achieved"] == 0.5
+    assert metrics["sparsity"]["layers"]["dense_1/kernel"] == {"zeros": 784 * 24 - 392 * 12, "size": 784 * 24}
+    assert {name: len(places) for name, places in finished.removed_channels().items()} == {
+        "conv_1": 8, "conv_2": 8, "dense_1": 12,
+    }  # fmt: skip
+
+
+def test_the_smaller_model_is_restored_and_exported(finished, tmp_path):
+    data = load_data(finished.config)
+    model = restore(finished, data)
+    assert model.get_layer("conv_2").kernel.shape == (3, 3, 8, 8)
+    done = convert(model, data, tmp_path / "model.tflite", "tflite")
+    assert done.before == pytest.approx(finished.metrics["validation"]["accuracy"])
+
+
+def test_plain_tensorflow_loads_the_smaller_model_in_a_process_without_this_package(finished):
+    code = (
+        "import sys, tensorflow as tf\n"
+        f"model = tf.saved_model.load({str(finished.model)!r})\n"
+        "answer = model.signatures['serving_default'](images=tf.zeros((2, 40, 40, 1), tf.uint8))\n"
+        "assert answer['probabilities'].shape == (2, 10)\n"
+        "assert sorted(w.shape.num_elements() for w in model.weights)[-1] == 392 * 12\n"
+        "assert 'tfprune' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_methods_share_the_dense_training_and_a_narrow_network_has_the_same_widths(small):
+    own = {"sparsity": 0.5}
+    base = small("unpruned", epochs=2)
+    configs = [base, *(small(name, epochs=2, settings=own) for name in ("pruned", "lottery", "small_dense"))]
+    assert configs[0].granularity == "weight"
+    results, failures = run_all(configs)
+    assert not failures
+    for result in results[1:3]:
+        assert result.metrics["taken_over"] == {"dense": base.run_id}
+    assert len({result.metrics["parameters"] for result in results[1:]}) == 1
+    small_dense = results[3]
+    assert small_dense.metrics["cost"]["forward_flops"] == results[1].metrics["cost"]["forward_flops"]
+    restored = restore(small_dense, load_data(small_dense.config))
+    assert restored.get_layer("dense_1").units == 12
+
+
+def test_a_ledger_numbers_channels_as_the_model_was_built(conv_net):
+    config = Config(dataset="penguins", granularity="filter", channel_settings={"multiple": 1})
+    ledger = Ledger(conv_net, config)
+    ledger.remove({"conv": [0, 5]})
+    ledger.remove({"conv": [0, 4], "separable": [2]})  # the second and the seventh of the eight
+    assert ledger.removed == {"conv": [0, 1, 5, 6], "separable": [2]}
+    smaller = without(conv_net, ledger.removed)
+    for weight, expected in zip(get_weights(smaller), ledger.cut(get_weights(conv_net)), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert ledger.share == pytest.approx(5 / 14)

@@ -1,0 +1,292 @@
+"""Training that removes channels: at each event the model is rebuilt smaller and carries on.
+
+What listens to a training sees one training: the channels that go are zeroed first, in the same place where single
+weights would be, and taken out when the epoch has ended. Keras cannot change the model of a `fit`, so that there is one
+for each stretch between events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.backend import keras
+from tfprune.callbacks import Rewinding, Throughout
+from tfprune.channels import Channels, Group, channels
+from tfprune.config import Config
+from tfprune.cuts import Cut
+from tfprune.data._base import Data
+from tfprune.errors import ModelError, SparsityError, TrainingError
+from tfprune.measure import sparsity
+from tfprune.seeds import derive
+from tfprune.shrinking import CRITERIA, least_important
+from tfprune.surgery import Removed, kept, labels_of, masked, untrained, weight_axes, without
+from tfprune.training import Trainer
+from tfprune.widths import check_widths, expected_widths, width
+from tfprune.wrapping import kernel_variables, multiplications, prunable_names, set_weights
+
+log = logging.getLogger(__name__)
+
+TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at an event
+
+
+def removable(model: keras.Model, spare: Sequence[str] = ()) -> Channels:
+    """Returns the channels of a model; groups that a spared layer makes are protected.
+
+    Raises:
+        ModelError: no channel can go, or `spare` names a layer that is not there.
+    """
+    found = channels(model)
+    spared = set(prunable_names(model)) - set(prunable_names(model, spare)) if spare else set()
+    groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
+    found = dataclasses.replace(found, groups=tuple(groups))
+    if not found.free:
+        reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
+        raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
+    return found
+
+
+def _reason(group: Group, spared: Collection[str]) -> str | None:
+    names = [name for name in group.producers if name.rpartition("/")[2] in spared]
+    return group.protected or (f"{names[0]} is spared" if names else None)
+
+
+def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
+    """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves."""
+    found = removable(model, config.spare)
+    multiple = config.channel_settings["multiple"]
+    widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
+    return untrained(model, {name: range(widths[name], len(group)) for name, group in found.free.items()})
+
+
+class Ledger:
+    """Which channels of a model have gone, in the numbers that they had when it was built.
+
+    Args:
+        model: as it was built.
+        config: the run's settings.
+
+    Attributes:
+        sizes: group -> how many channels it had.
+        alive: group -> which of them are left.
+        left_alone: group -> why none of it goes.
+        parameters, multiplications: of the model as it was built.
+    """
+
+    def __init__(self, model: keras.Model, config: Config) -> None:
+        found = removable(model, config.spare)
+        self._found = found
+        self._axes = weight_axes(model, found)
+        self._kernels = {
+            name: (tuple(kernel.shape), found.axes.get(id(kernel), {}))
+            for name, kernel in kernel_variables(model).items()
+        }
+        self.sizes = {name: len(group) for name, group in found.free.items()}
+        self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
+        multiple = config.channel_settings["multiple"]
+        self.left_alone = {group.name: group.protected for group in found.groups if group.protected} | {
+            name: f"it has {size} channels, no more than the multiple of {multiple} that widths are rounded to"
+            for name, size in self.sizes.items()
+            if size <= multiple
+        }
+        self.parameters = model.count_params()
+        self.multiplications = {name: count for name, (count, _) in multiplications(model).items()}
+
+    def remove(self, places: Removed) -> None:
+        """Notes channels that go, by their places among those that are left."""
+        self.alive = {name: np.delete(own, places.get(name, ())) for name, own in self.alive.items()}
+
+    @property
+    def removed(self) -> dict[str, list[int]]:
+        """Group -> the channels that have gone, as `surgery.without` takes them of the model as it was built."""
+        return {
+            name: np.setdiff1d(np.arange(size), self.alive[name]).tolist()
+            for name, size in self.sizes.items()
+            if len(self.alive[name]) < size
+        }
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Group -> how many channels are left."""
+        return {name: len(own) for name, own in self.alive.items()}
+
+    @property
+    def share(self) -> float:
+        """The share of all channels that can go which has gone, in [0, 1)."""
+        return 1 - sum(self.widths.values()) / sum(self.sizes.values())
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns what lives of the kernels as they were built, uint8."""
+        gone, masks = self._gone(), {}
+        for name, (shape, axes) in self._kernels.items():
+            masks[name] = np.ones(shape, np.uint8)
+            for axis, labels in axes.items():
+                np.moveaxis(masks[name], axis, 0)[np.isin(labels, gone)] = 0
+        return masks
+
+    def cut(self, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Returns weights of the model as it was built (see `wrapping.get_weights`) without the channels that went."""
+        gone = self._gone()
+        return [kept(array, axes, gone) for array, axes in zip(weights, self._axes, strict=True)]
+
+    def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes that the kernels have without the channels that went."""
+        gone = self._gone()
+        return {
+            name: tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))
+            for name, (shape, axes) in self._kernels.items()
+        }
+
+    def producers(self) -> dict[str, tuple[str, ...]]:
+        """Group that can lose channels -> the layers that make them."""
+        return {name: group.producers for name, group in self._found.free.items()}
+
+    def _gone(self) -> np.ndarray:
+        return labels_of(self._found, self.removed)
+
+
+class ChannelTrainer(Trainer):
+    """The `Task` of a method that removes channels.
+
+    Args:
+        model: a plain functional model.
+        data, config, tensorboard, dense, redraw: as for `Trainer`.
+
+    Attributes:
+        ledger: which channels have gone.
+
+    Raises:
+        ModelError: no channel of the model can go, or not by the run's criterion.
+    """
+
+    def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
+        self.ledger = Ledger(model, config)
+        self._rewindings: list[Rewinding] = []
+        self._cuts: list[Cut] = []
+        self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
+        self._within_fit = False
+        super().__init__(model, data, config.replace(loop="plain"), *args, **kwargs)
+        self.config = config
+        if config.channel_settings["criterion"] == "bn":
+            self._scores(removable(model, config.spare), "bn")  # now, not after epochs of training
+        for name, reason in self.ledger.left_alone.items():
+            log.info("The channels of %s stay: %s", name, reason)
+
+    def prune(self, cut: Cut) -> None:
+        """Removes the least important channels of each group; in a training when its epoch has ended."""
+        self._prunings += 1
+        self._cuts.append(cut)
+        found = removable(self.model, self.config.spare)
+        criterion = "random" if cut.criterion == "random" else self.config.channel_settings["criterion"]
+        widths = expected_widths(self.ledger.sizes, self._cuts, self.config.channel_settings["multiple"])
+        widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
+        self._marked = least_important(self._scores(found, criterion), widths)
+        masked(self.model, self._marked)
+        self.ledger.remove(self._marked)
+        self._levels.append(self.forward_masked)
+        if not self._within_fit:
+            self._take_out()
+
+    def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
+        random = self._random("channels")
+        chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
+        examples = (self.data.train.x[chosen], self.data.train.y[chosen])
+        seed = derive(self.config.seed, f"channels {self._prunings}")
+        scores = CRITERIA[criterion](self.model, found, seed, examples)
+        for name, own in scores.items():
+            if not np.all(np.isfinite(own)):
+                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
+        return scores
+
+    def _take_out(self) -> None:
+        marked, self._marked = self._marked, {}
+        if not any(len(places) for places in marked.values()):
+            return
+        found = channels(self.model)
+        gone, axes = labels_of(found, marked), weight_axes(self.model, found)
+        for rewinding in self._rewindings:
+            if rewinding.remembered is not None:
+                pairs = zip(rewinding.remembered, axes, strict=True)
+                rewinding.remembered = [kept(array, own, gone) for array, own in pairs]
+        slots_kept = self.config.channel_settings["slots"] == "keep"
+        self.model = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+        self.forward = sum(count for count, _ in multiplications(self.model).values())
+        log.info("%.1f %% of the channels are gone: %s", 100 * self.ledger.share, self.ledger.widths)
+
+    def _start(self, *args: Any, **kwargs: Any) -> None:
+        self._started = args, kwargs
+        super()._start(*args, **kwargs)
+
+    def _compile_anew(self, smaller: keras.Model) -> None:
+        """Compiles a smaller model as its predecessor was when its training started; its optimizer then takes over."""
+        self.model = smaller
+        args, kwargs = self._started
+        super()._start(*args, **kwargs)
+
+    def _fit_plain(
+        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+    ) -> None:
+        listening = Throughout(callbacks)
+        for start, end in itertools.pairwise(sorted({initial_epoch, *events, self.epochs})):
+            self._within_fit = True
+            try:
+                self._fit_stretch(start, end, logged, [listening])
+            finally:
+                self._within_fit = False
+            self._take_out()
+        listening.set_model(self.model)
+        listening.end()
+
+    def rewinding(self, epoch: int) -> Rewinding:
+        rewinding = super().rewinding(epoch)
+        self._rewindings.append(rewinding)
+        return rewinding
+
+    def reinitialise(self) -> None:
+        set_weights(self.model, self.ledger.cut(self._redraw()))
+
+    def masks(self) -> dict[str, np.ndarray]:
+        return self.ledger.masks()
+
+    def sparsity(self) -> float:
+        return self.ledger.share
+
+    @property
+    def forward_masked(self) -> int:
+        counts, masks = self.ledger.multiplications, self.ledger.masks()
+        return round(sum(count * np.mean(masks[name], dtype=np.float64) for name, count in counts.items()))
+
+    @property
+    def trained(self) -> int:
+        return self.trained_masked
+
+    def check(self, kernels: Mapping[str, np.ndarray], where: str) -> None:
+        cuts, multiple = self.config.pruning.cuts, self.config.channel_settings["multiple"]
+        check_widths(self.ledger.widths, expected_widths(self.ledger.sizes, cuts, multiple), where)
+        for name, shape in self.ledger.kernel_shapes().items():
+            if kernels[name].shape != shape:
+                raise SparsityError(f"{where}: {name} has the shape {kernels[name].shape} where {shape} was asked for")
+
+    def report(self) -> dict[str, Any]:
+        ledger, settings = self.ledger, self.config.channel_settings
+        requested = self.config.requested_sparsity if self.config.pruning.cuts else 0.0
+        groups = {
+            name: {"layers": list(layers), "before": ledger.sizes[name], "after": ledger.widths[name]}
+            for name, layers in ledger.producers().items()
+        }
+        return {
+            "sparsity": sparsity(requested, ledger.masks()) | {"achieved": ledger.share},
+            "channels": {
+                "criterion": settings["criterion"],
+                "multiple": settings["multiple"],
+                "groups": groups,
+                "left_alone": ledger.left_alone,
+                "parameters": {"before": ledger.parameters, "after": self.model.count_params()},
+                "macs": {"before": sum(ledger.multiplications.values()), "after": self.forward},
+            },
+        }

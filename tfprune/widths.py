@@ -1,0 +1,66 @@
+"""How many channels stay: rounding, and the settings of pruning that removes channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tfprune.checks import check_choice, check_whole
+from tfprune.cuts import Cut, nominal_sparsity
+from tfprune.errors import ConfigError, SparsityError, choose_from
+
+MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpruned ones
+CRITERIA = ("l1", "l2", "bn", "taylor", "random")  # see `shrinking.CRITERIA`
+SLOTS = ("keep", "reset")
+DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep"}
+
+
+def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of pruning that removes channels, defaults filled in.
+
+    Args:
+        given: `criterion`, what channels are ranked by (see `shrinking.shrink`); `multiple`, what widths are rounded
+            to a multiple of; `slots`, whether what the optimizer remembers of the weights that stay is kept (`keep`)
+            or emptied (`reset`).
+    """
+    for key in given:
+        if key not in DEFAULTS:
+            raise ConfigError(f"unknown setting 'channels.{key}': {choose_from(key, DEFAULTS)}")
+    settings = DEFAULTS | dict(given)
+    check_choice("channels.criterion", settings["criterion"], CRITERIA)
+    check_choice("channels.slots", settings["slots"], SLOTS)
+    return settings | {"multiple": check_whole("channels.multiple", settings["multiple"], least=1)}
+
+
+def width(size: int, keep: float, multiple: int) -> int:
+    """Returns how many of `size` channels stay: `keep` of them, to the nearest multiple.
+
+    >>> [width(64, 0.5, 8), width(60, 0.5, 8), width(20, 0.1, 8), width(6, 0.5, 8), width(10, 0.31, 1)]
+    [32, 32, 8, 6, 3]
+    """
+    return min(size, max(1, round(size * keep / multiple)) * multiple)
+
+
+def expected_widths(sizes: Mapping[str, int], cuts: Iterable[Cut], multiple: int) -> dict[str, int]:
+    """Returns how many channels of each group remain after `cuts`, however many they are.
+
+    It is the share that they leave in all that is rounded, so that no error adds up over the cuts.
+
+    >>> expected_widths({"a": 64, "b": 20}, [Cut(rate=0.5), Cut(rate=0.5)], 8)
+    {'a': 16, 'b': 8}
+    """
+    cuts = tuple(cuts)
+    if not cuts:
+        return dict(sizes)
+    return {name: width(size, 1 - nominal_sparsity(cuts), multiple) for name, size in sizes.items()}
+
+
+def check_widths(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:
+    """Compares the channels that are there with those that were asked for.
+
+    Raises:
+        SparsityError: a group has another number of channels.
+    """
+    for name, count in expected.items():
+        if found.get(name) != count:
+            raise SparsityError(f"{where}: {name} has {found.get(name)} channels where {count} were asked for")
