@@ -300,9 +300,9 @@ def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path)
     assert "shuffled" not in out
     (run,) = tmp_path.glob("penguins-dynamic-*")
     code, out, _ = call("show", run)
-    assert code == 0 and re.search(r"dense_1 +12 +4 +33.3%", out) and re.search(r"dense_1/kernel +96 +144", out)
-    assert re.search(r"parameters +195 +67 ", out) and "Left alone: dense_2: the model's output" in out
-    assert "66.7% of the filters and units that can go are gone" in out
+    assert code == 0 and re.search(r"dense_1 +12 +8 +66.7%", out) and re.search(r"dense_1/kernel +48 +144", out)
+    assert re.search(r"parameters +195 +131 ", out) and "Left alone: dense_2: the model's output" in out
+    assert "33.3% of the filters and units that can go are gone" in out
     (tmp_path / "new.csv").write_text(HEADER + ROW)
     code, out, _ = call("predict", run, tmp_path / "new.csv")
     assert code == 0 and "Adelie" in out

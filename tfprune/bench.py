@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,24 +106,38 @@ def accuracy(model: Model, split: Split) -> float:
 
 
 def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds: int) -> list[Latency]:
-    """Measures how long each model takes for a batch.
+    """Measures how long each model takes for a batch, see `in_turns`.
 
     Args:
-        models: to measure, in turns, every other round in reverse. In its turn a model is called twice and the
-            second call counts: the first fills the caches that the others have emptied.
+        models: to measure.
         examples: model inputs to take batches from; repeated if they are fewer.
         batch: examples a call.
-        rounds: calls of each that count. One comes before and does not.
+        rounds: calls of each that count.
 
     Returns:
         One for each model.
     """
     inputs = np.resize(examples, (batch, *examples.shape[1:]))
-    seconds: list[list[float]] = [[] for _ in models]
+    return in_turns([functools.partial(model.answer, inputs) for model in models], batch, rounds)
+
+
+def in_turns(calls: Sequence[Callable[[], object]], batch: int, rounds: int) -> list[Latency]:
+    """Measures how long calls take.
+
+    Args:
+        calls: to measure, in turns, every other round in reverse. In its turn each is made twice and the second time
+            counts: the first fills the caches that the others have emptied.
+        batch: examples a call, for the throughput.
+        rounds: of each that count. One comes before and does not.
+
+    Returns:
+        One for each call.
+    """
+    seconds: list[list[float]] = [[] for _ in calls]
     for turn in range(1 + rounds):
-        for number in range(len(models))[:: -1 if turn % 2 else 1]:
-            models[number].answer(inputs)
+        for number in range(len(calls))[:: -1 if turn % 2 else 1]:
+            calls[number]()
             started = time.perf_counter()
-            models[number].answer(inputs)
+            calls[number]()
             seconds[number].append(time.perf_counter() - started)
     return [Latency(batch, tuple(own[1:])) for own in seconds]

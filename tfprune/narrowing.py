@@ -25,7 +25,7 @@ from tfprune.errors import ModelError, SparsityError, TrainingError
 from tfprune.measure import sparsity
 from tfprune.seeds import derive
 from tfprune.shrinking import CRITERIA, least_important
-from tfprune.surgery import Removed, kept, labels_of, masked, untrained, weight_axes, without
+from tfprune.surgery import Axes, Removed, kept, labels_of, masked, untrained, weight_axes, without
 from tfprune.training import Trainer
 from tfprune.widths import check_widths, expected_widths, width
 from tfprune.wrapping import kernel_variables, multiplications, prunable_names, set_weights
@@ -75,7 +75,8 @@ class Ledger:
         sizes: group -> how many channels it had.
         alive: group -> which of them are left.
         left_alone: group -> why none of it goes.
-        parameters, multiplications: of the model as it was built.
+        parameters: of the model as it was built.
+        kernel_sizes, multiplications: kernel -> its weights and its multiply-adds, as it was built.
     """
 
     def __init__(self, model: keras.Model, config: Config) -> None:
@@ -94,6 +95,8 @@ class Ledger:
             for name, size in self.sizes.items()
             if size <= multiple
         }
+        self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
+        self._shapes = [tuple(weight.shape) for layer in model.layers for weight in layer.weights]
         self.parameters = model.count_params()
         self.multiplications = {name: count for name, (count, _) in multiplications(model).items()}
 
@@ -137,10 +140,12 @@ class Ledger:
     def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that the kernels have without the channels that went."""
         gone = self._gone()
-        return {
-            name: tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))
-            for name, (shape, axes) in self._kernels.items()
-        }
+        return {name: _left(shape, axes, gone) for name, (shape, axes) in self._kernels.items()}
+
+    def parameters_left(self) -> int:
+        """Returns how many numbers the model has without the channels that went."""
+        gone = self._gone()
+        return sum(int(np.prod(_left(*own, gone))) for own in zip(self._shapes, self._axes, strict=True))
 
     def producers(self) -> dict[str, tuple[str, ...]]:
         """Group that can lose channels -> the layers that make them."""
@@ -148,6 +153,10 @@ class Ledger:
 
     def _gone(self) -> np.ndarray:
         return labels_of(self._found, self.removed)
+
+
+def _left(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
+    return tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))
 
 
 class ChannelTrainer(Trainer):

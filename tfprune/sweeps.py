@@ -118,7 +118,7 @@ class _Sweep:
             else:
                 self._note(name, result)
         for family in _families(missing):
-            # Models that lose channels are trained alone; so is what they are compared with, or times would mean nothing.
+            # What loses channels is trained alone, and so is what it is compared with, or times would mean nothing.
             whole = all(config.granularity == "weight" for config in family)
             if whole and len({config.seed for config in family}) > 1 and family[0].loop != "plain":
                 self._ready.append(_Work(tuple(family), planning=True))

@@ -24,7 +24,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"shrinking"},
     {"narrowing"},
     {"compaction", "experiment", "report", "conversion", "bench"},
-    {"pages", "sweeps"},
+    {"pages", "sweeps", "planning"},
     {"cli"},
     {"__main__"},
 )

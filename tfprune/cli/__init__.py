@@ -16,6 +16,7 @@ COMMANDS = Registry(
         "train": "tfprune.cli.train:train",
         "compare": "tfprune.cli.compare:compare",
         "sweep": "tfprune.cli.sweep:sweep",
+        "plan": "tfprune.cli.plan:plan",
         "compact": "tfprune.cli.compact:compact",
         "export": "tfprune.cli.export:export",
         "bench": "tfprune.cli.bench:bench",

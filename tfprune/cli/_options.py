@@ -41,7 +41,7 @@ _OPTIONS = (
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Any other setting: of run, method, `model.KEY`, `optimizer.KEY`, `channels.KEY`, `data.KEY`. May be repeated.",
+        help="Any other setting, also `model.KEY`, `optimizer.KEY`, `channels.KEY` and `data.KEY`. May be repeated.",
     ),
 )
 

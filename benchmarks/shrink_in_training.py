@@ -1,0 +1,142 @@
+"""Filters removed in the middle of training, beside training unpruned and beside a narrow network from scratch.
+
+    python benchmarks/shrink_in_training.py --dataset fashion_mnist --epochs 12 --precision mixed_bfloat16
+
+Three trainings a seed, in turns: the whole network; the same one whose filters go at early events (`dynamic` of
+granularity `filter`); and `small_dense`, a network of the very widths that this ends with, trained from scratch for
+as many epochs, and again for as many as fit into what `dynamic` took. Compiling and surgery count. Printed are
+ratios of the same seed, medians over seeds, and test accuracies. Events and criterion are to be chosen beforehand
+with `--select`, which looks at validation data, with other seeds. Finished runs are read again, so that a benchmark
+that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfprune.config import Config
+from tfprune.experiment import train
+from tfprune.results import Result
+
+
+@click.command()
+@click.option("--dataset", default="fashion_mnist", show_default=True)
+@click.option("--model", default=None, help="By default the data set's own.")
+@click.option("--epochs", type=int, default=12, show_default=True)
+@click.option("--seeds", type=int, default=3, show_default=True)
+@click.option("--first-seed", type=int, default=0, show_default=True)
+@click.option("--precision", default="mixed_bfloat16", show_default=True)
+@click.option("--events", default="1", show_default=True, help="Epochs after which filters go, with commas.")
+@click.option("--sparsity", type=float, default=0.5, show_default=True, help="Share of the filters that goes in all.")
+@click.option("--criterion", default="l1", show_default=True)
+@click.option("--select", is_flag=True, help="Only `dynamic`, and its validation accuracy: to choose events by.")
+@click.option("--limit", type=int, default=None, help="Examples of each split at most, to try it out.")
+@click.option("--out", default="saved_models/benchmark", show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
+def main(
+    *,
+    dataset: str,
+    model: str | None,
+    epochs: int,
+    seeds: int,
+    first_seed: int,
+    precision: str,
+    events: str,
+    sparsity: float,
+    criterion: str,
+    select: bool,
+    limit: int | None,
+    out: str,
+    json_file: Path | None,
+) -> None:
+    """Compare a training that loses filters with an unpruned one and with a narrow one of the same time."""
+    for library in ("tensorflow", "tfprune"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    shared = {"dataset": dataset, "model": model, "epochs": epochs, "precision": precision, "limit": limit, "out": out}
+    filters = {"granularity": "filter", "channel_settings": {"criterion": criterion}}
+    fractions = [(int(epoch) + 0.5) / epochs for epoch in events.split(",")]
+    settings = {"events": fractions, "final_sparsity": sparsity}
+    _warm_up(Config(**shared | {"method": "dynamic", "epochs": epochs, **filters}, settings=settings))
+    rows = []
+    for seed in range(first_seed, first_seed + seeds):
+        dynamic = Config(**shared, seed=seed, method="dynamic", settings=settings, **filters)
+        if select:
+            result = train(dynamic)
+            accuracy = result.metrics["validation"]["accuracy"]
+            click.echo(
+                f"seed {seed}, events {events}, {criterion}: validation accuracy {accuracy:.4f}, {_seconds(result)}"
+            )
+            continue
+        whole = Config(**shared, seed=seed, method="unpruned")
+        pair = [train(config) for config in ((whole, dynamic) if seed % 2 else (dynamic, whole))]
+        by_method = {result.config.method: result for result in pair}
+        narrow = Config(**shared, seed=seed, method="small_dense", settings={"sparsity": sparsity}, **filters)
+        same = train(narrow)
+        budget = int(epochs * _cpu(by_method["dynamic"]) / _cpu(same))
+        longer = train(narrow.replace(epochs=budget)) if budget > epochs else same
+        rows.append(_row(seed, by_method["unpruned"], by_method["dynamic"], same, longer))
+        click.echo(json.dumps(rows[-1]))
+    if rows:
+        _echo(rows)
+        if json_file:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(json.dumps({"settings": dynamic.to_dict(), "seeds": rows}, indent=2) + "\n")
+
+
+def _warm_up(config: Config) -> None:
+    """Pays what the first training of a process pays once, on a few examples."""
+    train(config.replace(limit=4 * config.batch_size, seed=10**6, out=f"{config.out}/warm-up"), force=True)
+
+
+def _cpu(result: Result) -> float:
+    """Returns the processor seconds of all training, surgery and compiling included."""
+    return result.metrics["cpu_seconds"]["total"]
+
+
+def _wall(result: Result) -> float:
+    took = result.metrics["cpu_seconds"]
+    return sum(result.metrics["seconds"][phase] for phase in took if phase != "total")
+
+
+def _seconds(result: Result) -> str:
+    return f"{_wall(result):.0f} s, {_cpu(result):.0f} s of the processor"
+
+
+def _row(seed: int, whole: Result, dynamic: Result, same: Result, longer: Result) -> dict[str, Any]:
+    row: dict[str, Any] = {"seed": seed}
+    named = {"unpruned": whole, "dynamic": dynamic, "narrow": same, "narrow, same time": longer}
+    for name, result in named.items():
+        row[name] = {
+            "test_accuracy": result.metrics["test"]["accuracy"],
+            "parameters": result.metrics["parameters"],
+            "epochs": result.metrics["epochs"],
+            "wall": _wall(result),
+            "cpu": _cpu(result),
+        }
+    return row
+
+
+def _echo(rows: list[dict[str, Any]]) -> None:
+    names = [name for name in rows[0] if name != "seed"]
+    click.echo("| training | epochs | parameters | wall time / unpruned | processor time / unpruned | test accuracy |")
+    click.echo("|---|---|---|---|---|---|")
+    for name in names:
+        ratios = [
+            f"{statistics.median(row[name][clock] / row['unpruned'][clock] for row in rows):.2f}"
+            for clock in ("wall", "cpu")
+        ]
+        accuracies = ", ".join(f"{100 * row[name]['test_accuracy']:.2f}" for row in rows)
+        mean = statistics.mean(100 * row[name]["test_accuracy"] for row in rows)
+        epochs = "/".join(str(count) for count in sorted({row[name]["epochs"] for row in rows}))
+        share = rows[0][name]["parameters"] / rows[0]["unpruned"]["parameters"]
+        click.echo(f"| {name} | {epochs} | {share:.2f} | {' | '.join(ratios)} | {mean:.2f} % ({accuracies}) |")
+
+
+if __name__ == "__main__":
+    main()

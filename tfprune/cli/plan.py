@@ -1,0 +1,115 @@
+"""`tfprune plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfprune.checks import check_whole
+from tfprune.cli._options import make_config, run_options
+from tfprune.cli._output import echo_table, start_logging
+from tfprune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tfprune.planning import Candidate, Planner, Times
+
+NO_FASTER = 0.95  # of the time of the whole model
+SPEEDS = ("training", "inference")
+
+
+@click.command()
+@run_options()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
+@click.option("--keep", type=float, help="Share of each group's filters and units that stays; 1 - sparsity.")
+@click.option("--target-speedup", type=float, help="How many times as fast, as measured here.")
+@click.option(
+    "--speed-of", type=click.Choice(SPEEDS), default=SPEEDS[0], show_default=True, help="What is to be so fast."
+)
+@click.option("--target-macs", type=float, help="Most multiply-adds: a number, or a share in (0, 1).")
+@click.option("--target-parameters", type=float, help="Most parameters: a number, or a share in (0, 1).")
+@click.option("--target-bytes", type=float, help="Most bytes of float32 weights: a number, or a share in (0, 1).")
+@click.option("--rounds", type=int, default=15, show_default=True, help="Measurements of each time, in turns.")
+def plan(
+    file: Path | None,
+    keep: float | None,
+    target_speedup: float | None,
+    speed_of: str,
+    target_macs: float | None,
+    target_parameters: float | None,
+    target_bytes: float | None,
+    rounds: int,
+    **given: Any,
+) -> None:
+    """Show what removing filters and units would come to, with times that are measured here. Nothing is trained.
+
+    The widths are those of --keep (or --sparsity), or the widest ones that meet a target.
+    """
+    check_whole("--rounds", rounds, least=1)
+    sparsity = given.pop("sparsity", None)
+    keep = keep if sparsity is None else 1 - sparsity
+    sizes = {"macs": target_macs, "parameters": target_parameters, "bytes": target_bytes}
+    sizes = {name: most for name, most in sizes.items() if most is not None}
+    if (keep is not None) + (target_speedup is not None) + len(sizes) != 1:
+        raise ConfigError("say what to plan by exactly one of --keep, --sparsity and the --target options")
+    if any(most <= 0 for most in sizes.values()):
+        raise ConfigError("a target must be above 0")
+    config = make_config(file, given | {"method": "pruned", "granularity": "filter"})
+    start_logging(steps=True)
+    from tfprune.experiment import build, choose_precision, load_data
+    from tfprune.planning import Planner
+
+    data = load_data(config)
+    precision, _ = choose_precision(config, data)
+    planner = Planner(build(config, data, precision), config, data, rounds)
+    if keep is not None:
+        chosen = planner.at(keep)
+    elif target_speedup is not None:
+        chosen = planner.faster(target_speedup, speed_of)
+    else:
+        [(name, most)] = sizes.items()
+        chosen = planner.within(name, most)
+    _echo(planner, chosen, planner.times(chosen))
+    click.echo(
+        f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity filter "
+        f"--sparsity {1 - chosen.keep:.6g}"
+    )
+
+
+def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
+    whole = planner.at(1.0)
+    rows = []
+    for name, (parameters, macs) in whole.kernels.items():
+        left = chosen.kernels[name]
+        rows.append((name, f"{parameters:,}", f"{left[0]:,}", f"{macs:,}", f"{left[1]:,}"))
+    rows.append(("the model", *(f"{n:,}" for n in (whole.parameters, chosen.parameters, whole.macs, chosen.macs))))
+    groups = [
+        (name, ", ".join(layers), str(planner.ledger.sizes[name]), str(chosen.widths[name]))
+        for name, layers in planner.ledger.producers().items()
+    ]
+    echo_table(groups, ("filters, units", "of layers", "before", "after"))
+    for name, reason in planner.ledger.left_alone.items():
+        click.echo(f"Left alone: {name}: {reason}")
+    click.echo()
+    echo_table(rows, ("kernel", "parameters", "after", "MACs", "after"))
+    click.echo()
+    taken = []
+    for what, said in zip(SPEEDS, ("a training step", "an answer to one example"), strict=True):
+        before, after = getattr(times, what)
+        taken.append(
+            (f"{said}, ms", f"{1000 * before.median:.2f}", f"{1000 * after.median:.2f}", f"{times.ratio(what):.2f}")
+        )
+    taken.append(
+        (
+            "kB of float32 weights",
+            f"{whole.bytes / 1000:,.0f}",
+            f"{chosen.bytes / 1000:,.0f}",
+            f"{chosen.bytes / whole.bytes:.2f}",
+        )
+    )
+    echo_table(taken, ("measured", "before", "after", "after / before"))
+    click.echo(f"\n{chosen.keep:.1%} of the filters and units stay, before rounding.")
+    for what in SPEEDS:
+        if times.ratio(what) > NO_FASTER:
+            click.echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")
