@@ -190,7 +190,7 @@ def test_settings_come_from_a_file_and_options_override_them(call, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     stored = json.loads((folder / "config.json").read_text())
     assert stored["epochs"] == 3
-    assert stored["settings"] == {"sparsity": 0.3, "rounds": 2, "rewind_epoch": 1}
+    assert stored["settings"] == {"sparsity": 0.3, "rounds": 2, "rewind_epoch": 1, "criterion": "magnitude"}
     assert json.loads((folder / "metrics.json").read_text())["epochs"] == 3 + 2 * 2
 
     code, out, _ = call("train", "--config", folder / "config.json")  # a run's own settings make the same run

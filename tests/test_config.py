@@ -41,6 +41,23 @@ def test_where_things_lie_is_not_part_of_the_run_id():
     assert config(out="elsewhere", data_dir="data").run_id == config().run_id
 
 
+@pytest.mark.parametrize("method", ["dynamic", "pruned", "lottery", "random"])
+def test_a_setting_that_came_later_does_not_rename_runs(method):
+    named = config(method=method, epochs=9, settings={}).replace(settings={"criterion": "lamp"})
+    default = config(method=method, epochs=9).run_id
+    assert named.run_id != default
+    assert named.replace(settings={"criterion": "random" if method == "random" else "magnitude"}).run_id == default
+
+
+def test_a_method_ranks_in_its_papers_scope_unless_another_is_named():
+    assert config().scope == "layer" and config(method="snip").scope == "global"
+    assert config(method="snip").replace(method="dynamic").run_id == config().run_id
+    assert config(method="snip", scope="layer").replace(method="synflow").scope == "layer"
+    assert config(method="snip", scope="global").run_id == config(method="snip").run_id
+    baseline = config(method="unpruned").run_id
+    assert {config(method="snip", scope=scope).as_baseline().run_id for scope in (None, "layer", "erk")} == {baseline}
+
+
 def test_spelling_out_a_default_changes_nothing():
     assert config(epochs=4000, settings={"rate": 0.17}, optimizer_settings={"epsilon": 1e-8}).run_id == config().run_id
 
@@ -62,7 +79,12 @@ def test_the_class_projects_settings_are_the_defaults():
     stored = config().to_dict()
     assert stored["epochs"] == 4000 and stored["batch_size"] == 50 and stored["learning_rate"] == 1e-4
     assert stored["optimizer"] == "adam" and stored["optimizer_settings"]["epsilon"] == 1e-8
-    assert stored["settings"] == {"events": [1 / 3, 2 / 3], "rate": 0.17, "final_sparsity": None, "rate_factor": 1.0}
+    assert stored["settings"] == {
+        "events": [1 / 3, 2 / 3],
+        "rate": 0.17,
+        "final_sparsity": None,
+        "rate_factor": 1.0,
+    } | {"criterion": "magnitude"}
     assert stored["model_settings"]["output_activation"] == "tanh" and not stored["shuffle"]
 
 
@@ -74,6 +96,7 @@ def test_the_class_projects_settings_are_the_defaults():
         ({"model": "mpl"}, "unknown model 'mpl': did you mean mlp"),
         ({"optimizer": "adm"}, "unknown optimizer 'adm': did you mean adam"),
         ({"scope": "layers"}, "unknown scope 'layers': did you mean layer"),
+        ({"settings": {"criterion": "lampe"}}, "unknown criterion 'lampe': did you mean lamp"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": -5}, "batch_size must be a whole number of at least 1, got -5"),
         ({"learning_rate": 0}, "learning_rate must be a finite number above 0"),
@@ -122,7 +145,7 @@ def test_unknown_and_absent_settings_in_a_table_are_named():
 
 def test_another_method_starts_from_its_own_settings():
     changed = config(settings={"rate": 0.5}).replace(method="lottery")
-    assert changed.settings == {"sparsity": 0.3, "rounds": 1, "rewind_epoch": 0}
+    assert changed.settings == {"sparsity": 0.3, "rounds": 1, "rewind_epoch": 0, "criterion": "magnitude"}
     assert config(settings={"rate": 0.5}).replace(seed=4).settings["rate"] == 0.5
 
 

@@ -6,7 +6,17 @@ from hypothesis.extra import numpy as hnp
 
 from tfprune.cuts import Cut
 from tfprune.errors import SparsityError
-from tfprune.masks import check_sparsity, cut_masks, expected_kept, keep_top, ones_like, sparsity_of
+from tfprune.masks import (
+    SCOPES,
+    check_sparsity,
+    cut_masks,
+    erk_counts,
+    expected_kept,
+    keep_top,
+    ones_like,
+    regrown,
+    sparsity_of,
+)
 
 scores = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=8), elements=st.sampled_from([0, 1, 2, 3]))
 
@@ -29,7 +39,7 @@ def test_keeps_exactly_as_many_as_asked_and_none_below_a_dropped_one(scores, sha
         assert scores[mask == 1].min() >= scores[mask == 0].max()
 
 
-@given(st.lists(scores, min_size=1, max_size=4), st.sampled_from(["layer", "global"]), st.floats(0, 0.99), st.data())
+@given(st.lists(scores, min_size=1, max_size=4), st.sampled_from(SCOPES), st.floats(0, 0.99), st.data())
 def test_two_cuts_meet_their_counts_in_either_scope_and_revive_nothing(arrays, scope, sparsity, data):
     first = {str(n): array for n, array in enumerate(arrays)}
     cuts = [Cut(rate=0.3), Cut(sparsity=sparsity)]
@@ -79,10 +89,67 @@ def test_a_mask_one_weight_off_is_an_error():
 
 
 def test_no_cuts_ask_for_every_weight():
-    assert expected_kept({"a": 7, "b": 3}, [], "layer") == {"a": 7, "b": 3}
-    assert expected_kept({"a": 7, "b": 3}, [], "global") == {"all kernels": 10}
+    shapes = {"a": (7,), "b": (1, 3)}
+    assert expected_kept(shapes, [], "layer") == expected_kept(shapes, [], "erk") == {"a": 7, "b": 3}
+    assert expected_kept(shapes, [], "global") == {"all kernels": 10}
 
 
 def test_sparsity_counts_over_all_masks():
     assert sparsity_of({"a": np.array([0, 1]), "b": np.array([0, 0])}) == 0.75
     assert sparsity_of({}) == 0.0
+
+
+def erk_densities(shapes, density):
+    """RigL's own way: kernels that would be more than dense are taken out until none is left that would be."""
+    dense, sizes = set(), {name: np.prod(shape) for name, shape in shapes.items()}
+    raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
+    while True:
+        rest = density * sum(sizes.values()) - sum(sizes[name] for name in dense)
+        scale = rest / sum(raw[name] * sizes[name] for name in shapes if name not in dense)
+        beyond = {name for name in shapes if name not in dense and scale * raw[name] > 1}
+        if not beyond:
+            return {name: 1.0 if name in dense else scale * raw[name] for name in shapes}
+        dense |= {max(beyond, key=raw.__getitem__)}
+
+
+RESNET = {"conv": (3, 3, 3, 16), "a": (3, 3, 16, 16), "b": (3, 3, 16, 32), "skip": (1, 1, 16, 32), "head": (64, 10)}
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8, 0.95])
+def test_erk_gives_the_densities_of_its_formula_to_one_weight(sparsity):
+    size = sum(np.prod(shape) for shape in RESNET.values())
+    counts = erk_counts(RESNET, round(size * (1 - sparsity)))
+    assert sum(counts.values()) == round(size * (1 - sparsity))
+    for name, density in erk_densities(RESNET, 1 - sparsity).items():
+        assert abs(counts[name] - density * np.prod(RESNET[name])) <= 1, name
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 9)] * 2), min_size=1, max_size=5), st.data())
+def test_erk_shares_out_exactly_and_takes_from_none_what_it_gives_to_another(shapes, data):
+    shapes = dict(enumerate(shapes))
+    size = sum(a * b for a, b in shapes.values())
+    more = data.draw(st.integers(len(shapes), size))
+    fewer = data.draw(st.integers(len(shapes), more))
+    counts = [erk_counts(shapes, keep) for keep in (more, fewer)]
+    assert [sum(own.values()) for own in counts] == [more, fewer]
+    assert all(1 <= counts[1][name] <= counts[0][name] <= a * b for name, (a, b) in shapes.items())
+
+
+def test_regrowing_moves_a_share_of_each_kernel():
+    masks = {"a": np.array([1, 1, 1, 1, 0, 0, 0]), "b": np.array([1, 0])}
+    scores = {"a": np.array([4.0, 1.0, 2.0, 3.0, 0, 0, 0]), "b": np.ones(2)}
+    growth = {"a": np.array([9.0, 9.0, 9.0, 9.0, 1.0, 3.0, 2.0]), "b": np.ones(2)}
+    moved = regrown(scores, growth, masks, 0.5)
+    # The lowest two of a's four go and, what grows fastest, both come back at once; b's one is more than a half of one.
+    np.testing.assert_array_equal(moved["a"], masks["a"])
+    np.testing.assert_array_equal(moved["b"], [1, 0])
+    growth["a"][:4] = 0
+    np.testing.assert_array_equal(regrown(scores, growth, masks, 0.5)["a"], [1, 0, 0, 1, 0, 1, 1])
+    np.testing.assert_array_equal(regrown(scores, growth, masks, 0.49)["a"], [1, 0, 1, 1, 0, 1, 0])
+
+
+@given(scores, st.floats(0, 0.99), st.data())
+def test_regrowing_keeps_every_count(values, share, data):
+    mask = data.draw(hnp.arrays(np.uint8, values.shape, elements=st.integers(0, 1)))
+    moved = regrown({"a": values}, {"a": values}, {"a": mask}, share)["a"]
+    assert moved.sum() == mask.sum() and moved.max(initial=0) <= 1

@@ -24,7 +24,15 @@ def test_runs_that_differ_in_method_and_seed_are_one_group_in_a_fixed_order(tmp_
     assert list(section(tmp_path).trials) == ["unpruned", "lottery rounds=1", "lottery rounds=2"]
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 0.01}, {"scope": "global"}, {"epochs": 24}, {"limit": 9}])
+@pytest.mark.parametrize("scope", [None, "global"])
+def test_a_method_in_its_papers_scope_belongs_to_the_baseline_of_any(tmp_path, scope):
+    write_runs(tmp_path, ("unpruned", "dynamic", "snip"), 2, scope=scope)
+    results, _ = find_results([tmp_path])
+    [section] = sections(results)
+    assert list(section.trials) == ["unpruned", "dynamic", "snip"]
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.01}, {"epochs": 24}, {"limit": 9}])
 def test_other_settings_are_another_group(tmp_path, changes):
     write_runs(tmp_path / "a", ("unpruned", "dynamic"), 1)
     write_runs(tmp_path / "b", ("unpruned", "dynamic"), 1, **changes)
@@ -54,7 +62,7 @@ def test_the_facts_are_what_was_compared_and_where(tmp_path):
     assert said["Epochs"] == "12 a training, in batches of 50" and said["Seeds"] == "0 to 1, 5"
     assert said["Model"].startswith("mlp (hidden=12, activation=relu")
     assert said["Optimizer"].startswith("adam (") and "learning rate 0.0001, constant" in said["Optimizer"]
-    assert said["Precision"] == "float32" and said["Other settings"] == "scope=global"
+    assert said["Precision"] == "float32" and said["Ranked in another scope than the layer"] == "dynamic global"
     assert said["Versions"] == "Python 3.11.7, TensorFlow 2.21.0"
     assert said["Machine"] == "Some CPU, 2 cores; B, 1 cores, G"
     assert said["Runs"] == f"9 in {tmp_path}"

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
+from alone import trained
 
 from tfprune.backend import keras
 from tfprune.config import Config
-from tfprune.data._base import Split
-from tfprune.experiment import networks_at_once, train, train_together
-from tfprune.methods import METHODS
+from tfprune.data._base import SPLITS, Split
+from tfprune.experiment import cost, networks_at_once, train, train_together
+from tfprune.methods import METHODS, TRIALS
 from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
 from tfprune.sweeps import run_all
+from tfprune.wrapping import get_masks
 
 SETTINGS = {
     "as the penguins have it": {},
@@ -71,6 +73,21 @@ def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_pa
     results = train_together(configs)
     assert [(run.config.method, run.config.seed) for run in results] == [(m, s) for m in METHODS for s in (0, 3)]
     for together in results[1::2]:
+        own = trained(together.config)
+        assert all((together.masks()[name] == mask).all() for name, mask in get_masks(own.model).items())
+        for split in SPLITS:
+            assert together.metrics[split] == pytest.approx(own.evaluate(getattr(own.data, split)), abs=1e-5)
+        mine = {name: float(value) for name, value in cost(own).items()}
+        assert together.metrics["cost"] == pytest.approx(mine), together.config.method
+        for row, theirs in zip(own.history, together.history(), strict=True):
+            assert theirs.pop("phase") == row["phase"]
+            assert theirs == pytest.approx({key: row[key] for key in theirs}, abs=1e-5)
+
+
+def test_a_run_that_is_trained_together_leaves_the_metrics_of_one_alone(tmp_path):
+    settings = {"dataset": "penguins", "epochs": 12}
+    configs = [Config(**settings, method=m, seed=s, out=tmp_path / "together") for m in TRIALS for s in (0, 3)]
+    for together in train_together(configs)[1::2]:
         alone = train(together.config.replace(out=str(tmp_path / "alone")))
         own, other = alone.metrics, together.metrics
         for split in ("train", "validation", "test"):
@@ -94,10 +111,10 @@ def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr("tfprune.experiment.stack_weights", broken)
     configs = [
-        Config(dataset="penguins", method=m, epochs=4, seed=seed, out=tmp_path) for m in METHODS for seed in range(3)
+        Config(dataset="penguins", method=m, epochs=4, seed=seed, out=tmp_path) for m in TRIALS for seed in range(3)
     ]
     results = train_together(configs)
-    assert [run.config.seed for run in results] == [0, 2] * len(METHODS)
+    assert [run.config.seed for run in results] == [0, 2] * len(TRIALS)
     assert all(np.isfinite(run.metrics["test"]["loss"]) for run in results)
     assert {path.name for path in tmp_path.iterdir()} == {run.config.run_id for run in results}
 

@@ -95,7 +95,7 @@ class History(keras.callbacks.Callback):
         phase: name of this training.
         first_step: optimizer steps of the run before it.
         epochs: epochs (counted from 1) to log.
-        sparsity: returns the share that is pruned, in [0, 1].
+        sparsity: returns the share that is pruned, in [0, 1]; of a stack a number a network.
 
     Attributes:
         rows: dictionaries with the keys `COLUMNS`; `epoch` counts from 1 within a phase, `step`
@@ -110,7 +110,7 @@ class History(keras.callbacks.Callback):
         phase: str,
         first_step: int,
         epochs: Collection[int],
-        sparsity: Callable[[], float],
+        sparsity: Callable[[], Any],
     ) -> None:
         super().__init__()
         self.rows = rows
@@ -256,7 +256,7 @@ class Throughout(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """A bar with epochs, time left, loss and sparsity; nothing when stderr is not a terminal."""
 
-    def __init__(self, phase: str, initial_epoch: int, epochs: int, sparsity: Callable[[], float]) -> None:
+    def __init__(self, phase: str, initial_epoch: int, epochs: int, sparsity: Callable[[], Any]) -> None:
         super().__init__()
         self.sparsity = sparsity
         self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
@@ -265,7 +265,7 @@ class Progress(keras.callbacks.Callback):
         if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
             self.bar.set_postfix(
                 loss=f"{np.mean((logs or {}).get('loss', np.nan)):.4f}",
-                sparsity=f"{self.sparsity():.1%}",
+                sparsity=f"{np.mean(self.sparsity()):.1%}",
                 refresh=False,
             )
 

@@ -88,7 +88,7 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
     Returns:
         name of the trial -> its runs. The name is that of the method, with the sparsity asked for
         (`"dynamic 80 %"`) where a method was run at several, with `filter` where it removes channels, and
-        with other settings of its own and its epochs where those differ.
+        with other settings of its own, its epochs and its scope where those differ.
     """
     trials: dict[str, list[Result]] = {}
     for result in results:
@@ -109,7 +109,7 @@ def _trial_name(config: Config, configs: Iterable[Config]) -> str:
 
 
 def _own_settings(config: Config) -> dict[str, Any]:
-    return config.settings | config.channel_settings | {"epochs": config.epochs}
+    return config.settings | config.channel_settings | {"epochs": config.epochs, "scope": config.scope}
 
 
 def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:

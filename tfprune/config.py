@@ -30,7 +30,7 @@ from tfprune.optimizers import check_optimizer
 from tfprune.widths import check_channel_settings
 
 GRANULARITIES = ("weight", "filter")
-SCOPES = ("layer", "global")
+SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir")  # where things lie on this machine: not part of what a run is
@@ -62,7 +62,9 @@ class Config:
         xla: compile the training step with XLA.
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
             many epochs a call, with the same numbers; `auto` fuses where data and model are small.
-        scope: `layer` ranks weights within each kernel, `global` across all of them.
+        scope: `layer` ranks weights within each kernel and leaves each the same share, `erk` leaves small kernels
+            more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
+            prunes nothing has `layer`.
         granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
             reads them, so that the rest of the training has a smaller model. What prunes nothing has `weight`.
         spare: names of layers that are never pruned; `first` and `last` stand for those places.
@@ -91,7 +93,7 @@ class Config:
     precision: str = "float32"
     xla: bool = False
     loop: str = "auto"
-    scope: str = "layer"
+    scope: str | None = None
     granularity: str = "weight"
     spare: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -129,7 +131,9 @@ class Config:
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
-        check_choice("scope", self.scope, SCOPES)
+        self._store("scope", check_choice("scope", self.scope or self.pruning.scope, SCOPES))
+        if not self.pruning.sparsity_setting:
+            self._store("scope", Method.scope)
         self._store("spare", check_names("spare", self.spare))
         self._store("settings", _plain(self.pruning.settings()))
         self._store(
@@ -155,6 +159,8 @@ class Config:
                 raise ConfigError(f"channels.{key} is of granularity filter; set --granularity filter")
             return
         self._store("channel_settings", check_channel_settings(self.channel_settings))
+        if self.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
+            raise ConfigError("granularity filter ranks channels by channels.criterion; leave criterion alone")
         if self.scope != "layer":
             raise ConfigError(f"granularity filter ranks channels within their groups: scope layer, not {self.scope}")
         if self.loop == "fused":
@@ -259,8 +265,11 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """Returns a copy with some settings changed and checked again.
 
-        With another data set, method, model or optimizer its settings start from their defaults.
+        With another data set, method, model or optimizer its settings start from their defaults, and with another
+        method so does the scope unless it was another than the method's own.
         """
+        if self.scope == self.pruning.scope and changes.get("method", self.method) != self.method:
+            changes.setdefault("scope", None)
         for part, settings in (
             ("dataset", "data_settings"),
             ("method", "settings"),

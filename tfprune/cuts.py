@@ -7,10 +7,28 @@ share `s` has gone is `round(n * (1 - s))`, and never nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tfprune.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What weights are ranked by.
+
+    Args:
+        name: one of `criteria.CRITERIA`.
+        inverted: turn the ranking round, so that the best weights go.
+        per_class: training examples of each class that are shown to a criterion which asks for data.
+        temperature: what the logits are divided by in its loss.
+    """
+
+    name: str = "magnitude"
+    inverted: bool = False
+    per_class: int = 10
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,16 +38,28 @@ class Cut:
     Args:
         sparsity: fraction of all weights that is zero afterwards, in [0, 1).
         rate: fraction of the weights still alive that goes, in [0, 1).
-        criterion: what the weights that stay are chosen by, see `scores.CRITERIA`.
+        criterion: what the weights that stay are chosen by.
+        regrown: fraction of each kernel's remaining weights that goes too while as many pruned ones come back, at zero.
+        growth: what the weights that come back are chosen by.
+        settled: wait until the masks that the cut would lead to differ in no more than this fraction of their
+            entries from those at the last events of the same training; None cuts at once.
     """
 
     sparsity: float | None = None
     rate: float | None = None
-    criterion: str = "magnitude"
+    criterion: Criterion = Criterion()
+    regrown: float = 0.0
+    growth: Criterion = Criterion("random")
+    settled: float | None = None
 
     def __post_init__(self) -> None:
         if (self.sparsity is None) == (self.rate is None):
             raise ConfigError("a cut has either a sparsity or a rate, not both and not neither")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cut:
+        """Reads what `dataclasses.asdict` made of a cut."""
+        return cls(**{**values, **{key: Criterion(**values[key]) for key in ("criterion", "growth")}})
 
     def keep(self, size: int, alive: int) -> int:
         """Returns how many of `size` weights, `alive` of them not yet pruned, remain.
@@ -66,7 +96,7 @@ def nominal_sparsity(cuts: Iterable[Cut]) -> float:
     return sparsity
 
 
-def geometric(final: float, steps: int) -> tuple[Cut, ...]:
+def geometric(final: float, steps: int, criterion: Criterion = Criterion()) -> tuple[Cut, ...]:
     """Splits a final sparsity into `steps` cuts that each take the same share of what is left.
 
     The cuts are cumulative, so that the last one meets `final` to one weight.
@@ -74,5 +104,5 @@ def geometric(final: float, steps: int) -> tuple[Cut, ...]:
     >>> [round(cut.sparsity, 3) for cut in geometric(0.75, 2)]
     [0.5, 0.75]
     """
-    early = [Cut(sparsity=1 - (1 - final) ** (n / steps)) for n in range(1, steps)]
-    return (*early, Cut(sparsity=final))
+    early = [Cut(sparsity=1 - (1 - final) ** (n / steps), criterion=criterion) for n in range(1, steps)]
+    return (*early, Cut(sparsity=final, criterion=criterion))

@@ -239,14 +239,16 @@ def cost(trainer: Trainer) -> dict[str, Any]:
 
     A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
     and that of the weights. `masked` numbers leave out multiplications with pruned weights, which are still done.
+    Those of the training include `scoring`: what criteria that look at derivatives took.
     """
     examples = trainer.trained_epochs * len(trainer.data.train)
     return {
         "examples": examples,
         "forward_flops": 2 * trainer.forward,
         "forward_flops_masked": 2 * trainer.forward_masked,
-        "training_flops": 6 * trainer.trained,
-        "training_flops_masked": 6 * trainer.trained_masked,
+        "scoring_flops": 2 * trainer.scored,
+        "training_flops": 6 * trainer.trained + 2 * trainer.scored,
+        "training_flops_masked": 6 * trainer.trained_masked + 2 * trainer.scored_masked,
     }
 
 

@@ -51,12 +51,14 @@ class Fused(keras.Model):
         super().__init__(inputs, outputs, **kwargs)
         self.batch_size = batch_size
         self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)  # of the run, where the optimizer starts
+        self.pace = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
         self.rate_scale = tf.Variable(1.0, trainable=False)
         self.fresh: list[np.ndarray] = []  # the optimizer's variables before its first step
 
-    def restart(self, first_step: int) -> None:
+    def restart(self, first_step: int, pace: float = 1.0) -> None:
         """Makes the compiled optimizer a fresh one, with no need to compile again."""
         self.first_step.assign(first_step)
+        self.pace.assign(pace)
         self.rate_scale.assign(1.0)
         if not self.fresh:
             self.optimizer.build(self.trainable_variables)

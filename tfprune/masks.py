@@ -1,21 +1,24 @@
 """From scores to masks: pure NumPy, exact to one weight.
 
 Weights and masks travel as dictionaries from a kernel's name (`"dense_1/kernel"`) to an array. A
-mask is uint8, 1 where the weight lives. Masks only ever lose ones: what is pruned stays pruned.
+mask is uint8, 1 where the weight lives. Cuts only ever take ones away; what is pruned comes back only
+through `regrown`, and then as many others go.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 import numpy as np
 
-from tfprune.cuts import Cut, keep_after
+from tfprune.cuts import Cut
 from tfprune.errors import SparsityError
 
 Arrays = Mapping[str, np.ndarray]
-Scope = Literal["layer", "global"]
+Shapes = Mapping[str, tuple[int, ...]]
+Scope = Literal["layer", "global", "erk"]
 SCOPES: tuple[str, ...] = get_args(Scope)
 
 
@@ -51,8 +54,9 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
         scores: a score a weight, finite, larger means more worth keeping.
         masks: what lives now, shaped like the scores.
         cut: how much goes.
-        scope: `"layer"` ranks within each kernel, `"global"` across all of them. Either way every
-            kernel keeps at least its best weight (no layer collapse).
+        scope: `"layer"` ranks within each kernel and takes the same share of each; `"erk"` ranks within each
+            kernel and leaves them the shares of `erk_counts`; `"global"` ranks across all of them. Always
+            every kernel keeps at least its best weight (no layer collapse).
 
     Returns:
         New masks, each a subset of the old one.
@@ -60,29 +64,109 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
     Raises:
         ValueError: a score is not finite.
     """
-    for name, score in scores.items():
-        if not np.all(np.isfinite(score)):
-            raise ValueError(f"cannot rank {name}: its scores hold NaN or infinite values")
+    _check_finite(scores)
     ranked = {name: np.where(masks[name] > 0, np.asarray(scores[name], np.float64), -np.inf) for name in scores}
-    if scope == "layer":
-        return {name: keep_top(score, cut.keep(score.size, int(masks[name].sum()))) for name, score in ranked.items()}
+    if scope != "global":
+        shapes = {name: np.shape(score) for name, score in ranked.items()}
+        keep = _left(shapes, {name: int(masks[name].sum()) for name in shapes}, cut, scope)
+        return {name: keep_top(score, keep[name]) for name, score in ranked.items()}
     # The best weight of each kernel outranks everything, so that a global threshold cannot empty a kernel.
     for score in ranked.values():
         score.flat[np.argmax(score)] = np.inf
-    alive = sum(int(mask.sum()) for mask in masks.values())
     together = np.concatenate([score.reshape(-1) for score in ranked.values()])
-    keep = max(cut.keep(together.size, alive), len(ranked))
+    keep = _left_in_all(together.size, len(ranked), sum(int(mask.sum()) for mask in masks.values()), cut)
     parts = np.split(keep_top(together, keep), np.cumsum([score.size for score in ranked.values()])[:-1])
     return {name: part.reshape(ranked[name].shape) for name, part in zip(ranked, parts, strict=True)}
 
 
-def expected_kept(sizes: Mapping[str, int], cuts: Iterable[Cut], scope: Scope) -> dict[str, int]:
-    """Returns how many weights must remain: per kernel, or under `"all kernels"` for a global scope."""
-    cuts = tuple(cuts)
+def _check_finite(scores: Arrays) -> None:
+    for name, score in scores.items():
+        if not np.all(np.isfinite(score)):
+            raise ValueError(f"cannot rank {name}: its scores hold NaN or infinite values")
+
+
+def _left(shapes: Shapes, alive: Mapping[str, int], cut: Cut, scope: Scope) -> dict[str, int]:
+    """Returns how many weights a cut leaves each kernel, where that does not depend on the scores."""
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     if scope == "layer":
-        return {name: keep_after(cuts, size) for name, size in sizes.items()}
-    kept = keep_after(cuts, sum(sizes.values()))
-    return {"all kernels": max(kept, len(sizes)) if cuts else kept}
+        return {name: cut.keep(size, alive[name]) for name, size in sizes.items()}
+    return erk_counts(shapes, _left_in_all(sum(sizes.values()), len(sizes), sum(alive.values()), cut))
+
+
+def _left_in_all(size: int, kernels: int, alive: int, cut: Cut) -> int:
+    return max(cut.keep(size, alive), kernels)
+
+
+def erk_counts(shapes: Shapes, keep: int) -> dict[str, int]:
+    """Shares out weights as Erdos-Renyi-Kernel does (Evci et al. 2020, arXiv:1911.11134).
+
+    A kernel's share is in proportion to the sum of its sides (height + width + inputs + outputs), so that
+    large kernels are the sparser ones; it has at least one weight and at most all. Whole numbers come about by
+    rounding with a common divisor (Webster's method), by which no kernel gains when there is less to share out.
+
+    Args:
+        shapes: of the kernels.
+        keep: weights to share out, from one a kernel to all of them.
+
+    Returns:
+        Counts that add up to `keep`.
+
+    >>> erk_counts({"a": (100, 100), "b": (100, 20)}, 3200)
+    {'a': 2000, 'b': 1200}
+    """
+    sides = np.array([sum(shape) for shape in shapes.values()], float)
+    sizes = np.array([math.prod(shape) for shape in shapes.values()])
+
+    def counts(scale: float) -> np.ndarray:
+        return np.clip(np.floor(scale * sides + 0.5), 1, sizes).astype(np.int64)
+
+    low, high = 0.0, float(np.max(sizes / sides)) + 1.0
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (middle, high) if counts(middle).sum() <= keep else (low, middle)
+    shared = counts(low)
+    waiting = np.lexsort((np.arange(len(sides)), (shared + 0.5) / sides))  # those that are all but rounded up
+    waiting = waiting[shared[waiting] < sizes[waiting]][: keep - int(shared.sum())]
+    shared[waiting] += 1
+    return dict(zip(shapes, shared.tolist(), strict=True))
+
+
+def regrown(scores: Arrays, growth: Arrays, masks: Arrays, share: float) -> dict[str, np.ndarray]:
+    """Moves a share of each kernel's weights: those of the lowest scores go, and as many others come to live.
+
+    What has just gone may come back at once, as in Evci et al. 2020 (arXiv:1911.11134); it then keeps its value.
+
+    Args:
+        scores: a score a weight; of those that live the `floor(share * count)` lowest of each kernel go.
+        growth: another one; of all others the highest come to live.
+        masks: what lives now.
+        share: in [0, 1).
+
+    Returns:
+        New masks with as many ones in each kernel.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    _check_finite(scores)
+    _check_finite(growth)
+    moved = {}
+    for name, mask in masks.items():
+        alive = int(mask.sum())
+        kept = keep_top(np.where(mask > 0, scores[name], -np.inf), alive - int(share * alive))
+        moved[name] = kept + keep_top(np.where(kept > 0, -np.inf, growth[name]), alive - int(kept.sum()))
+    return moved
+
+
+def expected_kept(shapes: Shapes, cuts: Iterable[Cut], scope: Scope) -> dict[str, int]:
+    """Returns how many weights must remain: per kernel, or under `"all kernels"` for a global scope."""
+    alive = {name: math.prod(shape) for name, shape in shapes.items()}
+    size = left = sum(alive.values())
+    for cut in cuts:
+        if scope == "global":
+            left = _left_in_all(size, len(shapes), left, cut)
+        else:
+            alive = _left(shapes, alive, cut, scope)
+    return {"all kernels": left} if scope == "global" else alive
 
 
 def check_sparsity(weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: Scope, where: str) -> None:
@@ -105,7 +189,7 @@ def check_sparsity(weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: S
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     if scope == "global":
         kept = {"all kernels": sum(kept.values())}
-    for name, expected in expected_kept({n: m.size for n, m in masks.items()}, cuts, scope).items():
+    for name, expected in expected_kept({n: m.shape for n, m in masks.items()}, cuts, scope).items():
         if kept[name] != expected:
             raise SparsityError(f"{where}: {name} keeps {kept[name]} weights where {expected} were asked for")
 

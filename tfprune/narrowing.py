@@ -186,12 +186,12 @@ class ChannelTrainer(Trainer):
         for name, reason in self.ledger.left_alone.items():
             log.info("The channels of %s stay: %s", name, reason)
 
-    def prune(self, cut: Cut) -> None:
+    def _cut(self, cut: Cut) -> None:
         """Removes the least important channels of each group; in a training when its epoch has ended."""
         self._prunings += 1
         self._cuts.append(cut)
         found = removable(self.model, self.config.spare)
-        criterion = "random" if cut.criterion == "random" else self.config.channel_settings["criterion"]
+        criterion = "random" if cut.criterion.name == "random" else self.config.channel_settings["criterion"]
         widths = expected_widths(self.ledger.sizes, self._cuts, self.config.channel_settings["multiple"])
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
         self._marked = least_important(self._scores(found, criterion), widths)

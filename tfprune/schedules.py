@@ -55,7 +55,7 @@ class PruneAtSteps(tfmot.sparsity.keras.PruningSchedule):
     def from_config(cls, config: Mapping[str, Any]) -> PruneAtSteps:
         """Reads what `get_config` wrote, with or without the class name around it."""
         cuts = config.get("config", config)["cuts"]
-        return cls({cut["step"]: Cut(**{key: value for key, value in cut.items() if key != "step"}) for cut in cuts})
+        return cls({cut["step"]: Cut.from_dict({k: v for k, v in cut.items() if k != "step"}) for cut in cuts})
 
 
 def no_pruning() -> PruneAtSteps:

@@ -17,19 +17,21 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.config import Config
-from tfprune.cuts import Cut
+from tfprune.cuts import Criterion, Cut
 from tfprune.data._base import SPLITS, Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
-from tfprune.masks import Arrays, check_sparsity, cut_masks, sparsity_of
+from tfprune.masks import Arrays, check_sparsity, sparsity_of
 from tfprune.optimizers import build_optimizer
+from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
 from tfprune.schedules import PruneAtSteps
-from tfprune.scores import CRITERIA
+from tfprune.scores import Evidence
 from tfprune.seeds import derive
+from tfprune.slopes import Slopes, sampled
 from tfprune.stacking import apart, stack_splits
 from tfprune.wrapping import get_masks, get_weights, kernels, multiplications, set_masks, set_weights
 
@@ -89,6 +91,8 @@ class Trainer:
         taken_over: phase -> where it was taken over from, if it was not trained here.
         forward: multiply-adds of an example's forward pass, and `forward_masked`: those with weights that live.
         trained_masked: `forward_masked` summed over the examples that have been trained on.
+        scored, scored_masked: the multiply-adds that criteria took to rank weights, all of them and those needed.
+        untuned: the scores of the model as the last pruning after a training left it, before any more training.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Trainer:
         self.model = self._chosen(model, data, config)
         self.data = data
         self.config = config
+        self.configs: Sequence[Config] = [config]  # of each network
         self.epochs = config.pruning.phase_epochs(config.epochs)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.history: list[dict[str, Any]] = []
@@ -116,7 +121,10 @@ class Trainer:
         self._steps = 0  # of the optimizer, over finished phases
         self._prunings = 0
         self.forward = sum(count for count, _ in multiplications(model).values())
-        self.trained_masked = 0
+        self.trained_masked = self.scored = self.scored_masked = 0
+        self.untuned: dict[str, Any] | None = None
+        self._slopes = Slopes(self.model, self._sample)
+        self._settling = [Settling()]
         self._levels = [self.forward_masked]  # since the last training began
 
     def fit(
@@ -126,28 +134,36 @@ class Trainer:
         initial_epoch: int = 0,
         events: Mapping[int, Cut] | None = None,
         rate_factor: float = 1.0,
+        rate_epoch: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
-        if self._is_dense(phase, initial_epoch, events, callbacks):
+        if rate_epoch is None and self._is_dense(phase, initial_epoch, events, callbacks):
             self._take_over(self._dense, callbacks)
             return
         with self._timed(phase):
-            self._train(phase, initial_epoch, events or {}, rate_factor, callbacks)
+            self._train(phase, initial_epoch, events or {}, rate_factor, rate_epoch, callbacks)
 
     def _train(
-        self, phase: str, initial_epoch: int, events: Mapping[int, Cut], rate_factor: float, callbacks: Sequence
+        self,
+        phase: str,
+        initial_epoch: int,
+        events: Mapping[int, Cut],
+        rate_factor: float,
+        rate_epoch: int | None,
+        callbacks: Sequence,
     ) -> None:
         scale = self.model.rate_scale if isinstance(self.model, Fused) else None
         if scale is None and rate_factor != 1.0:
             scale = tf.Variable(1.0, trainable=False)
-        self._start(initial_epoch, scale)
+        self._start(initial_epoch, scale, rate_epoch)
+        self._settling = [Settling() for _ in self.configs]
 
         def event(cut: Cut) -> None:
-            self.prune(cut)
+            self._cut(cut)
             if rate_factor != 1.0:
                 scale.assign(scale * rate_factor)
 
@@ -193,15 +209,23 @@ class Trainer:
             )
         return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
 
-    def _start(self, initial_epoch: int, scale: tf.Variable | None = None) -> None:
-        """Gives the model a fresh optimizer whose learning rate starts at an epoch and goes with `scale`."""
-        first_step = initial_epoch * self.steps_per_epoch
-        if not isinstance(self.model, Fused):
-            compile_model(self.model, self.config, self.steps_per_epoch, first_step, scale)
+    def _start(self, initial_epoch: int, scale: tf.Variable | None = None, rate_epoch: int | None = None) -> None:
+        """Gives the model a fresh optimizer.
+
+        Args:
+            initial_epoch: where its learning rate starts.
+            scale: what multiplies it.
+            rate_epoch: where it stands still, if it does.
+        """
+        first_step = (initial_epoch if rate_epoch is None else rate_epoch) * self.steps_per_epoch
+        pace = 1.0 if rate_epoch is None else 0.0
+        model = self.model
+        if not isinstance(model, Fused):
+            compile_model(model, self.config, self.steps_per_epoch, first_step, scale, pace)
             return
-        if getattr(self.model, "optimizer", None) is None:
-            compile_model(self.model, self.config, self.steps_per_epoch, self.model.first_step, self.model.rate_scale)
-        self.model.restart(first_step)
+        if getattr(model, "optimizer", None) is None:
+            compile_model(model, self.config, self.steps_per_epoch, model.first_step, model.rate_scale, model.pace)
+        model.restart(first_step, pace)
 
     def _fit_plain(
         self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
@@ -279,14 +303,59 @@ class Trainer:
             board.on_train_end()
 
     def prune(self, cut: Cut) -> None:
-        """Prunes the smallest weights by magnitude, ranked in the run's scope, as they stand now."""
+        """Cuts the model as it stands between trainings, ranked in the run's scope."""
+        self._cut(cut)
+        if self.trained_epochs:
+            scores = {name: self.evaluate(getattr(self.data, name)) for name in ("validation", "test")}
+            self.untuned = {"sparsity": self.sparsity()} | scores
+
+    def _cut(self, cut: Cut) -> None:
+        """Puts on the masks that a cut leads to."""
         self._prunings += 1
-        set_masks(self.model, self.cut(kernels(self.model), get_masks(self.model), cut))
+        self._slopes.renew()
+        before = self._networks(get_masks(self.model))
+        weights = self._networks(self._finite(kernels(self.model)))
+        after = []
+        for number, (config, own, masks) in enumerate(zip(self.configs, weights, before, strict=True)):
+            slopes_of = functools.partial(self._slopes_of, number)
+            evidence = Evidence(own, masks, self._random("scores", config), slopes_of)
+            new = masks_after(cut, evidence, self.config.scope)
+            waits = cut.settled is not None and not self._settling[number].settled(new, cut.settled)
+            after.append(masks if waits else new)
+        passes, self._slopes.passes = self._slopes.passes, 0
+        self.scored += passes * self.forward
+        self.scored_masked += passes * (2 * self.forward_masked + self.forward) / 3  # slopes of pruned weights too
+        set_masks(self.model, self._together(after))
         self._levels.append(self.forward_masked)
+
+    def _sample(self, per_class: int) -> Split:
+        return sampled(self.data.train, per_class, [self._random("sample", config) for config in self.configs])
+
+    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
+        """Returns the derivatives of one network."""
+        return self._slopes(kind, criterion)
+
+    def _networks(self, arrays: Arrays) -> list[Arrays]:
+        """Returns the arrays of each network; `_together` undoes it."""
+        return [arrays]
+
+    def _together(self, arrays: Sequence[Arrays]) -> Arrays:
+        return arrays[0]
+
+    def _finite(self, weights: Arrays) -> Arrays:
+        """Returns weights that are to be ranked; a `TrainingError` if the network has diverged."""
+        for name, kernel in weights.items():
+            if not np.all(np.isfinite(kernel)):
+                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
+        return weights
 
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
-        set_masks(self.model, self.shuffled(get_masks(self.model)))
+        shuffled = []
+        for config, masks in zip(self.configs, self._networks(get_masks(self.model)), strict=True):
+            random = self._random("shuffle", config)
+            shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
+        set_masks(self.model, self._together(shuffled))
 
     def reinitialise(self) -> None:
         """Draws all weights anew; what is pruned stays zero."""
@@ -296,8 +365,8 @@ class Trainer:
         """Returns what lives of the network as it was built: masks by kernel name."""
         return get_masks(self.model)
 
-    def sparsity(self) -> float:
-        """Returns the share that is pruned, in [0, 1]."""
+    def sparsity(self) -> Any:
+        """Returns the share that is pruned, in [0, 1]; of a stack a number a network."""
         return sparsity_of(self.masks())
 
     def check(self, kernels: Arrays, where: str) -> None:
@@ -330,20 +399,8 @@ class Trainer:
     def _alive(mask: np.ndarray) -> Any:
         return np.mean(mask, dtype=np.float64)
 
-    def shuffled(self, masks: Arrays) -> dict[str, np.ndarray]:
-        """Returns the masks of one network with the places of each mask's values drawn by lot."""
-        random = self._random("shuffle")
-        return {name: random.permutation(mask.reshape(-1)).reshape(mask.shape) for name, mask in masks.items()}
-
-    def _random(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng(derive(self.config.seed, f"{purpose} {self._prunings}"))
-
-    def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
-        """Returns the masks of one network after a cut; a `TrainingError` if it has diverged."""
-        for name, kernel in weights.items():
-            if not np.all(np.isfinite(kernel)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
-        return cut_masks(CRITERIA[cut.criterion](weights, self._random("scores")), masks, cut, self.config.scope)
+    def _random(self, purpose: str, config: Config) -> np.random.Generator:
+        return np.random.default_rng(derive(config.seed, f"{purpose} {self._prunings}"))
 
     def rewinding(self, epoch: int) -> Rewinding:
         """Returns a callback that rewinds to `epoch` of the first training that it sees."""
@@ -352,7 +409,7 @@ class Trainer:
     def finish(self) -> None:
         """Logs the finished model if it was pruned after its last training."""
         sparsity = self.sparsity()
-        if not self.history or self.history[-1]["sparsity"] == sparsity:
+        if not self.history or np.array_equal(self.history[-1]["sparsity"], sparsity):
             return
         measured = {"": self.evaluate(self.data.train), "val_": self.evaluate(self.data.validation)}
         logs = {f"{prefix}{name}": value for prefix, values in measured.items() for name, value in values.items()}
@@ -397,25 +454,24 @@ class StackedTrainer(Trainer):
         super().__init__(model, dataclasses.replace(data[0], **parts), config, dense=dense, redraw=redraw)
         self.configs = configs
 
-    def cut(self, weights: Arrays, masks: Arrays, cut: Cut) -> dict[str, np.ndarray]:
-        weights = {
+    def sparsity(self) -> Any:
+        masks = get_masks(self.model).values()
+        alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks)
+        return 1 - alive / sum(mask[..., 0].size for mask in masks)
+
+    def _networks(self, arrays: Arrays) -> list[Arrays]:
+        return apart(arrays)
+
+    def _together(self, arrays: Sequence[Arrays]) -> Arrays:
+        return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
+
+    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
+        return {name: np.nan_to_num(slope[..., number]) for name, slope in self._slopes(kind, criterion).items()}
+
+    def _finite(self, weights: Arrays) -> Arrays:
+        return {
             name: np.nan_to_num(kernel) for name, kernel in weights.items()
         }  # a lost network must not stop the rest
-        return self._each(lambda w, m: super(StackedTrainer, self).cut(w, m, cut), weights, masks)
-
-    def shuffled(self, masks: Arrays) -> dict[str, np.ndarray]:
-        return self._each(super().shuffled, masks)
-
-    def _each(self, function: Callable[..., dict[str, np.ndarray]], *arrays: Arrays) -> dict[str, np.ndarray]:
-        """Calls a function of one network's arrays for every network, as if its seed were the trainer's."""
-        together, results = self.config, []
-        try:
-            for config, *own in zip(self.configs, *map(apart, arrays), strict=True):
-                self.config = config
-                results.append(function(*own))
-        finally:
-            self.config = together
-        return {name: np.stack([result[name] for result in results], axis=-1) for name in results[0]}
 
     @staticmethod
     def _alive(mask: np.ndarray) -> Any:
@@ -445,6 +501,7 @@ def compile_model(
     steps_per_epoch: int,
     first_step: int | tf.Variable = 0,
     scale: tf.Variable | None = None,
+    pace: float | tf.Variable = 1.0,
 ) -> None:
     """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run.
 
@@ -457,6 +514,7 @@ def compile_model(
         total_steps=config.pruning.phase_epochs(config.epochs) * steps_per_epoch,
         first_step=first_step,
         scale=scale,
+        pace=pace,
     )
     fused = isinstance(model, Fused)
     model.compile(

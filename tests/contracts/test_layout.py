@@ -13,13 +13,14 @@ PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
     {"errors", "seeds"},
     {"checks", "registry", "cuts", "measure", "scores"},
+    {"criteria"},
     {"backend", "rundir"},
     {"masks", "optimizers", "learning_rates"},
     {"data", "models", "methods"},
     {"widths"},
     {"config", "schedules", "stacking"},
     {"results", "tables", "wrapping", "precision"},
-    {"callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
+    {"ranking", "slopes", "callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery"},
     {"shrinking"},
     {"narrowing"},
@@ -32,6 +33,8 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 NUMPY_ONLY = (
     "masks",
+    "ranking",
+    "criteria",
     "measure",
     "results",
     "tables",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tfprune.config import model_defaults
+from tfprune.criteria import CRITERIA
 from tfprune.data import DATASETS
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
@@ -26,6 +27,8 @@ def list_names() -> None:
     click.echo("\nMODELS (--model; settings with --set model.KEY=VALUE)")
     for name in MODELS:
         _echo(name, inspect.getdoc(MODELS[name]).splitlines()[0], model_defaults(name))
+    click.echo("\nCRITERIA (--set criterion=NAME, of methods that have it)")
+    click.echo(f"  {', '.join(CRITERIA)}")
     click.echo("\nMETHODS (--method; settings with --set KEY=VALUE)")
     for name in METHODS:
         method = METHODS[name]

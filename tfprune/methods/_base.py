@@ -11,8 +11,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from tfprune.checks import check_fraction
-from tfprune.cuts import Cut, nominal_sparsity
+from tfprune.checks import check_choice, check_fraction
+from tfprune.criteria import CRITERIA
+from tfprune.cuts import Criterion, Cut, nominal_sparsity
 from tfprune.errors import ConfigError, choose_from
 
 
@@ -28,6 +29,7 @@ class Task(Protocol):
         initial_epoch: int = 0,
         events: Mapping[int, Cut] | None = None,
         rate_factor: float = 1.0,
+        rate_epoch: int | None = None,
         callbacks: Sequence = (),
     ) -> None:
         """Trains up to `epochs` with a fresh optimizer.
@@ -38,6 +40,7 @@ class Task(Protocol):
             events: cuts to make in training, each at the end of that epoch (counted from 1); the
                 optimizer and the surviving weights carry on.
             rate_factor: what each of them multiplies the learning rate by.
+            rate_epoch: epoch at whose end the learning rate stands still; None lets it follow its schedule.
             callbacks: Keras callbacks beside the usual ones.
         """
 
@@ -62,6 +65,7 @@ class Method(abc.ABC):
     paper: ClassVar[str]
     sparsity_setting: ClassVar[str | None] = None  # the setting that `--sparsity` stands for
     granularities: ClassVar[tuple[str, ...]] = ("weight",)  # what it can prune, see `Config.granularity`
+    scope: ClassVar[str] = "layer"  # of the run, unless it names one, see `Config.scope`
     added_later: ClassVar[
         tuple[str, ...]
     ] = ()  # settings younger than runs on people's disks, whose names must not change
@@ -129,16 +133,32 @@ class Method(abc.ABC):
             object.__setattr__(self, name, value)
 
 
+def spread(first: float, last: float, most: int) -> tuple[int, ...]:
+    """Returns the epochs in (first, last] that lie in even steps: `most` of them, or all that there are.
+
+    >>> spread(0, 300.5, 3), spread(0, 3.5, 100), spread(0, 0.9, 5)
+    ((100, 200, 300), (1, 2, 3), ())
+    """
+    start, end = int(first + 1e-9), int(last + 1e-9)
+    count = min(most, end - start)
+    return tuple(start + (end - start) * n // count for n in range(1, count + 1))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OneShot(Method):
-    """Base of the methods that prune once, to `sparsity`."""
+    """Base of the methods that prune once, to `sparsity`, by `criterion`."""
 
     sparsity_setting = "sparsity"
+    added_later = ("criterion",)
     sparsity: float = 0.3
+    criterion: str = "magnitude"
 
     def __post_init__(self) -> None:
-        self._normalise(sparsity=check_fraction("sparsity", self.sparsity))
+        self._normalise(
+            sparsity=check_fraction("sparsity", self.sparsity),
+            criterion=check_choice("criterion", self.criterion, CRITERIA),
+        )
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
-        return (Cut(sparsity=self.sparsity),)
+        return (Cut(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)

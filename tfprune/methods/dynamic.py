@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_events, check_fraction, check_positive
-from tfprune.cuts import Cut, geometric
+from tfprune.checks import check_choice, check_events, check_fraction, check_positive
+from tfprune.criteria import CRITERIA
+from tfprune.cuts import Criterion, Cut, geometric
 from tfprune.errors import ConfigError
 from tfprune.methods._base import Method, Task
 
@@ -14,7 +15,7 @@ from tfprune.methods._base import Method, Task
 class Dynamic(Method):
     """Prune in the middle of training and carry on with the trained weights and the optimizer's state.
 
-    At each event the smallest weights that are left go: a share `rate` of them or, if
+    At each event the least of the weights that are left go: a share `rate` of them or, if
     `final_sparsity` is set, the share that arrives there at the last event. An event at fraction f
     of the run falls at the end of epoch floor(f * epochs).
 
@@ -24,19 +25,22 @@ class Dynamic(Method):
         final_sparsity: fraction of the kernel weights that is zero after the last event, in [0, 1);
             takes the place of `rate`.
         rate_factor: what each event multiplies the learning rate by, for the rest of the run, above 0.
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
     """
 
     paper = "the class project behind tfprune; compare Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
     granularities = ("weight", "filter")
     sparsity_setting = "final_sparsity"
-    added_later = ("rate_factor",)
+    added_later = ("rate_factor", "criterion")
     events: tuple[float, ...] = (1 / 3, 2 / 3)
     rate: float = 0.17
     final_sparsity: float | None = None
     rate_factor: float = 1.0
+    criterion: str = "magnitude"
 
     def __post_init__(self) -> None:
         self._normalise(rate_factor=check_positive("rate_factor", self.rate_factor))
+        self._normalise(criterion=check_choice("criterion", self.criterion, CRITERIA))
         self._normalise(events=check_events("events", self.events), rate=check_fraction("rate", self.rate))
         if self.final_sparsity is not None:
             self._normalise(final_sparsity=check_fraction("final_sparsity", self.final_sparsity))
@@ -46,8 +50,8 @@ class Dynamic(Method):
     @property
     def cuts(self) -> tuple[Cut, ...]:
         if self.final_sparsity is not None:
-            return geometric(self.final_sparsity, len(self.events))
-        return (Cut(rate=self.rate),) * len(self.events)
+            return geometric(self.final_sparsity, len(self.events), Criterion(self.criterion))
+        return (Cut(rate=self.rate, criterion=Criterion(self.criterion)),) * len(self.events)
 
     def event_epochs(self, epochs: int) -> tuple[int, ...]:
         """Returns the epochs (counted from 1) at whose ends the events of a run of `epochs` fall.

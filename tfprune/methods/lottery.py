@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_fraction, check_whole
-from tfprune.cuts import Cut, geometric
+from tfprune.checks import check_choice, check_fraction, check_whole
+from tfprune.criteria import CRITERIA
+from tfprune.cuts import Criterion, Cut, geometric
 from tfprune.errors import ConfigError
 from tfprune.methods._base import Method, Task
 
@@ -23,25 +24,29 @@ class Lottery(Method):
         sparsity: fraction of the kernel weights that is zero in the last ticket, in [0, 1).
         rounds: number of times that weights are pruned and rewound, at least 1.
         rewind_epoch: epoch whose weights are put back; 0 is initialisation.
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
     granularities = ("weight", "filter")
     sparsity_setting = "sparsity"
+    added_later = ("criterion",)
     sparsity: float = 0.3
     rounds: int = 1
     rewind_epoch: int = 0
+    criterion: str = "magnitude"
 
     def __post_init__(self) -> None:
         self._normalise(
             sparsity=check_fraction("sparsity", self.sparsity),
             rounds=check_whole("rounds", self.rounds, least=1),
             rewind_epoch=check_whole("rewind_epoch", self.rewind_epoch, least=0),
+            criterion=check_choice("criterion", self.criterion, CRITERIA),
         )
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
-        return geometric(self.sparsity, self.rounds)
+        return geometric(self.sparsity, self.rounds, Criterion(self.criterion))
 
     def check(self, epochs: int) -> None:
         if self.rewind_epoch >= epochs:

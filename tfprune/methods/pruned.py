@@ -13,6 +13,7 @@ class Pruned(OneShot):
 
     Args:
         sparsity: fraction of the kernel weights that is set to zero, in [0, 1).
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
     """
 
     paper = "Han et al. 2015, Learning both Weights and Connections, arXiv:1506.02626"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.cuts import Cut
 from tfprune.methods.dynamic import Dynamic
 
 
@@ -15,11 +14,8 @@ class Random(Dynamic):
     A criterion that does not beat it shows nothing.
 
     Args:
-        events, rate, final_sparsity, rate_factor: as those of `Dynamic`.
+        events, rate, final_sparsity, rate_factor, criterion: as those of `Dynamic`.
     """
 
     paper = "Frankle et al. 2021, Pruning Neural Networks at Initialization, arXiv:2009.08576"
-
-    @property
-    def cuts(self) -> tuple[Cut, ...]:
-        return tuple(dataclasses.replace(cut, criterion="random") for cut in super().cuts)
+    criterion: str = "random"

@@ -15,6 +15,7 @@ class Reinitialised(OneShot):
 
     Args:
         sparsity: fraction of the kernel weights that is zero in the ticket, in [0, 1).
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"

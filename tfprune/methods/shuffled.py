@@ -15,6 +15,7 @@ class Shuffled(OneShot):
 
     Args:
         sparsity: fraction of the kernel weights that is zero in the ticket, in [0, 1).
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
     """
 
     paper = "Frankle et al. 2021, Pruning Neural Networks at Initialization, arXiv:2009.08576"

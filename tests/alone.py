@@ -1,0 +1,30 @@
+"""Runs as `train` has them, without their files, on models that are compiled once: that takes longer than most runs."""
+
+import functools
+
+from tfprune.experiment import build, initial_weights, load_data
+from tfprune.masks import ones_like
+from tfprune.training import Trainer
+from tfprune.wrapping import get_masks, set_masks, set_weights
+
+COMPILED = {}
+
+
+def trained(config, *, anew=False):
+    """Returns the trainer of a finished run; its model is that of the next run of the kind."""
+    data = load_data(config)
+    own = ("model", "model_settings", "spare", "loop", "batch_size", "optimizer", "learning_rate", "shuffle")
+    rates = config.learning_rate_schedule, config.warmup_epochs, config.pruning.phase_epochs(config.epochs)
+    constant = rates[:2] == ("constant", 0)
+    kind = repr([getattr(config, name) for name in own]), config.pruning.narrower, constant or rates
+    model = None if anew else COMPILED.get(kind)
+    if model is None:
+        model = build(config, data)
+    else:
+        set_masks(model, ones_like(get_masks(model)))
+        set_weights(model, initial_weights(config, data))
+    trainer = Trainer(model, data, config, redraw=functools.partial(initial_weights, config, data, "reinit"))
+    COMPILED[kind] = trainer.model
+    config.pruning.run(trainer)
+    trainer.finish()
+    return trainer

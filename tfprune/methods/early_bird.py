@@ -1,0 +1,63 @@
+"""Early-bird tickets."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfprune.checks import check_choice, check_fraction, check_whole
+from tfprune.criteria import CRITERIA
+from tfprune.cuts import Criterion, Cut
+from tfprune.errors import ConfigError
+from tfprune.methods._base import Method, Task, spread
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EarlyBird(Method):
+    """Prune early in training, as soon as the mask that pruning would lead to no longer changes, and carry on.
+
+    The mask is looked at in even steps, each at the end of an epoch of its own. The ticket is drawn when it differs
+    from each of the last four in no more than `distance` of its entries, or else at `latest`. The paper prunes
+    channels and looks at 160 epochs one by one; here single weights go.
+
+    Args:
+        sparsity: fraction of the kernel weights that is zero in the ticket, in [0, 1).
+        distance: fraction of the mask's entries, in [0, 1).
+        looks: how often at most the mask is looked at over a whole run, at least 1.
+        latest: fraction of the run at which the ticket is drawn in any case, in (0, 1).
+        criterion: what the weights that stay are chosen by, see `tfprune list`.
+    """
+
+    paper = "You et al. 2020, Drawing Early-Bird Tickets, arXiv:1909.11957"
+    sparsity_setting = "sparsity"
+    sparsity: float = 0.3
+    distance: float = 0.1
+    looks: int = 160
+    latest: float = 0.5
+    criterion: str = "magnitude"
+
+    def __post_init__(self) -> None:
+        self._normalise(
+            sparsity=check_fraction("sparsity", self.sparsity),
+            distance=check_fraction("distance", self.distance),
+            looks=check_whole("looks", self.looks, least=1),
+            latest=check_fraction("latest", self.latest, above_zero=True),
+            criterion=check_choice("criterion", self.criterion, CRITERIA),
+        )
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return (Cut(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)
+
+    def look_epochs(self, epochs: int) -> tuple[int, ...]:
+        """Returns the epochs (counted from 1) at whose ends the mask is looked at in a run of `epochs`."""
+        return spread(0, self.latest * epochs, max(1, round(self.latest * self.looks)))
+
+    def check(self, epochs: int) -> None:
+        if not self.look_epochs(epochs):
+            raise ConfigError(f"latest={self.latest:g} of {epochs} epochs is before the first ends; train longer")
+
+    def run(self, task: Task) -> None:
+        [cut] = self.cuts
+        *early, last = self.look_epochs(task.epochs)
+        waiting = dataclasses.replace(cut, settled=self.distance)
+        task.fit("train", events={**dict.fromkeys(early, waiting), last: cut})
