@@ -59,10 +59,10 @@ class Zeroing(ChannelTrainer):
         )
         super()._fit_stretch(start, end, logged, [again, *callbacks])
 
-    def prune(self, cut):
+    def _cut(self, cut):
         """The channels that are gone have the lowest scores."""
         self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
-        super().prune(cut)
+        super()._cut(cut)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

@@ -202,7 +202,7 @@ class ChannelTrainer(Trainer):
             self._take_out()
 
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
-        random = self._random("channels")
+        random = self._random("channels", self.config)
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
         examples = (self.data.train.x[chosen], self.data.train.y[chosen])
         seed = derive(self.config.seed, f"channels {self._prunings}")

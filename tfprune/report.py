@@ -121,14 +121,14 @@ def facts(section: Section) -> dict[str, str]:
     said = {"dataset", "model", "model_settings", "epochs", "batch_size", "optimizer", "learning_rate"}
     said |= {"optimizer_settings", "learning_rate_schedule", "precision"}
     other = {key: value for key, value in settings.items() if key not in said and value != default[key]}
-    scopes = _distinct(f"{run.config.method} {run.config.scope}" for run in runs if run.config.scope != "layer")
+    scopes = dict.fromkeys(f"{run.config.method} {run.config.scope}" for run in runs if run.config.scope != "layer")
     return {
         "Data set": config.data_name,
         "Model": _with_settings(config.model, config.model_settings),
         "Epochs": f"{config.epochs:,} a training, in batches of {config.batch_size:,}",
         "Optimizer": f"{_with_settings(config.optimizer, config.optimizer_settings)}, "
         f"learning rate {config.learning_rate:g}, {config.learning_rate_schedule}",
-        **({"Ranked in another scope than the layer": scopes} if scopes else {}),
+        **({"Ranked in another scope than the layer": ", ".join(scopes)} if scopes else {}),
         "Precision": _distinct(run.metrics["precision"]["policy"] for run in runs),
         **({"Other settings": ", ".join(f"{key}={_text(value)}" for key, value in other.items())} if other else {}),
         "Seeds": _ranges({run.config.seed for run in runs}),
