@@ -10,11 +10,12 @@ from PIL import Image
 from tfprune import cli
 from tfprune.backend import tf
 from tfprune.config import Config
-from tfprune.data._own import fingerprint, own_name
+from tfprune.data._own import own_name
 from tfprune.data._splits import three_splits
 from tfprune.data.penguins import CSV
 from tfprune.errors import ConfigError, DataError
 from tfprune.experiment import load_data, train
+from tfprune.fingerprints import fingerprint
 from tfprune.inference import Predictor
 
 ROWS = 60

@@ -86,5 +86,24 @@ def test_a_subclassed_model_is_refused_in_one_line():
 
     model = Own()
     model(np.zeros((1, 4), np.float32))
-    with pytest.raises(ModelError, match="must be functional or sequential"):
+    with pytest.raises(ModelError, match="is subclassed and cannot be copied; prune it as it is"):
         tfprune.prune(model, 0.5)
+
+
+class Own(keras.Model):
+    """A subclassed model with a block in it."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.block = keras.Sequential([keras.layers.Dense(8, name="inner")], name="block")
+        self.out = keras.layers.Dense(2, name="out")
+
+    def call(self, inputs):
+        return self.out(self.block(inputs))
+
+
+def test_a_subclassed_model_is_pruned_as_it_is():
+    model = Own()
+    model(np.ones((1, 4)))
+    assert tfprune.prune(model, 0.5, in_place=True) is model
+    assert [int((w.numpy() == 0).sum()) for w in (model.block.layers[0].kernel, model.out.kernel)] == [16, 8]

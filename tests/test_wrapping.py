@@ -13,6 +13,7 @@ from tfprune.wrapping import (
     leaf_layers,
     masked_layers,
     multiplications,
+    prunable_names,
     set_masks,
     slots,
     strip,
@@ -221,3 +222,39 @@ def test_multiplications_of_other_layers():
     x = layers.Conv2DTranspose(7, 2, strides=2, name="wider")(x)
     counts = {name: count for name, (count, _) in multiplications(keras.Model(inputs, x)).items()}
     assert counts == {"each_place/kernel": 10 * 4 * 3, "wider/kernel": 2 * 2 * 3 * 7 * 10}
+
+
+def test_kernels_inside_of_other_layers_are_masked_in_place():
+    """Cells, attention, wrappers of layers: what no `Masked` can reach stays zero under an optimizer all the same."""
+    layers = keras.layers
+    inputs = layers.Input((5, 8))
+    x = layers.Add()([inputs, layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)])
+    x = layers.Bidirectional(layers.LSTM(4, return_sequences=True, name="lstm"), name="both")(x)
+    x = layers.TimeDistributed(layers.Dense(6, name="inner"), name="each")(x)
+    model = wrap(keras.Model(inputs, layers.Dense(2, name="logits")(layers.GRU(3, name="gru")(x))))
+    names = set(get_masks(model))
+    assert names == {
+        *(f"attention/{part}/kernel" for part in ("query", "key", "value", "attention_output")),
+        *(f"both/{way}_lstm/cell/{which}kernel" for way in ("forward", "backward") for which in ("", "recurrent_")),
+        *("each/inner/kernel", "gru/cell/kernel", "gru/cell/recurrent_kernel", "logits/kernel"),
+    }
+    random = np.random.default_rng(0)
+    masks = {name: (random.random(mask.shape) < 0.5).astype(np.uint8) for name, mask in get_masks(model).items()}
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    set_masks(model, masks)
+    before = kernels(model)
+    model.fit(random.normal(size=(8, 5, 8)).astype(np.float32), np.arange(8) % 2, epochs=2, verbose=0)
+    after = kernels(strip(model))
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(after[name] == 0, mask == 0)
+        assert np.any(after[name] != before[name]), name
+
+
+def test_spare_names_what_is_inside_of_a_layer_and_what_is_frozen():
+    layers = keras.layers
+    model = keras.Sequential([layers.Dense(4, input_shape=(3, 4), name="a"), layers.LSTM(4, name="b")])
+    model.add(layers.Dense(2, name="c"))
+    assert prunable_names(model) == ["a", "b/cell", "c"]
+    assert prunable_names(model, ("b",)) == ["a", "c"]
+    model.get_layer("a").trainable = False
+    assert prunable_names(model, ("frozen", "last")) == ["b/cell"]

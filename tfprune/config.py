@@ -11,6 +11,7 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from tfprune.learning_rates import LEARNING_RATE_SCHEDULES
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
+from tfprune.models._own import is_own_model, own_model, own_model_name
 from tfprune.optimizers import check_optimizer
 from tfprune.widths import check_channel_settings
 
@@ -47,7 +49,7 @@ class Config:
     Args:
         dataset: name of a data set, see `tfprune list`; or a path to your own, or `tfds:NAME`, see `data._own`.
         method: name of a pruning method.
-        model: name of a model.
+        model: name of a model; or your own, see `models._own`.
         seed: root of all random draws: split, initial weights, order of the data.
         epochs: passes over the training split, at least 1. A lottery ticket takes that many again.
         batch_size: examples a step, at least 1.
@@ -136,9 +138,13 @@ class Config:
             self._store("scope", Method.scope)
         self._store("spare", check_names("spare", self.spare))
         self._store("settings", _plain(self.pruning.settings()))
-        self._store(
-            "model_settings", _model_settings(self.model, _model_defaults(spec, self.model), self.model_settings)
-        )
+        if is_own_model(self.model):
+            model, settings = own_model(self.model, self.model_settings)
+            self._store("model", model)
+            self._store("model_settings", _plain(settings))
+        else:
+            defaults = _model_defaults(spec, self.model)
+            self._store("model_settings", _model_settings(self.model, defaults, self.model_settings))
         given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
         self._store("optimizer_settings", check_optimizer(self.optimizer, given))
         self._store_granularity()
@@ -193,6 +199,16 @@ class Config:
         """Short name of the data set, for titles and files; of a path no more than its last part."""
         return own_name(self.dataset) if self.has_own_data else self.dataset
 
+    @property
+    def has_own_model(self) -> bool:
+        """Whether the model is a person's own, and no registered one."""
+        return is_own_model(self.model)
+
+    @property
+    def model_name(self) -> str:
+        """Short name of the model, for titles; of a path no more than its last part."""
+        return own_model_name(self.model) if self.has_own_model else self.model
+
     @functools.cached_property
     def pruning(self) -> Method:
         """The method with its settings."""
@@ -224,9 +240,9 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that decide the result, as plain JSON values: all but where things lie."""
-        return {
-            key: value for key, value in (self.to_dict() | {"dataset": self.data_name}).items() if key not in PLACES
-        }
+        model = own_model_name(self.model) if os.path.isabs(self.model) else self.model  # files go by their content
+        settings = self.to_dict() | {"dataset": self.data_name, "model": model}
+        return {key: value for key, value in settings.items() if key not in PLACES}
 
     def as_baseline(self) -> Config:
         """Returns the settings of the baseline's run, which methods with the same dense training share."""

@@ -27,10 +27,13 @@ from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
-from tfprune.models import MODELS
+from tfprune.models._files import from_json
 from tfprune.models._narrow import narrowed
+from tfprune.models._own import build_model, is_function
+from tfprune.models._safe import trusted
 from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.precision import candidates, computing_in, fastest, in_float32
+from tfprune.pruning import report_unprunable
 from tfprune.results import SCHEMA, Result, check_same, find_result
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
@@ -116,14 +119,25 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
     keras.utils.set_random_seed(derive(config.seed, "init"))
     with computing_in(precision):
         model = plain_model(config, data, settings)
+        if config.has_own_model:
+            report_unprunable(model)
         return model if config.granularity == "filter" else wrap(model, config.spare)
 
 
-def plain_model(config: Config, data: Data, settings: Mapping[str, Any]) -> keras.Model:
-    """Builds the run's model, of the widths that removing channels would lead to if the method asks for that."""
-    model = MODELS[config.model](data.input_shape, len(data.labels), **settings)
+def plain_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
+    """Builds the run's model, of the widths that removing channels would lead to if the method asks for that.
+
+    `fresh` draws anew even the weights that a person's own model comes with.
+    """
+    model = make_model(config, data, settings, fresh=fresh)
     share = config.pruning.narrower
     return narrower(model, share, config) if share and config.granularity == "filter" else model
+
+
+def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
+    """Makes the run's model with these settings, see `plain_model`."""
+    dtype = data.train.x.dtype.name
+    return build_model(config.model, data.input_shape, len(data.labels), settings, dtype=dtype, fresh=fresh)
 
 
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
@@ -131,7 +145,10 @@ def model_settings(config: Config, data: Data) -> dict[str, Any]:
     settings, share = dict(config.model_settings), config.pruning.narrower
     if not share or config.granularity == "filter":
         return settings
-    make = functools.partial(MODELS[config.model], data.input_shape, len(data.labels))
+
+    def make(**settings: Any) -> keras.Model:
+        return make_model(config, data, settings)
+
     full = make(**settings)
     removed = round(share * sum(kernel.size for kernel in kernels(full).values()))
     return narrowed(make, settings, full.count_params() - removed)
@@ -148,8 +165,16 @@ def restore(result: Result, data: Data) -> keras.Model:
         raise RunError(
             f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
         )
-    model = plain_model(result.config, data, model_settings(result.config, data))
-    model = without(model, result.removed_channels())
+    if result.folder.architecture.is_file():  # of a person's own model, which may have changed or gone since
+        model = from_json(result.folder.architecture.read_text(encoding="utf-8"), result.folder.architecture)
+    else:
+        if is_function(result.config.model) and not trusted():
+            raise RunError(
+                f"{result.folder.root}: its model {result.config.model} would be imported, which executes code; if you "
+                "know where the run comes from, allow that with --trust"
+            )
+        model = plain_model(result.config, data, model_settings(result.config, data))
+        model = without(model, result.removed_channels())
     model.set_weights(load_weights(result.model))
     return model
 
@@ -158,7 +183,7 @@ def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[n
     """Returns initial weights of the run's model, other ones for each purpose."""
     settings = model_settings(config, data)
     keras.utils.set_random_seed(derive(config.seed, purpose))
-    return plain_model(config, data, settings).get_weights()
+    return plain_model(config, data, settings, fresh=purpose != "init").get_weights()
 
 
 def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]:
@@ -197,6 +222,8 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     if isinstance(trainer, ChannelTrainer):
         write_json(folder.channels, trainer.ledger.removed)
     _write_arrays(folder, trainer.history, masks)
+    if config.has_own_model:
+        write_architecture(folder.architecture, stripped)
     plot_curves(trainer.history, folder.curves, title=config.run_id)
     plot_sparsity(trainer.history, metrics["sparsity"]["layers"], folder.sparsity, title=config.run_id)
     _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
@@ -264,6 +291,16 @@ def write_splits(path: Path, data: Data) -> None:
         draft.write_text(text.getvalue(), encoding="utf-8")
 
 
+def write_architecture(path: Path, model: keras.Model) -> None:
+    """Writes the layers of a person's own model, for `restore`; none whose layers cannot be written down."""
+    try:
+        text = model.to_json()
+    except (NotImplementedError, TypeError):  # a subclassed model, or a layer that does not describe itself
+        return
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
 def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
     write_history(folder.history, history)
     with replacing(folder.masks) as draft, open(draft, "wb") as file:
@@ -277,7 +314,7 @@ def networks_at_once(config: Config) -> int:
     data = load_data(config)
     if len(data.input_shape) != 1:
         return 1
-    model = MODELS[config.model](data.input_shape, len(data.labels), **config.model_settings)
+    model = make_model(config, data, dict(config.model_settings))
     if not (stackable(model) and fits(model, data.train, config.batch_size)):
         return 1
     return max(1, min(MOST_NETWORKS, LARGEST_SPLIT // data.train.x.nbytes))
@@ -325,7 +362,7 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
 
 
 def _stacked(config: Config, data: Data, networks: int) -> keras.Model:
-    model = MODELS[config.model](data.input_shape, len(data.labels), **model_settings(config, data))
+    model = make_model(config, data, model_settings(config, data))
     return wrap(stack(model, networks), config.spare)
 
 

@@ -118,7 +118,7 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
         {
             "comparison": section.title,
             "dataset": run.config.data_name,
-            "model": run.config.model,
+            "model": run.config.model_name,
             "trial": trial,
             "method": run.config.method,
             "requested_sparsity": run.config.requested_sparsity,

@@ -12,12 +12,19 @@ from tfprune.checks import check_choice, check_fraction
 from tfprune.cuts import Cut
 from tfprune.errors import ModelError
 from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
-from tfprune.wrapping import kernel_attributes, kernel_variables, leaf_layers, prunable_names
+from tfprune.wrapping import all_kernels, has_graph, kernel_variables, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
 
 
-def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: Collection[str] = ()) -> keras.Model:
+def prune(
+    model: keras.Model,
+    sparsity: float,
+    *,
+    scope: str = "layer",
+    spare: Collection[str] = (),
+    in_place: bool = False,
+) -> keras.Model:
     """Returns a copy of a trained model with its smallest kernel weights set to zero.
 
     No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
@@ -28,7 +35,9 @@ def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: C
         model: a tf_keras model, functional or sequential. It is not changed.
         sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight.
         scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
-        spare: names of layers to leave alone; `first` and `last` stand for those places.
+        spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
+            trained.
+        in_place: prune the model itself and return it: subclassed models cannot be copied.
 
     Returns:
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
@@ -44,7 +53,8 @@ def prune(model: keras.Model, sparsity: float, *, scope: str = "layer", spare: C
     """
     cut = Cut(sparsity=check_fraction("sparsity", sparsity))
     check_choice("scope", scope, SCOPES)
-    copy = copy_of(model)
+    copy = model if in_place else copy_of(model)
+    check_model(copy, copied=not in_place)
     report_unprunable(copy)
     names = prunable_names(copy, spare)
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
@@ -62,15 +72,15 @@ def report_unprunable(model: keras.Model) -> list[str]:
     reasons = [
         f"{layer.name} ({type(layer).__name__})"
         for layer in leaf_layers(model)
-        if layer.trainable_weights and not kernel_attributes(layer)
+        if layer.trainable_weights and not all_kernels(layer)
     ]
     if reasons:
         log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))
     return reasons
 
 
-def check_model(model: keras.Model) -> None:
-    """Raises `ModelError` if a model is none of tf_keras, has no weights yet or is subclassed."""
+def check_model(model: keras.Model, *, copied: bool = True) -> None:
+    """Raises `ModelError` if a model is none of tf_keras, has no weights yet or, to be copied, is subclassed."""
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
@@ -78,8 +88,10 @@ def check_model(model: keras.Model) -> None:
         )
     if not model.built:
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
-    if not (isinstance(model, keras.Sequential) or model._is_graph_network):
-        raise ModelError(f"model {model.name} is subclassed and cannot be copied; it must be functional or sequential")
+    if copied and not has_graph(model):
+        raise ModelError(
+            f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
+        )
 
 
 def copy_of(model: keras.Model) -> keras.Model:

@@ -124,7 +124,7 @@ def facts(section: Section) -> dict[str, str]:
     scopes = dict.fromkeys(f"{run.config.method} {run.config.scope}" for run in runs if run.config.scope != "layer")
     return {
         "Data set": config.data_name,
-        "Model": _with_settings(config.model, config.model_settings),
+        "Model": _with_settings(config.model_name, config.model_settings),
         "Epochs": f"{config.epochs:,} a training, in batches of {config.batch_size:,}",
         "Optimizer": f"{_with_settings(config.optimizer, config.optimizer_settings)}, "
         f"learning rate {config.learning_rate:g}, {config.learning_rate_schedule}",

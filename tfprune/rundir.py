@@ -39,6 +39,10 @@ class RunDir:
         return self.root / "masks.npz"
 
     @property
+    def architecture(self) -> Path:
+        return self.root / "architecture.json"
+
+    @property
     def splits(self) -> Path:
         return self.root / "splits.csv"
 
@@ -84,7 +88,8 @@ class RunDir:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
-            for path in (self.history, self.masks, self.channels, self.splits, self.curves, self.sparsity):
+            arrays = (self.history, self.masks, self.channels, self.splits, self.architecture)
+            for path in (*arrays, self.curves, self.sparsity):
                 path.unlink(missing_ok=True)
             for folder in (self.tensorboard, self.model, self.exports):
                 if folder.exists():

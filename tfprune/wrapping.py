@@ -15,14 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras, tf, tfmot, tfmot_registry, tfmot_wrapper
+from tfprune.backend import keras, tf, tfmot_registry, tfmot_wrapper
 from tfprune.errors import ModelError, choose_from
 from tfprune.schedules import PruneAtSteps, no_pruning
 from tfprune.stacking import StackedDense
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_KERNELS = {  # of layers that tfmot does not know, most of which stand inside of others
+    "LSTMCell": ("kernel", "recurrent_kernel"),
+    "GRUCell": ("kernel", "recurrent_kernel"),
+    "SimpleRNNCell": ("kernel", "recurrent_kernel"),
+    "ConvLSTM2DCell": ("kernel", "recurrent_kernel"),
+    "EinsumDense": ("kernel",),
+}
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _PLACES = {"first": 0, "last": -1}
+FROZEN = "frozen"  # stands, among spared layers, for those that are not trained
 
 
 def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
@@ -36,15 +44,22 @@ def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
         return ("depthwise_kernel", "pointwise_kernel")
     if isinstance(layer, StackedDense):
         return ("kernel",)
+    if type(layer).__module__.startswith("tf_keras.") and type(layer).__name__ in _KERNELS:
+        return _KERNELS[type(layer).__name__]
     known = tfmot_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ())
     return tuple(name for name in known if "." not in name)  # kernels of layers within layers are out of reach
 
 
+def has_graph(model: keras.layers.Layer) -> bool:
+    """Says whether a layer is a functional or sequential model, which can be rebuilt layer by layer."""
+    return isinstance(model, keras.Sequential) or (isinstance(model, keras.Model) and model._is_graph_network)
+
+
 def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yields every layer once, those of nested models in the place of the models."""
+    """Yields every layer once, those of nested models in the place of the models; subclassed ones are leaves."""
     seen: set[int] = set()
     for layer in model.layers:
-        for leaf in leaf_layers(layer) if isinstance(layer, keras.Model) else (layer,):
+        for leaf in leaf_layers(layer) if has_graph(layer) else (layer,):
             if id(leaf) not in seen:
                 seen.add(id(leaf))
                 yield leaf
@@ -101,6 +116,46 @@ class Masked(tfmot_wrapper.PruneLowMagnitude):
             yield f"{self.layer.name}/{name}", kernel, mask
 
 
+class InPlace:
+    """Masks of the kernels inside of a layer that no wrapper can reach: an attention, a recurrent cell, a block of
+    somebody's own, a subclassed model.
+
+    Their constraints multiply them by the masks after each optimizer step. Their gradients are not masked, so an
+    optimizer goes on remembering something of a pruned weight, which stays zero all the same.
+
+    Args:
+        layer: the outermost layer.
+        kernels: name -> variable.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, kernels: Mapping[str, tf.Variable]) -> None:
+        self.layer = layer
+        self.pruning_schedule: PruneAtSteps | None = None
+        self._vars = [
+            (name, kernel, tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{name}_mask"))
+            for name, kernel in kernels.items()
+        ]
+        for _, kernel, mask in self._vars:
+            variable = getattr(kernel, "_variable", kernel)
+            variable._constraint = _masked_after(kernel.constraint, mask)
+
+    def named_vars(self) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
+        """Yields each kernel's name (`"lstm/cell/kernel"`), the kernel and its mask."""
+        yield from self._vars
+
+
+def all_kernels(layer: keras.layers.Layer, path: str = "") -> dict[str, tf.Variable]:
+    """Returns the kernels of a layer or, if it has none of its own, of all layers inside of it, by name."""
+    path = path or layer.name
+    attributes = kernel_attributes(layer)
+    found = {f"{path}/{name}": kernel for name in attributes if (kernel := getattr(layer, name, None)) is not None}
+    for child in () if attributes else layer._flatten_layers(recursive=False, include_self=False):
+        name = "cell" if child is getattr(layer, "cell", None) else child.name  # a cell's own name is counted up
+        inner = all_kernels(child, f"{path}/{name}")
+        found |= {name: own for name, own in inner.items() if not any(own is other for other in found.values())}
+    return found
+
+
 def _with_masked_gradient(kernel: tf.Variable, mask: tf.Variable) -> tf.Tensor:
     """Returns a kernel that is masked already, as a tensor whose gradient is masked too.
 
@@ -127,12 +182,17 @@ def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]
 
     Args:
         model: any model.
-        spare: names of layers; `first` and `last` stand for the first and the last one with kernels.
+        spare: names of layers; `first` and `last` stand for the first and the last one with kernels, `frozen` for all
+            that are not trained.
 
     Raises:
         ModelError: none is left, or `spare` names a layer that is not there or has no kernel.
     """
-    names = [layer.name for layer in leaf_layers(model) if kernel_attributes(layer)]
+    names = _kernel_layers(model)
+    spare = [own for name in spare for own in (_inside(name, names) or [name])]
+    if FROZEN in spare and FROZEN not in names:
+        frozen = [name for layer in leaf_layers(model) if not layer.trainable_weights for name in _names_of(layer)]
+        spare = [*(name for name in spare if name != FROZEN), *frozen]
     spare = [names[_PLACES[name]] if name in _PLACES and name not in names and names else name for name in spare]
     for name in spare:
         if name not in names:
@@ -143,8 +203,26 @@ def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]
     return left
 
 
+def _kernel_layers(model: keras.Model) -> list[str]:
+    """Returns the names of all layers with kernels; of those inside of other layers with the names of these."""
+    return [name for layer in leaf_layers(model) for name in _names_of(layer)]
+
+
+def _inside(name: str, names: Sequence[str]) -> list[str]:
+    """Returns those of the names that are of layers inside of the layer called `name`."""
+    return [other for other in names if other.startswith(f"{name}/")]
+
+
+def _names_of(layer: keras.layers.Layer) -> list[str]:
+    if isinstance(layer, Masked):
+        layer = layer.layer
+    return list(dict.fromkeys(name.rpartition("/")[0] for name in all_kernels(layer)))
+
+
 def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     """Returns the model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
+
+    Kernels inside of other layers, which no wrapper can reach, get their masks in place, see `InPlace`.
 
     Args:
         model: functional or sequential; the result shares its layers and weights.
@@ -156,33 +234,64 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     names = prunable_names(model, spare)
 
     def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, keras.Model):
+        if has_graph(layer):
             return keras.models.clone_model(layer, clone_function=wrap_layer)
-        return Masked(layer) if layer.name in names else layer
+        if kernel_attributes(layer):
+            return Masked(layer) if layer.name in names else layer
+        _mask_in_place(layer, names)
+        return layer
 
-    return keras.models.clone_model(model, clone_function=wrap_layer)
+    if has_graph(model):
+        wrapped = keras.models.clone_model(model, clone_function=wrap_layer)
+    else:
+        wrapped = model
+        for layer in model.layers:
+            _mask_in_place(layer, names)
+    wrapped.masked_in_place = True  # which `strip` does not hand on, though it shares the layers
+    return wrapped
+
+
+def _mask_in_place(layer: keras.layers.Layer, names: Collection[str]) -> None:
+    chosen = {name: kernel for name, kernel in all_kernels(layer).items() if name.rpartition("/")[0] in names}
+    layer.in_place = InPlace(layer, chosen) if chosen else None
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """Returns the model without wrappers; it shares the (masked) weights."""
-    return tfmot.sparsity.keras.strip_pruning(model)
+    """Returns the model without wrappers; it shares the (masked) weights.
+
+    What was masked in place stays as it is: its kernels go on being zero where they are pruned.
+    """
+
+    def unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if has_graph(layer):
+            return keras.models.clone_model(layer, clone_function=unwrapped)
+        if not isinstance(layer, Masked):
+            return layer
+        if hasattr(layer, "_batch_input_shape") and not hasattr(layer.layer, "_batch_input_shape"):
+            layer.layer._batch_input_shape = layer._batch_input_shape  # a Sequential's first layer is built by it
+        return layer.layer
+
+    if has_graph(model):
+        return keras.models.clone_model(model, clone_function=unwrapped)
+    model.masked_in_place = False
+    return model
 
 
-def masked_layers(model: keras.Model) -> list[Masked]:
-    """Returns the wrappers of a model in the order of its layers."""
-    return [layer for layer in leaf_layers(model) if isinstance(layer, Masked)]
+def masked_layers(model: keras.Model) -> list[Masked | InPlace]:
+    """Returns the wrappers of a model, and the masks in place, in the order of its layers."""
+    in_place = getattr(model, "masked_in_place", False)
+    found = [
+        layer if isinstance(layer, Masked) else getattr(layer, "in_place", None) if in_place else None
+        for layer in leaf_layers(model)
+    ]
+    return [masked for masked in found if masked is not None]
 
 
 def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
     """Returns the prunable kernels by name; of a wrapped model those under wrappers, of a plain one all."""
-    wrappers = masked_layers(model)
-    if wrappers:
-        return {name: kernel for layer in wrappers for name, kernel, _ in layer.named_vars()}
-    return {
-        f"{layer.name}/{name}": getattr(layer, name)
-        for layer in leaf_layers(model)
-        for name in kernel_attributes(layer)
-    }
+    if masked := masked_layers(model):
+        return {name: kernel for layer in masked for name, kernel, _ in layer.named_vars()}
+    return {name: kernel for layer in leaf_layers(model) for name, kernel in all_kernels(layer).items()}
 
 
 def kernels(model: keras.Model) -> dict[str, np.ndarray]:

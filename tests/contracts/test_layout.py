@@ -12,7 +12,7 @@ import tfprune
 PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
     {"errors", "seeds"},
-    {"checks", "registry", "cuts", "measure", "scores"},
+    {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},
     {"backend", "rundir"},
     {"masks", "optimizers", "learning_rates"},

@@ -15,15 +15,25 @@ from tfprune.data import DATASETS
 from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
 from tfprune.executors import EXECUTORS
+from tfprune.models._own import is_function
+from tfprune.models._safe import trust, trusted
 
 if TYPE_CHECKING:
     from tfprune.executors._base import Executor
 
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda context, parameter, value: trust() if value else None,
+    help="Let a model's file execute code: you know where it comes from.",
+)
 _OPTIONS = (
     click.option("--dataset", metavar="NAME|PATH", help="Data set (`tfprune list`), or your own: a file, a folder."),
     click.option("--label", metavar="COLUMN", help="Column of a table that holds the labels (data.label)."),
     click.option("--missing", metavar="refuse|drop|impute", help="What becomes of missing cells (data.missing)."),
-    click.option("--model", metavar="NAME", help="Model; each data set has a default."),
+    click.option("--model", metavar="NAME|PATH", help="Model, or your own: MODULE:FUNCTION, a file."),
+    trust_option,
     click.option("--epochs", type=int, help="Passes over the training data."),
     click.option("--batch-size", type=int, help="Examples a step."),
     click.option("--learning-rate", type=float, help="Of the optimizer."),
@@ -59,7 +69,7 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
     )
 
     def add(command: Callable) -> Callable:
-        for option in reversed((*_OPTIONS[:7], sparsity, *_OPTIONS[7:])):
+        for option in reversed((*_OPTIONS[:8], sparsity, *_OPTIONS[8:])):
             command = option(command)
         return command
 
@@ -112,6 +122,7 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     """
     values = read_settings(file) if file else {}
     given = {name: value for name, value in given.items() if value is not None}
+    _check_imports(file, values, given)
     sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
     for option, setting in _SHORT.items():
         if (value := given.pop(option, None)) is not None:
@@ -127,6 +138,16 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
     return Config.from_dict(values)
+
+
+def _check_imports(file: Path | None, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` if a file, and no person, names a function to be imported."""
+    model = values.get("model")
+    if isinstance(model, str) and is_function(model) and given.get("model") is None and not trusted():
+        raise ConfigError(
+            f"{file}: its model {model} would be imported, which executes code; if you know where the file comes from, "
+            f"add --model {model}"
+        )
 
 
 def _parse(assignment: str) -> tuple[str, Any]:

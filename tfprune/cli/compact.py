@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
 
 
 @click.command()
+@trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")
 def compact(run: Path, out: Path | None) -> None:

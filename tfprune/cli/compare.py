@@ -101,7 +101,7 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: s
     from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities
 
     config = results[0].config
-    trained = f"{config.data_name}: {config.model}, {config.epochs:,} epochs"
+    trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "sparsities":
         path = folder / f"{config.data_name}-sparsities.png"
@@ -131,7 +131,7 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
     gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
     source = (
         f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
-        f"`{config.model}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"`{config.model_name}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
         f"{config.optimizer} {config.learning_rate:g}, {metrics['precision']['policy']}. Python {versions['python']}, "
         f"TensorFlow {versions['tensorflow']}, "
         f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
 from tfprune.formats import FORMATS
 
@@ -14,6 +15,7 @@ LOSS = 0.01  # of accuracy, from which on it is pointed out
 
 
 @click.command()
+@trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
 @click.option("--quantize", type=click.Choice(QUANTIZE), default="none", show_default=True, help="Smaller numbers.")

@@ -22,7 +22,7 @@ def train(file: Path | None, force: bool, **given: Any) -> None:
     """Train and prune one model."""
     config = make_config(file, given)
     start_logging(steps=True)
-    trained = f"{config.data_name}: {config.model} trained as {config.method} for {config.epochs:,} epochs"
+    trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"
     click.echo(f"{trained}, seed {config.seed}")
     folder = RunDir(Path(config.out) / config.run_id)
     repeated = not force and folder.exported

@@ -10,10 +10,9 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +36,6 @@ SUFFIXES = {".csv": "table", ".tsv": "table", ".parquet": "table", ".pq": "table
 ACCEPTED = "a folder of images, a .csv, .tsv, .parquet or .npz file, or tfds:NAME"
 KIND = "kind"  # the key of a run's `data_settings` beside those of the kind
 MOST_HELD_OUT = 0.5
-CHUNK = 2**20  # bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -200,32 +198,3 @@ def _nothing_there(dataset: str) -> DataError:
     if not Path(dataset).exists():
         return DataError(f"{dataset}: there is no such file or folder")
     return DataError(f"{dataset}: data must be {ACCEPTED}")
-
-
-@functools.lru_cache(maxsize=2**17)
-def _content(path: str, size: int, changed: int) -> bytes:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.digest()
-
-
-def fingerprint(files: Iterable[Path], relative_to: Path | None = None) -> str:
-    """Returns 12 hexadecimal digits that change when a file's content, or its place below a folder, does.
-
-    Raises:
-        DataError: a file is not there or cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            stat = path.stat()
-            if relative_to is not None:
-                digest.update(f"{path.relative_to(relative_to).as_posix()}\0".encode())
-            digest.update(_content(str(path), stat.st_size, stat.st_mtime_ns))
-        except FileNotFoundError:
-            raise DataError(f"{path}: there is no such file or folder") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return digest.hexdigest()[:12]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.checks import check_switch
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
-from tfprune.data._own import Source, fingerprint
+from tfprune.data._own import Source
 from tfprune.data.folder import images_spec
 from tfprune.data.table import classes_of, rows_spec
 from tfprune.errors import DataError
+from tfprune.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np

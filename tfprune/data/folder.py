@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tfprune.checks import check_choice, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
-from tfprune.data._own import Source, fingerprint
+from tfprune.data._own import Source
 from tfprune.errors import DataError
+from tfprune.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np

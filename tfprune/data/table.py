@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.checks import check_choice, check_names, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
-from tfprune.data._own import Source, fingerprint
+from tfprune.data._own import Source
 from tfprune.errors import ConfigError, DataError, choose_from
+from tfprune.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np

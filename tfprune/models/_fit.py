@@ -1,0 +1,98 @@
+"""Makes models that people bring fit for a run: functional, returning logits, images scaled as they expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfprune.backend import keras, tf
+from tfprune.errors import ModelError
+
+SCALES = {"unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}
+NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
+FIRST_LAYERS = 4  # among which a layer of those shows that a model scales its images itself
+
+
+def functional(model: Any, input_shape: tuple[int, ...], name: str) -> keras.Model:
+    """Returns a model whose graph is known; a subclassed one as the only layer of such a model.
+
+    Raises:
+        ModelError: it is no tf_keras model, or a subclassed one that does not take such examples.
+    """
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__name__}"
+        raise ModelError(
+            f"model {name}: a tf_keras model is needed, got {kind}; import tf_keras, and not Keras 3, or save it as "
+            ".keras and name that file"
+        )
+    if isinstance(model, keras.Sequential) and not model.built:
+        model.build((None, *input_shape))
+    if isinstance(model, keras.Sequential) or model._is_graph_network:
+        return model
+    inputs = keras.layers.Input(input_shape, name="inputs")
+    try:
+        return keras.Model(inputs, model(inputs), name=f"{model.name}_on_{'x'.join(map(str, input_shape))}")
+    except (TypeError, ValueError, tf.errors.OpError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(f"model {name} is subclassed and cannot be called on {input_shape} ({reason})") from None
+
+
+def as_logits(model: keras.Model, name: str) -> keras.Model:
+    """Returns the model without a softmax at its end: a run's loss takes logits."""
+    last = model.layers[-1]
+    if isinstance(model, keras.Sequential) or last is model._output_layers[0]:
+        if isinstance(last, keras.layers.Softmax) or _is_softmax(last, keras.layers.Activation):
+            return keras.Model(model.inputs, last.input, name=model.name)
+        if _is_softmax(last, keras.layers.Layer):
+            return _cloned(model, lambda layer: _linear(layer) if layer is last else None)
+    return model
+
+
+def _is_softmax(layer: keras.layers.Layer, kind: type) -> bool:
+    return isinstance(layer, kind) and getattr(layer, "activation", None) is keras.activations.softmax
+
+
+def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return type(layer).from_config(layer.get_config() | {"activation": "linear"})
+
+
+def _cloned(model: keras.Model, changed: Callable[[keras.layers.Layer], Any], **kwargs: Any) -> keras.Model:
+    """Returns a copy of a model with its weights, some layers changed; the others are copied too."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if (other := changed(layer)) is not None:
+            return other
+        if isinstance(layer, keras.Model) and not (isinstance(layer, keras.Sequential) or layer._is_graph_network):
+            return layer
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone, **kwargs)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def rescaled(model: keras.Model, input_shape: tuple[int, ...], dtype: str, rescale: str) -> keras.Model:
+    """Returns a model that takes images of uint8, scaled for what it was.
+
+    Args:
+        model: functional or sequential.
+        input_shape: of an example.
+        dtype: of the examples; others than uint8 are taken as they are.
+        rescale: `unit` to [0, 1], `signed` to [-1, 1], `none`, or `auto`: `unit` unless the model takes uint8 or one of
+            its first layers normalises.
+    """
+    if dtype != "uint8" or len(input_shape) != 3 or rescale == "none":
+        return model
+    if rescale == "auto":
+        names = [type(layer).__name__ for layer in model.layers[:FIRST_LAYERS]]
+        if model.inputs[0].dtype == "uint8" or any(name in NORMALISING for name in names):
+            return model
+    scale, offset = SCALES["unit" if rescale == "auto" else rescale]
+    inputs = keras.layers.Input(input_shape, dtype="uint8", name="images")
+    x = keras.layers.Rescaling(scale, offset, name="rescale")(inputs)
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            x = layer(x)
+        return keras.Model(inputs, x, name=model.name)
+    copy = keras.models.clone_model(model, input_tensors=x, clone_function=lambda layer: layer)
+    return keras.Model(inputs, copy.outputs[0], name=model.name)
