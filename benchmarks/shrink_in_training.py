@@ -12,17 +12,24 @@ that was cut off goes on.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfprune.config import Config
 from tfprune.experiment import train
+from tfprune.figures import Panel, Theme, write_png
 from tfprune.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRAININGS = ("unpruned", "filters removed", "narrow", "narrow, same time")
 
 
 @click.command()
@@ -39,6 +46,7 @@ from tfprune.results import Result
 @click.option("--limit", type=int, default=None, help="Examples of each split at most, to try it out.")
 @click.option("--out", default="saved_models/benchmark", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw accuracy against time into this PNG.")
 def main(
     *,
     dataset: str,
@@ -54,6 +62,7 @@ def main(
     limit: int | None,
     out: str,
     json_file: Path | None,
+    figure: Path | None,
 ) -> None:
     """Compare a training that loses filters with an unpruned one and with a narrow one of the same time."""
     for library in ("tensorflow", "tfprune"):
@@ -87,6 +96,12 @@ def main(
         if json_file:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps({"settings": dynamic.to_dict(), "seeds": rows}, indent=2) + "\n")
+        if figure:
+            title = f"{dataset}: {dynamic.model}, {epochs} epochs, {seeds} seeds"
+            draw = functools.partial(_draw, rows=rows)
+            write_png(
+                [Panel(draw, "Test accuracy against processor time.", width=7.0, height=4.0)], figure, title=title
+            )
 
 
 def _warm_up(config: Config) -> None:
@@ -110,8 +125,7 @@ def _seconds(result: Result) -> str:
 
 def _row(seed: int, whole: Result, dynamic: Result, same: Result, longer: Result) -> dict[str, Any]:
     row: dict[str, Any] = {"seed": seed}
-    named = {"unpruned": whole, "dynamic": dynamic, "narrow": same, "narrow, same time": longer}
-    for name, result in named.items():
+    for name, result in zip(TRAININGS, (whole, dynamic, same, longer), strict=True):
         row[name] = {
             "test_accuracy": result.metrics["test"]["accuracy"],
             "parameters": result.metrics["parameters"],
@@ -123,19 +137,28 @@ def _row(seed: int, whole: Result, dynamic: Result, same: Result, longer: Result
 
 
 def _echo(rows: list[dict[str, Any]]) -> None:
-    names = [name for name in rows[0] if name != "seed"]
     click.echo("| training | epochs | parameters | wall time / unpruned | processor time / unpruned | test accuracy |")
     click.echo("|---|---|---|---|---|---|")
-    for name in names:
+    for name in TRAININGS:
         ratios = [
-            f"{statistics.median(row[name][clock] / row['unpruned'][clock] for row in rows):.2f}"
+            f"{statistics.median(row[name][clock] / row[TRAININGS[0]][clock] for row in rows):.2f}"
             for clock in ("wall", "cpu")
         ]
         accuracies = ", ".join(f"{100 * row[name]['test_accuracy']:.2f}" for row in rows)
         mean = statistics.mean(100 * row[name]["test_accuracy"] for row in rows)
         epochs = "/".join(str(count) for count in sorted({row[name]["epochs"] for row in rows}))
-        share = rows[0][name]["parameters"] / rows[0]["unpruned"]["parameters"]
+        share = rows[0][name]["parameters"] / rows[0][TRAININGS[0]]["parameters"]
         click.echo(f"| {name} | {epochs} | {share:.2f} | {' | '.join(ratios)} | {mean:.2f} % ({accuracies}) |")
+
+
+def _draw(axes: Axes, theme: Theme, *, rows: list[dict[str, Any]]) -> None:
+    looks = zip(TRAININGS, (theme.ink, theme.train, theme.validation, theme.sparsity), "osD^", strict=True)
+    for name, colour, marker in looks:
+        times = [row[name]["cpu"] / row["unpruned"]["cpu"] for row in rows]
+        accuracies = [100 * row[name]["test_accuracy"] for row in rows]
+        axes.plot(times, accuracies, marker, color=colour, markersize=7, label=name, linestyle="none")
+    axes.set(xlabel="processor time of the training / unpruned", ylabel="test accuracy, %", xlim=(0, 1.1))
+    axes.legend(loc="lower right")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfprune.bench import Latency, Model, accuracy, latencies, models_of
+from tfprune.cli.bench import _in_vain
 from tfprune.config import Config
 from tfprune.data._base import Split
 from tfprune.experiment import load_data, train
@@ -45,3 +46,20 @@ def test_a_runs_model_is_as_right_as_its_metrics_say(tmp_path):
     )
     assert only.nonzero_multiplications == 125 and only.raw == result.metrics["bytes"]["raw"]
     assert accuracy(only, load_data(result.config).test) == pytest.approx(result.metrics["test"]["accuracy"])
+
+
+def test_what_bought_no_speed_is_said_with_the_reason():
+    def timed(run, multiplications, nonzero, seconds):
+        own = Model(run=run, file="model", path=Path(), answer=None, multiplications=multiplications,
+                    nonzero_multiplications=nonzero, raw=0, gzip=0)  # fmt: skip
+        return own, Latency(1, (seconds,))
+
+    runs = [timed("whole", 100, 100, 1.0), timed("zeros", 100, 60, 1.0), timed("narrow", 50, 50, 0.97),
+            timed("fast", 25, 25, 0.4)]  # fmt: skip
+    models, measured = zip(*runs, strict=True)
+    assert _in_vain(models, [measured]) == [
+        "Pruning bought no speed: zeros takes 1.00 to 1.00 x the time of whole. "
+        "40% of its multiplications are by zero, and are done all the same.",
+        "Pruning bought no speed: narrow takes 0.97 to 0.97 x the time of whole. "
+        "50% fewer multiplications matter too little here.",
+    ]

@@ -308,6 +308,19 @@ def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path)
     assert code == 0 and "Adelie" in out
 
 
+def test_plan_shows_what_would_go_and_measured_times(call):
+    plan = ("plan", "--dataset", "penguins", "--set", "channels.multiple=1", "--rounds", 2)
+    code, out, err = call(*plan, "--keep", 0.5)
+    assert code == 0, err
+    assert re.search(r"dense_1 +dense_1 +12 +6", out) and re.search(r"the model +195 +99 +180 +90", out)
+    assert "Left alone: dense_2: the model's output" in out and "a training step, ms" in out
+    assert "--granularity filter --sparsity 0.5" in out
+    code, out, _ = call(*plan, "--target-parameters", 0.4)
+    assert code == 0 and re.search(r"the model +195 +67", out)
+    code, _, err = call(*plan, "--keep", 0.5, "--target-macs", 0.5)
+    assert code == 2 and "exactly one of --keep, --sparsity and the --target options" in err
+
+
 def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     for method in ("unpruned", "dynamic"):
         train = ("train", "--dataset", "penguins", "--epochs", 6, "--method", method, "--out", tmp_path)

@@ -107,16 +107,18 @@ def _first(models: Sequence[Model], model: Model) -> int:
 def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]]) -> list[str]:
     """Says of which runs fewer multiplications matter, and are no faster for that than the first run."""
     ratios: dict[str, list[float]] = {}
-    shares, first = {}, models[0].run
+    reasons, first = {}, models[0].run
     for number, model in enumerate(models):
         other = _first(models, model)
         fewer = 1 - model.nonzero_multiplications / models[other].nonzero_multiplications
-        if fewer > 0 and model.multiplications == models[other].multiplications:
-            shares[model.run], first = fewer, models[other].run
+        if fewer > 0:
+            zeros = model.multiplications == models[other].multiplications
+            done = "of its multiplications are by zero, and are done all the same"
+            reasons[model.run] = f"{fewer:.0%} {done if zeros else 'fewer multiplications matter too little here'}"
+            first = models[other].run
             ratios.setdefault(model.run, []).extend(own[number].ratio(own[other]) for own in measured)
     return [
-        f"Pruning bought no speed: {run} takes {min(own):.2f} to {max(own):.2f} x the time of {first}. "
-        f"{shares[run]:.0%} of its multiplications are by zero, and are done all the same."
+        f"Pruning bought no speed: {run} takes {min(own):.2f} to {max(own):.2f} x the time of {first}. {reasons[run]}."
         for run, own in ratios.items()
         if statistics.median(own) > NO_FASTER
     ]

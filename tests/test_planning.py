@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from tfprune.bench import Latency
+from tfprune.config import Config
+from tfprune.errors import ConfigError
+from tfprune.experiment import build, load_data
+from tfprune.planning import Planner, Times
+from tfprune.surgery import untrained
+
+SMALL = {"filters": (16, 16), "hidden": (24,)}
+
+
+@pytest.fixture
+def planner(copies):
+    config = Config(
+        dataset="fashion_mnist", method="pruned", data_dir=copies, limit=16, batch_size=8, granularity="filter",
+        channel_settings={"multiple": 4}, model_settings=SMALL,
+    )  # fmt: skip
+    data = load_data(config)
+    planner = Planner(build(config, data), config, data, rounds=2)
+    return planner
+
+
+def taking(planner, monkeypatch, seconds):
+    """Lets a version take as long as a function of its share says."""
+    asked = []
+
+    def times(candidate):
+        asked.append(candidate.keep)
+        pair = (Latency(1, (1.0,)), Latency(1, (seconds(candidate.keep),)))
+        return Times(training=pair, inference=pair)
+
+    monkeypatch.setattr(planner, "times", times)
+    return asked
+
+
+def test_sizes_are_those_of_the_model_without_the_channels(planner):
+    whole, half = planner.at(1.0), planner.at(0.5)
+    assert half.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    smaller = untrained(planner._model, planner.ledger.removed)
+    assert whole.parameters == planner._model.count_params() and half.parameters == smaller.count_params()
+    assert half.bytes == 4 * half.parameters
+    assert half.kernels["conv_2/kernel"] == (9 * 8 * 8, 9 * 8 * 8 * 14 * 14)
+    assert half.macs == sum(macs for _, macs in half.kernels.values())
+    with pytest.raises(ConfigError, match=r"keep must be in \(0, 1\], got 0"):
+        planner.at(0.0)
+
+
+def test_candidates_get_narrower_and_are_all_there_are(planner):
+    macs = [candidate.macs for candidate in planner.candidates]
+    assert macs == sorted(set(macs), reverse=True)
+    assert planner.candidates[0].widths == planner.ledger.sizes
+    assert planner.candidates[-1].widths == {"conv_1": 4, "conv_2": 4, "dense_1": 4}
+
+
+@pytest.mark.parametrize("what", ["macs", "parameters", "bytes"])
+def test_the_widest_within_a_size_is_found(planner, what):
+    whole = getattr(planner.candidates[0], what)
+    found = planner.within(what, 0.5)
+    assert getattr(found, what) <= whole / 2
+    wider = planner.candidates[planner.candidates.index(found) - 1]
+    assert getattr(wider, what) > whole / 2
+    assert planner.within(what, float(getattr(found, what))) == found
+    with pytest.raises(ConfigError, match=f"no width comes down to 10 {what}: the narrowest has .* channels.multiple"):
+        planner.within(what, 10)
+
+
+def test_a_speed_is_found_by_bisection(planner, monkeypatch):
+    asked = taking(planner, monkeypatch, lambda keep: keep)
+    found = planner.faster(2.0, "training")
+    wider = planner.candidates[planner.candidates.index(found) - 1]
+    assert found.keep <= 0.5 < wider.keep
+    assert len(asked) <= 2 + np.log2(len(planner.candidates))
+
+
+def test_a_speed_that_no_width_reaches_is_said(planner, monkeypatch):
+    taking(planner, monkeypatch, lambda keep: 0.8)
+    with pytest.raises(ConfigError, match=r"no width makes inference 2 x as fast here: .* is 1.25 x as fast"):
+        planner.faster(2.0, "inference")
+    with pytest.raises(ConfigError, match="--target-speedup must be above 1, got 0.5"):
+        planner.faster(0.5, "training")
+
+
+def test_times_are_measured_beside_the_whole_model_and_once(planner):
+    half = planner.at(0.5)
+    times = planner.times(half)
+    assert [latency.batch for latency in (*times.training, *times.inference)] == [8, 8, 1, 1]
+    assert all(len(latency.seconds) == 2 and min(latency.seconds) > 0 for latency in times.training)
+    assert planner.times(planner.at(0.5)) is times
