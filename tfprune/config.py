@@ -69,7 +69,8 @@ class Config:
             prunes nothing has `layer`.
         granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
             reads them, so that the rest of the training has a smaller model. What prunes nothing has `weight`.
-        spare: names of layers that are never pruned; `first` and `last` stand for those places.
+        spare: names of layers that are never pruned; `first` and `last` stand for those places. With `filter` they keep
+            their own filters and units, and lose what they read of those of others.
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
