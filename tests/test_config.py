@@ -123,6 +123,10 @@ def test_the_class_projects_settings_are_the_defaults():
             "method shuffled has no granularity 'filter'; it can be weight",
         ),
         ({"granularity": "filter", "scope": "global"}, "ranks channels within their groups: scope layer, not global"),
+        (
+            {"granularity": "filter", "settings": {"criterion": "synflow"}},
+            "granularity filter ranks channels by channels.criterion; leave criterion alone",
+        ),
         ({"granularity": "filter", "loop": "fused"}, "granularity filter changes the model in training"),
         ({"channel_settings": {"multiple": 4}}, "channels.multiple is of granularity filter; set --granularity filter"),
         ({"channel_settings": 4}, "channel_settings must be a table"),

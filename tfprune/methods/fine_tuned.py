@@ -25,6 +25,7 @@ class FineTuned(Method):
     """
 
     paper = "Han et al. 2015, Learning both Weights and Connections, arXiv:1506.02626"
+    granularities = ("weight", "filter")
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     rounds: int = 1

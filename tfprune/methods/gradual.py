@@ -26,6 +26,7 @@ class Gradual(Method):
     """
 
     paper = "Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
+    granularities = ("weight", "filter")
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     begin: float = 0.0
