@@ -63,7 +63,7 @@ class Cluster:
         where = {} if (address := self._resources.address) is None else {"address": address}
         try:
             if address and "://" not in address:
-                _knock(address)  # Ray itself goes on asking for minutes
+                _knock(address, ray.util.get_node_ip_address())  # Ray itself goes on asking for minutes
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -119,9 +119,10 @@ class Cluster:
             self._ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raises an `OSError` or `ValueError` if nothing listens at HOST:PORT."""
+def _knock(address: str, own: str) -> None:
+    """Raises an `OSError` or `ValueError` if nothing listens at HOST:PORT; Ray takes the `own` address for loopback."""
     host, _, port = address.rpartition(":")
+    host = own if host in ("127.0.0.1", "localhost") else host
     socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN).close()
 
 

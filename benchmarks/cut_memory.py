@@ -1,0 +1,58 @@
+"""How much memory a pruning event takes beyond the weights, scores and masks that are there.
+
+python benchmarks/cut_memory.py --page docs/scaling.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from tfprune.cuts import Cut
+from tfprune.masks import SCOPES, cut_masks, ones_like
+from tfprune.tables import update_page
+
+KERNELS = 4
+
+
+def measure(parameters: int, scope: str) -> tuple[float, float]:
+    """Returns the peak of extra memory as a multiple of the weights', and seconds."""
+    random = np.random.default_rng(0)
+    side = parameters // KERNELS // 1000
+    scores = {f"kernel {n}": np.abs(random.standard_normal((1000, side), np.float32)) for n in range(KERNELS)}
+    masks = ones_like(scores)
+    tracemalloc.start()
+    started = time.perf_counter()
+    cut_masks(scores, masks, Cut(sparsity=0.8), scope)
+    seconds = time.perf_counter() - started
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak / sum(score.nbytes for score in scores.values()), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parameters", type=int, nargs="+", default=[1_000_000, 10_000_000, 100_000_000])
+    parser.add_argument("--page", type=Path, help="A Markdown page to renew.")
+    given = parser.parse_args()
+    rows = []
+    for parameters in given.parameters:
+        for scope in SCOPES:
+            ratio, seconds = measure(parameters, scope)
+            rows.append((f"{parameters:,}", scope, f"{ratio:.2f}", f"{seconds:.2g}"))
+    headers = ("parameters", "scope", "extra memory / weights", "seconds")
+    table = tabulate(
+        rows, headers, tablefmt="github", disable_numparse=True, colalign=("right", "left", "right", "right")
+    )
+    print(table)
+    if given.page:
+        update_page(given.page, "memory", table)
+
+
+if __name__ == "__main__":
+    main()
