@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from tfprune.cuts import Cut
 from tfprune.errors import SparsityError
 from tfprune.masks import (
+    AT_ONCE,
     SCOPES,
     check_sparsity,
     cut_masks,
@@ -153,3 +156,26 @@ def test_regrowing_keeps_every_count(values, share, data):
     mask = data.draw(hnp.arrays(np.uint8, values.shape, elements=st.integers(0, 1)))
     moved = regrown({"a": values}, {"a": values}, {"a": mask}, share)["a"]
     assert moved.sum() == mask.sum() and moved.max(initial=0) <= 1
+
+
+def test_a_cut_across_kernels_takes_few_times_the_memory_of_the_scores():
+    """The lower index survives in the kernel that comes first, also where ties are searched for in several pieces."""
+    sizes = {"a": 30 * AT_ONCE + 5, "b": 10 * AT_ONCE - 5}
+    scores = {name: np.ones(size, np.float32) for name, size in sizes.items()}
+    masks = ones_like(scores)
+    tracemalloc.start()
+    cut = cut_masks(scores, masks, Cut(sparsity=0.25), "global")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * sum(score.nbytes for score in scores.values())
+    last = 30 * AT_ONCE - 1  # one less: the other kernel keeps its best
+    assert np.all(cut["a"][:last]) and not np.any(cut["a"][last:])
+    assert cut["b"][0] == 1 and cut["b"].sum() == 1
+
+
+def test_scores_of_different_precision_are_compared_exactly():
+    single = np.array([np.float32(0.1), 5.0], np.float32)  # a little more than the 0.1 of float64
+    scores = {"single": single, "double": np.array([0.1, 5.0])}
+    kept = cut_masks(scores, ones_like(scores), Cut(sparsity=0.25), "global")
+    np.testing.assert_array_equal(kept["single"], [1, 1])
+    np.testing.assert_array_equal(kept["double"], [0, 1])

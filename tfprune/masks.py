@@ -20,6 +20,7 @@ Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
 Scope = Literal["layer", "global", "erk"]
 SCOPES: tuple[str, ...] = get_args(Scope)
+AT_ONCE = 1 << 16  # scores that are searched for ties
 
 
 def keep_top(scores: np.ndarray, keep: int) -> np.ndarray:
@@ -33,13 +34,30 @@ def keep_top(scores: np.ndarray, keep: int) -> np.ndarray:
         uint8 mask shaped like `scores`; of equal scores the lower flat index survives.
     """
     flat = np.asarray(scores).reshape(-1)
-    mask = np.zeros(flat.size, np.uint8)
-    if keep > 0:
-        threshold = np.partition(flat, flat.size - keep)[flat.size - keep]
-        mask[flat > threshold] = 1
-        ties = np.flatnonzero(flat == threshold)
-        mask[ties[: keep - int(mask.sum())]] = 1
+    if keep <= 0:
+        return np.zeros(np.shape(scores), np.uint8)
+    mask, _ = _above(flat, *_threshold(flat.copy(), keep))
     return mask.reshape(np.shape(scores))
+
+
+def _threshold(scores: np.ndarray, keep: int) -> tuple[np.generic, int]:
+    """Returns the lowest of the `keep` highest scores, and how many equal ones are among them; reorders `scores`."""
+    scores.partition(scores.size - keep)
+    kept = scores[scores.size - keep :]
+    return kept[0], keep - int(np.count_nonzero(kept > kept[0]))
+
+
+def _above(scores: np.ndarray, threshold: np.generic, ties: int) -> tuple[np.ndarray, int]:
+    """Returns the mask of flat scores above a threshold and of the first `ties` equal to it, and how many of those."""
+    mask = (scores > threshold).view(np.uint8)
+    taken = 0
+    for first in range(0, scores.size, AT_ONCE):  # in pieces: where most are equal, their places outweigh the scores
+        if taken == ties:
+            break
+        places = first + np.flatnonzero(scores[first : first + AT_ONCE] == threshold)[: ties - taken]
+        mask[places] = 1
+        taken += places.size
+    return mask, taken
 
 
 def ones_like(weights: Arrays) -> dict[str, np.ndarray]:
@@ -65,18 +83,42 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
         ValueError: a score is not finite.
     """
     _check_finite(scores)
-    ranked = {name: np.where(masks[name] > 0, np.asarray(scores[name], np.float64), -np.inf) for name in scores}
-    if scope != "global":
-        shapes = {name: np.shape(score) for name, score in ranked.items()}
-        keep = _left(shapes, {name: int(masks[name].sum()) for name in shapes}, cut, scope)
-        return {name: keep_top(score, keep[name]) for name, score in ranked.items()}
-    # The best weight of each kernel outranks everything, so that a global threshold cannot empty a kernel.
-    for score in ranked.values():
-        score.flat[np.argmax(score)] = np.inf
-    together = np.concatenate([score.reshape(-1) for score in ranked.values()])
-    keep = _left_in_all(together.size, len(ranked), sum(int(mask.sum()) for mask in masks.values()), cut)
-    parts = np.split(keep_top(together, keep), np.cumsum([score.size for score in ranked.values()])[:-1])
-    return {name: part.reshape(ranked[name].shape) for name, part in zip(ranked, parts, strict=True)}
+    alive = {name: int(masks[name].sum()) for name in scores}
+    shapes = {name: np.shape(score) for name, score in scores.items()}
+    if scope == "global":
+        size = sum(math.prod(shape) for shape in shapes.values())
+        return _best(scores, masks, _left_in_all(size, len(shapes), sum(alive.values()), cut))
+    keep = _left(shapes, alive, cut, scope)
+    return {name: _best({name: score}, masks, keep[name])[name] for name, score in scores.items()}
+
+
+def _best(scores: Arrays, masks: Arrays, keep: int) -> dict[str, np.ndarray]:
+    """Returns the masks of the `keep` highest scores of all kernels together, of those that `masks` leave.
+
+    Beyond the masks it needs the memory of the scores once, and once more that of the largest kernel's.
+    """
+    kind = np.result_type(np.float32, *scores.values())  # compared exactly, whatever they are made of
+    together = np.empty(sum(np.size(score) for score in scores.values()), kind)
+    first = 0
+    for name, score in scores.items():
+        last = first + np.size(score)
+        _rank(score, masks[name], together[first:last])
+        first = last
+    threshold, ties = _threshold(together, keep)
+    del together
+    kept = {}
+    for name, score in scores.items():
+        mask, taken = _above(_rank(score, masks[name], np.empty(np.size(score), kind)), threshold, ties)
+        kept[name], ties = mask.reshape(np.shape(score)), ties - taken
+    return kept
+
+
+def _rank(scores: np.ndarray, mask: np.ndarray, into: np.ndarray) -> np.ndarray:
+    """Writes scores by which no weight comes back, and the best of the kernel outranks all others: none is emptied."""
+    into[:] = np.reshape(scores, -1)
+    into[mask.reshape(-1) == 0] = -np.inf
+    into[np.argmax(into)] = np.inf
+    return into
 
 
 def _check_finite(scores: Arrays) -> None:
