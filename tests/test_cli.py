@@ -244,7 +244,7 @@ def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypat
 
 
 def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
-    levels = ("--sparsity", "0.5", "--sparsity", "0.9")
+    levels = ("--sparsity", "0.5", "--compression", "10")
     page = tmp_path / "page.md"
     page.write_text("<!-- sparsities penguins -->\n<!-- /sparsities penguins -->\n")
     code, out, _ = call(
@@ -257,7 +257,7 @@ def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
     assert list(numbers["methods"]) == ["unpruned", *trials]
     for trial, values in numbers["methods"].items():
         assert values["mean"]["sparsity"] == pytest.approx(values["requested_sparsity"], abs=0.01), trial
-    assert (tmp_path / "penguins-sparsities.png").is_file()
+    assert all((tmp_path / f"penguins-{what}.png").is_file() for what in ("sparsities", "trade-offs"))
     assert "lottery 90 %" in out and "| lottery 90 %" in page.read_text() and "Seed 0, `mlp`" in page.read_text()
     assert len(list((tmp_path / "runs").glob("penguins-*/metrics.json"))) == 1 + len(trials)
 

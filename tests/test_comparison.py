@@ -102,4 +102,9 @@ def test_a_comparison_says_what_each_method_cost(tiny):
     assert summary["lottery"]["ratio"]["training_flops"] == 2.0
     assert summary["lottery"]["ratio"]["training_flops_masked"] == pytest.approx((180 + 101 + 25) / 180)
     assert summary["lottery"]["mean"]["examples"] == 2 * 6 * 200
+    assert summary["lottery"]["ratio"]["forward_flops_masked"] == pytest.approx((101 + 25) / 180)
+    assert summary["lottery"]["ratio"]["nonzero_parameters"] == pytest.approx((195 - 54) / 195)
+    untuned = [run.metrics["untuned"]["test"]["accuracy"] for run in results if run.config.method == "lottery"]
+    assert summary["lottery"]["untuned_accuracy"] == pytest.approx(sum(untuned) / 2)
+    assert summary["unpruned"]["untuned_accuracy"] is None
     assert summarise([run for run in results if run.config.method == "lottery"])["lottery"]["reached"] is None

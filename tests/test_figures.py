@@ -26,6 +26,7 @@ from tfprune.figures import (
     plot_sparsity,
     sparsities_panels,
     svg,
+    trade_off_panels,
 )
 
 
@@ -93,6 +94,7 @@ def summary_of(seeds=3, levels=(0.5,), methods=("pruned", "dynamic")):
         mean |= {"sparsity": level, "training_flops": 1e6 * (1 + place % 2), "training_flops_masked": 9e5}
         sd = {name: 0.01 if seeds > 1 else None for name in SCORES}
         values = {"method": method, "requested_sparsity": level, "seeds": rows, "mean": mean, "sd": sd}
+        values["ratio"] = {"nonzero_parameters": 1 - level, "training_flops_masked": 1 - level / 2}
         summary[f"{method} {100 * level:.0f} %" if len(levels) > 1 and level else method] = values
     return summary
 
@@ -178,6 +180,21 @@ def test_names_of_ten_methods_do_not_overlap(levels):
             boxes = [text.get_window_extent() for text in texts if text.get_text()]
             assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
             assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+
+
+def test_more_methods_than_colours_differ_in_their_marks():
+    looks = _looks(summary_of(methods=[*ALL, *(f"another_{n}" for n in range(12))]), LIGHT)
+    assert len(set(looks.values())) == 22
+
+
+def test_trade_offs_are_a_line_a_method_through_its_sparsities():
+    summary = summary_of(methods=("pruned",), levels=(0.5, 0.75))
+    compression, flops = trade_off_panels(summary)
+    axes = drawn(compression)
+    [line] = (line for line in axes.lines if line.get_label() == "pruned")
+    np.testing.assert_allclose(line.get_xdata(), [2, 4])
+    assert axes.get_xscale() == "log" and "pruned 75 % 86.0 % at 4.00" in compression.alt
+    assert "pruned 75 % 86.0 % at 0.62" in flops.alt
 
 
 def test_costs_are_drawn_twice_where_zeros_could_be_left_out():

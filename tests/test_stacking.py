@@ -77,6 +77,9 @@ def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_pa
         assert all((together.masks()[name] == mask).all() for name, mask in get_masks(own.model).items())
         for split in SPLITS:
             assert together.metrics[split] == pytest.approx(own.evaluate(getattr(own.data, split)), abs=1e-5)
+        assert (together.metrics["untuned"] is None) is (own.untuned is None)
+        for name, score in (own.untuned or {"test": {}})["test"].items():
+            assert together.metrics["untuned"]["test"][name] == pytest.approx(score, abs=1e-5)
         mine = {name: float(value) for name, value in cost(own).items()}
         assert together.metrics["cost"] == pytest.approx(mine), together.config.method
         for row, theirs in zip(own.history, together.history(), strict=True):

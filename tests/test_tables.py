@@ -4,13 +4,14 @@ from written import write_runs
 from tfprune.comparison import RATIOS, by_trial
 from tfprune.errors import RunError
 from tfprune.results import find_results
-from tfprune.tables import comparison_table, layer_sparsities, layer_table, update_page
+from tfprune.tables import comparison_table, layer_sparsities, layer_table, levels_table, trade_table, update_page
 
 
 def test_the_table_gives_means_deviations_and_ratios():
     mean = {"test_loss": 0.5, "test_accuracy": 0.9, "sparsity": 0.3, "nonzero_parameters": 1400.0}
     mean |= {"weights_gzip": 9000, "epochs": 4000}
     one = {"seeds": {"0": {}}, "mean": mean, "sd": dict.fromkeys(mean), "ratio": dict.fromkeys(RATIOS), "delta": None}
+    one["untuned_accuracy"] = None
     two = {"seeds": {"0": {}, "1": {}}, "mean": mean, "sd": dict.fromkeys(mean, 0.01)}
     two |= {"ratio": dict.fromkeys(RATIOS, 1.5)}
     two["delta"] = {"mean": 0.1, "low": -0.01, "high": 0.2, "p_holm": 0.0412}
@@ -19,6 +20,23 @@ def test_the_table_gives_means_deviations_and_ratios():
     assert rows[0] == ("a", "1", "0.5000", "", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
     assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "0.041")
     assert rows[1][5] == "90.0 ± 1.0 %" and rows[1][-1] == "1.50"
+    left = {"nonzero_parameters": 0.25, "forward_flops_masked": 0.2, "training_flops_masked": 0.7}
+    two |= {"ratio": left, "untuned_accuracy": 0.5}
+    headers, rows = trade_table({"a": one, "b": two})
+    assert len(headers) == len(rows[0]) and rows[0] == ("a", "", "", "", "90.0 %", "")
+    assert rows[1] == ("b", "4.0 x", "5.0 x", "0.70", "90.0 ± 1.0 %", "50.0 %")
+
+
+def test_an_overview_has_a_column_a_sparsity():
+    own = {"mean": {"test_accuracy": 0.9}, "sd": {"test_accuracy": None}, "delta": None}
+    delta = {"delta": {"mean": 0.1, "low": -0.01, "high": 0.2}}
+    levels = {"dynamic 50 %": 0.5, "dynamic 87.5 %": 0.875, "lottery 50 % rounds=2": 0.5}
+    summary = {"unpruned": own | {"requested_sparsity": 0.0}}
+    summary |= {trial: own | delta | {"requested_sparsity": level} for trial, level in levels.items()}
+    headers, rows = levels_table(summary)
+    cell = "90.0 %, loss +0.100 (-0.010 to +0.200)"
+    assert headers == ("method", "50 % zeros", "87.5 % zeros")
+    assert rows == [("unpruned", "90.0 %", ""), ("dynamic", cell, cell), ("lottery rounds=2", cell, "")]
 
 
 def test_a_page_without_marks_is_named(tmp_path):

@@ -56,6 +56,7 @@ def _metrics(config, history):
     layers = {name: {"zeros": round(sparsity * size), "size": size} for name, size in LAYERS.items()}
     epochs = config.pruning.total_epochs(config.epochs)
     cost = {"examples": 200 * epochs, "training_flops": 1000 * epochs, "training_flops_masked": 900 * epochs}
+    cost["forward_flops_masked"] = 360 * (1 - sparsity)
     return {
         "schema": SCHEMA,
         "seed": config.seed,

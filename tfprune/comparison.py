@@ -14,9 +14,12 @@ from tfprune.results import Result
 
 COLUMNS = (
     *("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "examples"),
-    *("training_flops", "training_flops_masked", "seconds", "training_time"),
+    *("forward_flops_masked", "training_flops", "training_flops_masked", "seconds", "training_time"),
 )
-RATIOS = ("training_time", "training_flops", "training_flops_masked")
+RATIOS = (
+    *("training_time", "training_flops", "training_flops_masked"),
+    *("nonzero_parameters", "forward_flops_masked"),  # of what is left
+)
 Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
 
 
@@ -38,13 +41,21 @@ def row(result: Result, target: float | None = None) -> dict[str, float | None]:
         "weights_gzip": metrics["bytes"]["weights"]["gzip"],
         "epochs": metrics["epochs"],
         "examples": metrics["cost"]["examples"],
+        "forward_flops_masked": metrics["cost"]["forward_flops_masked"],
         "training_flops": metrics["cost"]["training_flops"],
         "training_flops_masked": metrics["cost"]["training_flops_masked"],
         "seconds": metrics["seconds"]["total"],
         "training_time": training_time(metrics),
         "epochs_to_reach": arrived and arrived[0],
         "seconds_to_reach": arrived and arrived[1],
+        "untuned_accuracy": _untuned(metrics),
     }
+
+
+def _untuned(metrics: Mapping[str, Any]) -> float | None:
+    """Returns the test accuracy between the last pruning of a trained network and what training came after it."""
+    untuned = metrics.get("untuned")  # which runs of earlier versions do not have
+    return untuned["test"]["accuracy"] if untuned else None
 
 
 def training_time(metrics: Mapping[str, Any]) -> float:
@@ -117,9 +128,10 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
 
     Returns:
         trial -> `method`, `granularity`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
-        each column; the sample's standard deviation, None for a single seed), `ratio`: the medians over
-        seeds of what a run's training took in time and FLOPs to what the baseline's took with the same
-        seed (None without a baseline), `reached`: the share of seeds that came to the
+        each column; the sample's standard deviation, None for a single seed), `untuned_accuracy`: the mean of those
+        test accuracies between pruning and what training came after it (None where there are none), `ratio`: the
+        medians over seeds of what a run's training took in time and FLOPs, and of what is left of the network, to
+        the baseline's with the same seed (None without a baseline), `reached`: the share of seeds that came to the
         baseline's final validation loss, and the median epochs and seconds after which they did (None if
         fewer than half did), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the
         p value after Holm's correction for the number of trials that are compared.
@@ -142,12 +154,17 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
             "mean": {name: float(v.mean()) for name, v in values.items()},
             "median": {name: float(np.median(v)) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
+            "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values()]),
             "ratio": {name: _median_ratio(rows, seeds.get(BASELINE, {}), name) for name in RATIOS},
             "reached": _reached(rows) if targets else None,
             "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
     _add_corrected(delta for values in summary.values() if (delta := values["delta"]))
     return summary
+
+
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))
 
 
 def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float] | None:

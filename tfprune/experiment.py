@@ -250,6 +250,7 @@ def _measured(
         "bytes": {"weights": array_bytes(weights)},
         "epochs": trainer.trained_epochs,
         "cost": cost(trainer),
+        "untuned": trainer.untuned,
         "taken_over": trainer.taken_over,
         "versions": versions(),
         "machine": machine(),
@@ -377,9 +378,7 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
             continue
         check_sparsity(pruned, masks, config.pruning.cuts, config.scope, f"the trained model of seed {config.seed}")
         metrics = _measured(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
-        metrics["cost"] = {
-            name: v[number].item() if isinstance(v, np.ndarray) else v for name, v in metrics["cost"].items()
-        }
+        metrics |= {name: _of_one(metrics[name], number) for name in ("cost", "untuned")}
         for name in ("seconds", "cpu_seconds"):
             took = getattr(trainer, name)
             metrics[name] = _rounded({phase: value / count for phase, value in took.items() if phase != COMPILE})
@@ -394,6 +393,13 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         write_json(folder.metrics, metrics)
         results.append(Result(folder, config, metrics))
     return results
+
+
+def _of_one(values: Any, number: int) -> Any:
+    """Returns the numbers of one network, from a table of arrays with a number a network."""
+    if isinstance(values, dict):
+        return {name: _of_one(value, number) for name, value in values.items()}
+    return values[number].item() if isinstance(values, np.ndarray) else values
 
 
 def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float, folder: RunDir) -> None:

@@ -147,6 +147,17 @@ def plot_sparsities(summary: Summary, path: Path, *, title: str) -> None:
     write_png(sparsities_panels(summary), path, title=title)
 
 
+def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
+    """Draws test accuracy against compression and against the FLOPs of the training: a line a method through its means.
+
+    Args:
+        summary: what `comparison.summarise` returns, with a baseline.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    write_png(trade_off_panels(summary), path, title=title)
+
+
 def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, title: str) -> None:
     """Draws each trial's loss over epochs, training and validation: the mean over seeds, and their range as a band.
 
@@ -239,6 +250,29 @@ def costs_panels(summary: Summary) -> list[Panel]:
         draw = functools.partial(_draw_costs, summary=summary, name=name)
         text = f"{label.capitalize()} against training FLOPs: {said}."
         panels.append(Panel(draw, text, width=4.6, height=_height_with_legend(summary)))
+    return panels
+
+
+def trade_off_panels(summary: Summary) -> list[Panel]:
+    """Returns test accuracy against what it was had for, as Blalock et al. 2020 (arXiv:2003.03033) ask for it.
+
+    Args:
+        summary: what `comparison.summarise` returns, with a baseline.
+    """
+    axes = {
+        "compression": lambda ratio: 1 / ratio["nonzero_parameters"],
+        "training FLOPs / unpruned, zeros left out": lambda ratio: ratio["training_flops_masked"],
+    }
+    panels = []
+    for label, place in axes.items():
+        places = {trial: place(values["ratio"]) for trial, values in summary.items()}
+        said = ", ".join(
+            f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {places[trial]:.2f}"
+            for trial, values in summary.items()
+        )
+        draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label)
+        text = f"Test accuracy against {label}: {said}."
+        panels.append(Panel(draw, text, width=5.4, height=1.0 + _height_with_legend(summary)))
     return panels
 
 
@@ -425,6 +459,24 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))
 
 
+def _draw_trade_off(axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str) -> None:
+    for method, (colour, marker) in _looks(summary, theme).items():
+        own = sorted(
+            (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
+        )
+        look = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": theme.paper}
+        axes.plot(*zip(*own, strict=True), **look, linewidth=1.2, label=method)
+        if method == BASELINE:
+            axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
+    axes.set(xlabel=label, ylabel="test accuracy")
+    axes.yaxis.set_major_formatter(_percent)
+    if label == "compression":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g} x")
+    else:
+        axes.set_xlim(left=0)
+
+
 def _draw_mean_curves(
     axes: Axes, theme: Theme, *, rows: Rows, values: Mapping[str, np.ndarray], limits: tuple[float, float]
 ) -> None:
@@ -486,8 +538,8 @@ def _looks(summary: Summary, theme: Theme) -> dict[str, tuple[str, str]]:
     """Returns colour and marker of each method, by its place in the comparison."""
     methods = dict.fromkeys(values["method"] for values in summary.values())
     return {
-        method: (theme.methods[place % len(theme.methods)], MARKERS[place % len(MARKERS)])
-        for place, method in enumerate(methods)
+        method: (theme.methods[place % len(theme.methods)], MARKERS[(place + place // len(MARKERS)) % len(MARKERS)])
+        for place, method in enumerate(methods)  # of more than there are colours no two have both alike
     }
 
 

@@ -16,7 +16,16 @@ from tfprune.errors import ConfigError, RunError
 from tfprune.methods import BASELINE
 from tfprune.report import Section, as_json, facts, notes
 from tfprune.rundir import replacing, write_json
-from tfprune.tables import LEGEND, Table, comparison_table, cost_table, layer_sparsities, layer_table, verdict_table
+from tfprune.tables import (
+    LEGEND,
+    Table,
+    comparison_table,
+    cost_table,
+    layer_sparsities,
+    layer_table,
+    trade_table,
+    verdict_table,
+)
 from tfprune.verdicts import RULE
 
 if TYPE_CHECKING:
@@ -97,6 +106,7 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
         if section.verdicts:
             blocks += ["### Verdicts", _markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
         blocks += ["### Results", _markdown_table(comparison_table(section.summary))]
+        blocks += ["### Size, speed and accuracy", _markdown_table(trade_table(section.summary))]
         blocks += ["### Costs", _markdown_table(cost_table(section.summary)), LEGEND]
         for figure in _figures(section):
             blocks += [f"### {figure.heading}"]
@@ -223,7 +233,11 @@ def _as_page(section: Section) -> dict[str, Any]:
         "facts": facts(section),
         "notes": notes(section),
         "verdicts": section.verdicts,
-        "tables": {"Results": comparison_table(section.summary), "Costs": cost_table(section.summary)},
+        "tables": {
+            "Results": comparison_table(section.summary),
+            "Size, speed and accuracy": trade_table(section.summary),
+            "Costs": cost_table(section.summary),
+        },
         "figures": [
             {
                 "heading": figure.heading,

@@ -11,7 +11,7 @@ from tfprune.comparison import by_trial, summarise
 from tfprune.config import Config
 from tfprune.methods import BASELINE, METHODS
 from tfprune.results import COMPARISON_SCHEMA, Result
-from tfprune.tables import Table, comparison_table, cost_table, verdict_table
+from tfprune.tables import Table, comparison_table, cost_table, levels_table, trade_table, verdict_table
 from tfprune.verdicts import Verdict, verdicts
 
 OWN = (
@@ -87,9 +87,15 @@ def comparable(results: Iterable[Result]) -> list[list[Result]]:
 
 
 def result_tables(summary: Summary) -> list[Table]:
-    """Returns the tables of a comparison: results, costs and, if there are any, verdicts."""
+    """Returns the tables of a comparison: results, what they were had for, costs and, if there are any, verdicts.
+
+    Where methods are compared at several sparsities an overview comes first.
+    """
     judged = verdicts(summary)
-    return [comparison_table(summary), cost_table(summary), *([verdict_table(judged)] if judged else [])]
+    tables = [comparison_table(summary), trade_table(summary), cost_table(summary)]
+    if len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()}):
+        tables.insert(0, levels_table(summary))
+    return [*tables, *([verdict_table(judged)] if judged else [])]
 
 
 def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str] = ()) -> dict[str, Any]:

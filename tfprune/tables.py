@@ -13,8 +13,9 @@ LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
     "methods; ratios to unpruned are medians over seeds; time is processor time of the training unless a GPU computed. "
     "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
-    "in the end, has the validation loss that unpruned ends with. Sparsity is the share of kernel weights that are "
-    "zero; of trials named `filter`, the share of channels that are gone."
+    "in the end, has the validation loss that unpruned ends with. Compression is unpruned's non-zero parameters over "
+    "those of the method, biases included; speed-up is that of multiply-adds, if those with zeros took no time. "
+    "Sparsity is the share of kernel weights that are zero; of trials named `filter`, that of channels that are gone."
 )
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers and rows
 
@@ -74,6 +75,51 @@ def cost_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
                 f"{100 * reached['share']:.0f} %" if reached else "",
                 f"{epochs:,.0f}" if epochs is not None else "",
                 "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}",
+            )
+        )
+    return headers, rows
+
+
+def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns headers and rows with a method a row and a sparsity a column: accuracy, and the loss beside unpruned's.
+
+    Args:
+        summary: what `comparison.summarise` returns, with methods at several sparsities. What has none stands in the
+            first column.
+    """
+    levels = sorted({values["requested_sparsity"] for values in summary.values()} - {0.0})
+    rows: dict[str, dict[float, str]] = {}
+    for trial, values in summary.items():
+        mean, sd, delta = values["mean"], values["sd"], values["delta"]
+        cell = f"{100 * mean['test_accuracy']:.1f}{_plus_minus(sd['test_accuracy'], '.1f', 100)} %"
+        cell += f", loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})" if delta else ""
+        level = values["requested_sparsity"]
+        rows.setdefault(trial.replace(f" {100 * level:.3g} %", ""), {})[level or levels[0]] = cell
+    headers = ("method", *(f"{100 * level:.3g} % zeros" for level in levels))
+    return headers, [(name, *(own.get(level, "") for level in levels)) for name, own in rows.items()]
+
+
+def trade_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns headers and rows of what accuracy was had for: size, speed and training (Blalock et al. 2020).
+
+    Args:
+        summary: what `comparison.summarise` returns.
+    """
+    headers = (
+        *("method", "compression", "theoretical speed-up", "FLOPs / unpruned, zeros left out"),
+        *("test accuracy", "before tuning"),
+    )
+    rows = []
+    for method, values in summary.items():
+        mean, sd, ratio, untuned = values["mean"], values["sd"], values["ratio"], values["untuned_accuracy"]
+        left = (ratio["nonzero_parameters"], ratio["forward_flops_masked"])
+        rows.append(
+            (
+                method,
+                *("" if share is None else f"{1 / share:.1f} x" for share in left),
+                _ratio(ratio["training_flops_masked"]),
+                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
+                "" if untuned is None else f"{100 * untuned:.1f} %",
             )
         )
     return headers, rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.checks import check_whole
+from tfprune.checks import check_least, check_whole
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures, echo_table, start_logging
 from tfprune.config import Config
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--methods", metavar="NAME,...", help=f"Methods to compare, or `all`; by default {', '.join(TRIALS)}.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
+@click.option(
+    "--compression", type=float, multiple=True, metavar="RATIO", help="Another way to say --sparsity 1-1/RATIO."
+)
 @executor_options
 @click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
@@ -42,7 +45,7 @@ def compare(
 ) -> None:
     """Compare methods over several seeds; finished runs are reused.
 
-    With several --sparsity the methods are compared at each of them.
+    With several --sparsity or --compression the methods are compared at each of them.
     """
     check_whole("--seeds", seeds, least=1)
     check_whole("--first-seed", first_seed, least=0)
@@ -78,7 +81,8 @@ def compare(
 
 def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:
     """Returns a config for each method (the baseline first), sparsity (of those that prune) and seed."""
-    sparsities = given.pop("sparsity") or (None,)
+    ratios = (check_least("--compression", ratio, 1.0) for ratio in given.pop("compression"))
+    sparsities = (*given.pop("sparsity"), *(1 - 1 / ratio for ratio in ratios)) or (None,)
     names = given.pop("methods")
     chosen = list(TRIALS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
     if chosen == ["all"]:
@@ -98,15 +102,18 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
 
 def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str, folder: Path) -> list[Path]:
     from tfprune.comparison import by_trial
-    from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities
+    from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities, plot_trade_offs
 
     config = results[0].config
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "sparsities":
-        path = folder / f"{config.data_name}-sparsities.png"
-        plot_sparsities(summary, path, title=trained)
-        return [path]
+        paths = [folder / f"{config.data_name}-{what}.png" for what in ("sparsities", "trade-offs")]
+        plot_sparsities(summary, paths[0], title=trained)
+        if BASELINE not in summary:
+            return paths[:1]
+        plot_trade_offs(summary, paths[1], title=trained)
+        return paths
     name = f"{config.data_name}-budget" if kind == "budget" else config.data_name
     paths = [folder / f"{name}-{what}.png" for what in ("comparison", "curves")]
     plot_comparison(summary, paths[0], title=trained)
