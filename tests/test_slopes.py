@@ -6,6 +6,7 @@ import pytest
 from tfprune.backend import keras, tf
 from tfprune.cuts import Criterion, Cut, geometric
 from tfprune.data._base import Split
+from tfprune.errors import ModelError
 from tfprune.masks import ones_like
 from tfprune.ranking import masks_after
 from tfprune.scores import Evidence, grasp, snip, synflow, taylor
@@ -234,3 +235,18 @@ def test_at_one_weight_in_a_thousand_only_synflow_leaves_a_way_through(name, rou
     assert bool(flow(model)["logits/kernel"] > 0) is connected
     if connected:
         assert min(int(mask.sum()) for mask in masks.values()) > 1
+
+
+def test_a_subclassed_model_is_refused_in_one_line(features):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.dense = keras.layers.Dense(3, name="dense")
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Own()
+    model(features.x)
+    with pytest.raises(ModelError, match="model own is subclassed and cannot be copied .* such as magnitude"):
+        slopes_of(wrap(model), features)("gradients", CRITERION)

@@ -401,15 +401,17 @@ def _draw_latencies(axes: Axes, theme: Theme, *, times: Mapping[str, tuple[float
 
 def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float | None = None) -> None:
     width = max(map(_place, summary.values())) or 1.0
-    shifts = _apart([_place(values) / width for values in summary.values()])
+    looks = _looks(summary, theme)
+    crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
+    shifts = [0.0] * len(summary) if crowded else _apart([_place(values) / width for values in summary.values()])
     points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
     for values, shift in zip(summary.values(), shifts, strict=True):
         points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
-    for method, (colour, marker) in _looks(summary, theme).items():
+    for method, (colour, marker) in looks.items():
         own = sorted(points[method], key=lambda point: point[0])
         means = [values["mean"]["test_accuracy"] for _, values in own]
         deviations = [values["sd"]["test_accuracy"] for _, values in own]
-        spread = None if None in deviations else deviations
+        spread = None if crowded or None in deviations else deviations
         look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
         axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, label=method, zorder=3)
         if not any(_place(values) for _, values in own):
@@ -460,12 +462,18 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
 
 
 def _draw_trade_off(axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str) -> None:
-    for method, (colour, marker) in _looks(summary, theme).items():
+    for place, (method, (colour, marker)) in enumerate(_looks(summary, theme).items()):
         own = sorted(
             (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
         )
         look = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": theme.paper}
-        axes.plot(*zip(*own, strict=True), **look, linewidth=1.2, label=method)
+        axes.plot(
+            *zip(*own, strict=True),
+            **look,
+            linewidth=1.2,
+            linestyle=("-", "--", ":")[place // len(theme.methods) % 3],
+            label=method,
+        )
         if method == BASELINE:
             axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
     axes.set(xlabel=label, ylabel="test accuracy")

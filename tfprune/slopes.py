@@ -14,8 +14,9 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.cuts import Criterion
 from tfprune.data._base import Split
+from tfprune.errors import ModelError
 from tfprune.masks import Arrays
-from tfprune.wrapping import Masked, kernel_variables, leaf_layers
+from tfprune.wrapping import Masked, has_graph, kernel_variables, leaf_layers
 
 DROPOUTS = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", *(f"SpatialDropout{n}D" for n in (1, 2, 3)))
 NOT_LINEAR = (
@@ -119,10 +120,15 @@ class Slopes:
         """Returns the model with each layer rebuilt and with the weights of now; the same copy every time."""
 
         def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-            if isinstance(layer, keras.Model):
+            if has_graph(layer):
                 return keras.models.clone_model(layer, clone_function=clone)
             return rebuilt(layer.layer if isinstance(layer, Masked) else layer)
 
+        if not has_graph(self.model):
+            raise ModelError(
+                f"model {self.model.name} is subclassed and cannot be copied to take derivatives; rank its weights "
+                "by a criterion that needs none, such as magnitude"
+            )
         if rebuilt not in self._copies:
             inputs = keras.layers.Input(self.model.input_shape[1:], dtype="float64")
             self._copies[rebuilt] = keras.models.clone_model(self.model, input_tensors=inputs, clone_function=clone)

@@ -325,6 +325,8 @@ class Trainer:
         passes, self._slopes.passes = self._slopes.passes, 0
         self.scored += passes * self.forward
         self.scored_masked += passes * (2 * self.forward_masked + self.forward) / 3  # slopes of pruned weights too
+        if cut.regrown:
+            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots, everywhere
         set_masks(self.model, self._together(after))
         self._levels.append(self.forward_masked)
 
