@@ -103,7 +103,10 @@ def test_history_has_a_row_for_each_logged_epoch_and_is_written_with_all_digits(
 
 def test_a_loss_that_is_no_number_stops_the_training(model, examples):
     x, y = examples
-    with pytest.raises(TrainingError, match="the loss is nan after epoch 1; try a lower --learning-rate"):
+    with pytest.raises(
+        TrainingError,
+        match="the loss is nan after step 1; the first layer whose weights are no finite numbers is conv; try a lower",
+    ):
         model.fit(np.full_like(x, np.nan), y, verbose=0, callbacks=[StopOnNaN()])
 
 

@@ -6,7 +6,7 @@ from tfprune.backend import keras, tf
 from tfprune.callbacks import StopOnNaN
 from tfprune.config import Config
 from tfprune.data._base import Split
-from tfprune.errors import ConfigError
+from tfprune.errors import ConfigError, TrainingError
 from tfprune.experiment import build, load_data
 from tfprune.fused import LAYERS, Fused, chunks, fits
 from tfprune.stacking import stack_splits
@@ -91,10 +91,13 @@ def test_orders_of_a_chunk_are_those_of_the_plain_pipeline():
 
 
 def test_a_loss_that_explodes_stops_it_where_all_networks_do():
-    stop = StopOnNaN()
-    stop.on_epoch_end(0, {"loss": np.array([np.nan, 1.0])})
-    with pytest.raises(Exception, match="the loss is nan after epoch 1"):
-        stop.on_epoch_end(0, {"loss": np.array([np.nan, np.nan])})
+    stop = StopOnNaN(first_step=100)
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd")
+    stop.set_model(model)
+    stop.on_train_batch_end(0, {"loss": np.array([np.nan, 1.0])})
+    with pytest.raises(TrainingError, match="the loss is nan after step 100; try a lower"):
+        stop.on_train_batch_end(0, {"loss": np.array([np.nan, np.nan])})
 
 
 def test_scores_are_those_of_keras(tiny):

@@ -18,7 +18,7 @@ from tfprune.errors import TrainingError
 from tfprune.masks import Arrays, sparsity_of
 from tfprune.rundir import replacing
 from tfprune.schedules import PruneAtSteps
-from tfprune.wrapping import get_weights, kernels, masked_layers, set_weights
+from tfprune.wrapping import Masked, get_weights, kernels, masked_layers, set_weights
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +41,17 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self.steps = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self.steps = int(self.model.optimizer.iterations)
         for layer in masked_layers(self.model):
             layer.pruning_schedule = self.schedule
 
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.steps = int(self.model.optimizer.iterations)
+
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        before, self.steps = self.steps, int(self.model.optimizer.iterations)
-        for cut in self.schedule.due(before, self.steps):
+        steps = int(self.model.optimizer.iterations)
+        for cut in self.schedule.due(self.steps, steps):
             self.cut(cut)
-            log.info("Pruned after step %d", self.steps)
+            log.info("Pruned after step %d", steps)
 
 
 class Rewinding(keras.callbacks.Callback):
@@ -79,12 +81,32 @@ class Rewinding(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops a training whose loss is no finite number any more with a `TrainingError`."""
+    """Stops a training whose loss is no finite number any more with a `TrainingError`, where it is seen.
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    Args:
+        first_step: optimizer steps of the run before this phase.
+    """
+
+    def __init__(self, first_step: int = 0) -> None:
+        super().__init__()
+        self.first_step = first_step
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
-        if not np.any(np.isfinite(loss)):  # of networks that are trained side by side the others go on
-            raise TrainingError(f"the loss is {np.ravel(loss)[0]} after epoch {epoch + 1}; try a lower --learning-rate")
+        if np.any(np.isfinite(loss)):  # of networks that are trained side by side the others go on
+            return
+        step = self.first_step + int(self.model.optimizer.iterations)
+        layer = broken_layer(self.model)
+        where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
+        raise TrainingError(f"the loss is {np.ravel(loss)[0]} after step {step}{where}; try a lower --learning-rate")
+
+
+def broken_layer(model: keras.Model) -> str | None:
+    """Returns the name of the first layer with a weight that is no finite number, None if all are."""
+    for layer in model.layers:
+        if not all(np.all(np.isfinite(weight)) for weight in layer.get_weights()):
+            return layer.layer.name if isinstance(layer, Masked) else layer.name
+    return None
 
 
 class History(keras.callbacks.Callback):
@@ -147,6 +169,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         epochs: epochs (counted from 1) to log.
         masks: returns the masks of the kernels.
         sparsity: returns the share that is pruned, in [0, 1].
+        begun: whether the phase began earlier, and has logged its beginning.
     """
 
     def __init__(
@@ -156,8 +179,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         epochs: Collection[int],
         masks: Callable[[], Arrays],
         sparsity: Callable[[], float],
+        *,
+        begun: bool = False,
     ) -> None:
         super().__init__()
+        self.begun = begun
         self.masks = masks
         self.sparsity = sparsity
         self.first_step = first_step
@@ -167,7 +193,8 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.shown: float | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self.log_kernels(self.first_step)
+        if not self.begun:
+            self.log_kernels(self.first_step)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if epoch + 1 not in self.epochs:
@@ -177,6 +204,10 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.log_kernels(step)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.flush()
+
+    def flush(self) -> None:
+        """Brings what was logged so far into the files."""
         self.train.flush()
         self.validation.flush()
 
@@ -238,6 +269,14 @@ class Throughout(keras.callbacks.Callback):
             for callback in self.callbacks:
                 callback.on_train_begin(logs)
         self.begun = True
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         for callback in self.callbacks:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfprune.checkpoints import Interval
 from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
@@ -35,7 +36,7 @@ GRANULARITIES = ("weight", "filter")
 SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
-PLACES = ("out", "data_dir")  # where things lie on this machine: not part of what a run is
+PLACES = ("out", "data_dir", "checkpoint_every")  # where things lie on this machine: not part of what a run is
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -79,6 +80,7 @@ class Config:
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
+        checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
     """
 
     dataset: str
@@ -107,8 +109,10 @@ class Config:
     limit: int | None = None
     data_dir: str | None = None
     out: str = "saved_models"
+    checkpoint_every: str = "60s"
 
     def __post_init__(self) -> None:
+        self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))
         for name in PLACES:
             if getattr(self, name) is not None:
                 self._store(name, str(getattr(self, name)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import io
@@ -16,14 +17,16 @@ import numpy as np
 
 from tfprune.backend import keras, machine, tf, versions
 from tfprune.callbacks import write_history
+from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.config import PLACES, Config, by_seed
 from tfprune.cuts import nominal_sparsity
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
-from tfprune.errors import RunError
+from tfprune.errors import ConfigError, RunError
 from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
+from tfprune.locks import locked
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
@@ -35,9 +38,11 @@ from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.pruning import report_unprunable
 from tfprune.results import SCHEMA, Result, check_same, find_result
-from tfprune.rundir import RunDir, replacing, write_json
+from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
+from tfprune.rundir import RunDir, read_json, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
+from tfprune.stopping import Stopper
 from tfprune.surgery import without
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, evaluate
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
@@ -65,13 +70,52 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         SparsityError: the model is not as sparse as asked for.
     """
     folder = RunDir(Path(config.out) / config.run_id)
-    result = None if force else find_result(config)
-    if result is not None and (folder.exported or not exported):
+    result = None if force else _finished(config, folder, exported)
+    if result is not None:
         return result
     if dense is not None and not dense.folder.exported:
         dense = None
     if dense is not None:
         check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
+    with locked(folder.root):
+        result = None if force else _finished(config, folder, exported)  # by whom we waited for
+        if result is None:
+            with Stopper() as stopper:
+                checkpoint = None if force else _checkpoint(config, folder)
+                result = _train(config, folder, dense, checkpoint, stopper)
+        folder.close()
+    return result
+
+
+def _finished(config: Config, folder: RunDir, exported: bool) -> Result | None:
+    """Returns the run in a folder if it is finished and has all that is asked for."""
+    result = find_result(config)
+    return result if folder.exported or not exported else None
+
+
+def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
+    """Returns what a run that was cut off goes on from, None if there is nothing.
+
+    Raises:
+        RunError: it was started with other settings.
+    """
+    if folder.finished or not folder.checkpoints.is_dir():
+        return None
+    try:
+        started = Config.from_dict(read_json(folder.config))
+    except ConfigError as error:
+        raise RunError(f"{folder.config}: {error}; use --force to run it anew") from None
+    check_same(started, config, folder)
+    checkpoint = Checkpoints(folder.checkpoints).latest()
+    if checkpoint is not None:
+        warn_of_differences(checkpoint.state["run"]["circumstances"])
+    return checkpoint
+
+
+def _train(
+    config: Config, folder: RunDir, dense: Result | None, checkpoint: Checkpoint | None, stopper: Stopper
+) -> Result:
+    """Trains a run in a folder that is ours, from the start or from a checkpoint."""
     seconds = {}
     started = time.perf_counter()
     log.info("Reading %s ...", config.data_name)
@@ -79,7 +123,11 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     for remark in (*data.remarks, data.imbalance()):
         if remark:
             log.warning("%s: %s", config.data_name, remark)
-    if dense is None:
+    if checkpoint is not None:
+        precision, step_seconds = checkpoint.state["run"]["precision"]
+        if checkpoint.state["run"]["data"] != data.fingerprint():
+            raise RunError(f"{folder.root}: the data are not those that the run began with; use --force to run it anew")
+    elif dense is None:
         precision, step_seconds = choose_precision(config, data)
     else:  # what was fastest then: runs that are compared compute alike
         precision, step_seconds = dense.metrics["precision"]["policy"], dense.metrics["precision"]["step_seconds"]
@@ -87,8 +135,24 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     seconds["prepare"] = time.perf_counter() - started
     redraw = functools.partial(initial_weights, config, data, "reinit")
     make = ChannelTrainer if config.granularity == "filter" else Trainer
-    trainer = make(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw)
-    folder.create()  # not before all that can be wrong with data and model has been found
+    saving = Saving(
+        checkpoints=Checkpoints(folder.checkpoints),
+        every=Interval.parse(config.checkpoint_every),
+        stopper=stopper,
+        checkpoint=checkpoint,
+        run={
+            "precision": [precision, step_seconds],
+            "circumstances": circumstances(),
+            "data": data.fingerprint(),
+        },
+        events=folder.tensorboard,
+    )
+    trainer = make(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw, saving)
+    if checkpoint is None:
+        folder.create()  # not before all that can be wrong with data and model has been found
+    else:
+        folder.resume()
+        cut_back(folder.tensorboard, checkpoint.state["events"])
     write_json(folder.config, config.to_dict())
     write_splits(folder.splits, data)
     try:
@@ -97,7 +161,10 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         metrics = finish(trainer, folder, seconds | trainer.seconds)
         metrics["cpu_seconds"] = _rounded(trainer.cpu_seconds)
     except BaseException:
-        write_history(folder.history, trainer.history)  # what was seen until then is kept
+        with contextlib.suppress(
+            OSError
+        ):  # what was seen until then is kept, if it can be; what went wrong counts more
+            write_history(folder.history, trainer.history)
         raise
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     write_json(folder.metrics, metrics)

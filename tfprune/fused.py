@@ -151,6 +151,7 @@ class AtRealEpochs(keras.callbacks.Callback):
         ends: the last epoch of each chunk, counted from 1.
         cuts: epochs after which weights are pruned, and the validation split is then measured again.
         validation: that split.
+        first_epoch: epochs before the first chunk.
     """
 
     def __init__(
@@ -159,9 +160,11 @@ class AtRealEpochs(keras.callbacks.Callback):
         ends: Sequence[int],
         cuts: Collection[int],
         validation: Split,
+        first_epoch: int,
     ) -> None:
         super().__init__()
         self.callbacks = callbacks
+        self.first_epoch = first_epoch
         self.ends = ends
         self.cuts = cuts
         self.validation = validation
@@ -174,6 +177,14 @@ class AtRealEpochs(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         for callback in self.callbacks:
             callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_begin(self.ends[epoch - 1] if epoch else self.first_epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         for callback in self.callbacks:

@@ -8,7 +8,6 @@ for each stretch between events.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras
-from tfprune.callbacks import Rewinding, Throughout
+from tfprune.callbacks import Throughout
 from tfprune.channels import Channels, Group, channels
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data
 from tfprune.errors import ModelError, SparsityError, TrainingError
 from tfprune.measure import sparsity
+from tfprune.resuming import Place, operation
 from tfprune.seeds import derive
 from tfprune.shrinking import CRITERIA, least_important
 from tfprune.surgery import Axes, Removed, kept, labels_of, masked, untrained, weight_axes, without
@@ -175,7 +175,6 @@ class ChannelTrainer(Trainer):
 
     def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
         self.ledger = Ledger(model, config)
-        self._rewindings: list[Rewinding] = []
         self._cuts: list[Cut] = []
         self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
         self._within_fit = False
@@ -238,10 +237,11 @@ class ChannelTrainer(Trainer):
         super()._start(*args, **kwargs)
 
     def _fit_plain(
-        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+        self, initial_epoch: int, place: Place, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
     ) -> None:
         listening = Throughout(callbacks)
-        for start, end in itertools.pairwise(sorted({initial_epoch, *events, self.epochs})):
+        ends = [end for end in sorted({*events, self.epochs}) if end > place.epoch]
+        for start, end in zip([place, *map(Place, ends)], ends, strict=False):
             self._within_fit = True
             try:
                 self._fit_stretch(start, end, logged, [listening])
@@ -251,11 +251,21 @@ class ChannelTrainer(Trainer):
         listening.set_model(self.model)
         listening.end()
 
-    def rewinding(self, epoch: int) -> Rewinding:
-        rewinding = super().rewinding(epoch)
-        self._rewindings.append(rewinding)
-        return rewinding
+    def structure(self) -> dict[str, Any]:
+        return {"removed": self.ledger.removed, "cuts": [dataclasses.asdict(cut) for cut in self._cuts]}
 
+    def rebuild(self, structure: Mapping[str, Any]) -> None:
+        self._cuts = [Cut.from_dict(cut) for cut in structure["cuts"]]
+        if structure["removed"]:
+            self.ledger.remove(structure["removed"])
+            self.model = without(self.model, structure["removed"])
+            self.forward = sum(count for count, _ in multiplications(self.model).values())
+
+    @property
+    def form_is_settled(self) -> bool:
+        return not self._marked
+
+    @operation
     def reinitialise(self) -> None:
         set_weights(self.model, self.ledger.cut(self._redraw()))
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from tfprune.errors import RunError
 
+DRAFT = ".draft."  # how the names of files begin that are not yet in their place
+
 
 class RunDir:
     """The folder of one run.
@@ -71,6 +73,10 @@ class RunDir:
         return self.root / "exports"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
     def finished(self) -> bool:
         return self.metrics.is_file()
 
@@ -85,15 +91,41 @@ class RunDir:
         Raises:
             RunError: the folder cannot be written.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
+        with self._writable():
             self.metrics.unlink(missing_ok=True)  # first: from here on the run does not count as finished
-            arrays = (self.history, self.masks, self.channels, self.splits, self.architecture)
-            for path in (*arrays, self.curves, self.sparsity):
-                path.unlink(missing_ok=True)
-            for folder in (self.tensorboard, self.model, self.exports):
+            for folder in (self.checkpoints, self.tensorboard, self.model, self.exports):
                 if folder.exists():
                     shutil.rmtree(folder)
+            self._clear()
+
+    def resume(self) -> None:
+        """Empties the folder of what the run's last process made after its training, and of halves of files.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        with self._writable():
+            if self.model.exists():
+                shutil.rmtree(self.model)
+            self._clear()
+
+    def close(self) -> None:
+        """Removes what a run needs only until it is finished."""
+        if self.checkpoints.is_dir():
+            shutil.rmtree(self.checkpoints)
+
+    def _clear(self) -> None:
+        arrays = (self.history, self.masks, self.channels, self.splits, self.architecture)
+        for path in (*arrays, self.curves, self.sparsity):
+            path.unlink(missing_ok=True)
+        for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            yield
             with replacing(self.root / "writable") as probe:
                 probe.touch()
             (self.root / "writable").unlink()
@@ -106,7 +138,7 @@ class RunDir:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write a file or a folder to, and moves it into place when all went well."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    draft = path.with_name(f"{DRAFT}{os.getpid()}.{path.name}")
     try:
         yield draft
         if path.is_dir() and draft.is_dir():

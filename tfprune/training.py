@@ -7,8 +7,7 @@ import dataclasses
 import functools
 import itertools
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,10 @@ from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import Arrays, check_sparsity, sparsity_of
 from tfprune.optimizers import build_optimizer
+from tfprune.randomness import DrawsOfEpochs
 from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
+from tfprune.resuming import Place, Resumable, Saving, operation
 from tfprune.schedules import PruneAtSteps
 from tfprune.scores import Evidence
 from tfprune.seeds import derive
@@ -71,7 +72,7 @@ class Dense:
         return cls(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)
 
 
-class Trainer:
+class Trainer(Resumable):
     """The `Task` of a method: a wrapped model, its data and its settings.
 
     Args:
@@ -82,6 +83,7 @@ class Trainer:
         dense: the training of an unpruned network with the same settings. A method that begins with
             it takes it over, with its history and its cost.
         redraw: returns other initial weights, for methods that ask for them.
+        saving: where and how often the training is saved, and what it goes on from; None saves nothing.
 
     Attributes:
         history: the rows of a `callbacks.History` so far.
@@ -103,16 +105,15 @@ class Trainer:
         tensorboard: Path | None = None,
         dense: Dense | None = None,
         redraw: Callable[[], list[np.ndarray]] | None = None,
+        saving: Saving | None = None,
     ) -> None:
+        super().__init__(saving)
         self.model = self._chosen(model, data, config)
         self.data = data
         self.config = config
         self.configs: Sequence[Config] = [config]  # of each network
         self.epochs = config.pruning.phase_epochs(config.epochs)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
-        self.history: list[dict[str, Any]] = []
-        self.seconds: dict[str, float] = {}
-        self.cpu_seconds: dict[str, float] = {}
         self.trained_epochs = 0
         self.taken_over: dict[str, str] = {}
         self._tensorboard = tensorboard
@@ -127,6 +128,7 @@ class Trainer:
         self._settling = [Settling()]
         self._levels = [self.forward_masked]  # since the last training began
 
+    @operation
     def fit(
         self,
         phase: str,
@@ -141,7 +143,9 @@ class Trainer:
         for epoch in events or {}:
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
-        if rate_epoch is None and self._is_dense(phase, initial_epoch, events, callbacks):
+        if self._checkpoint is not None:
+            self._take_up(phase)
+        elif rate_epoch is None and self._is_dense(phase, initial_epoch, events, callbacks):
             self._take_over(self._dense, callbacks)
             return
         with self._timed(phase):
@@ -167,18 +171,27 @@ class Trainer:
             if rate_factor != 1.0:
                 scale.assign(scale * rate_factor)
 
-        self._levels = [self.forward_masked]
+        checkpoint, self._checkpoint = self._checkpoint, None
+        place = Place(**checkpoint.state["place"]) if checkpoint else Place(initial_epoch)
+        if not checkpoint:
+            self._levels = [self.forward_masked]
         logged = _logged_epochs(initial_epoch, self.epochs, events)
         schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
-        progress = Progress(phase, initial_epoch, self.epochs, self.sparsity)
+        progress = Progress(phase, place.epoch, self.epochs, self.sparsity)
         observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress]
-        if self._tensorboard is not None:
-            observers.append(self._board(logged))
-        keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same dropout in all methods and phases
-        callbacks = [StopOnNaN(), PruneOnSchedule(schedule, event), *callbacks, *observers]
+        board = self._tensorboard and self._board(logged, begun=bool(checkpoint))
+        if board:
+            observers.append(board)
+        if self._saving:
+            saved_between = 1 if isinstance(self.model, Fused) else self.steps_per_epoch  # steps of Keras, in an epoch
+            observers.append(self._saver(phase, place, checkpoint, scale, board, saved_between))
+        keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same draws in all methods and phases
+        draws = DrawsOfEpochs(self.config.seed)
+        callbacks = [draws, StopOnNaN(self._steps), PruneOnSchedule(schedule, event), *callbacks, *observers]
         run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
         try:
-            run(initial_epoch, logged, events, callbacks)
+            with self._saving.stopper.deferred() if self._saving else contextlib.nullcontext():
+                run(initial_epoch, place, logged, events, callbacks)
         finally:
             progress.close()
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
@@ -186,15 +199,6 @@ class Trainer:
         ends = [initial_epoch, *sorted(events), self.epochs]
         for (start, end), level in zip(itertools.pairwise(ends), self._levels, strict=True):
             self.trained_masked += (end - start) * len(self.data.train) * level
-
-    @contextlib.contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        """Takes down what a part took, less what parts of it have taken down for themselves."""
-        clocks = ((self.seconds, time.perf_counter), (self.cpu_seconds, time.process_time))
-        before = [(sum(seconds.values()), clock()) for seconds, clock in clocks]
-        yield
-        for (seconds, clock), (counted, started) in zip(clocks, before, strict=True):
-            seconds[part] = clock() - started - (sum(seconds.values()) - counted)
 
     @staticmethod
     def _chosen(model: keras.Model, data: Data, config: Config) -> keras.Model:
@@ -228,12 +232,14 @@ class Trainer:
         model.restart(first_step, pace)
 
     def _fit_plain(
-        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+        self, initial_epoch: int, place: Place, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
     ) -> None:
-        self._fit_stretch(initial_epoch, self.epochs, logged, callbacks)
+        self._fit_stretch(place, self.epochs, logged, callbacks)
 
-    def _fit_stretch(self, start: int, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
-        """Trains the epochs after `start` up to `end`, with the examples that come then."""
+    def _fit_stretch(self, start: Place, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
+        """Trains what comes after `start` up to the end of epoch `end`, with the examples that come then."""
+        if start.step:  # metrics have no variables before they have seen an example
+            self.model.test_on_batch(self.data.train.x[:1], self.data.train.y[:1])
         self.model.fit(
             training_batches(
                 self.data.train,
@@ -241,10 +247,10 @@ class Trainer:
                 shuffle=self.config.shuffle,
                 seed=derive(self.config.seed, "order"),
                 augment=self.config.augment,
-                first_step=start * self.steps_per_epoch,
+                first_step=start.epoch * self.steps_per_epoch + start.step,
             ),
             epochs=end,
-            initial_epoch=start,
+            initial_epoch=start.epoch,
             steps_per_epoch=self.steps_per_epoch,
             validation_data=evaluation_batches(self.data.validation, self.config.batch_size),
             validation_freq=logged,
@@ -253,7 +259,7 @@ class Trainer:
         )
 
     def _fit_fused(
-        self, initial_epoch: int, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+        self, initial_epoch: int, place: Place, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
     ) -> None:
         remembered = {callback.epoch for callback in callbacks if isinstance(callback, Rewinding)}
         ends = sorted({*logged, *(epoch for epoch in remembered if initial_epoch < epoch <= self.epochs)})
@@ -267,8 +273,16 @@ class Trainer:
         if self.model.train_function is None:
             with self._timed(COMPILE):
                 self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
-        callback = AtRealEpochs(callbacks, ends, events, self.data.validation)
-        self.model.fit(batches, epochs=len(ends), steps_per_epoch=1, callbacks=[callback], verbose=0)
+        callback = AtRealEpochs(callbacks, ends, events, self.data.validation, initial_epoch)
+        done = sum(end <= place.epoch for end in ends)
+        self.model.fit(
+            batches.skip(done),
+            epochs=len(ends),
+            initial_epoch=done,
+            steps_per_epoch=1,
+            callbacks=[callback],
+            verbose=0,
+        )
 
     def _order_seeds(self) -> list[int]:
         return [derive(self.config.seed, "order")]
@@ -302,6 +316,7 @@ class Trainer:
             board.log_kernels(self._steps)
             board.on_train_end()
 
+    @operation
     def prune(self, cut: Cut) -> None:
         """Cuts the model as it stands between trainings, ranked in the run's scope."""
         self._cut(cut)
@@ -351,6 +366,7 @@ class Trainer:
                 raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
         return weights
 
+    @operation
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
         shuffled = []
@@ -359,6 +375,7 @@ class Trainer:
             shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
         set_masks(self.model, self._together(shuffled))
 
+    @operation
     def reinitialise(self) -> None:
         """Draws all weights anew; what is pruned stays zero."""
         set_weights(self.model, self._redraw())
@@ -383,8 +400,8 @@ class Trainer:
         """Returns what `metrics.json` says of the pruning beyond the zeros of the exported kernels."""
         return {}
 
-    def _board(self, logged: Sequence[int] = ()) -> TensorBoardLog:
-        return TensorBoardLog(self._tensorboard, self._steps, logged, self.masks, self.sparsity)
+    def _board(self, logged: Sequence[int] = (), *, begun: bool = False) -> TensorBoardLog:
+        return TensorBoardLog(self._tensorboard, self._steps, logged, self.masks, self.sparsity, begun=begun)
 
     @property
     def trained(self) -> int:
@@ -403,10 +420,6 @@ class Trainer:
 
     def _random(self, purpose: str, config: Config) -> np.random.Generator:
         return np.random.default_rng(derive(config.seed, f"{purpose} {self._prunings}"))
-
-    def rewinding(self, epoch: int) -> Rewinding:
-        """Returns a callback that rewinds to `epoch` of the first training that it sees."""
-        return Rewinding(epoch)
 
     def finish(self) -> None:
         """Logs the finished model if it was pruned after its last training."""

@@ -11,16 +11,17 @@ import tfprune
 
 PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
-    {"errors", "seeds"},
+    {"errors", "seeds", "stopping"},
     {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},
     {"backend", "rundir"},
-    {"masks", "optimizers", "learning_rates"},
+    {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "randomness"},
     {"data", "models", "methods"},
     {"widths"},
     {"config", "schedules", "stacking"},
     {"results", "tables", "wrapping", "precision"},
     {"ranking", "slopes", "callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
+    {"resuming"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery"},
     {"shrinking"},
     {"narrowing"},

@@ -14,6 +14,7 @@ COMMANDS = Registry(
     "command",
     {
         "train": "tfprune.cli.train:train",
+        "resume": "tfprune.cli.resume:resume",
         "compare": "tfprune.cli.compare:compare",
         "sweep": "tfprune.cli.sweep:sweep",
         "plan": "tfprune.cli.plan:plan",
@@ -61,9 +62,9 @@ def main() -> None:
         status = _fail(error.format_message())
     except TfpruneError as error:
         status = _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("Interrupted.", err=True)
-        status = 130
+        status = getattr(error.__cause__ or error, "exit_code", 130)
     sys.exit(status if isinstance(status, int) else 0)
 
 

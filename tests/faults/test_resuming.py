@@ -1,0 +1,143 @@
+"""A run that is cut off anywhere and taken up again ends in the same bits as one that never was."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tfprune.checkpoints import Checkpoints, Interval
+from tfprune.config import Config
+from tfprune.experiment import build, initial_weights, load_data
+from tfprune.methods import METHODS
+from tfprune.methods._base import Task
+from tfprune.narrowing import ChannelTrainer
+from tfprune.resuming import Saver, Saving
+from tfprune.stopping import Stopper
+from tfprune.training import Trainer
+from tfprune.wrapping import get_masks
+
+
+class Cut(Exception):
+    """The power goes."""
+
+
+def trainer_of(config, folder, resumed):
+    make = ChannelTrainer if config.granularity == "filter" else Trainer
+    data = load_data(config)
+    redraw = functools.partial(initial_weights, config, data, "reinit")
+    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoint = checkpoints.latest() if resumed else None
+    saving = Saving(
+        checkpoints=checkpoints, every=Interval.parse(config.checkpoint_every), stopper=Stopper(), checkpoint=checkpoint
+    )
+    return make(build(config, data), data, config, redraw=redraw, saving=saving)
+
+
+def run(config, folder, resumed=False):
+    folder.mkdir(exist_ok=True)
+    trainer = trainer_of(config, folder, resumed)
+    config.pruning.run(trainer)
+    trainer.finish()
+    return trainer
+
+
+def everything(trainer):
+    """All that a training came to, but for the clock."""
+    arrays = [*trainer.model.weights, *trainer.model.optimizer.variables]
+    counters = {name: getattr(trainer, name) for name in Trainer.COUNTERS}
+    return (
+        [array.numpy() for array in arrays],
+        get_masks(trainer.model),
+        trainer.history,
+        counters,
+        set(trainer.seconds),
+    )
+
+
+def check_same(own, other):
+    for a, b in zip(everything(own)[0], everything(other)[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name, mask in get_masks(own.model).items():
+        np.testing.assert_array_equal(mask, get_masks(other.model)[name])
+    assert everything(own)[2:] == everything(other)[2:]
+
+
+def cut_after(monkeypatch, saves):
+    """Makes the process end right after a number of checkpoints."""
+    save, count = Saver._save, []
+
+    def counted(self, place):
+        save(self, place)
+        count.append(place)
+        if len(count) == saves:
+            raise Cut
+
+    monkeypatch.setattr(Saver, "_save", counted)
+    return count
+
+
+SETTINGS = {
+    "fused": {"epochs": 4, "loop": "fused", "shuffle": True},
+    "plain": {"epochs": 3, "loop": "plain", "shuffle": True, "optimizer": "sgd", "learning_rate_schedule": "cosine"},
+}
+
+
+def check_cut(config, folder, monkeypatch, saves, whole=None):
+    whole = whole or run(config, folder / "whole")
+    with monkeypatch.context() as patched:
+        places = cut_after(patched, saves)
+        with pytest.raises(Cut):
+            run(config, folder / f"cut{saves}")
+    assert len(places) == saves
+    check_same(run(config, folder / f"cut{saves}", resumed=True), whole)
+    return whole
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_of_any_method_that_is_cut_goes_on_to_the_same_bits(method, tiny, tmp_path, monkeypatch):
+    config = tiny(method, checkpoint_every=1, **SETTINGS["fused"])
+    check_cut(config, tmp_path, monkeypatch, config.pruning.total_epochs(config.epochs) // 2 + 1)
+
+
+@pytest.mark.parametrize("loop", SETTINGS)
+@pytest.mark.parametrize("method", ["dynamic", "lottery"])
+def test_a_run_may_be_cut_after_any_checkpoint(method, loop, tiny, tmp_path, monkeypatch):
+    config, whole = tiny(method, checkpoint_every=1, **SETTINGS[loop]), None
+    total = config.pruning.total_epochs(config.epochs)
+    for saves in {1, total // 2, total // 2 + 1, total}:
+        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+
+
+@pytest.mark.parametrize("method", ["dynamic", "lottery"])
+def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method, copies, tmp_path, monkeypatch):
+    """With dropout, BatchNorm, augmentation and an order drawn anew, at any step of an epoch."""
+    config = Config(
+        dataset="flowers",
+        method=method,
+        epochs=3,
+        batch_size=16,
+        limit=48,
+        data_dir=str(copies),
+        checkpoint_every="1e-9s",
+        settings={"rewind_epoch": 1} if method == "lottery" else {"rate_factor": 1.5},
+        learning_rate_schedule="cosine",
+        model_settings={"dropout": 0.3},
+    )
+    monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)
+    whole = None
+    for saves in (2, 4, 7):
+        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+
+
+@pytest.mark.parametrize("method", ["dynamic", "lottery"])
+def test_a_run_that_has_lost_channels_goes_on_in_its_form(method, tiny, tmp_path, monkeypatch):
+    config, whole = tiny(method, checkpoint_every=1, granularity="filter", epochs=4, shuffle=True), None
+    for saves in (2, 3):
+        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+
+
+@pytest.mark.parametrize("trainer", [Trainer, ChannelTrainer])
+def test_everything_that_a_method_can_ask_for_is_an_operation_or_does_nothing(trainer):
+    asked = {name for name, value in vars(Task).items() if callable(value) and not name.startswith("_")}
+    for name in asked - {"rewinding"}:
+        assert hasattr(getattr(trainer, name), "__wrapped__"), name

@@ -1,0 +1,48 @@
+"""What the commands that train one run do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfprune.cli._options import data_options
+from tfprune.cli._output import echo_result, start_logging
+from tfprune.config import Config
+from tfprune.rundir import RunDir
+
+
+def train_and_tell(config: Config, *, force: bool = False) -> None:
+    """Trains a run, or goes on with it, and prints what came out."""
+    start_logging(steps=True)
+    trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"
+    click.echo(f"{trained}, seed {config.seed}")
+    folder = RunDir(Path(config.out) / config.run_id)
+    repeated = not force and folder.exported
+    from tfprune.experiment import train as run
+
+    try:
+        result = run(config, force=force)
+    except KeyboardInterrupt as error:
+        click.echo(f"Interrupted. {_kept(folder)}", err=True)
+        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
+    if repeated:
+        click.echo("This run is finished already; --force repeats it.")
+    echo_result(result)
+    click.echo(
+        f"\nSavedModel   {result.folder.model}\n"
+        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}\n"
+        f"TensorBoard  tensorboard --logdir {config.out}\n"
+        f"Next         tfprune show {result.folder.root}\n"
+        f"             tfprune predict {result.folder.root} FILE\n"
+        f"             tfprune compare {data_options(config)} --seeds 3"
+    )
+
+
+def _kept(folder: RunDir) -> str:
+    if folder.checkpoints.is_dir():
+        return f"The same command, or tfprune resume {folder.root}, goes on from the last checkpoint."
+    if folder.finished or not folder.history.is_file():
+        return "No file was changed. The same command starts the run again."
+    kept = f"Kept in {folder.root}: the settings, the history so far and the TensorBoard logs."
+    return f"{kept} The same command starts the run again."
