@@ -30,6 +30,8 @@ from tfprune.locks import locked
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
+from tfprune.mishaps import told
+from tfprune.models import MODELS
 from tfprune.models._files import from_json
 from tfprune.models._narrow import narrowed
 from tfprune.models._own import build_model, is_function
@@ -80,7 +82,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     with locked(folder.root):
         result = None if force else _finished(config, folder, exported)  # by whom we waited for
         if result is None:
-            with Stopper() as stopper:
+            with Stopper() as stopper, told(folder.root):
                 checkpoint = None if force else _checkpoint(config, folder)
                 result = _train(config, folder, dense, checkpoint, stopper)
         folder.close()

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.errors import RunError
 from tfprune.randomness import get_draws, set_draws
 from tfprune.stopping import Stopper
-
-if TYPE_CHECKING:
-    from tfprune.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +100,7 @@ def operation(method: Callable) -> Callable:
     """
 
     @functools.wraps(method)
-    def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
+    def run(self: Resumable, *args: Any, **kwargs: Any) -> Any:
         if self.operations.inside:  # of another operation, e.g. a cut in the middle of a training
             return method(self, *args, **kwargs)
         return self.operations.run(functools.partial(method, self, *args, **kwargs))

@@ -15,7 +15,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},
     {"backend", "rundir"},
-    {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "randomness"},
+    {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "mishaps", "randomness"},
     {"data", "models", "methods"},
     {"widths"},
     {"config", "schedules", "stacking"},

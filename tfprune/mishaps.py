@@ -1,0 +1,56 @@
+"""What a machine does to a run: full disks, folders that go, memory that ends. Each becomes one line for people."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfprune.backend import tf
+from tfprune.errors import RunError, TrainingError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+NO_SPACE = "No space left on device"  # as TensorFlow has it in its own errors
+
+
+@contextlib.contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Turns mishaps of the machine, while a run writes in a folder, into errors that people can mend.
+
+    Raises:
+        RunError: the disk is full, the folder is gone or cannot be written.
+        TrainingError: there is no memory left.
+    """
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        if NO_SPACE in str(error):
+            raise _full(folder) from error
+        raise TrainingError("out of memory; try a lower --batch-size or a smaller --model") from error
+    except tf.errors.OpError as error:
+        if NO_SPACE in str(error):
+            raise _full(folder) from error
+        if not folder.is_dir():
+            raise _gone(folder) from error
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise _full(folder) from error
+        if not folder.is_dir():
+            raise _gone(folder) from error
+        if error.errno in REFUSED:
+            raise RunError(f"{error.filename or folder}: {error.strerror}; {_AGAIN}") from error
+        raise
+
+
+_AGAIN = "the same command goes on from the last checkpoint"
+
+
+def _full(folder: Path) -> RunError:
+    return RunError(f"{folder}: the disk is full; make room, and {_AGAIN}")
+
+
+def _gone(folder: Path) -> RunError:
+    return RunError(f"{folder}: the run's folder has been removed while it was written; start the run again")
