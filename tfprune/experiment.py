@@ -31,7 +31,6 @@ from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.mishaps import told
-from tfprune.models import MODELS
 from tfprune.models._files import from_json
 from tfprune.models._narrow import narrowed
 from tfprune.models._own import build_model, is_function
