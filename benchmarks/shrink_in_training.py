@@ -162,7 +162,6 @@ def _draw(axes: Axes, theme: Theme, *, rows: list[dict[str, Any]]) -> None:
         accuracies = [100 * row[name]["test_accuracy"] for row in rows]
         axes.plot(times, accuracies, marker, color=colour, markersize=7, label=name, linestyle="none")
     axes.set(xlabel="processor time of the training / unpruned", ylabel="test accuracy, %", xlim=(0, 1.1))
-    axes.legend(loc="lower right")
 
 
 if __name__ == "__main__":
