@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 from scipy import stats
 
-from tfprune.callbacks import write_history
 from tfprune.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
+from tfprune.keras_callbacks import write_history
 from tfprune.results import Result
 from tfprune.rundir import RunDir
 from tfprune.sweeps import run_all

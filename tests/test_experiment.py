@@ -9,10 +9,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tfprune
 from tfprune.backend import keras, tf
-from tfprune.callbacks import PRUNED_COLOUR
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
+from tfprune.keras_callbacks import PRUNED_COLOUR
 from tfprune.results import read_result
 from tfprune.rundir import RunDir
 from tfprune.training import Trainer

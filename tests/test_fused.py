@@ -3,12 +3,12 @@ import pytest
 from conftest import weights_and_history
 
 from tfprune.backend import keras, tf
-from tfprune.callbacks import StopOnNaN
 from tfprune.config import Config
 from tfprune.data._base import Split
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.experiment import build, load_data
 from tfprune.fused import LAYERS, Fused, chunks, fits
+from tfprune.keras_callbacks import StopOnNaN
 from tfprune.stacking import stack_splits
 from tfprune.training import Trainer
 from tfprune.wrapping import wrap

@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfprune.config import Config
-    from tfprune.experiment import train
+    from tfprune.live import Trained, train
+    from tfprune.own_fit import callbacks
     from tfprune.pruning import prune
     from tfprune.shrinking import shrink
+    from tfprune.summaries import summary
 
-__all__ = ["Config", "prune", "shrink", "train"]
+__all__ = ["Config", "Trained", "callbacks", "prune", "shrink", "summary", "train"]
 
 _HOMES = {
     "Config": "tfprune.config",
-    "train": "tfprune.experiment",
+    "Trained": "tfprune.live",
+    "callbacks": "tfprune.own_fit",
+    "summary": "tfprune.summaries",
+    "train": "tfprune.live",
     "prune": "tfprune.pruning",
     "shrink": "tfprune.shrinking",
 }

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras, machine, tf, versions
-from tfprune.callbacks import write_history
 from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.config import PLACES, Config, by_seed
 from tfprune.cuts import nominal_sparsity
@@ -26,6 +25,7 @@ from tfprune.errors import ConfigError, RunError
 from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
+from tfprune.keras_callbacks import write_history
 from tfprune.locks import locked
 from tfprune.masks import check_sparsity, ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras
-from tfprune.callbacks import Throughout
 from tfprune.channels import Channels, Group, channels
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data
 from tfprune.errors import ModelError, SparsityError, TrainingError
+from tfprune.keras_callbacks import Throughout
 from tfprune.measure import sparsity
 from tfprune.resuming import Place, operation
 from tfprune.seeds import derive

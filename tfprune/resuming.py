@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import cores, keras, tf, versions
-from tfprune.callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.errors import RunError
+from tfprune.keras_callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.randomness import get_draws, set_draws
 from tfprune.stopping import Stopper
 

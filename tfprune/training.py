@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras, tf
-from tfprune.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.config import Config
 from tfprune.cuts import Criterion, Cut
 from tfprune.data._base import SPLITS, Data, Split
@@ -22,6 +21,7 @@ from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
+from tfprune.keras_callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import Arrays, check_sparsity, sparsity_of
 from tfprune.optimizers import build_optimizer
@@ -49,7 +49,7 @@ class Dense:
     Args:
         phase: its name.
         weights: returns those at its end, see `wrapping.get_weights`.
-        history: the rows of its `callbacks.History`.
+        history: the rows of its `keras_callbacks.History`.
         epochs, seconds, cpu_seconds: what it took.
         source: where it comes from.
     """
@@ -86,7 +86,7 @@ class Trainer(Resumable):
         saving: where and how often the training is saved, and what it goes on from; None saves nothing.
 
     Attributes:
-        history: the rows of a `callbacks.History` so far.
+        history: the rows of a `keras_callbacks.History` so far.
         seconds: phase -> wall time; under `compile` what a fused loop took before its first step.
         cpu_seconds: the same in seconds of all processor cores together, which hold still when others use the machine.
         trained_epochs: passes over the training split so far, over all phases.

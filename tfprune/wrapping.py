@@ -25,7 +25,7 @@ _KERNELS = {  # of layers that tfmot does not know, most of which stand inside o
     "LSTMCell": ("kernel", "recurrent_kernel"),
     "GRUCell": ("kernel", "recurrent_kernel"),
     "SimpleRNNCell": ("kernel", "recurrent_kernel"),
-    "ConvLSTM2DCell": ("kernel", "recurrent_kernel"),
+    "ConvLSTMCell": ("kernel", "recurrent_kernel"),
     "EinsumDense": ("kernel",),
 }
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -244,11 +244,23 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     if has_graph(model):
         wrapped = keras.models.clone_model(model, clone_function=wrap_layer)
     else:
-        wrapped = model
-        for layer in model.layers:
-            _mask_in_place(layer, names)
+        wrapped = mask_in_place(model, spare)
     wrapped.masked_in_place = True  # which `strip` does not hand on, though it shares the layers
     return wrapped
+
+
+def mask_in_place(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
+    """Gives all kernels of a model masks in place, see `InPlace`; returns the model itself.
+
+    Args:
+        model: any model that has weights, subclassed ones too.
+        spare: as for `wrap`.
+    """
+    names = prunable_names(model, spare)
+    for layer in leaf_layers(model):
+        _mask_in_place(layer, names)
+    model.masked_in_place = True
+    return model
 
 
 def _mask_in_place(layer: keras.layers.Layer, names: Collection[str]) -> None:
@@ -303,7 +315,8 @@ def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | No
     """Returns how often an example's forward pass uses each weight of a kernel, and the kernel's mask.
 
     A dense kernel's weights are used once a position, a convolution's once a pixel of the output. Only kernels
-    that can be pruned are counted: those of attention and recurrent cells are not, lookups cost nothing.
+    that can be pruned are counted: those of attention and recurrent cells are not, nor those of subclassed models;
+    lookups cost nothing.
 
     Returns:
         kernel name -> the number of uses times the size of the kernel, and the mask (None: not wrapped).
@@ -315,7 +328,10 @@ def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | No
         masks = {name: mask for name, _, mask in layer.named_vars()} if isinstance(layer, Masked) else {}
         for attribute in kernel_attributes(inner) if not isinstance(inner, keras.layers.Embedding) else ():
             transposed = isinstance(inner, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose))
-            shape = layer.input_shape if transposed else layer.output_shape
+            try:
+                shape = layer.input_shape if transposed else layer.output_shape
+            except AttributeError:  # a subclassed model calls it out of sight
+                continue
             stacked = isinstance(inner, StackedDense)
             positions = 1 if stacked else int(np.prod([side or 1 for side in shape[1:-1]]))
             size = int(np.prod(getattr(inner, attribute).shape[: -1 if stacked else None]))

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 
 from tfprune.backend import keras
-from tfprune.callbacks import ALIVE_COLOUR, History, PruneOnSchedule, Rewinding, StopOnNaN, mask_image, write_history
 from tfprune.cuts import Cut
 from tfprune.errors import TrainingError
+from tfprune.keras_callbacks import (
+    ALIVE_COLOUR,
+    History,
+    PruneOnSchedule,
+    Rewinding,
+    StopOnNaN,
+    mask_image,
+    write_history,
+)
 from tfprune.masks import cut_masks, sparsity_of
 from tfprune.schedules import PruneAtSteps
 from tfprune.wrapping import get_masks, kernels, masked_layers, set_masks, wrap

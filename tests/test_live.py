@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+
+import tfprune
+from tfprune.backend import keras, tf
+from tfprune.errors import ConfigError, ModelError
+from tfprune.wrapping import get_masks, kernels
+
+L = keras.layers
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def compiled(optimizer="adam", **kwargs):
+    model = keras.Sequential([L.Input((8,)), L.Dense(16, "relu", name="a"), L.Dense(3, name="b")])
+    model.compile(optimizer, LOSS, **kwargs)
+    return model
+
+
+def data(count=64):
+    random = np.random.default_rng(0)
+    y = random.integers(0, 3, count)
+    return random.normal(y[:, None], 1, (count, 8)).astype(np.float32), y
+
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__(name="own")
+        self.inner, self.out = L.Dense(16, "relu"), L.Dense(3)
+
+    def call(self, inputs):
+        return self.out(self.inner(inputs))
+
+
+def own():
+    model = Own()
+    model.build((None, 8))
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), LOSS)
+    return model
+
+
+@pytest.mark.parametrize("method", ["dynamic", "pruned", "lottery", "gradual", "unpruned", "shuffled", "reinitialised"])
+def test_a_persons_model_is_trained_by_every_kind_of_method(method):
+    model = compiled(metrics=["accuracy"])
+    before = model.get_weights()
+    sparsity = None if method == "unpruned" else 0.5
+    result = tfprune.train(
+        model, data(), validation_data=data(32), method=method, sparsity=sparsity, epochs=4, verbose=0
+    )
+    assert result.sparsity == (0.0 if method == "unpruned" else 0.5)
+    for name, kernel in kernels(result.model).items():
+        np.testing.assert_array_equal(kernel == 0, result.masks[name] == 0)
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)  # the person's own model is not touched
+    assert {"phase", "epoch", "sparsity", "loss", "accuracy", "val_loss"} <= set(result.history[-1])
+    assert np.isfinite(result.model.evaluate(*data(), verbose=0)[0])
+
+
+def test_datasets_in_batches_without_end_and_learning_rates_that_events_change():
+    batches = tf.data.Dataset.from_tensor_slices(data()).batch(16).repeat()
+    model = compiled(keras.optimizers.SGD(0.1))
+    result = tfprune.train(
+        model, batches, steps_per_epoch=4, epochs=3, settings={"rate": 0.5, "rate_factor": 2.0}, verbose=0
+    )
+    assert float(result.model.optimizer.learning_rate) == pytest.approx(0.1)  # compiled like the original
+    assert [row["sparsity"] for row in result.history] == [0.5, 0.75, 0.75]
+    scheduled = compiled(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.raises(ConfigError, match="rate_factor needs an optimizer with a constant learning rate"):
+        tfprune.train(scheduled, data(), epochs=3, settings={"rate_factor": 2.0}, verbose=0)
+
+
+def test_events_fall_before_the_validation_data_are_looked_at():
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            seen.append(round(np.mean([np.mean(k == 0) for k in kernels(self.model).values()]), 2))
+
+    tfprune.train(compiled(), data(), validation_data=data(8), epochs=3, sparsity=0.5, callbacks=[Watch()], verbose=0)
+    assert seen[0] > 0.2 and seen[1] == 0.5
+
+
+def test_a_subclassed_model_is_trained_in_place():
+    model = own()
+    with pytest.raises(ModelError, match="is subclassed and cannot be copied"):
+        tfprune.train(model, data(), epochs=3, verbose=0)
+    result = tfprune.train(model, data(), epochs=3, sparsity=0.5, in_place=True, verbose=0)
+    assert result.model is model and result.sparsity == 0.5
+    model.fit(*data(), epochs=2, verbose=0)  # and stays sparse when it is trained on
+    assert tfprune.summary(model).sparsity == 0.5
+
+
+@pytest.mark.parametrize("make", [compiled, own])
+def test_callbacks_prune_in_a_persons_own_fit(make):
+    model = make()
+    model.fit(*data(), epochs=1, verbose=0)  # what was traced before knows of no masks
+    pruning = tfprune.callbacks(model, method="dynamic", sparsity=0.5, epochs=6)
+    history = model.fit(*data(), epochs=6, callbacks=pruning, verbose=0)
+    masks = get_masks(model)
+    for name, kernel in kernels(model).items():
+        assert masks[name].sum() == round(0.5 * masks[name].size)
+        np.testing.assert_array_equal(kernel == 0, masks[name] == 0)
+    assert history.history["sparsity"][0] == 0.0 and history.history["sparsity"][-1] == 0.5
+
+
+@pytest.mark.parametrize(("method", "first", "last"), [("pruned", 0.0, 0.5), ("magnitude_at_init", 0.5, 0.5)])
+def test_callbacks_prune_before_and_after_a_fit(method, first, last):
+    model = compiled()
+    pruning = tfprune.callbacks(model, method=method, sparsity=0.5, epochs=2, scope="layer")
+    history = model.fit(*data(), epochs=2, callbacks=pruning, verbose=0)
+    assert history.history["sparsity"][0] == pytest.approx(first, abs=0.01)
+    assert tfprune.summary(model).sparsity == pytest.approx(last, abs=0.01)
+
+
+def test_callbacks_say_what_does_not_fit():
+    model = compiled()
+    with pytest.raises(ConfigError, match="method lottery does more than one `fit` can; use tfprune.train"):
+        tfprune.callbacks(model, method="lottery", epochs=3)
+    with pytest.raises(ConfigError, match="epochs must be what tfprune.callbacks was told, 3, got 4"):
+        model.fit(*data(), epochs=4, callbacks=tfprune.callbacks(model, epochs=3), verbose=0)
+    with pytest.raises(ModelError, match="were made for another model"):
+        compiled().fit(*data(), epochs=3, callbacks=tfprune.callbacks(model, epochs=3), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: tfprune.train(m), r"training data are missing: train\(model, data\)"),
+        (lambda m: tfprune.train(tfprune.Config(dataset="penguins"), data()), "data are given with a model only"),
+        (lambda m: tfprune.train(m, data()[0]), r"data must be a tf.data.Dataset or a pair \(x, y\), got ndarray"),
+        (lambda m: tfprune.train(m, data(), method="dinamic"), "did you mean dynamic"),
+        (lambda m: tfprune.train(m, data(), sparsity=50), "must be a fraction"),
+        (lambda m: tfprune.train(m, data(), epochs=0), "epochs must be a whole number of at least 1"),
+        (lambda m: tfprune.train(m, data(), method="longer"), "method longer is there for comparisons of runs"),
+        (lambda m: tfprune.train(m, data(), method="snip", epochs=3, verbose=0), "ranks weights by gradients"),
+        (lambda m: tfprune.train(m, data(), spare=("c",), epochs=3), "spare names 'c', which is no prunable layer"),
+        (lambda m: tfprune.train(keras.Sequential([L.Dense(3, input_shape=(8,))]), data()), "is not compiled"),
+        (lambda m: tfprune.train(5, data(), epochs=3), "a tf_keras model is needed, got builtins.int"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(call, message):
+    with pytest.raises((ConfigError, ModelError), match=message) as caught:
+        call(compiled())
+    assert "\n" not in str(caught.value)
+
+
+def test_results_show_themselves_in_a_notebook():
+    result = tfprune.train(compiled(), data(), epochs=3, sparsity=0.5, verbose=0)
+    page = result._repr_html_()
+    assert "<table>" in page and "data:image/png;base64," in page
+    assert "Trained(dynamic, 3 epochs, 50.0% of the kernel weights are zero)" in page
+    assert repr(result.summary.layers[0]).startswith("LayerSummary(name='a', kind='Dense', output=(16,)")
+
+
+def test_a_summary_counts_and_names_what_is_left_alone(conv_net):
+    table = tfprune.summary(tfprune.prune(conv_net, 0.5))
+    rows = {layer.name: layer for layer in table.layers}
+    assert rows["conv"].zeros == 108 and rows["conv"].macs == 8 * 8 * 216 and rows["conv"].output == (8, 8, 8)
+    assert rows["norm"].note == "no kernel that can be pruned" and rows["norm"].sparsity is None
+    assert table.parameters == conv_net.count_params() and table.sparsity == 0.5
+    assert str(table).splitlines()[0].split() == ["layer", "type", "output", "parameters", "sparsity", "MACs"]

@@ -1,0 +1,144 @@
+"""Callbacks that prune a model while a person's own `model.fit` trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from tfprune.backend import keras
+from tfprune.cuts import Cut
+from tfprune.errors import ConfigError, ModelError
+from tfprune.keras_callbacks import StopOnNaN
+from tfprune.live import LiveTask, PruneAtEpochs, method_of, scope_of
+from tfprune.masks import sparsity_of
+from tfprune.pruning import check_model, report_unprunable
+from tfprune.wrapping import get_masks, mask_in_place
+
+
+class Pruning(PruneAtEpochs):
+    """Prunes a model while somebody's own `model.fit` trains it; made by `callbacks`.
+
+    Args:
+        task: cuts the model.
+        epochs: that the `fit` must go through.
+        before, after: cuts before the first step and after the last one.
+        events: cuts at the ends of epochs.
+    """
+
+    def __init__(
+        self, task: LiveTask, epochs: int, before: Sequence[Cut], events: Mapping[int, Cut], after: Sequence[Cut]
+    ) -> None:
+        super().__init__({epoch: lambda cut=cut: task.prune(cut) for epoch, cut in events.items()})
+        self.task = task
+        self.epochs = epochs
+        self.before, self.after = before, after
+        self._started = False
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.model is not self.task.model:
+            raise ModelError("these callbacks were made for another model: pass tfprune.callbacks the one that is fit")
+        if self.params.get("epochs") != self.epochs:
+            raise ConfigError(
+                f"epochs must be what tfprune.callbacks was told, {self.epochs}, got {self.params.get('epochs')}: when "
+                "to prune depends on it"
+            )
+        self.model.make_train_function(force=True)  # one that was made before knows nothing of the masks
+        if not self._started:
+            for cut in self.before:
+                self.task.prune(cut)
+        self._started = True
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        if isinstance(logs, dict):
+            logs["sparsity"] = sparsity_of(get_masks(self.model))  # so that Keras' own History shows it
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        for cut in self.after if self._epoch == self.epochs else ():
+            self.task.prune(cut)
+
+
+def callbacks(
+    model: keras.Model,
+    *,
+    epochs: int,
+    method: str = "dynamic",
+    sparsity: float | None = None,
+    scope: str | None = None,
+    spare: Collection[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> list[keras.callbacks.Callback]:
+    """Returns callbacks that prune a model while your own `model.fit` trains it.
+
+    The model is masked in place: nothing is wrapped, it saves and loads as before, and what is pruned stays zero under
+    any optimizer. Methods that train once can be used so (`dynamic`, `gradual`, `pruned`, those at initialisation that
+    need no gradients); a lottery ticket trains twice and needs `tfprune.train`.
+
+    Args:
+        model: any tf_keras model that has weights, subclassed ones too.
+        epochs: that `model.fit` will be called with; when to prune depends on it.
+        method, sparsity, scope, spare, settings, seed: as for `tfprune.train`.
+
+    Raises:
+        TfpruneError: something that the user can mend.
+
+    >>> import numpy as np
+    >>> import tfprune
+    >>> from tfprune.backend import keras
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,))])
+    >>> model.compile("sgd", "mse")
+    >>> pruning = tfprune.callbacks(model, method="dynamic", sparsity=0.5, epochs=3)
+    >>> _ = model.fit(np.ones((4, 8)), np.ones((4, 10)), epochs=3, callbacks=pruning, verbose=0)
+    >>> tfprune.summary(model).sparsity
+    0.5
+    """
+    chosen = method_of(method, sparsity, settings, epochs)
+    check_model(model, copied=False)
+    recorded = _Recorder(epochs, method)
+    chosen.run(recorded)
+    report_unprunable(model)
+    task = LiveTask(mask_in_place(model, spare), {}, {}, epochs, scope_of(scope, chosen), seed)
+    return [StopOnNaN(), Pruning(task, epochs, recorded.before, recorded.events, recorded.after)]
+
+
+class _Recorder:
+    """A `Task` that trains nothing and takes down when a method would prune."""
+
+    def __init__(self, epochs: int, method: str) -> None:
+        self.epochs = epochs
+        self.before: list[Cut] = []
+        self.events: dict[int, Cut] = {}
+        self.after: list[Cut] = []
+        self._method = method
+        self._trained = False
+
+    def fit(
+        self,
+        phase: str,
+        *,
+        initial_epoch: int = 0,
+        events: Mapping[int, Cut] | None = None,
+        rate_factor: float = 1.0,
+        rate_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        if self._trained or callbacks or rate_factor != 1.0:
+            self._refuse()
+        self._trained = True
+        self.events = dict(events or {})
+
+    def prune(self, cut: Cut) -> None:
+        (self.after if self._trained else self.before).append(cut)
+
+    def shuffle_masks(self) -> None:
+        self._refuse()
+
+    def reinitialise(self) -> None:
+        self._refuse()
+
+    def rewinding(self, epoch: int) -> Any:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        raise ConfigError(f"method {self._method} does more than one `fit` can; use tfprune.train")

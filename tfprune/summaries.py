@@ -1,0 +1,142 @@
+"""What a model consists of, layer by layer, and how sparse it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tfprune.backend import keras
+from tfprune.notebook import html_table
+from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications
+
+HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSummary:
+    """A layer of a model.
+
+    Attributes:
+        name, kind: of the layer.
+        output: shape of its output, without the batch; None if it has none that is known.
+        parameters: how many numbers it holds.
+        kernel_weights, zeros: how many of them can be pruned, and how many of those are zero.
+        macs: multiply-adds of an example's forward pass; None where they are not counted.
+        note: why nothing of it can be pruned, if so.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int | None, ...] | None
+    parameters: int
+    kernel_weights: int
+    zeros: int
+    macs: int | None
+    note: str
+
+    @property
+    def sparsity(self) -> float | None:
+        """Fraction of the kernel weights that is zero; None if there are none."""
+        return self.zeros / self.kernel_weights if self.kernel_weights else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A table of a model; prints itself, also in a notebook.
+
+    Attributes:
+        layers: those that hold numbers or can be pruned, in the model's order.
+    """
+
+    layers: tuple[LayerSummary, ...]
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of all kernel weights that is zero."""
+        return sum(layer.zeros for layer in self.layers) / max(1, sum(layer.kernel_weights for layer in self.layers))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model holds."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of an example's forward pass, in the layers where they are counted."""
+        return sum(layer.macs or 0 for layer in self.layers)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Returns the cells of the table, the total last."""
+        rows = [
+            (
+                *(layer.name, layer.kind, _shape(layer.output), f"{layer.parameters:,}"),
+                *(_percent(layer.sparsity), "" if layer.macs is None else f"{layer.macs:,}", layer.note),
+            )
+            for layer in self.layers
+        ]
+        return [*rows, ("total", "", "", f"{self.parameters:,}", _percent(self.sparsity), f"{self.macs:,}", "")]
+
+    def __str__(self) -> str:
+        from tabulate import tabulate
+
+        return str(tabulate(self.rows(), HEADERS, tablefmt="simple", disable_numparse=True))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows(), HEADERS)
+
+
+def summary(model: keras.Model) -> Summary:
+    """Returns a table of a model's layers: shape, parameters, sparsity, multiply-adds.
+
+    Args:
+        model: any tf_keras model that has been built.
+
+    >>> import tfprune
+    >>> from tfprune.backend import keras
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
+    >>> print(tfprune.summary(tfprune.prune(model, 0.25)))
+    layer    type    output    parameters    sparsity    MACs
+    -------  ------  --------  ------------  ----------  ------  --
+    a        Dense   10        90            25.0 %      80
+    total                      90            25.0 %      80
+    """
+    counted = multiplications(model)
+    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, counted))))
+
+
+def _row(layer: keras.layers.Layer, counted: dict[str, Any]) -> LayerSummary | None:
+    inner = layer.layer if isinstance(layer, Masked) else layer
+    kernels = all_kernels(inner)
+    parameters = sum(int(np.prod(weight.shape)) for weight in inner.weights)
+    if not parameters:
+        return None
+    values = [kernel.numpy() for kernel in kernels.values()]
+    macs = [counted[name][0] for name in kernels if name in counted]
+    return LayerSummary(
+        name=inner.name,
+        kind=type(inner).__name__,
+        output=_output(layer),
+        parameters=parameters,
+        kernel_weights=sum(int(value.size) for value in values),
+        zeros=sum(int(value.size - np.count_nonzero(value)) for value in values),
+        macs=sum(macs) if macs else None,
+        note="" if kernels else "no kernel that can be pruned",
+    )
+
+
+def _output(layer: keras.layers.Layer) -> tuple[int | None, ...] | None:
+    try:
+        shape = layer.output_shape
+    except (AttributeError, RuntimeError):  # called several times on different shapes, or out of a graph's sight
+        return None
+    return shape[1:] if isinstance(shape, tuple) else None
+
+
+def _shape(shape: tuple[int | None, ...] | None) -> str:
+    return "" if shape is None else " x ".join("?" if side is None else str(side) for side in shape)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
