@@ -8,6 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfprune
+from tfprune import live
 from tfprune.backend import keras, tf
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
@@ -167,9 +168,9 @@ def test_a_read_only_folder_is_named(tiny, tmp_path):
 
 
 def test_the_package_offers_what_its_readme_shows():
-    assert {"Config", "prune", "shrink", "train"} <= set(tfprune.__all__)
+    assert {"Config", "callbacks", "prune", "shrink", "summary", "train"} <= set(tfprune.__all__)
     assert all(callable(getattr(tfprune, name)) for name in tfprune.__all__)
-    assert tfprune.train is train and tfprune.Config is Config
+    assert tfprune.train is live.train and tfprune.Config is Config
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = tfprune.nonsense
 
