@@ -211,7 +211,7 @@ def test_a_criterion_that_the_model_has_no_use_for_is_said_before_anything_is_wr
     config = small(channels={"criterion": "bn"}, model_settings=SMALL | {"batch_norm": False})
     with pytest.raises(ModelError, match="criterion bn needs BatchNorm with a scale after conv_1, conv_2, dense_1"):
         train(config)
-    assert not Path(config.out).exists()
+    assert not (Path(config.out) / config.run_id).exists()
 
 
 def test_a_width_that_was_not_asked_for_is_an_error(small, monkeypatch):
