@@ -37,6 +37,7 @@ SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir", "checkpoint_every")  # where things lie on this machine: not part of what a run is
+STRATEGIES = ("none", "mirrored", "auto")
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -65,6 +66,8 @@ class Config:
         xla: compile the training step with XLA.
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
             many epochs a call, with the same numbers; `auto` fuses where data and model are small.
+        strategy: `mirrored` divides each batch between all GPUs of the machine (without any, all logical CPUs);
+            `auto` does where there are several GPUs; `none` trains on one device.
         scope: `layer` ranks weights within each kernel and leaves each the same share, `erk` leaves small kernels
             more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
             prunes nothing has `layer`.
@@ -98,6 +101,7 @@ class Config:
     precision: str = "float32"
     xla: bool = False
     loop: str = "auto"
+    strategy: str = "none"
     scope: str | None = None
     granularity: str = "weight"
     spare: tuple[str, ...] = ()
@@ -134,6 +138,11 @@ class Config:
         check_choice("precision", self.precision, PRECISIONS)
         check_switch("xla", self.xla)
         check_choice("loop", self.loop, LOOPS)
+        check_choice("strategy", self.strategy, STRATEGIES)
+        if self.strategy != "none" and (self.loop == "fused" or self.granularity == "filter" or self.xla):
+            raise ConfigError(
+                f"strategy {self.strategy} needs granularity weight, loop auto or plain, and no --xla; or use none"
+            )
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:

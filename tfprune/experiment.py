@@ -44,8 +44,9 @@ from tfprune.rundir import RunDir, read_json, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
 from tfprune.stopping import Stopper
+from tfprune.strategies import strategy_of
 from tfprune.surgery import without
-from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, evaluate
+from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
 log = logging.getLogger(__name__)
@@ -159,6 +160,9 @@ def _train(
     try:
         config.pruning.run(trainer)
         trainer.finish()
+        trained_on = devices(trainer.model)
+        if trained_on > 1:
+            trainer.model = on_one_device(trainer.model, config, data, precision)
         metrics = finish(trainer, folder, seconds | trainer.seconds)
         metrics["cpu_seconds"] = _rounded(trainer.cpu_seconds)
     except BaseException:
@@ -168,6 +172,7 @@ def _train(
             write_history(folder.history, trainer.history)
         raise
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
+    metrics["devices"] = trained_on
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()
     return Result(folder, config, metrics)
@@ -185,11 +190,20 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
     """
     settings = model_settings(config, data)
     keras.utils.set_random_seed(derive(config.seed, "init"))
-    with computing_in(precision):
+    strategy = strategy_of(config)
+    with computing_in(precision), strategy.scope() if strategy else contextlib.nullcontext():
         model = plain_model(config, data, settings)
         if config.has_own_model:
             report_unprunable(model)
         return model if config.granularity == "filter" else wrap(model, config.spare)
+
+
+def on_one_device(model: keras.Model, config: Config, data: Data, precision: str) -> keras.Model:
+    """Returns a copy of a trained model that is not mirrored any more, to be measured and exported as any other."""
+    single = build(config.replace(strategy="none"), data, precision)
+    set_weights(single, get_weights(model))
+    set_masks(single, get_masks(model))
+    return single
 
 
 def plain_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
@@ -378,7 +392,12 @@ def _write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str
 
 def networks_at_once(config: Config) -> int:
     """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
-    if config.loop == "plain" or config.augment or config.precision not in ("float32", "auto"):
+    if (
+        config.loop == "plain"
+        or config.strategy != "none"
+        or config.augment
+        or config.precision not in ("float32", "auto")
+    ):
         return 1
     data = load_data(config)
     if len(data.input_shape) != 1:

@@ -45,10 +45,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
             layer.pruning_schedule = self.schedule
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.steps = int(self.model.optimizer.iterations)
+        self.steps = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        steps = int(self.model.optimizer.iterations)
+        steps = int(self.model.optimizer.iterations.numpy())
         for cut in self.schedule.due(self.steps, steps):
             self.cut(cut)
             log.info("Pruned after step %d", steps)
@@ -95,7 +95,7 @@ class StopOnNaN(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", 0.0)
         if np.any(np.isfinite(loss)):  # of networks that are trained side by side the others go on
             return
-        step = self.first_step + int(self.model.optimizer.iterations)
+        step = self.first_step + int(self.model.optimizer.iterations.numpy())
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
         raise TrainingError(f"the loss is {np.ravel(loss)[0]} after step {step}{where}; try a lower --learning-rate")
@@ -144,7 +144,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if epoch + 1 not in self.epochs:
             return
-        step = self.first_step + int(self.model.optimizer.iterations)
+        step = self.first_step + int(self.model.optimizer.iterations.numpy())
         row = {"phase": self.phase, "epoch": epoch + 1, "step": step} | dict(logs or {})
         self.rows.append(row | {"sparsity": self.sparsity()})
 
@@ -199,7 +199,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if epoch + 1 not in self.epochs:
             return
-        step = self.first_step + int(self.model.optimizer.iterations)
+        step = self.first_step + int(self.model.optimizer.iterations.numpy())
         self.log_scores(step, logs or {})
         self.log_kernels(step)
 

@@ -203,7 +203,7 @@ class Trainer(Resumable):
     @staticmethod
     def _chosen(model: keras.Model, data: Data, config: Config) -> keras.Model:
         """Returns the model in the form that the run's loop trains."""
-        if isinstance(model, Fused) or config.loop == "plain":
+        if isinstance(model, Fused) or config.loop == "plain" or devices(model) > 1:
             return model
         suits = fits(model, data.train, config.batch_size) and not config.augment
         if config.loop == "fused" and not suits:
@@ -532,16 +532,22 @@ def compile_model(
         pace=pace,
     )
     fused = isinstance(model, Fused)
-    model.compile(
-        optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # for Keras' own with penalties
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        ],
-        steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
-        jit_compile=config.xla or fused or None,
-    )
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[
+                keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # without penalties
+                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            ],
+            steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
+            jit_compile=config.xla or fused or None,
+        )
+
+
+def devices(model: keras.Model) -> int:
+    """Returns how many devices a model is trained on."""
+    return model.distribute_strategy.num_replicas_in_sync
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, np.ndarray]:

@@ -85,8 +85,7 @@ class Masked(tfmot_wrapper.PruneLowMagnitude):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         for kernel, mask, _ in self.pruning_vars:
-            variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
-            variable._constraint = _masked_after(kernel.constraint, mask)
+            _constrain(kernel, mask)
 
     def add_weight(self, name: str | None = None, **kwargs: Any) -> tf.Variable:
         """Gives each of several masks a name of its own; tfmot calls them all alike, and HDF5 takes no two."""
@@ -136,8 +135,7 @@ class InPlace:
             for name, kernel in kernels.items()
         ]
         for _, kernel, mask in self._vars:
-            variable = getattr(kernel, "_variable", kernel)
-            variable._constraint = _masked_after(kernel.constraint, mask)
+            _constrain(kernel, mask)
 
     def named_vars(self) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
         """Yields each kernel's name (`"lstm/cell/kernel"`), the kernel and its mask."""
@@ -167,6 +165,14 @@ def _with_masked_gradient(kernel: tf.Variable, mask: tf.Variable) -> tf.Tensor:
         return tf.identity(value), lambda gradient: gradient * tf.cast(mask, gradient.dtype)
 
     return masked(tf.convert_to_tensor(kernel))
+
+
+def _constrain(kernel: tf.Variable, mask: tf.Variable) -> None:
+    """Masks a kernel after each step, after what it is constrained to otherwise."""
+    constraint = _masked_after(kernel.constraint, mask)
+    variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
+    for own in getattr(variable, "values", (variable,)):  # that of each device, where a strategy mirrors it
+        own._constraint = constraint
 
 
 def _masked_after(inner: Callable | None, mask: tf.Variable) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -19,7 +19,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"data", "models", "methods"},
     {"widths"},
     {"config", "schedules", "stacking"},
-    {"results", "tables", "wrapping", "precision"},
+    {"results", "tables", "wrapping", "precision", "strategies"},
     {"ranking", "slopes", "keras_callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
     {"resuming"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},

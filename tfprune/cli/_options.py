@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.config import GRANULARITIES, PRECISIONS, SCOPES, Config, read_settings, with_assignments, with_sparsity
+from tfprune.config import (
+    GRANULARITIES,
+    PRECISIONS,
+    SCOPES,
+    STRATEGIES,
+    Config,
+    read_settings,
+    with_assignments,
+    with_sparsity,
+)
 from tfprune.data import DATASETS
 from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
@@ -42,6 +51,7 @@ _OPTIONS = (
         "--granularity", metavar="|".join(GRANULARITIES), help="Zero single weights, or remove filters and units."
     ),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
+    click.option("--strategy", metavar="|".join(STRATEGIES), help="Divide batches between this machine's devices."),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
