@@ -147,7 +147,7 @@ class Config:
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
-        self._store("scope", check_choice("scope", self.scope or self.pruning.scope, SCOPES))
+        self._store("scope", check_choice("scope", self.pruning.scope if self.scope is None else self.scope, SCOPES))
         if not self.pruning.sparsity_setting:
             self._store("scope", Method.scope)
         self._store("spare", check_names("spare", self.spare))
@@ -333,7 +333,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         values = json.loads(content) if path.suffix == ".json" else _toml().loads(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of JSON, of TOML and of UTF-8 alike
+    except (ValueError, RecursionError) as error:  # of JSON, of TOML and of UTF-8 alike; nested without end
         raise ConfigError(f"{path}: this is not {path.suffix[1:].upper()} ({error})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: the settings must be a table of names and values, got {type(values).__name__}")

@@ -180,6 +180,8 @@ def main():
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--a-run", type=int, default=6, help="kills before a run may finish")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", default="", help="runs with this in their name")
+    options.add_argument("--minutes", type=float, default=float("inf"), help="start no run after so many")
     options = options.parse_args()
     import tfprune.experiment  # noqa: F401 - with all that takes long, and nothing that computes
     from tfprune.backend import tfmot
@@ -195,16 +197,20 @@ def main():
             sys.exit("the small data sets could not be written")
         os.environ["TFDS_DATA_DIR"] = str(scratch / "copies")
         whole, seconds = {}, {}
-        for name, settings in RUNS.items():
+        chosen = {name: settings for name, settings in RUNS.items() if options.only in name}
+        began = time.monotonic()
+        for name, settings in chosen.items():
             whole[name] = scratch / f"whole {name}"
             started = time.monotonic()
             if not finished(spawned(["train", *settings, "--out", str(whole[name])])):
                 sys.exit(f"{name}: the run that nobody kills fails")
             seconds[name] = time.monotonic() - started
             print(f"{name}: {seconds[name]:.1f} s when nobody kills it", flush=True)
-        table, runs, bad = {name: collections.Counter() for name in RUNS}, 0, 0
+        table, runs, bad = {name: collections.Counter() for name in chosen}, 0, 0
         while sum(counter.total() for counter in table.values()) < options.kills:
-            name = list(RUNS)[runs % len(RUNS)]
+            if time.monotonic() - began > 60 * options.minutes:
+                break
+            name = list(chosen)[runs % len(chosen)]
             out = scratch / f"run{runs}"
             arguments = ["train", *RUNS[name], "--out", str(out)]
             hits, well = killed_until_finished(arguments, out, options.a_run, seconds[name], draw)
