@@ -1,3 +1,7 @@
+import hashlib
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -83,17 +87,25 @@ def test_nothing_is_pickled(tmp_path, array):
         Checkpoints(tmp_path).write({}, {"weight/0": array})
 
 
-def test_a_pickle_in_its_place_is_not_opened(written, monkeypatch, caplog):
-    """Even one with a checksum that fits: NumPy is told to refuse objects."""
-    import hashlib
-    import io
+class Touches:
+    """What runs code when it is unpickled."""
 
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_in_its_place_is_not_opened(written, tmp_path, caplog):
+    """Even one with a checksum that fits: NumPy is told to refuse objects."""
     content = io.BytesIO()
-    np.savez(content, **{checkpoints.STATE: np.array([{"epoch": 9}], dtype=object)})
+    np.savez(content, **{checkpoints.STATE: np.array([Touches(tmp_path / "executed")], dtype=object)})
     digest = hashlib.sha256(content.getvalue()).hexdigest().encode()
     (written.folder / "000004.ckpt").write_bytes(checkpoints.MAGIC + digest + b"\n" + content.getvalue())
     assert written.latest().state["epoch"] == 3
     assert "000004.ckpt is torn or altered" in caplog.text
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize(
