@@ -68,6 +68,23 @@ def test_datasets_in_batches_without_end_and_learning_rates_that_events_change()
         tfprune.train(scheduled, data(), epochs=3, settings={"rate_factor": 2.0}, verbose=0)
 
 
+@pytest.mark.parametrize(("method", "settings"), [("fine_tuned", {}), ("rate_rewinding", {"rewind_epoch": 1})])
+def test_schedules_are_refused_where_a_training_would_begin_in_their_middle(method, settings):
+    scheduled = compiled(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.raises(ConfigError, match="which begins in the middle of the schedule, needs .* a constant"):
+        tfprune.train(scheduled, data(), method=method, epochs=3, settings=settings, verbose=0)
+    constant = tfprune.train(compiled(), data(), method=method, epochs=3, settings=settings, verbose=0)
+    assert constant.sparsity == pytest.approx(0.3, abs=0.02)
+
+
+def test_an_early_bird_waits_until_its_mask_has_settled():
+    settings = {"latest": 0.9, "distance": 0.99}  # any five masks are alike enough
+    result = tfprune.train(
+        compiled(), data(), method="early_bird", sparsity=0.5, epochs=8, settings=settings, verbose=0
+    )
+    assert [row["sparsity"] for row in result.history] == [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5]
+
+
 def test_events_fall_before_the_validation_data_are_looked_at():
     seen = []
 

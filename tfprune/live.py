@@ -25,7 +25,7 @@ from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.pruning import check_model, report_unprunable
-from tfprune.ranking import masks_after
+from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
 from tfprune.scores import Evidence
 from tfprune.seeds import derive
@@ -161,6 +161,7 @@ def _train(
     chosen = method_of(method, sparsity, settings, epochs)
     check_model(model, copied=not in_place)
     compiled = _compiled(model)
+    _check_rate(chosen, epochs, model.optimizer)
     report_unprunable(model)
     masked = mask_in_place(model, spare) if in_place else wrap(_copied(model), spare)
     fit = {
@@ -210,6 +211,7 @@ class LiveTask:
         self._seed = seed
         self._callbacks = callbacks
         self._drawn = 0
+        self._settling = Settling()
 
     def fit(
         self,
@@ -223,16 +225,11 @@ class LiveTask:
     ) -> None:
         """Trains, see `methods._base.Task`; the learning rate is the compiled optimizer's, from its start."""
         self.model.compile(**_fresh(self._compiled))
-        if rate_factor != 1.0 and isinstance(
-            self.model.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-        ):
-            raise ConfigError(
-                "rate_factor needs an optimizer with a constant learning rate, and this one has a schedule"
-            )
 
         def event(cut: Cut) -> None:
             self.prune(cut)
-            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * rate_factor
+            if rate_factor != 1.0:
+                self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * rate_factor
 
         pruning = PruneAtEpochs({epoch: lambda cut=cut: event(cut) for epoch, cut in (events or {}).items()})
         watching = _Rows(self.history, phase)
@@ -248,7 +245,12 @@ class LiveTask:
         self._drawn += 1
         random = np.random.default_rng(derive(self._seed, f"scores {self._drawn}"))
         evidence = Evidence(kernels(self.model), get_masks(self.model), random, _no_slopes)
-        set_masks(self.model, masks_after(cut, evidence, self.scope))
+        masks = masks_after(cut, evidence, self.scope)
+        if cut.settled is not None and not self._settling.settled(masks, cut.settled):
+            return
+        if cut.regrown:
+            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots
+        set_masks(self.model, masks)
 
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
@@ -322,6 +324,52 @@ def method_of(name: str, sparsity: float | None, settings: Mapping[str, Any] | N
             f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
         )
     return method
+
+
+def _check_rate(method: Method, epochs: int, optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses methods that take hold of the learning rate where the optimizer has a schedule of its own."""
+    rehearsal = _Rehearsal(epochs)
+    method.run(rehearsal)
+    scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+    if rehearsal.moved and scheduled:
+        raise ConfigError(
+            f"{rehearsal.moved} needs an optimizer with a constant learning rate, and this one has a schedule"
+        )
+
+
+class _Rehearsal:
+    """A `Task` that does nothing but note what a method would do with the learning rate."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.moved = ""
+
+    def fit(
+        self,
+        phase: str,
+        *,
+        initial_epoch: int = 0,
+        events: Mapping[int, Cut] | None = None,
+        rate_factor: float = 1.0,
+        rate_epoch: int | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        if rate_factor != 1.0:
+            self.moved = "rate_factor"
+        elif initial_epoch or rate_epoch is not None:
+            self.moved = f"the training {phase!r}, which begins in the middle of the schedule,"
+
+    def prune(self, cut: Cut) -> None:
+        pass
+
+    def shuffle_masks(self) -> None:
+        pass
+
+    def reinitialise(self) -> None:
+        pass
+
+    def rewinding(self, epoch: int) -> None:
+        pass
 
 
 def scope_of(scope: str | None, method: Method) -> str:
