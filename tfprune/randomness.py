@@ -38,9 +38,13 @@ class DrawsOfEpochs(keras.callbacks.Callback):
         super().__init__()
         self.seed = seed
 
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._generators = [_generator(layer) for layer in random_layers(model)]  # a search of all that a model tracks
+
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
-        for number, layer in enumerate(random_layers(self.model)):
-            _generator(layer).reset_from_seed(derive(self.seed, f"fit {number} {epoch}"))
+        for number, generator in enumerate(self._generators):
+            generator.reset_from_seed(derive(self.seed, f"fit {number} {epoch}"))
 
 
 def get_draws(model: keras.Model) -> list[np.ndarray]:
