@@ -3,8 +3,10 @@ import pytest
 
 import tfprune
 from tfprune.backend import keras, tf
+from tfprune.cuts import Criterion, Cut
 from tfprune.errors import ConfigError, ModelError
-from tfprune.wrapping import get_masks, kernels
+from tfprune.live import LiveTask
+from tfprune.wrapping import get_masks, kernel_variables, kernels, mask_in_place, set_masks, slots
 
 L = keras.layers
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -83,6 +85,21 @@ def test_an_early_bird_waits_until_its_mask_has_settled():
         compiled(), data(), method="early_bird", sparsity=0.5, epochs=8, settings=settings, verbose=0
     )
     assert [row["sparsity"] for row in result.history] == [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_what_comes_back_comes_back_at_zero_with_empty_slots():
+    model = own()  # masked in place, where pruned weights go on pulling at the optimizer's slots
+    result = tfprune.train(model, data(), method="set", sparsity=0.5, epochs=2, verbose=0, in_place=True)
+    task = LiveTask(mask_in_place(model, ()), {}, {}, 1, "layer", 0)
+    set_masks(model, result.masks)
+    model.fit(*data(), verbose=0)
+    before = get_masks(model)
+    task.prune(Cut(rate=0.0, regrown=0.5, criterion=Criterion("signed"), growth=Criterion("random")))
+    back = {name: (mask == 1) & (before[name] == 0) for name, mask in get_masks(model).items()}
+    assert all(own.any() for own in back.values())
+    for name, kernel in kernel_variables(model).items():
+        for variable in (kernel, *slots(model.optimizer, kernel)):
+            assert not np.any(variable.numpy()[back[name]]), variable.name
 
 
 def test_events_fall_before_the_validation_data_are_looked_at():
