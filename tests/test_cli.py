@@ -344,6 +344,21 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err
 
 
+def test_runs_lists_chooses_and_sorts(call, tmp_path):
+    write_runs(tmp_path, ("unpruned", "dynamic"), 2)
+    write_run(tmp_path, "lottery", finished=False)
+    code, out, _ = call("runs", tmp_path, "--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    assert code == 0
+    assert [line.split()[:4] for line in out.splitlines()[2:]] == [
+        ["unpruned", "penguins", "mlp", "1"],
+        ["dynamic", "penguins", "mlp", "1"],
+    ]
+    code, out, _ = call("runs", tmp_path, "--json", "--where", "state=unfinished")
+    assert code == 0 and [row["method"] for row in json.loads(out)] == ["lottery"]
+    code, out, err = call("runs", tmp_path, "--where", "sparcity>0.5")
+    assert code == 2 and out == "" and re.fullmatch(r"Error: .*did you mean sparsity.*\n", err)
+
+
 def test_report_writes_what_its_suffixes_say(call, tmp_path):
     write_runs(tmp_path / "runs", ("unpruned", "dynamic"), 2)
     left = write_run(tmp_path / "runs", "lottery", finished=False)

@@ -132,7 +132,7 @@ def test_a_training_that_is_cut_off_is_not_finished_and_keeps_its_history(tiny, 
     with pytest.raises(KeyboardInterrupt):
         train(tiny())
     folder = RunDir(f"{tiny().out}/{tiny().run_id}")
-    assert not folder.finished
+    assert not folder.finished and folder.read_failure() is None
     assert len(folder.history.read_text().splitlines()) == 7
     with pytest.raises(RunError, match="this run is not finished"):
         read_result(folder)
@@ -140,9 +140,12 @@ def test_a_training_that_is_cut_off_is_not_finished_and_keeps_its_history(tiny, 
 
 def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):
     config = tiny(learning_rate=1e38, optimizer="sgd", model_settings={"output_activation": "linear"})
+    folder = RunDir(f"{config.out}/{config.run_id}")
     with pytest.raises(TrainingError, match="try a lower --learning-rate"):
         train(config)
-    assert not RunDir(f"{config.out}/{config.run_id}").finished
+    assert not folder.finished and folder.read_failure().endswith("try a lower --learning-rate")
+    folder.resume()  # as the next attempt does
+    assert folder.read_failure() is None
 
 
 def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatch):

@@ -21,7 +21,7 @@ from tfprune.config import PLACES, Config, by_seed
 from tfprune.cuts import nominal_sparsity
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._pipeline import training_batches
-from tfprune.errors import ConfigError, RunError
+from tfprune.errors import RunError
 from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
@@ -38,9 +38,9 @@ from tfprune.models._safe import trusted
 from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.pruning import report_unprunable
-from tfprune.results import SCHEMA, Result, check_same, find_result
+from tfprune.results import SCHEMA, Result, check_same, find_result, read_config
 from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
-from tfprune.rundir import RunDir, read_json, replacing, write_json
+from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
 from tfprune.stopping import Stopper
@@ -82,7 +82,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     with locked(folder.root):
         result = None if force else _finished(config, folder, exported)  # by whom we waited for
         if result is None:
-            with Stopper() as stopper, told(folder.root):
+            with Stopper() as stopper, folder.failures(), told(folder.root):
                 checkpoint = None if force else _checkpoint(config, folder)
                 result = _train(config, folder, dense, checkpoint, stopper)
         folder.close()
@@ -104,9 +104,9 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
     if folder.finished or not folder.checkpoints.is_dir():
         return None
     try:
-        started = Config.from_dict(read_json(folder.config))
-    except ConfigError as error:
-        raise RunError(f"{folder.config}: {error}; use --force to run it anew") from None
+        started = read_config(folder)
+    except RunError as error:
+        raise RunError(f"{error}; use --force to run it anew") from None
     check_same(started, config, folder)
     checkpoint = Checkpoints(folder.checkpoints).latest()
     if checkpoint is not None:

@@ -73,11 +73,19 @@ def read_result(folder: RunDir) -> Result:
     metrics = read_json(folder.metrics)
     if metrics.get("schema") != SCHEMA:
         raise RunError(f"{folder.metrics}: schema {metrics.get('schema')} is not {SCHEMA}, which this version reads")
+    return Result(folder, read_config(folder), metrics)
+
+
+def read_config(folder: RunDir) -> Config:
+    """Reads the settings of a run, finished or not.
+
+    Raises:
+        RunError: there are none, or this version does not take them.
+    """
     try:
-        config = Config.from_dict(read_json(folder.config))
+        return Config.from_dict(read_json(folder.config))
     except ConfigError as error:
         raise RunError(f"{folder.config}: {error}") from None
-    return Result(folder, config, metrics)
 
 
 def find_result(config: Config) -> Result | None:
@@ -118,7 +126,7 @@ def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
     """
     found: dict[str, Result] = {}
     left_out = []
-    for folder in dict.fromkeys(folder for path in paths for folder in _run_folders(path)):
+    for folder in dict.fromkeys(folder for path in paths for folder in run_folders(path)):
         try:
             result = read_result(RunDir(folder))
         except RunError as error:
@@ -133,7 +141,12 @@ def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
     return list(found.values()), left_out
 
 
-def _run_folders(path: Path) -> list[Path]:
+def run_folders(path: Path) -> list[Path]:
+    """Returns a path that is a run folder, or the run folders in it, sorted.
+
+    Raises:
+        RunError: there is none.
+    """
     if RunDir(path).config.is_file():
         return [path]
     if not path.is_dir():

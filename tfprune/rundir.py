@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.errors import RunError
+from tfprune.errors import RunError, TfpruneError
 
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
@@ -77,6 +77,10 @@ class RunDir:
         return self.root / "checkpoints"
 
     @property
+    def failure(self) -> Path:
+        return self.root / "failure.txt"
+
+    @property
     def finished(self) -> bool:
         return self.metrics.is_file()
 
@@ -114,8 +118,29 @@ class RunDir:
         if self.checkpoints.is_dir():
             shutil.rmtree(self.checkpoints)
 
+    @contextlib.contextmanager
+    def failures(self) -> Iterator[None]:
+        """Keeps a line on the error that ends a run, for those who find it unfinished."""
+        try:
+            yield
+        except Exception as error:
+            if self.config.is_file() and not self.finished:
+                kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
+                with contextlib.suppress(OSError), replacing(self.failure) as draft:
+                    draft.write_text(f"{kind}{' '.join(str(error).split())}\n", encoding="utf-8")
+            raise
+
+    def read_failure(self) -> str | None:
+        """Returns the line on the error that ended the run, None if none did."""
+        try:
+            return self.failure.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.failure}: cannot be read ({error})") from None
+
     def _clear(self) -> None:
-        arrays = (self.history, self.masks, self.channels, self.splits, self.architecture)
+        arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
         for path in (*arrays, self.curves, self.sparsity):
             path.unlink(missing_ok=True)
         for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote

@@ -20,7 +20,18 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"widths"},
     {"config", "schedules", "stacking"},
     {"results", "tables", "wrapping", "precision", "strategies"},
-    {"ranking", "slopes", "keras_callbacks", "pruning", "inference", "export", "comparison", "fused", "channels"},
+    {
+        "ranking",
+        "slopes",
+        "keras_callbacks",
+        "pruning",
+        "inference",
+        "export",
+        "comparison",
+        "fused",
+        "channels",
+        "listing",
+    },
     {"resuming"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
     {"shrinking"},
@@ -40,6 +51,7 @@ NUMPY_ONLY = (
     "criteria",
     "measure",
     "results",
+    "listing",
     "tables",
     "figures",
     "report",
@@ -95,7 +107,15 @@ def test_what_needs_no_tensorflow_does_not_load_it(code):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["list"], ["train", "--help"], ["compare", "--help"], ["sweep", "--help"], ["report", "--help"]],
+    [
+        ["--help"],
+        ["list"],
+        ["train", "--help"],
+        ["compare", "--help"],
+        ["sweep", "--help"],
+        ["report", "--help"],
+        ["runs", "--help"],
+    ],
 )
 def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
     code = (

@@ -24,6 +24,7 @@ COMMANDS = Registry(
         "report": "tfprune.cli.report:report",
         "overview": "tfprune.cli.overview:overview",
         "predict": "tfprune.cli.predict:predict",
+        "runs": "tfprune.cli.runs:runs",
         "show": "tfprune.cli.show:show",
         "list": "tfprune.cli.list:list_names",
     },

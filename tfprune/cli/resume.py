@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from tfprune.cli._running import train_and_tell
-from tfprune.config import Config
-from tfprune.errors import ConfigError, RunError
-from tfprune.rundir import RunDir, read_json
+from tfprune.errors import RunError
+from tfprune.results import read_config
+from tfprune.rundir import RunDir
 
 
 @click.command()
@@ -22,10 +22,7 @@ def resume(run: Path) -> None:
     folder = RunDir(run)
     if not folder.config.is_file():
         raise RunError(f"{run}: this is no run folder (it has no {folder.config.name})")
-    try:
-        config = Config.from_dict(read_json(folder.config)).replace(out=str(run.resolve().parent))
-    except ConfigError as error:
-        raise RunError(f"{folder.config}: {error}") from None
+    config = read_config(folder).replace(out=str(run.resolve().parent))
     if config.run_id != run.resolve().name:
         raise RunError(f"{run}: a folder with these settings must be called {config.run_id}; rename it")
     train_and_tell(config)

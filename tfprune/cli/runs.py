@@ -1,0 +1,46 @@
+"""`tfprune runs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfprune.cli._output import echo_table
+from tfprune.config import Config
+from tfprune.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+
+HELP = f"""List runs, finished or not: run folders, or folders that hold run folders.
+
+By default those in {Config.out}. Columns: {", ".join(COLUMNS)}. Accuracy and loss are of the test split,
+parameters those that are not zero, bytes those of the weights, gzipped.
+"""
+
+
+@click.command(help=HELP)
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path))
+@click.option(
+    "--sort", "key", metavar="[-]COLUMN", help="The lowest first; with a minus (--sort=-accuracy) the highest."
+)
+@click.option(
+    "--where",
+    "conditions",
+    metavar="CONDITION",
+    multiple=True,
+    help="Such as 'sparsity>0.5' or state=finished. May be repeated: all must hold.",
+)
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, with all digits.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, with all digits.")
+def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...], form: str | None) -> None:
+    meant = [condition(text) for text in conditions]
+    rows, left_out = list_runs(folders or (Path(Config.out),))
+    for line in left_out:
+        click.echo(f"Left out: {line}", err=True)
+    rows = [row for row in rows if all(meets(row) for meets in meant)]
+    if key:
+        rows = in_order(rows, key)
+    if form:
+        click.echo((as_csv if form == "csv" else as_json)(rows).rstrip("\n"))
+        return
+    headers, cells = runs_table(rows)
+    echo_table(cells, headers)
