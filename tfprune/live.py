@@ -23,6 +23,7 @@ from tfprune.keras_callbacks import Rewinding, StopOnNaN
 from tfprune.masks import check_sparsity, sparsity_of
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
+from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.pruning import check_model, report_unprunable
 from tfprune.ranking import Settling, masks_after
@@ -328,48 +329,18 @@ def method_of(name: str, sparsity: float | None, settings: Mapping[str, Any] | N
 
 def _check_rate(method: Method, epochs: int, optimizer: keras.optimizers.Optimizer) -> None:
     """Refuses methods that take hold of the learning rate where the optimizer has a schedule of its own."""
-    rehearsal = _Rehearsal(epochs)
-    method.run(rehearsal)
-    scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
-    if rehearsal.moved and scheduled:
-        raise ConfigError(
-            f"{rehearsal.moved} needs an optimizer with a constant learning rate, and this one has a schedule"
-        )
-
-
-class _Rehearsal:
-    """A `Task` that does nothing but note what a method would do with the learning rate."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self.moved = ""
-
-    def fit(
-        self,
-        phase: str,
-        *,
-        initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-    ) -> None:
-        if rate_factor != 1.0:
-            self.moved = "rate_factor"
-        elif initial_epoch or rate_epoch is not None:
-            self.moved = f"the training {phase!r}, which begins in the middle of the schedule,"
-
-    def prune(self, cut: Cut) -> None:
-        pass
-
-    def shuffle_masks(self) -> None:
-        pass
-
-    def reinitialise(self) -> None:
-        pass
-
-    def rewinding(self, epoch: int) -> None:
-        pass
+    if not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return
+    for training in rehearsed(method, epochs):
+        if not isinstance(training, Training):
+            continue
+        if training.rate_factor != 1.0:
+            moved = "rate_factor"
+        elif training.initial_epoch or training.rate_epoch is not None:
+            moved = f"the training {training.phase!r}, which begins in the middle of the schedule,"
+        else:
+            continue
+        raise ConfigError(f"{moved} needs an optimizer with a constant learning rate, and this one has a schedule")
 
 
 def scope_of(scope: str | None, method: Method) -> str:

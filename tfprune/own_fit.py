@@ -11,6 +11,7 @@ from tfprune.errors import ConfigError, ModelError
 from tfprune.keras_callbacks import StopOnNaN
 from tfprune.live import LiveTask, PruneAtEpochs, method_of, scope_of
 from tfprune.masks import sparsity_of
+from tfprune.methods._rehearsal import Step, Training, rehearsed
 from tfprune.pruning import check_model, report_unprunable
 from tfprune.wrapping import get_masks, mask_in_place
 
@@ -95,50 +96,21 @@ def callbacks(
     """
     chosen = method_of(method, sparsity, settings, epochs)
     check_model(model, copied=False)
-    recorded = _Recorder(epochs, method)
-    chosen.run(recorded)
+    before, events, after = _of_one_fit(rehearsed(chosen, epochs), method)
     report_unprunable(model)
     task = LiveTask(mask_in_place(model, spare), {}, {}, epochs, scope_of(scope, chosen), seed)
-    return [StopOnNaN(), Pruning(task, epochs, recorded.before, recorded.events, recorded.after)]
+    return [StopOnNaN(), Pruning(task, epochs, before, events, after)]
 
 
-class _Recorder:
-    """A `Task` that trains nothing and takes down when a method would prune."""
+def _of_one_fit(steps: Sequence[Step], method: str) -> tuple[Sequence[Cut], Mapping[int, Cut], Sequence[Cut]]:
+    """Returns the cuts before, during and after the only `fit` of a method.
 
-    def __init__(self, epochs: int, method: str) -> None:
-        self.epochs = epochs
-        self.before: list[Cut] = []
-        self.events: dict[int, Cut] = {}
-        self.after: list[Cut] = []
-        self._method = method
-        self._trained = False
-
-    def fit(
-        self,
-        phase: str,
-        *,
-        initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-    ) -> None:
-        if self._trained or callbacks or rate_factor != 1.0:
-            self._refuse()
-        self._trained = True
-        self.events = dict(events or {})
-
-    def prune(self, cut: Cut) -> None:
-        (self.after if self._trained else self.before).append(cut)
-
-    def shuffle_masks(self) -> None:
-        self._refuse()
-
-    def reinitialise(self) -> None:
-        self._refuse()
-
-    def rewinding(self, epoch: int) -> Any:
-        self._refuse()
-
-    def _refuse(self) -> None:
-        raise ConfigError(f"method {self._method} does more than one `fit` can; use tfprune.train")
+    Raises:
+        ConfigError: it does more than prune in one.
+    """
+    trainings = [step for step in steps if isinstance(step, Training)]
+    others = [step for step in steps if not isinstance(step, (Training, Cut))]
+    if len(trainings) != 1 or others or trainings[0].rewound or trainings[0].rate_factor != 1.0:
+        raise ConfigError(f"method {method} does more than one `fit` can; use tfprune.train")
+    [training], at = trainings, steps.index(trainings[0])
+    return steps[:at], training.events, steps[at + 1 :]
