@@ -344,6 +344,30 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err
 
 
+def test_a_dry_run_says_what_the_run_would_do_and_writes_nothing(trained, call, tmp_path):
+    run = (*TRAIN, "--epochs", 6, "--seed", 3, "--dry-run", "--out")
+    code, out, _ = call(*run, tmp_path)
+    assert code == 0 and list(tmp_path.iterdir()) == []
+    for text in (
+        r"total +200 +100 +33",
+        r"train +4 +16 +17.0% of what is left is pruned +125 of 180 +30.6%",
+        r"Steps +24, 4 an epoch, of up to 50 examples",
+        r"Time +about .* a step \(of \d+ measured, in float32\)",
+        r"Memory +[\d,]+ MB of main memory",
+    ):
+        assert re.search(text, out), text
+    [written] = re.findall(r"Writes .*/: (.*)", out)
+    assert set(written.split(", ")) == {path.name for path in trained[0].iterdir()}
+    code, out, _ = call(*run, trained[0].parent)
+    assert code == 0 and "finished already: it would be shown; --force repeats it" in out
+
+
+def test_compare_names_its_runs_and_trains_none(call, tmp_path):
+    code, out, _ = call("compare", "--dataset", "penguins", "--seeds", 1, "--dry-run", "--out", tmp_path)
+    assert code == 0 and out.split() == [f"penguins-{name}-seed0" for name in TRIALS]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_lists_chooses_and_sorts(call, tmp_path):
     write_runs(tmp_path, ("unpruned", "dynamic"), 2)
     write_run(tmp_path, "lottery", finished=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,16 @@ def array_bytes(weights: list[np.ndarray]) -> dict[str, int]:
     """Returns the size of a model's numbers alone, as they are and gzipped together."""
     content = b"".join(np.ascontiguousarray(weight).tobytes() for weight in weights)
     return {"raw": len(content), "gzip": len(_gzip(content))}
+
+
+def peak_memory() -> int:
+    """Returns the most bytes of main memory that this process has taken so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _gzip(content: bytes) -> bytes:

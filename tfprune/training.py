@@ -175,7 +175,7 @@ class Trainer(Resumable):
         place = Place(**checkpoint.state["place"]) if checkpoint else Place(initial_epoch)
         if not checkpoint:
             self._levels = [self.forward_masked]
-        logged = _logged_epochs(initial_epoch, self.epochs, events)
+        logged = logged_epochs(initial_epoch, self.epochs, events)
         schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
         progress = Progress(phase, place.epoch, self.epochs, self.sparsity)
         observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress]
@@ -557,7 +557,7 @@ def evaluate(model: keras.Model, split: Split) -> dict[str, np.ndarray]:
     return {"loss": np.mean(losses, axis=0), "accuracy": np.mean(np.argmax(logits, axis=-1) == split.y, axis=0)}
 
 
-def _logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:
+def logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:
     """Returns the epochs (counted from 1) to log: evenly spread ones, those with an event and the last."""
     every = max(1, (epochs - initial) // LOGGED_EPOCHS)
     return sorted({*range(initial + every, epochs + 1, every), *events, epochs})

@@ -37,7 +37,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"shrinking"},
     {"narrowing"},
     {"compaction", "experiment", "report", "conversion", "bench"},
-    {"pages", "sweeps", "planning"},
+    {"pages", "sweeps", "planning", "forecast"},
     {"live"},
     {"own_fit"},
     {"cli"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.checks import check_least, check_whole
+from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures, echo_table, start_logging
 from tfprune.config import Config
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 )
 @executor_options
 @click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
+@click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
@@ -38,6 +40,7 @@ def compare(
     seeds: int,
     first_seed: int,
     equal_budget: bool,
+    dry_run: bool,
     json_file: Path | None,
     figures: Path | None,
     pages: tuple[Path, ...],
@@ -52,6 +55,9 @@ def compare(
     executor = make_executor(given)
     configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
     start_logging()
+    if dry_run:
+        echo_runs(configs)
+        return
     from tfprune.comparison import summarise
     from tfprune.report import as_json, result_tables
     from tfprune.rundir import write_json

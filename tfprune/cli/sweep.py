@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor
 from tfprune.cli._output import echo_failures, echo_table, start_logging
 from tfprune.plans import plan_table, read_plan
@@ -29,10 +30,7 @@ def sweep(plan: Path, out: Path | None, data_dir: Path | None, dry_run: bool, **
     configs = read_plan(plan, {name: value for name, value in places.items() if value is not None})
     start_logging()
     if dry_run:
-        from tfprune.results import find_result
-
-        for config in configs:
-            click.echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
+        echo_runs(configs)
         return
     executor = make_executor(given)
     from tfprune.sweeps import run_all

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._dry_run import echo_plan
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._running import train_and_tell
 
@@ -17,6 +18,8 @@ from tfprune.cli._running import train_and_tell
 @click.option("--seed", type=int, help="Root of all random draws.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
 @click.option("--force", is_flag=True, help="Repeat a finished run.")
-def train(file: Path | None, force: bool, **given: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Show the plan, with times of a few measured steps, and write nothing.")
+def train(file: Path | None, force: bool, dry_run: bool, **given: Any) -> None:
     """Train and prune one model."""
-    train_and_tell(make_config(file, given), force=force)
+    config = make_config(file, given)
+    echo_plan(config) if dry_run else train_and_tell(config, force=force)

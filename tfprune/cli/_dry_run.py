@@ -1,0 +1,103 @@
+"""What `--dry-run` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tfprune.cli._output import echo_table, start_logging
+from tfprune.config import Config
+from tfprune.rundir import RunDir
+
+if TYPE_CHECKING:
+    from tfprune.data._base import Data
+    from tfprune.forecast import Event, Forecast
+
+MOST_EVENTS = 12  # that are shown; of more the first and the last
+
+
+def echo_runs(configs: Iterable[Config]) -> None:
+    """Names runs, and says which are finished."""
+    from tfprune.results import find_result
+
+    for config in configs:
+        click.echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
+
+
+def echo_plan(config: Config) -> None:
+    """Says what a run would do and take."""
+    start_logging(steps=True)
+    from tfprune.data._base import SPLITS
+    from tfprune.forecast import forecast
+
+    found = forecast(config)
+    _echo_data(found.data, SPLITS)
+    click.echo(f"\n{found.summary}\n")
+    _echo_events(config, found)
+    _echo_costs(config, found)
+    folder = RunDir(Path(config.out) / config.run_id)
+    click.echo(f"Writes       {folder.root}/: {', '.join(path.name for path in found.files)}")
+    if folder.finished:
+        click.echo("This run is finished already: it would be shown; --force repeats it.")
+    elif folder.checkpoints.is_dir():
+        click.echo("This run was begun already: it would go on from its last checkpoint; --force starts it anew.")
+    click.echo("Nothing was written. The same command without --dry-run trains.")
+
+
+def _echo_data(data: Data, splits: Iterable[str]) -> None:
+    counts = data.class_counts()
+    rows = [
+        (label, *(f"{own[label]:,} ({own[label] / max(1, sum(own.values())):.1%})" for own in counts.values()))
+        for label in data.labels
+    ]
+    echo_table([*rows, ("total", *(f"{sum(own.values()):,}" for own in counts.values()))], (data.target, *splits))
+    for remark in (*data.remarks, data.imbalance()):
+        if remark:
+            click.echo(remark)
+
+
+def _echo_events(config: Config, found: Forecast) -> None:
+    events = list(found.events)
+    half = MOST_EVENTS // 2
+    hidden = len(events) - 2 * half
+    rows = [_cells(event, found.prunable) for event in events]
+    if hidden > 1:
+        rows[half:-half] = [("...", "", "", f"{hidden:,} more", "", "")]
+    left = "filters, units left" if config.granularity == "filter" else "weights left"
+    echo_table(rows, ("training", "after epoch", "step", "", left, "sparsity"))
+
+
+def _cells(event: Event, prunable: int) -> tuple[str, ...]:
+    left = "" if event.left is None else f"{event.left:,} of {prunable:,}"
+    sparsity = "" if event.sparsity is None else f"{event.sparsity:.1%}"
+    return (event.phase, f"{event.epoch:,}", f"{event.step:,}", event.what, left, sparsity)
+
+
+def _echo_costs(config: Config, found: Forecast) -> None:
+    memory = ", ".join(f"{size / 1e6:,.0f} MB of {where}" for where, size in found.memory.items())
+    looks = f", {found.validations:,} looks at the validation split" if found.validation_seconds else ""
+    start = f"{_short(found.start_seconds)} until the first step is done, then "
+    each = f"{_short(found.step_seconds)} a step (of {found.measured_steps:,} measured, in {found.precision})"
+    click.echo(
+        f"\nSteps        {found.steps:,}, {found.steps_per_epoch:,} an epoch, of up to {config.batch_size:,} examples\n"
+        f"Time         about {_duration(found.seconds)}: {start}{each}{looks}; saving, logging, export come on top\n"
+        f"Memory       {memory}, at most, while this was measured"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _short(seconds: float) -> str:
+    return (
+        f"{1e6 * seconds:.0f} µs"
+        if seconds < 1e-3
+        else f"{1e3 * seconds:.3g} ms"
+        if seconds < 1
+        else f"{seconds:.3g} s"
+    )
