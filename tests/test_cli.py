@@ -308,6 +308,20 @@ def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path)
     assert code == 0 and "Adelie" in out
 
 
+def test_a_pattern_decides_the_sparsity_and_is_shown(call, tmp_path):
+    run = ("train", "--dataset", "penguins", "--method", "pruned", "--epochs", 2, "--granularity", "n:m")
+    code, _, err = call(*run, "--set", "pattern=1:5", "--out", tmp_path)
+    assert code == 0, err
+    (folder,) = tmp_path.iterdir()
+    code, out, _ = call("show", folder)
+    assert code == 0 and "Pattern      1:5, along the inputs" in out
+    assert "Cut short: dense_1/kernel: 12 of 36 groups of 5 are smaller, at its edge" in out
+    assert re.search(r"dense_1/kernel +108 +144 +75.0%", out) and re.search(r"dense_2/kernel +27 +36 +75.0%", out)
+    code, _, err = call(*run, "--sparsity", 0.9)
+    assert code == 2
+    assert err == "Error: pattern 2:4 is a sparsity of 0.5, and 0.9 is asked for; leave --sparsity out\n"
+
+
 def test_plan_shows_what_would_go_and_measured_times(call):
     plan = ("plan", "--dataset", "penguins", "--set", "channels.multiple=1", "--rounds", 2)
     code, out, err = call(*plan, "--keep", 0.5)

@@ -22,6 +22,8 @@ def config(**changes):
         ({"model_settings": {"hidden": [16, 8]}}, "penguins-dynamic-seed0-6773d5b6"),
         ({"granularity": "filter"}, "penguins-dynamic-seed0-0e563461"),
         ({"granularity": "filter", "channel_settings": {"multiple": 4}}, "penguins-dynamic-seed0-f984f9a1"),
+        ({"granularity": "block"}, "penguins-dynamic-seed0-d1673c15"),
+        ({"granularity": "n:m"}, "penguins-dynamic-seed0-cee43939"),
     ],
 )
 def test_run_ids_are_readable_and_stable(changes, run_id):
@@ -35,6 +37,15 @@ def test_what_prunes_nothing_has_no_granularity():
     assert own.as_baseline().run_id == config(method="unpruned").run_id
     assert config(method="unpruned", granularity="filter").run_id == config(method="unpruned").run_id
     assert own.replace(granularity="weight").run_id == config().run_id
+
+
+def test_n_in_every_m_decides_the_sparsity():
+    own = config(granularity="n:m", pattern="1:4")
+    assert own.requested_sparsity == own.settings["final_sparsity"] == 0.75 and own.pooling is None
+    assert own.replace(method="lottery").settings["sparsity"] == 0.75 and own.as_baseline().pattern is None
+    assert config(method="pruned", granularity="n:m", pattern="1:3", settings={"sparsity": 0.667}).pattern == "1:3"
+    assert config(granularity="block").pattern == "4x1" and config(granularity="block").pooling == "avg"
+    assert config(granularity="block", pattern="16x2").replace(granularity="weight").run_id == config().run_id
 
 
 def test_where_things_lie_is_not_part_of_the_run_id():
@@ -122,6 +133,15 @@ def test_the_class_projects_settings_are_the_defaults():
             {"granularity": "filter", "method": "shuffled"},
             "method shuffled has no granularity 'filter'; it can be weight",
         ),
+        ({"granularity": "block", "method": "snip"}, "method snip has no granularity 'block'; it can be weight"),
+        ({"granularity": "block", "pattern": "2:4"}, "must be ROWSxCOLUMNS, such as 4x1, got '2:4'"),
+        ({"granularity": "block", "pattern": "0x4"}, "must be ROWSxCOLUMNS, such as 4x1, got '0x4'"),
+        ({"granularity": "block", "pooling": "min"}, "unknown pooling 'min': Choices: avg, max"),
+        ({"granularity": "n:m", "pattern": "4:2"}, "must be N:M with whole N below M, such as 2:4, got '4:2'"),
+        ({"granularity": "n:m", "pooling": "avg"}, "pooling avg is of granularity block, not n:m"),
+        ({"granularity": "n:m", "scope": "global"}, "ranks within every 4 weights: scope layer, not global"),
+        ({"granularity": "n:m", "settings": {"final_sparsity": 0.3}}, "2:4 is a sparsity of 0.5, and 0.3 is asked for"),
+        ({"pattern": "2:4"}, "pattern 2:4 is of granularity block or n:m, not weight"),
         ({"granularity": "filter", "scope": "global"}, "ranks channels within their groups: scope layer, not global"),
         (
             {"granularity": "filter", "settings": {"criterion": "synflow"}},

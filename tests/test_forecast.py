@@ -41,6 +41,12 @@ def test_a_plan_counts_what_each_event_leaves_and_times_few_steps(tiny, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_of_a_pattern_counts_what_that_leaves(tiny, monkeypatch):
+    monkeypatch.setattr(module, "MEASURED_SECONDS", 0.0)
+    every = forecast(tiny(granularity="n:m", epochs=6))
+    assert every.prunable == 180 and [event.left for event in every.events] == [135, 90, None]  # 3 of 4, then 2
+
+
 def test_a_plan_of_filters_counts_filters(tiny):
     changes = {"granularity": "filter", "channel_settings": {"multiple": 2}}
     found = forecast(tiny(**changes))

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from tfprune import shrink
+from tfprune import prune, shrink
 from tfprune.backend import keras, tf
 from tfprune.channels import channels
 from tfprune.errors import ConfigError, ModelError
+from tfprune.learning_rates import build_learning_rate
 from tfprune.shrinking import CRITERIA, least_important
 
 layers = keras.layers
@@ -83,6 +84,26 @@ def test_a_shrunk_model_keeps_the_important_channels_and_trains_on(conv_net, exa
     )
     smaller.fit(*examples, epochs=1, verbose=0)
     assert int(smaller.optimizer.iterations) == 9
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_model_with_a_schedule_and_a_loss_of_its_own_is_compiled_again(conv_net, examples, scaled):
+    """Neither of them is registered with Keras, so that a stored configuration could not bring them back."""
+
+    def loss(labels, logits):
+        return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+    optimizer = keras.optimizers.SGD(build_learning_rate("cosine", 0.1, warmup_steps=0, total_steps=12), momentum=0.9)
+    optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer) if scaled else optimizer
+    conv_net.compile(optimizer, loss, metrics=["accuracy"])
+    conv_net.fit(*examples, epochs=2, verbose=0)
+    smaller = shrink(conv_net, 0.5, multiple=2)
+    for model in (smaller, prune(conv_net, 0.5)):
+        model.fit(*examples, epochs=1, verbose=0)
+        own = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        assert own.momentum == 0.9 and model.optimizer is not conv_net.optimizer
+    assert int(smaller.optimizer.iterations) == 9 and int(conv_net.optimizer.iterations) == 6
+    assert float(smaller.optimizer.learning_rate) == pytest.approx(0.025)  # of the ninth step of twelve
 
 
 def test_bad_settings_are_one_line(conv_net):

@@ -98,7 +98,7 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
 
     Returns:
         name of the trial -> its runs. The name is that of the method, with the sparsity asked for
-        (`"dynamic 80 %"`) where a method was run at several, with `filter` where it removes channels, and
+        (`"dynamic 80 %"`) where a method was run at several, with the granularity where it is not `weight`, and
         with other settings of its own, its epochs and its scope where those differ.
     """
     trials: dict[str, list[Result]] = {}
@@ -120,7 +120,8 @@ def _trial_name(config: Config, configs: Iterable[Config]) -> str:
 
 
 def _own_settings(config: Config) -> dict[str, Any]:
-    return config.settings | config.channel_settings | {"epochs": config.epochs, "scope": config.scope}
+    pruned = {name: getattr(config, name) for name in ("epochs", "scope", "pattern", "pooling")}
+    return config.settings | config.channel_settings | pruned
 
 
 def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:

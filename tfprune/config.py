@@ -19,6 +19,7 @@ from typing import Any
 
 from tfprune.checkpoints import Interval
 from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
+from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
 from tfprune.data._own import is_own, own_name, own_spec
@@ -30,14 +31,16 @@ from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.models._own import is_own_model, own_model, own_model_name
 from tfprune.optimizers import check_optimizer
+from tfprune.patterns import NOfM, Pattern, pattern_of
 from tfprune.widths import check_channel_settings
 
-GRANULARITIES = ("weight", "filter")
+GRANULARITIES = ("weight", "filter", "block", "n:m")
 SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir", "checkpoint_every")  # where things lie on this machine: not part of what a run is
 STRATEGIES = ("none", "mirrored", "auto")
+TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -72,7 +75,10 @@ class Config:
             more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
             prunes nothing has `layer`.
         granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
-            reads them, so that the rest of the training has a smaller model. What prunes nothing has `weight`.
+            reads them, so that the rest of the training has a smaller model; `block` zeroes whole blocks of weights,
+            `n:m` all but n in every m along a kernel's inputs, see `patterns`. What prunes nothing has `weight`.
+        pattern: of `block` its sides (`4x1`), of `n:m` the two numbers (`2:4`), which decide the sparsity.
+        pooling: of `block`, whether a block is worth the mean (`avg`) or the highest (`max`) of its weights' scores.
         spare: names of layers that are never pruned; `first` and `last` stand for those places. With `filter` they keep
             their own filters and units, and lose what they read of those of others.
         settings: the method's own settings.
@@ -104,6 +110,8 @@ class Config:
     strategy: str = "none"
     scope: str | None = None
     granularity: str = "weight"
+    pattern: str | None = None
+    pooling: str | None = None
     spare: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -147,6 +155,7 @@ class Config:
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
+        self._store_pattern()
         self._store("scope", check_choice("scope", self.pruning.scope if self.scope is None else self.scope, SCOPES))
         if not self.pruning.sparsity_setting:
             self._store("scope", Method.scope)
@@ -164,17 +173,28 @@ class Config:
         self._store_granularity()
         self.pruning.check(self.epochs)
 
-    def _store_granularity(self) -> None:
+    def _store_pattern(self) -> None:
         check_choice("granularity", self.granularity, GRANULARITIES)
-        if not self.pruning.sparsity_setting:
-            self._store("granularity", "weight")
+        setting = METHODS[self.method].sparsity_setting
+        if setting is None:
+            for name, default in (("granularity", "weight"), ("pattern", None), ("pooling", None)):
+                self._store(name, default)
             self._store("channel_settings", {})
+        units = self.units
+        self._store("pattern", None if units is None else units.text)
+        self._store("pooling", getattr(units, "pooling", None))
+        if isinstance(units, NOfM) and setting is not None:
+            self._store("settings", {setting: units.sparsity} | dict(self.settings))
+
+    def _store_granularity(self) -> None:
         if self.granularity not in self.pruning.granularities:
             raise ConfigError(
                 f"method {self.method} has no granularity {self.granularity!r}; "
                 f"it can be {', '.join(self.pruning.granularities)}"
             )
-        if self.granularity == "weight":
+        if isinstance(self.units, NOfM):
+            self._check_every_m(self.units)
+        if self.granularity != "filter":
             for key in self.channel_settings:
                 raise ConfigError(f"channels.{key} is of granularity filter; set --granularity filter")
             return
@@ -186,6 +206,16 @@ class Config:
         if self.loop == "fused":
             raise ConfigError(
                 "granularity filter changes the model in training, which loop=fused cannot; use loop=auto"
+            )
+
+    def _check_every_m(self, units: NOfM) -> None:
+        if self.scope != "layer":
+            raise ConfigError(f"granularity n:m ranks within every {units.m} weights: scope layer, not {self.scope}")
+        asked = self.requested_sparsity
+        if abs(asked - units.sparsity) > TOLERANCE or keep_after(self.pruning.cuts, units.m) != units.n:
+            raise ConfigError(
+                f"pattern {units.text} is a sparsity of {units.sparsity:.4g}, and {asked:.4g} is asked for; leave "
+                "--sparsity out"
             )
 
     def _store(self, name: str, value: Any) -> None:
@@ -222,6 +252,11 @@ class Config:
     def model_name(self) -> str:
         """Short name of the model, for titles; of a path no more than its last part."""
         return own_model_name(self.model) if self.has_own_model else self.model
+
+    @functools.cached_property
+    def units(self) -> Pattern | None:
+        """What is pruned as one; None where single weights or channels are."""
+        return pattern_of(self.granularity, self.pattern, self.pooling)
 
     @functools.cached_property
     def pruning(self) -> Method:
@@ -309,6 +344,8 @@ class Config:
         ):
             if changes.get(part, getattr(self, part)) != getattr(self, part):
                 changes.setdefault(settings, {})
+        if changes.get("granularity", self.granularity) != self.granularity:
+            changes = {"pattern": None, "pooling": None} | changes
         return dataclasses.replace(self, **changes)
 
 

@@ -27,7 +27,7 @@ from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.keras_callbacks import write_history
 from tfprune.locks import locked
-from tfprune.masks import check_sparsity, ones_like
+from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.mishaps import told
@@ -36,6 +36,7 @@ from tfprune.models._narrow import narrowed
 from tfprune.models._own import build_model, is_function
 from tfprune.models._safe import trusted
 from tfprune.narrowing import ChannelTrainer, narrower
+from tfprune.pattern_masks import check_pattern
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.pruning import report_unprunable
 from tfprune.results import SCHEMA, Result, check_same, find_result, read_config
@@ -46,7 +47,7 @@ from tfprune.stacking import apart, stack, stack_weights, stackable
 from tfprune.stopping import Stopper
 from tfprune.strategies import strategy_of
 from tfprune.surgery import without
-from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate
+from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate, pattern_report
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
 log = logging.getLogger(__name__)
@@ -463,12 +464,14 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         own = {split: {name: float(v[number]) for name, v in values.items()} for split, values in scores.items()}
         if not np.isfinite(own["train"]["loss"]):
             continue
-        check_sparsity(pruned, masks, config.pruning.cuts, config.scope, f"the trained model of seed {config.seed}")
+        where = f"the trained model of seed {config.seed}"
+        check_pattern(pruned, masks, config.pruning.cuts, config.scope, config.units, where)
         metrics = _measured(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
         metrics |= {name: _of_one(metrics[name], number) for name in ("cost", "untuned")}
         for name in ("seconds", "cpu_seconds"):
             took = getattr(trainer, name)
             metrics[name] = _rounded({phase: value / count for phase, value in took.items() if phase != COMPILE})
+        metrics |= pattern_report(config, masks)
         metrics["data"] = said_of(data[number])
         metrics["networks"] = count
         metrics["precision"] = {"policy": "float32", "step_seconds": {}}

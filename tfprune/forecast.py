@@ -14,10 +14,10 @@ from tfprune.cuts import Cut
 from tfprune.data._base import Data
 from tfprune.experiment import build, choose_precision, load_data
 from tfprune.fused import Fused
-from tfprune.masks import expected_kept
 from tfprune.measure import peak_memory
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.narrowing import ChannelTrainer
+from tfprune.pattern_masks import kept_after
 from tfprune.rundir import RunDir
 from tfprune.summaries import Summary, summary
 from tfprune.training import EVALUATION_BATCH, Trainer, logged_epochs
@@ -136,7 +136,7 @@ class _Sizes:
 
     def left(self, cuts: list[Cut]) -> int:
         if self._channels is None:
-            return sum(expected_kept(self._shapes, cuts, self._config.scope).values())
+            return kept_after(self._shapes, cuts, self._config.scope, self._config.units)
         return sum(expected_widths(self._channels, cuts, self._config.channel_settings["multiple"]).values())
 
 

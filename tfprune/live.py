@@ -25,6 +25,7 @@ from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.notebook import curves, html_image, html_table
+from tfprune.optimizers import fresh
 from tfprune.pruning import check_model, report_unprunable
 from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
@@ -365,8 +366,7 @@ def _compiled(model: keras.Model) -> Fit:
 
 def _fresh(compiled: Fit) -> dict[str, Any]:
     """Returns the arguments with an optimizer that has made no step."""
-    optimizer = keras.optimizers.get(compiled["optimizer"])
-    return {**compiled, "optimizer": type(optimizer).from_config(optimizer.get_config())}
+    return {**compiled, "optimizer": fresh(keras.optimizers.get(compiled["optimizer"]))}
 
 
 def _copied(model: keras.Model) -> keras.Model:

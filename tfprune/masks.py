@@ -82,7 +82,7 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
     Raises:
         ValueError: a score is not finite.
     """
-    _check_finite(scores)
+    check_finite(scores)
     alive = {name: int(masks[name].sum()) for name in scores}
     shapes = {name: np.shape(score) for name, score in scores.items()}
     if scope == "global":
@@ -121,7 +121,8 @@ def _rank(scores: np.ndarray, mask: np.ndarray, into: np.ndarray) -> np.ndarray:
     return into
 
 
-def _check_finite(scores: Arrays) -> None:
+def check_finite(scores: Arrays) -> None:
+    """Raises a `ValueError` if a score is not finite."""
     for name, score in scores.items():
         if not np.all(np.isfinite(score)):
             raise ValueError(f"cannot rank {name}: its scores hold NaN or infinite values")
@@ -189,8 +190,8 @@ def regrown(scores: Arrays, growth: Arrays, masks: Arrays, share: float) -> dict
     Raises:
         ValueError: a score is not finite.
     """
-    _check_finite(scores)
-    _check_finite(growth)
+    check_finite(scores)
+    check_finite(growth)
     moved = {}
     for name, mask in masks.items():
         alive = int(mask.sum())
@@ -224,16 +225,26 @@ def check_sparsity(weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: S
     Raises:
         SparsityError: a mask has another count than asked for, or a pruned weight is not zero.
     """
+    check_zeros(weights, masks, where)
+    check_counts(masks, cuts, scope, where)
+
+
+def check_zeros(weights: Arrays, masks: Arrays, where: str) -> None:
+    """Raises a `SparsityError` if a pruned weight is not zero."""
     for name, mask in masks.items():
         alive = int(np.count_nonzero(np.asarray(weights[name])[mask == 0]))
         if alive:
             raise SparsityError(f"{where}: {alive} pruned weights of {name} are not zero")
+
+
+def check_counts(masks: Arrays, cuts: Iterable[Cut], scope: Scope, where: str, what: str = "weights") -> None:
+    """Raises a `SparsityError` if a mask, whose entries stand for `what`, has another count than was asked for."""
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     if scope == "global":
         kept = {"all kernels": sum(kept.values())}
     for name, expected in expected_kept({n: m.shape for n, m in masks.items()}, cuts, scope).items():
         if kept[name] != expected:
-            raise SparsityError(f"{where}: {name} keeps {kept[name]} weights where {expected} were asked for")
+            raise SparsityError(f"{where}: {name} keeps {kept[name]} {what} where {expected} were asked for")
 
 
 def sparsity_of(masks: Arrays) -> float:

@@ -42,3 +42,17 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Returns a fresh Keras optimizer."""
     return getattr(keras.optimizers, OPTIMIZERS[name][0])(learning_rate=learning_rate, **settings)
+
+
+def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Returns an optimizer with the same settings that has made no step.
+
+    A schedule of the learning rate is shared: those of a person's own cannot always be made again from a configuration.
+    """
+    settings = optimizer.get_config()
+    if hasattr(optimizer, "inner_optimizer"):  # under loss scaling
+        settings["inner_optimizer"] = fresh(optimizer.inner_optimizer)
+    rate = getattr(optimizer, "_learning_rate", None)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        settings["learning_rate"] = rate
+    return type(optimizer).from_config(settings)

@@ -12,6 +12,7 @@ from tfprune.checks import check_choice, check_fraction
 from tfprune.cuts import Cut
 from tfprune.errors import ModelError
 from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
+from tfprune.optimizers import fresh
 from tfprune.wrapping import all_kernels, has_graph, kernel_variables, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
@@ -100,5 +101,10 @@ def copy_of(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     if getattr(model, "optimizer", None) is not None:
-        copy.compile_from_config(model.get_compile_config())
+        compile_alike(copy, model)
     return copy
+
+
+def compile_alike(copy: keras.Model, model: keras.Model) -> None:
+    """Compiles a model as another one is, with an optimizer of its own that has made no step."""
+    copy.compile(**model._compile_config.config | {"optimizer": fresh(model.optimizer)})

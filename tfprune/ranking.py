@@ -10,7 +10,9 @@ import numpy as np
 
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut
-from tfprune.masks import Arrays, Scope, cut_masks, regrown
+from tfprune.masks import Arrays, Scope, regrown
+from tfprune.pattern_masks import cut_pattern
+from tfprune.patterns import Pattern
 from tfprune.scores import Evidence
 
 REMEMBERED = 5  # masks; those of You et al. 2020
@@ -23,16 +25,17 @@ def ranked(criterion: Criterion, evidence: Evidence) -> dict[str, np.ndarray]:
     return {name: -score for name, score in scores.items()} if criterion.inverted else scores
 
 
-def masks_after(cut: Cut, evidence: Evidence, scope: Scope) -> dict[str, np.ndarray]:
+def masks_after(cut: Cut, evidence: Evidence, scope: Scope, pattern: Pattern | None = None) -> dict[str, np.ndarray]:
     """Returns the masks of one network after a cut.
 
     Args:
         cut: how much goes and comes back, by what criteria; whether it waits is not looked at.
         evidence: the network.
         scope: see `masks.cut_masks`.
+        pattern: what goes as one, see `pattern_masks.cut_pattern`.
     """
     scores = ranked(cut.criterion, evidence)
-    masks = cut_masks(scores, evidence.masks, cut, scope)
+    masks = cut_pattern(scores, evidence.masks, cut, scope, pattern)
     return regrown(scores, ranked(cut.growth, evidence), masks, cut.regrown) if cut.regrown else masks
 
 

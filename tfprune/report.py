@@ -19,6 +19,8 @@ OWN = (
     "settings",
     "scope",
     "granularity",
+    "pattern",
+    "pooling",
     "channel_settings",
     "seed",
 )  # that may differ between runs compared

@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
+from tfprune.pruning import compile_alike
 from tfprune.wrapping import leaf_layers, slots
 
 Removed = Mapping[str, Sequence[int]]  # group of channels -> places of those that go
@@ -32,7 +33,7 @@ def without(
     Args:
         model: functional or sequential, see `channels`. It is not changed.
         removed: group -> places of its channels that go; see `Channels.groups`.
-        compiled: compiles the smaller model if `model` is compiled; by default as Keras has `model` stored.
+        compiled: compiles the smaller model if `model` is compiled; by default as `model` is.
         slots_kept: whether the optimizer goes on with the slots (momentum and the like) of the weights that stay;
             otherwise they are empty.
 
@@ -55,7 +56,7 @@ def without(
         new.assign(kept(old.numpy(), axes, gone))
     if getattr(model, "optimizer", None) is not None:
         if compiled is None:
-            smaller.compile_from_config(model.get_compile_config())
+            compile_alike(smaller, model)
         else:
             compiled(smaller)
         _carry_on(model.optimizer, smaller.optimizer, smaller, pairs if slots_kept else (), gone)

@@ -23,8 +23,9 @@ from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
 from tfprune.keras_callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.learning_rates import build_learning_rate
-from tfprune.masks import Arrays, check_sparsity, sparsity_of
+from tfprune.masks import Arrays, sparsity_of
 from tfprune.optimizers import build_optimizer
+from tfprune.pattern_masks import check_pattern, described
 from tfprune.randomness import DrawsOfEpochs
 from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
@@ -334,7 +335,7 @@ class Trainer(Resumable):
         for number, (config, own, masks) in enumerate(zip(self.configs, weights, before, strict=True)):
             slopes_of = functools.partial(self._slopes_of, number)
             evidence = Evidence(own, masks, self._random("scores", config), slopes_of)
-            new = masks_after(cut, evidence, self.config.scope)
+            new = masks_after(cut, evidence, self.config.scope, self.config.units)
             waits = cut.settled is not None and not self._settling[number].settled(new, cut.settled)
             after.append(masks if waits else new)
         passes, self._slopes.passes = self._slopes.passes, 0
@@ -394,11 +395,12 @@ class Trainer(Resumable):
         Raises:
             SparsityError: it is not pruned as it should be.
         """
-        check_sparsity(kernels, self.masks(), self.config.pruning.cuts, self.config.scope, where)
+        config = self.config
+        check_pattern(kernels, self.masks(), config.pruning.cuts, config.scope, config.units, where)
 
     def report(self) -> dict[str, Any]:
         """Returns what `metrics.json` says of the pruning beyond the zeros of the exported kernels."""
-        return {}
+        return pattern_report(self.config, self.masks())
 
     def _board(self, logged: Sequence[int] = (), *, begun: bool = False) -> TensorBoardLog:
         return TensorBoardLog(self._tensorboard, self._steps, logged, self.masks, self.sparsity, begun=begun)
@@ -543,6 +545,13 @@ def compile_model(
             steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
             jit_compile=config.xla or fused or None,
         )
+
+
+def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:
+    """Returns what `metrics.json` says of the pattern that a network is pruned in; nothing where there is none."""
+    if config.units is None:
+        return {}
+    return {"pattern": dataclasses.asdict(config.units) | {"layers": described(masks, config.units)}}
 
 
 def devices(model: keras.Model) -> int:

@@ -17,8 +17,8 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"backend", "rundir", "notebook"},
     {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "mishaps", "randomness"},
     {"data", "models", "methods"},
-    {"widths"},
-    {"config", "schedules", "stacking"},
+    {"widths", "patterns"},
+    {"config", "schedules", "stacking", "pattern_masks"},
     {"results", "tables", "wrapping", "precision", "strategies"},
     {
         "ranking",
@@ -47,6 +47,7 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 NUMPY_ONLY = (
     "masks",
+    "pattern_masks",
     "ranking",
     "criteria",
     "measure",

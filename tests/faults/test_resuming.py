@@ -129,9 +129,9 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
 
 
-@pytest.mark.parametrize("method", ["dynamic", "lottery"])
-def test_a_run_that_has_lost_channels_goes_on_in_its_form(method, tiny, tmp_path, monkeypatch):
-    config, whole = tiny(method, checkpoint_every=1, granularity="filter", epochs=4, shuffle=True), None
+@pytest.mark.parametrize(("method", "granularity"), [("dynamic", "filter"), ("lottery", "filter"), ("dynamic", "n:m")])
+def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
+    config, whole = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True), None
     for saves in (2, 3):
         whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
 

@@ -66,7 +66,7 @@ def _echo_events(config: Config, found: Forecast) -> None:
     rows = [_cells(event, found.prunable) for event in events]
     if hidden > 1:
         rows[half:-half] = [("...", "", "", f"{hidden:,} more", "", "")]
-    left = "filters, units left" if config.granularity == "filter" else "weights left"
+    left = {"filter": "filters, units left", "block": "blocks left"}.get(config.granularity, "weights left")
     echo_table(rows, ("training", "after epoch", "step", "", left, "sparsity"))
 
 

@@ -48,7 +48,9 @@ _OPTIONS = (
     click.option("--learning-rate", type=float, help="Of the optimizer."),
     click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
     click.option(
-        "--granularity", metavar="|".join(GRANULARITIES), help="Zero single weights, or remove filters and units."
+        "--granularity",
+        metavar="|".join(GRANULARITIES),
+        help="Zero single weights, remove filters and units, zero blocks, or all but n in every m.",
     ),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option("--strategy", metavar="|".join(STRATEGIES), help="Divide batches between this machine's devices."),

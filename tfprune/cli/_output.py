@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tfprune.config import Config
 from tfprune.results import Result
 
 
@@ -70,7 +71,19 @@ def echo_result(result: Result) -> None:
             f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)\n"
             f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero"
         )
+    if "pattern" in metrics:
+        _echo_pattern(result.config, metrics["pattern"]["layers"])
     click.echo(f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}")
+
+
+def _echo_pattern(config: Config, layers: Mapping[str, Mapping[str, int]]) -> None:
+    """Prints what weights are pruned by, and where its units did not come out whole."""
+    unit = f"blocks by their {config.pooling}" if config.granularity == "block" else "along the inputs"
+    click.echo(f"Pattern      {config.pattern}, {unit}")
+    for name, own in layers.items():
+        if own["smaller"]:
+            what = "blocks" if config.granularity == "block" else f"groups of {config.pattern.partition(':')[2]}"
+            click.echo(f"Cut short: {name}: {own['smaller']:,} of {own['units']:,} {what} are smaller, at its edge")
 
 
 def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:

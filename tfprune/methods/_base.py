@@ -16,6 +16,9 @@ from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut, nominal_sparsity
 from tfprune.errors import ConfigError, choose_from
 
+ZEROED = ("weight", "block", "n:m")  # granularities that set weights to zero
+EVERY = (*ZEROED, "filter")
+
 
 class Task(Protocol):
     """A model in training, as a method sees it."""

@@ -8,7 +8,7 @@ from tfprune.checks import check_choice, check_events, check_fraction, check_pos
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut, geometric
 from tfprune.errors import ConfigError
-from tfprune.methods._base import Method, Task
+from tfprune.methods._base import EVERY, Method, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Dynamic(Method):
     """
 
     paper = "the class project behind tfprune; compare Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
-    granularities = ("weight", "filter")
+    granularities = EVERY
     sparsity_setting = "final_sparsity"
     added_later = ("rate_factor", "criterion")
     events: tuple[float, ...] = (1 / 3, 2 / 3)

@@ -8,7 +8,7 @@ from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut
 from tfprune.errors import ConfigError
-from tfprune.methods._base import Method, Task, spread
+from tfprune.methods._base import ZEROED, Method, Task, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class EarlyBird(Method):
     """
 
     paper = "You et al. 2020, Drawing Early-Bird Tickets, arXiv:1909.11957"
+    granularities = ZEROED
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     distance: float = 0.1

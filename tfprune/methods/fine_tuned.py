@@ -7,7 +7,7 @@ import dataclasses
 from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut, geometric
-from tfprune.methods._base import Method, Task
+from tfprune.methods._base import EVERY, Method, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class FineTuned(Method):
     """
 
     paper = "Han et al. 2015, Learning both Weights and Connections, arXiv:1506.02626"
-    granularities = ("weight", "filter")
+    granularities = EVERY
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     rounds: int = 1

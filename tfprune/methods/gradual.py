@@ -8,7 +8,7 @@ from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut
 from tfprune.errors import ConfigError
-from tfprune.methods._base import Method, Task, spread
+from tfprune.methods._base import EVERY, Method, Task, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Gradual(Method):
     """
 
     paper = "Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
-    granularities = ("weight", "filter")
+    granularities = EVERY
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     begin: float = 0.0

@@ -8,7 +8,7 @@ from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut, geometric
 from tfprune.errors import ConfigError
-from tfprune.methods._base import Method, Task
+from tfprune.methods._base import EVERY, Method, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Lottery(Method):
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
-    granularities = ("weight", "filter")
+    granularities = EVERY
     sparsity_setting = "sparsity"
     added_later = ("criterion",)
     sparsity: float = 0.3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.methods._base import OneShot, Task
+from tfprune.methods._base import EVERY, OneShot, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Pruned(OneShot):
     """
 
     paper = "Han et al. 2015, Learning both Weights and Connections, arXiv:1506.02626"
-    granularities = ("weight", "filter")
+    granularities = EVERY
 
     def run(self, task: Task) -> None:
         task.fit("dense")

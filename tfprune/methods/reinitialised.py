@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.methods._base import OneShot, Task
+from tfprune.methods._base import EVERY, OneShot, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Reinitialised(OneShot):
     """
 
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
-    granularities = ("weight", "filter")
+    granularities = EVERY
 
     def total_epochs(self, epochs: int) -> int:
         return 2 * epochs
