@@ -4,6 +4,8 @@ import json
 import sys
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -110,15 +112,13 @@ def test_semicolons_byte_order_marks_and_spaces_are_read(tmp_path):
 
 
 def test_parquet_and_csv_come_to_the_same(table, tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
     names = ("length (cm)", "class", "colour", "wings")
     columns = dict(zip(names, zip(*insects(), strict=True), strict=True))
     columns["length (cm)"] = [float(cell) for cell in columns["length (cm)"]]
     columns["class"] = [int(cell) for cell in columns["class"]]
-    columns["colour"] = pa.array(columns["colour"]).dictionary_encode()
-    parquet.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), tmp_path / "i.parquet")
+    columns["colour"] = pyarrow.array(columns["colour"]).dictionary_encode()
+    cells = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
+    pyarrow.parquet.write_table(cells, tmp_path / "i.parquet")
     one, two = (load_data(own(path, label="wings")) for path in (table, tmp_path / "i.parquet"))
     np.testing.assert_array_equal(one.train.x, two.train.x)
     assert own(tmp_path / "i.parquet", label="wings").data_settings["examples"] == ROWS
@@ -280,6 +280,10 @@ def test_a_table_is_trained_exported_and_its_raw_rows_are_answered(tmp_path, mon
     served = tf.saved_model.load(str(run / "model")).signatures["serving_default"]
     answer = served(length_cm=tf.constant([20.0, np.nan], tf.float64), colour=tf.constant(["blue", ""]))
     assert answer["label"].numpy()[0] == b"fly"
+    said = call(monkeypatch, capsys, "predict", run, path)
+    cells = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(null_values=["NA"]))
+    pyarrow.parquet.write_table(cells, tmp_path / "insects.parquet")
+    assert call(monkeypatch, capsys, "predict", run, tmp_path / "insects.parquet") == said and said[0] == 0
     write_rows(tmp_path / "new.csv", [(20, "pink")], header=("length (cm)", "colour"))
     code, _, err = call(monkeypatch, capsys, "predict", run, tmp_path / "new.csv")
     assert code == 2 and "colour must be one of blue, green, red" in err

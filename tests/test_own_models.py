@@ -111,6 +111,22 @@ def call(monkeypatch, capsys, *arguments):
             "brought:net",
             r"returns \(1,\) an example, the data have 3",
         ),
+        (
+            "def net():\n  a, b = L.Input((12,)), L.Input((2,))\n"
+            "  return keras.Model([a, b], L.Dense(3)(L.Concatenate()([a, b])))",
+            "brought:net",
+            "has 2 inputs and 1 outputs; a run takes models of one each, tfprune.train from Python any",
+        ),
+        (
+            "def net():\n  a = L.Input((12,))\n  return keras.Model(a, [L.Dense(3, 'softmax')(a), L.Dense(1)(a)])",
+            "brought:net",
+            "has 1 inputs and 2 outputs",
+        ),
+        (
+            "class Net(keras.Model):\n  def call(self, x): return x[:, :3], x[:, 3:]\ndef net(): return Net()",
+            "brought:net",
+            "has 1 inputs and 2 outputs",
+        ),
     ],
 )
 def test_functions_that_do_not_fit_are_said_in_one_line(module, tmp_path, code, model, message):

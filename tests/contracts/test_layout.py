@@ -31,6 +31,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
         "fused",
         "channels",
         "listing",
+        "config_file",
     },
     {"resuming"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
@@ -116,6 +117,7 @@ def test_what_needs_no_tensorflow_does_not_load_it(code):
         ["sweep", "--help"],
         ["report", "--help"],
         ["runs", "--help"],
+        ["init", "--help"],
     ],
 )
 def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):

@@ -13,6 +13,7 @@ from tfprune.registry import Registry
 COMMANDS = Registry(
     "command",
     {
+        "init": "tfprune.cli.init:init",
         "train": "tfprune.cli.train:train",
         "resume": "tfprune.cli.resume:resume",
         "compare": "tfprune.cli.compare:compare",

@@ -1,0 +1,107 @@
+import re
+
+import numpy as np
+import pytest
+from test_own_data import insects, write_images, write_rows
+
+from tfprune import cli
+from tfprune.cli._options import make_config
+from tfprune.cli.train import train
+from tfprune.config import Config
+from tfprune.config import _toml as parser
+from tfprune.config_file import settings_file
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Runs a command line in this process and an empty folder; returns exit code, output and errors."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["tfprune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return run
+
+
+def of_rows(folder):
+    return ["--label", "class"], write_rows(folder / 'in "sects" é.csv', insects(missing=2)), ["--missing", "drop"]
+
+
+def of_images(folder):
+    return [], write_images(folder / "pictures") or folder / "pictures", ["--set", "data.side=32"]
+
+
+def of_arrays(folder):
+    random = np.random.default_rng(0)
+    np.savez(folder / "cells.npz", x=random.normal(size=(60, 5)).astype(np.float32), y=np.arange(60) % 3)
+    return [], folder / "cells.npz", ["--granularity", "filter", "--set", "channels.multiple=4"]
+
+
+def registered(folder):
+    return [], "penguins", ["--model", "mlp", "--set", "model.hidden=[7]", "--seed", 3, "--set", "limit=50"]
+
+
+def of_a_function(folder):
+    (folder / "here" / "nets.py").write_text("def small(input_shape, classes, width=3): ...\n")
+    return [], "penguins", ["--model", "nets:small", "--set", "model.width=4"]
+
+
+@pytest.mark.parametrize("make", [of_rows, of_images, of_arrays, registered, of_a_function])
+def test_the_file_stands_for_the_options_that_it_was_made_with(call, tmp_path, make):
+    needed, dataset, more = make(tmp_path)
+    options = [str(word) for word in ("--dataset", dataset, *needed, *more, "--sparsity", 0.5)]
+    code, out, err = call("init", *options)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"Wrote tfprune.toml\.\nNext: tfprune train --config tfprune.toml.* --dry-run\n", out)
+    asked = train.make_context("train", options).params
+    expected = make_config(None, {key: asked[key] for key in asked if key not in ("file", "force", "dry_run")})
+    model = {"model": "nets:small"} if make is of_a_function else {}
+    file = tmp_path / "here" / "tfprune.toml"
+    assert make_config(file, model).to_dict() == expected.to_dict()
+    defaults = re.sub(r"^# (\w+ = (?!\.\.\.))", r"\1", file.read_text(), flags=re.MULTILINE)
+    assert len(re.findall(r"^\w+ =", defaults, re.MULTILINE)) > len(
+        re.findall(r"^\w+ =", file.read_text(), re.MULTILINE)
+    )
+    file.write_text(defaults)
+    assert make_config(file, model).to_dict() == expected.to_dict()  # the defaults are what they are said to be
+
+
+def test_the_file_says_what_was_found_in_the_data(call, tmp_path):
+    call("init", "--dataset", write_rows(tmp_path / "insects.csv", insects(missing=2)), "--label", "wings",
+         "--missing", "drop")  # fmt: skip
+    text = (tmp_path / "here" / "tfprune.toml").read_text()
+    for line in (
+        "# Examples: 40 for train, 9 for validation, 9 for test.",
+        "# Columns: length (cm) (numbers), class (numbers), colour (text).",
+        "# Classes (wings): ant 19, bee 19, fly 20.",
+        "# Passes over the training split, at least 1. A lottery ticket takes that many again.\nepochs = 200\n",
+    ):
+        assert line in text, line
+
+
+def test_a_file_is_not_replaced_unless_forced_and_nothing_is_left_half_written(call, tmp_path):
+    here = tmp_path / "here"
+    (here / "a.toml").write_text("mine")
+    for arguments, message in (
+        (["a.toml", "--dataset", "penguins"], "a.toml: is there already; --force replaces it"),
+        (["b.json", "--dataset", "penguins"], "b.json: the file must end in .toml"),
+        (["no/b.toml", "--dataset", "penguins"], "no/b.toml: cannot be written"),
+        (["b.toml"], "--dataset is missing"),
+        (["b.toml", "--dataset", "penguins", "--epochs", 0], "epochs must be"),
+    ):
+        code, out, err = call("init", *arguments)
+        assert code == 2 and out == "" and re.fullmatch(f"Error: .*{message}.*\n", err)
+    assert [path.name for path in here.iterdir()] == ["a.toml"] and (here / "a.toml").read_text() == "mine"
+    code, _, _ = call("init", "a.toml", "--dataset", "penguins", "--force")
+    assert code == 0 and 'dataset = "penguins"' in (here / "a.toml").read_text()
+
+
+def test_text_is_escaped_as_toml_asks():
+    text = 'a"b\\c\x7f\x01\n\U0001f427é'
+    config = Config(dataset="penguins", out=text)
+    assert parser().loads(settings_file(config))["out"] == text

@@ -1,0 +1,44 @@
+"""`tfprune init`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfprune.cli._options import make_config, run_options
+from tfprune.errors import ConfigError
+from tfprune.models._own import is_function
+from tfprune.rundir import replacing
+
+
+@click.command()
+@click.argument("path", default=Path("tfprune.toml"), type=click.Path(path_type=Path))
+@run_options()
+@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
+@click.option("--seed", type=int, help="Root of all random draws.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def init(path: Path, force: bool, **given: Any) -> None:
+    """Write a commented file of settings to PATH, by default tfprune.toml, for `tfprune train --config`.
+
+    It looks at the data of --dataset; every other option of `tfprune train` may be given too.
+    """
+    if path.suffix != ".toml":
+        raise ConfigError(f"{path}: the file must end in .toml")
+    if path.exists() and not force:
+        raise ConfigError(f"{path}: is there already; --force replaces it")
+    config = make_config(None, given)
+    from tfprune.config_file import settings_file
+
+    folder = config.data_dir and Path(config.data_dir)
+    text = settings_file(config, config.spec.load(folder, config.seed) if config.has_own_data else None)
+    try:
+        with replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+    train = ["tfprune", "train", "--config", str(path)]
+    train += ["--model", config.model] if is_function(config.model) else []  # which no file may name alone
+    click.echo(f"Wrote {path}.\nNext: {shlex.join(train)} --dry-run")
