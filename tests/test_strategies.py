@@ -1,13 +1,23 @@
-"""Trainings on two logical devices, which a process must ask for before TensorFlow is used: each in one of its own."""
+"""Trainings on two logical devices, which a process must ask for before TensorFlow is used, and by two processes."""
 
+import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
+from tfprune.config import Config
 from tfprune.errors import ConfigError
-from tfprune.strategies import strategy_of
+from tfprune.experiment import train
+from tfprune.results import find_result
+from tfprune.strategies import Crew, strategy_of
+from tfprune.sweeps import run_all
 
 TWO_DEVICES = """
 import json, sys
@@ -22,11 +32,12 @@ from tfprune.wrapping import kernel_variables, masked_layers
 copies = {}
 measured = experiment.on_one_device
 
-def looked_at(model, *rest):
+def looked_at(trainer, *rest):
+    model = trainer.model
     masks = {f"{name} mask": mask for layer in masked_layers(model) for name, _, mask in layer.named_vars()}
     variables = kernel_variables(model) | masks
     copies.update({name: [own.numpy() for own in variable.values] for name, variable in variables.items()})
-    return measured(model, *rest)
+    return measured(trainer, *rest)
 
 experiment.on_one_device = looked_at
 out, methods = sys.argv[1], sys.argv[2:]
@@ -67,10 +78,117 @@ def test_two_devices_come_to_what_one_comes_to(said, method):
     assert own["test"][0] == pytest.approx(own["test"][1], abs=1e-5)
 
 
+# What two processes train, one after the other; the first is cut off once.
+RUNS = (
+    {"method": "lottery", "epochs": 60},
+    {"method": "dynamic", "epochs": 6, "granularity": "filter", "settings": {"final_sparsity": 0.5}},
+    {"method": "pruned", "epochs": 6, "settings": {"criterion": "taylor"}},
+)
+WORKER = """
+import json, sys
+from tfprune.config import Config
+from tfprune.errors import TfpruneError
+from tfprune.experiment import train
+
+for settings in json.loads(sys.argv[1]):
+    try:
+        print(train(Config(**settings)).folder.root)
+    except TfpruneError as error:
+        sys.exit(f"one line: {error}")
+"""
+
+
+def settings_of(out, **own):
+    common = {"dataset": "penguins", "loop": "plain", "optimizer": "adamw", "checkpoint_every": "5", "out": str(out)}
+    return common | own
+
+
+@contextlib.contextmanager
+def two_workers(settings):
+    """Two processes that train the same runs together."""
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for port in ports:
+            port.bind(("127.0.0.1", 0))
+        workers = ["{}:{}".format(*port.getsockname()) for port in ports]
+    crew = []
+    for index in range(2):
+        described = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(described)}
+        command = [sys.executable, "-c", WORKER, json.dumps(settings)]
+        crew.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    try:
+        yield crew
+    finally:
+        for worker in crew:
+            worker.kill()
+            worker.communicate()
+
+
+@pytest.fixture(scope="module")
+def crews(tmp_path_factory):
+    """What the survivor says when its fellow is killed in the middle of a run, and the runs after another start."""
+    out = tmp_path_factory.mktemp("shared")
+    settings = [settings_of(out, strategy="multiworker", **own) for own in RUNS]
+    configs = [Config(**own) for own in settings]
+    saved = out / configs[0].run_id / "checkpoints" / "000002.ckpt"
+    with two_workers(settings) as (chief, fellow):
+        until = time.monotonic() + 300
+        while not saved.exists() and chief.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        fellow.send_signal(signal.SIGKILL)
+        _, complaint = chief.communicate(timeout=300)
+    assert saved.exists(), complaint
+    with two_workers(settings) as crew:
+        said = [worker.communicate(timeout=600) for worker in crew]
+    assert [worker.returncode for worker in crew] == [0, 0], said[0][1] + said[1][1]
+    return complaint, [find_result(config) for config in configs], [own[0].split() for own in said]
+
+
+def test_a_worker_that_is_left_alone_says_so_in_one_line(crews):
+    complaint, _, _ = crews
+    assert complaint.splitlines()[-1].startswith("one line: another worker is gone or does not answer; start the same")
+
+
+@pytest.mark.parametrize("number", range(len(RUNS)))
+def test_two_processes_come_to_what_one_comes_to(crews, tmp_path, number):
+    _, results, folders = crews
+    two, one = results[number], train(Config(**settings_of(tmp_path, **RUNS[number])))
+    assert [two.metrics["devices"], one.metrics["devices"]] == [2, 1]
+    assert two.metrics["sparsity"] == one.metrics["sparsity"]
+    assert all(np.array_equal(mask, one.masks()[name]) for name, mask in two.masks().items())
+    rows = list(zip(two.history(), one.history(), strict=True))
+    assert all(a["loss"] == pytest.approx(b["loss"], abs=1e-5) for a, b in rows)
+    assert two.metrics["test"]["loss"] == pytest.approx(one.metrics["test"]["loss"], abs=1e-5)
+    assert folders[0][number] == folders[1][number] == str(two.folder.root)
+    assert sorted(p.name for p in two.folder.root.iterdir()) == sorted(p.name for p in one.folder.root.iterdir())
+
+
+def test_who_the_workers_are_must_be_said(tiny, monkeypatch):
+    for said in ("", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'):
+        monkeypatch.setenv("TF_CONFIG", said)
+        with pytest.raises(ConfigError, match="strategy multiworker needs TF_CONFIG to name all workers and which"):
+            train(tiny(strategy="multiworker"))
+
+
+def test_a_process_alone_is_its_own_crew(tmp_path):
+    alone = Crew()
+    assert alone.chief and alone.any(True) and not alone.any(False)
+    alone.agree("anything")
+    with alone.folder(tmp_path) as folder:
+        assert folder == tmp_path
+
+
 def test_what_a_strategy_cannot_do_is_refused(tiny):
-    for given in ({"loop": "fused"}, {"xla": True}, {"granularity": "filter"}):
-        with pytest.raises(ConfigError, match="strategy mirrored needs granularity weight, loop auto or plain"):
+    for given in ({"loop": "fused"}, {"xla": True}):
+        with pytest.raises(ConfigError, match="strategy mirrored needs loop auto or plain, and no --xla"):
             tiny(strategy="mirrored", **given)
+    with pytest.raises(ConfigError, match="strategy multiworker needs a precision by name"):
+        tiny(strategy="multiworker", precision="auto")
+    with pytest.raises(ConfigError, match="strategy multiworker trains one run"):
+        run_all([tiny(strategy="multiworker")])
     with pytest.raises(ConfigError, match="unknown strategy 'multi'"):
         tiny(strategy="multi")
     with pytest.raises(ConfigError, match="strategy mirrored needs several devices, and there is only .*CPU:0"):

@@ -39,7 +39,7 @@ SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir", "checkpoint_every")  # where things lie on this machine: not part of what a run is
-STRATEGIES = ("none", "mirrored", "auto")
+STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
@@ -70,7 +70,8 @@ class Config:
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
             many epochs a call, with the same numbers; `auto` fuses where data and model are small.
         strategy: `mirrored` divides each batch between all GPUs of the machine (without any, all logical CPUs);
-            `auto` does where there are several GPUs; `none` trains on one device.
+            `auto` does where there are several GPUs; `multiworker` divides it between processes, each started with
+            the same settings and its own `TF_CONFIG`, see `strategies`; `none` trains on one device.
         scope: `layer` ranks weights within each kernel and leaves each the same share, `erk` leaves small kernels
             more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
             prunes nothing has `layer`.
@@ -147,10 +148,10 @@ class Config:
         check_switch("xla", self.xla)
         check_choice("loop", self.loop, LOOPS)
         check_choice("strategy", self.strategy, STRATEGIES)
-        if self.strategy != "none" and (self.loop == "fused" or self.granularity == "filter" or self.xla):
-            raise ConfigError(
-                f"strategy {self.strategy} needs granularity weight, loop auto or plain, and no --xla; or use none"
-            )
+        if self.strategy != "none" and (self.loop == "fused" or self.xla):
+            raise ConfigError(f"strategy {self.strategy} needs loop auto or plain, and no --xla; or use none")
+        if self.strategy == "multiworker" and self.precision == "auto":
+            raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
         if self.limit is not None:

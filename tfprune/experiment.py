@@ -26,7 +26,6 @@ from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.keras_callbacks import write_history
-from tfprune.locks import locked
 from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
@@ -39,13 +38,13 @@ from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.pattern_masks import check_pattern
 from tfprune.precision import candidates, computing_in, fastest, in_float32
 from tfprune.pruning import report_unprunable
-from tfprune.results import SCHEMA, Result, check_same, find_result, read_config
+from tfprune.results import SCHEMA, Result, check_same, find_result, read_config, read_result
 from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
 from tfprune.stopping import Stopper
-from tfprune.strategies import strategy_of
+from tfprune.strategies import Crew, strategy_of
 from tfprune.surgery import without
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate, pattern_report
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
@@ -72,6 +71,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         TfpruneError: something that the user can mend.
         SparsityError: the model is not as sparse as asked for.
     """
+    crew = Crew.of(config)  # before anything else is computed
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
     if result is not None:
@@ -80,13 +80,18 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         dense = None
     if dense is not None:
         check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
-    with locked(folder.root):
+    with crew.folder(folder.root) as own:
         result = None if force else _finished(config, folder, exported)  # by whom we waited for
         if result is None:
-            with Stopper() as stopper, folder.failures(), told(folder.root):
+            with Stopper() as stopper, RunDir(own).failures(), told(own), crew.together():
                 checkpoint = None if force else _checkpoint(config, folder)
-                result = _train(config, folder, dense, checkpoint, stopper)
-        folder.close()
+                crew.meet()  # the chief has made the folder
+                crew.agree(f"{config.identity()} {folder.root.is_dir()} {checkpoint and checkpoint.state}")
+                _train(config, RunDir(own), dense, checkpoint, stopper, crew)
+                crew.meet()  # the chief has written everything
+            result = read_result(folder)
+        if crew.chief:
+            folder.close()
     return result
 
 
@@ -116,8 +121,8 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
 
 
 def _train(
-    config: Config, folder: RunDir, dense: Result | None, checkpoint: Checkpoint | None, stopper: Stopper
-) -> Result:
+    config: Config, folder: RunDir, dense: Result | None, checkpoint: Checkpoint | None, stopper: Stopper, crew: Crew
+) -> None:
     """Trains a run in a folder that is ours, from the start or from a checkpoint."""
     seconds = {}
     started = time.perf_counter()
@@ -149,6 +154,7 @@ def _train(
             "data": data.fingerprint(),
         },
         events=folder.tensorboard,
+        crew=crew,
     )
     trainer = make(model, data, config, folder.tensorboard, dense and Dense.of_run(dense), redraw, saving)
     if checkpoint is None:
@@ -163,7 +169,7 @@ def _train(
         trainer.finish()
         trained_on = devices(trainer.model)
         if trained_on > 1:
-            trainer.model = on_one_device(trainer.model, config, data, precision)
+            trainer.model = on_one_device(trainer, precision)
         metrics = finish(trainer, folder, seconds | trainer.seconds)
         metrics["cpu_seconds"] = _rounded(trainer.cpu_seconds)
     except BaseException:
@@ -176,7 +182,6 @@ def _train(
     metrics["devices"] = trained_on
     write_json(folder.metrics, metrics)
     keras.backend.clear_session()
-    return Result(folder, config, metrics)
 
 
 def load_data(config: Config) -> Data:
@@ -199,11 +204,13 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
         return model if config.granularity == "filter" else wrap(model, config.spare)
 
 
-def on_one_device(model: keras.Model, config: Config, data: Data, precision: str) -> keras.Model:
+def on_one_device(trainer: Trainer, precision: str) -> keras.Model:
     """Returns a copy of a trained model that is not mirrored any more, to be measured and exported as any other."""
-    single = build(config.replace(strategy="none"), data, precision)
-    set_weights(single, get_weights(model))
-    set_masks(single, get_masks(model))
+    single = build(trainer.config.replace(strategy="none"), trainer.data, precision)
+    if isinstance(trainer, ChannelTrainer):
+        single = without(single, trainer.ledger.removed)
+    set_weights(single, get_weights(trainer.model))
+    set_masks(single, get_masks(trainer.model))
     return single
 
 

@@ -205,7 +205,7 @@ class ChannelTrainer(Trainer):
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
         examples = (self.data.train.x[chosen], self.data.train.y[chosen])
         seed = derive(self.config.seed, f"channels {self._prunings}")
-        scores = CRITERIA[criterion](self.model, found, seed, examples)
+        scores = self._crew.of_chief(CRITERIA[criterion](self.model, found, seed, examples))
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
                 raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
@@ -222,7 +222,8 @@ class ChannelTrainer(Trainer):
                 pairs = zip(rewinding.remembered, axes, strict=True)
                 rewinding.remembered = [kept(array, own, gone) for array, own in pairs]
         slots_kept = self.config.channel_settings["slots"] == "keep"
-        self.model = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+        with self.model.distribute_strategy.scope():
+            self.model = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
         self.forward = sum(count for count, _ in multiplications(self.model).values())
         log.info("%.1f %% of the channels are gone: %s", 100 * self.ledger.share, self.ledger.widths)
 
@@ -258,7 +259,8 @@ class ChannelTrainer(Trainer):
         self._cuts = [Cut.from_dict(cut) for cut in structure["cuts"]]
         if structure["removed"]:
             self.ledger.remove(structure["removed"])
-            self.model = without(self.model, structure["removed"])
+            with self.model.distribute_strategy.scope():
+                self.model = without(self.model, structure["removed"])
             self.forward = sum(count for count, _ in multiplications(self.model).values())
 
     @property

@@ -25,6 +25,7 @@ from tfprune.errors import RunError
 from tfprune.keras_callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.randomness import get_draws, set_draws
 from tfprune.stopping import Stopper
+from tfprune.strategies import Crew
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Saving:
         checkpoint: what the run goes on from; None: it starts.
         run: what is saved along, for whoever takes the run up again.
         events: folder of event files; what was written to them after the checkpoint is cut off.
+        crew: the processes that train the run together, which save it at the same place: the end of an epoch.
     """
 
     checkpoints: Checkpoints
@@ -48,6 +50,7 @@ class Saving:
     checkpoint: Checkpoint | None = None
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     events: Path | None = None
+    crew: Crew = dataclasses.field(default_factory=Crew)
 
     def write(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Writes a checkpoint; where that fails the training goes on, with a warning.
@@ -201,12 +204,14 @@ class Saver(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = batch + 1
-        if step < self.steps_per_epoch and (self.saving.stopper.asked or self._time_is_up()):
+        alone = self.saving.crew.strategy is None
+        if alone and step < self.steps_per_epoch and (self.saving.stopper.asked or self._time_is_up()):
             self._save(Place(self.epoch, step))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         done, every = epoch + 1, self.saving.every.epochs
-        if (every and done - self.saved_epoch >= every) or self.saving.stopper.asked or self._time_is_up():
+        due = (every and done - self.saved_epoch >= every) or self.saving.stopper.asked or self._time_is_up()
+        if self.saving.crew.any(due):
             self._save(Place(done))
 
     def _time_is_up(self) -> bool:

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from tqdm import tqdm
 
 from tfprune.config import Config, by_seed
-from tfprune.errors import RunError, TfpruneError, TrainingError
+from tfprune.errors import ConfigError, RunError, TfpruneError, TrainingError
 from tfprune.executors._base import Executor, Train, Worker
 from tfprune.executors.local import Here
 from tfprune.methods import BASELINE
@@ -65,6 +65,9 @@ def run_all(
     Returns:
         The finished runs in the order of `configs`, and a line on each that failed.
     """
+    configs = list(configs)
+    if any(config.strategy == "multiworker" for config in configs):
+        raise ConfigError("strategy multiworker trains one run, on all workers at once: use `tfprune train`")
     executor = executor or Here()
     with contextlib.closing(executor):
         sweep = _Sweep({config.run_id: config for config in configs}, executor, train, networks, skipped)

@@ -35,6 +35,7 @@ from tfprune.scores import Evidence
 from tfprune.seeds import derive
 from tfprune.slopes import Slopes, sampled
 from tfprune.stacking import apart, stack_splits
+from tfprune.strategies import Crew, divided
 from tfprune.wrapping import get_masks, get_weights, kernels, multiplications, set_masks, set_weights
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
@@ -127,6 +128,7 @@ class Trainer(Resumable):
         self.untuned: dict[str, Any] | None = None
         self._slopes = Slopes(self.model, self._sample)
         self._settling = [Settling()]
+        self._crew = Crew.of(config)
         self._levels = [self.forward_masked]  # since the last training began
 
     @operation
@@ -241,15 +243,17 @@ class Trainer(Resumable):
         """Trains what comes after `start` up to the end of epoch `end`, with the examples that come then."""
         if start.step:  # metrics have no variables before they have seen an example
             self.model.test_on_batch(self.data.train.x[:1], self.data.train.y[:1])
+        batches = functools.partial(
+            training_batches,
+            self.data.train,
+            self.config.batch_size,
+            shuffle=self.config.shuffle,
+            seed=derive(self.config.seed, "order"),
+            augment=self.config.augment,
+            first_step=start.epoch * self.steps_per_epoch + start.step,
+        )
         self.model.fit(
-            training_batches(
-                self.data.train,
-                self.config.batch_size,
-                shuffle=self.config.shuffle,
-                seed=derive(self.config.seed, "order"),
-                augment=self.config.augment,
-                first_step=start.epoch * self.steps_per_epoch + start.step,
-            ),
+            batches() if devices(self.model) == 1 else divided(self.model.distribute_strategy, batches),
             epochs=end,
             initial_epoch=start.epoch,
             steps_per_epoch=self.steps_per_epoch,
@@ -335,7 +339,7 @@ class Trainer(Resumable):
         for number, (config, own, masks) in enumerate(zip(self.configs, weights, before, strict=True)):
             slopes_of = functools.partial(self._slopes_of, number)
             evidence = Evidence(own, masks, self._random("scores", config), slopes_of)
-            new = masks_after(cut, evidence, self.config.scope, self.config.units)
+            new = self._crew.of_chief(masks_after(cut, evidence, self.config.scope, self.config.units))
             waits = cut.settled is not None and not self._settling[number].settled(new, cut.settled)
             after.append(masks if waits else new)
         passes, self._slopes.passes = self._slopes.passes, 0

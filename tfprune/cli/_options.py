@@ -53,7 +53,11 @@ _OPTIONS = (
         help="Zero single weights, remove filters and units, zero blocks, or all but n in every m.",
     ),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
-    click.option("--strategy", metavar="|".join(STRATEGIES), help="Divide batches between this machine's devices."),
+    click.option(
+        "--strategy",
+        metavar="|".join(STRATEGIES),
+        help="Divide batches between devices, or between the workers of TF_CONFIG.",
+    ),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),

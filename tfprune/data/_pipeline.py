@@ -6,6 +6,7 @@ else: the same in every process, and a training can be picked up at any step.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from tfprune.backend import tf
@@ -17,8 +18,30 @@ SMALLEST_ZOOM = 0.65  # of an image's side
 STEPS_WITHOUT_END = 2**62
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What some of the devices that divide each batch between them get of it.
+
+    Args:
+        first: the number of the first of these devices.
+        count: how many they are.
+        of: how many there are in all.
+    """
+
+    first: int
+    count: int
+    of: int
+
+
 def training_batches(
-    split: Split, batch_size: int, *, shuffle: bool, seed: int, augment: Sequence[str] = (), first_step: int = 0
+    split: Split,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int,
+    augment: Sequence[str] = (),
+    first_step: int = 0,
+    share: Share | None = None,
 ) -> tf.data.Dataset:
     """Returns endless batches, each epoch's last one smaller if need be.
 
@@ -31,29 +54,43 @@ def training_batches(
         seed: of those orders and of what `augment` draws.
         augment: names of `AUGMENTATIONS`, applied in this order to uint8 images [examples, side, side, channels].
         first_step: batches to leave out at the beginning.
+        share: instead of each batch its parts for these devices, one after the other; with weights, so that the mean
+            over all devices of their mean losses is the mean over the batch, whatever the sizes of its parts are.
 
     Raises:
-        ConfigError: a step of `augment` is unknown, or the examples are no images.
+        ConfigError: a step of `augment` is unknown, the examples are no images, or a device would get none of them.
     """
     check_augment(augment, split.x.shape[1:] if augment else None)
-    if not (shuffle or augment or first_step):
+    if not (shuffle or augment or first_step or share):
         examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
         return examples.batch(batch_size).cache().repeat().prefetch(tf.data.AUTOTUNE)
     count = len(split)
     per_epoch = -(-count // batch_size)
+    devices = share or Share(0, 1, 1)
+    if (least := (count - 1) % batch_size + 1) < devices.of:
+        raise ConfigError(f"an epoch's last batch has {least} examples for {devices.of} devices; change batch_size")
     with tf.device("CPU:0"):  # an accelerator's memory is the model's
         x, y = tf.constant(split.x), tf.constant(split.y)
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        step, device = number // devices.count, devices.first + number % devices.count
         epoch, first = step // per_epoch, step % per_epoch * batch_size
-        chosen = tf.range(first, tf.minimum(first + batch_size, count))
+        size = tf.minimum(tf.constant(batch_size, tf.int64), count - first)
+        start, end = size * device // devices.of, size * (device + 1) // devices.of
+        chosen = tf.range(first + start, first + end)
         if shuffle:
             chosen = _shuffled(chosen, count, seed, epoch)
-        images = tf.gather(x, chosen)
-        return (_augmented(images, augment, seed, step) if augment else images), tf.gather(y, chosen)
+        images, labels = tf.gather(x, chosen), tf.gather(y, chosen)
+        if augment:
+            windows = _windows(size, x.shape[1:3], augment, seed, step)  # of the batch: the same on any devices
+            images = _seen_through(images, windows[start:end], augment)
+        if not share:
+            return images, labels
+        weight = tf.cast((end - start) * devices.of / size, tf.float32)
+        return images, labels, tf.fill([end - start], weight)
 
-    steps = tf.data.Dataset.range(first_step, STEPS_WITHOUT_END)
-    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    numbers = tf.data.Dataset.range(first_step * devices.count, STEPS_WITHOUT_END)
+    return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
 def epoch_order(count: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -67,7 +104,10 @@ def _shuffled(places: tf.Tensor, count: int, seed: int, epoch: tf.Tensor) -> tf.
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Returns the split once, in order."""
-    return tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
+    examples = tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA  # between workers
+    return examples.with_options(options)
 
 
 def check_augment(augment: Sequence[str], shape: tuple[int, ...] | None = None) -> tuple[str, ...]:
@@ -114,8 +154,8 @@ def _zoom(windows: tf.Tensor, sides: tuple[int, int], draw: Draw) -> tf.Tensor:
 AUGMENTATIONS: dict[str, Callable[..., tf.Tensor]] = {"crop": _crop, "flip": _flip, "zoom": _zoom}
 
 
-def _augmented(images: tf.Tensor, augment: Sequence[str], seed: int, step: tf.Tensor) -> tf.Tensor:
-    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+def _windows(count: tf.Tensor, sides: tuple[int, int], augment: Sequence[str], seed: int, step: tf.Tensor) -> tf.Tensor:
+    height, width = sides
     windows = tf.tile([[0.0, 0.0, height - 1.0, width - 1.0]], [count, 1])
     for place, name in enumerate(augment):
 
@@ -123,9 +163,13 @@ def _augmented(images: tf.Tensor, augment: Sequence[str], seed: int, step: tf.Te
             return tf.random.stateless_uniform([count, columns], _key(seed, step * len(augment) + place))
 
         windows = AUGMENTATIONS[name](windows, (height, width), draw)
-    windows /= [height - 1.0, width - 1.0, height - 1.0, width - 1.0]
+    return windows / [height - 1.0, width - 1.0, height - 1.0, width - 1.0]
+
+
+def _seen_through(images: tf.Tensor, windows: tf.Tensor, augment: Sequence[str]) -> tf.Tensor:
     method = "bilinear" if "zoom" in augment else "nearest"  # nearest is faster, and exact for whole pixels
-    drawn = tf.image.crop_and_resize(images, windows, tf.range(count), (height, width), method=method)
+    places = tf.range(tf.shape(images)[0])
+    drawn = tf.image.crop_and_resize(images, windows, places, images.shape[1:3], method=method)
     return tf.cast(tf.round(drawn), tf.uint8)
 
 
