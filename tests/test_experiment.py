@@ -1,6 +1,8 @@
 import io
 import json
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
 from tfprune.keras_callbacks import PRUNED_COLOUR
-from tfprune.results import read_result
+from tfprune.results import SCHEMA, read_result
 from tfprune.rundir import RunDir
 from tfprune.training import Trainer
 
@@ -62,6 +64,48 @@ def test_metrics_follow_their_schema(finished):
     assert metrics["precision"] == {"policy": "float32", "step_seconds": {}}
     assert metrics["selection"] == {"rule": "last epoch", "split": None}
     assert metrics["machine"]["cpu"] and metrics["machine"]["cores"] >= 1
+
+
+def documented(heading):
+    """Returns the rows of the first table under a heading of docs/files.md: names in the first cell -> the row."""
+    page = (Path(tfprune.__file__).parents[1] / "docs" / "files.md").read_text()
+    table = page.split(f"\n## {heading}\n")[1].split("\n## ")[0] if heading else page.split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|(.*)$", table, re.MULTILINE)
+    return {name: meaning for names, meaning in rows for name in re.findall(r"`([\w./]+)`", names)}
+
+
+def test_what_a_run_leaves_is_documented_and_nothing_else_is(finished):
+    always = {name for name, row in documented("").items() if "only " not in row and "of your own" not in row}
+    assert always == {f"{name}/" if "." not in name else name for name in FILES}
+
+    keys = documented(f"metrics.json, schema {SCHEMA}")
+    found = set()
+    for key, value in finished.metrics.items():
+        found |= {key} if key in keys else {f"{key}.{inner}" for inner in value}
+        if key in keys and isinstance(value, dict) and key not in ("seconds", "cpu_seconds", "versions"):
+            for inner in value:  # those are named by phases and packages
+                assert f"`{inner.removesuffix('_masked')}`" in keys[key], f"{key}.{inner}"
+    assert found == {name for name, row in keys.items() if "only of " not in row}
+
+    header, *_ = finished.folder.history.read_text().splitlines()
+    assert tuple(header.split(",")) == tuple(documented("history.csv"))
+
+
+def test_a_result_shows_itself_in_a_notebook(finished):
+    shown = re.sub(" +<", "<", finished._repr_html_())  # tabulate fills cells with spaces
+    for text in (
+        f"<p>{finished.config.run_id}: 30.6 % of the kernel weights are gone</p>",
+        'src="data:image/png;base64,',
+        "<tr><th>split</th><th>loss</th><th>accuracy</th></tr>",
+        f"<td>{finished.metrics['test']['loss']:.4f}",
+        "<td>dense_1/kernel</td><td>44</td><td>144</td><td>30.6 %</td>",
+    ):
+        assert text in shown, text
+    finished.folder.root.rename(finished.folder.root.with_name("away"))
+    try:  # what was read into memory can be shown without the folder
+        assert "dense_1/kernel" in finished._repr_html_() and "data:image" not in finished._repr_html_()
+    finally:
+        finished.folder.root.with_name("away").rename(finished.folder.root)
 
 
 def test_a_result_reads_back_as_it_was_made(finished):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.config import Config
+from tfprune.data._base import SPLITS
 from tfprune.errors import ConfigError, RunError
+from tfprune.notebook import curves, html_image, html_table
 from tfprune.rundir import RunDir, read_json
 
 if TYPE_CHECKING:
@@ -37,6 +40,27 @@ class Result:
     def model(self) -> Path:
         """Folder of the SavedModel."""
         return self.folder.model
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of what can be pruned that is gone, in the exported model."""
+        return self.metrics["sparsity"]["achieved"]
+
+    def _repr_html_(self) -> str:
+        pruned = "channels" if "channels" in self.metrics else "kernel weights"
+        share = f"{100 * self.sparsity:.1f} % of the {pruned} are gone"
+        try:
+            figure = html_image(curves(self.history()), "loss and sparsity over epochs")
+        except RunError:  # the folder has been removed since
+            figure = ""
+        scores = [(n, f"{self.metrics[n]['loss']:.4f}", f"{100 * self.metrics[n]['accuracy']:.1f} %") for n in SPLITS]
+        layers = self.metrics["sparsity"]["layers"].items()
+        rows = [(n, f"{c['zeros']:,}", f"{c['size']:,}", f"{100 * c['zeros'] / c['size']:.1f} %") for n, c in layers]
+        tables = (
+            html_table(scores, ("split", "loss", "accuracy")),
+            html_table(rows, ("kernel", "gone", "of", "sparsity")),
+        )
+        return f"<p>{html.escape(self.config.run_id)}: {share}</p>{figure}{''.join(tables)}"
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as numbers, missing ones as None."""
