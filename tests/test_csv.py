@@ -36,7 +36,7 @@ def test_incomplete_rows_can_be_dropped(tmp_path):
         ("name,size\na,1\n", "column year is missing; needed are name, size, year"),
         ("name,size,yaer\na,1,2\n", r"column year is missing \(is it 'yaer'\?\)"),
         ("name,size,year,weight\na,1,2,3\n", "unknown column 'weight': .*Choices: name, size, year"),
-        ("name,name,size,year\n", "column name is there more than once"),
+        ("name,name,size,year\n", "column 'name' is there more than once"),
         (HEADER + "a,big,2\n", "line 2: size must be a number, got 'big'"),
         (HEADER + "a,inf,2\n", "line 2: size must be a number, got 'inf'"),
         (HEADER + "a,1,2.5\n", "line 2: year must be a whole number, got '2.5'"),

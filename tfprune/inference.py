@@ -13,6 +13,7 @@ import numpy as np
 from tfprune.backend import tf
 from tfprune.data._columns import is_parquet, read_parquet_columns
 from tfprune.data._csv import number, read_columns, text, whole
+from tfprune.data._tfds import too_large
 from tfprune.data.arrays import read_array
 from tfprune.errors import DataError, ModelError
 from tfprune.rundir import RunDir
@@ -77,6 +78,8 @@ class Predictor:
             DataError: the file cannot be read or is no image.
         """
         try:
+            if problem := too_large(path):
+                raise DataError(f"{path}: the image is too large ({problem})")
             content = path.read_bytes()
             (answer,) = self._predictions(self._model.signatures[IMAGE_FILES](image_bytes=tf.constant([content])))
         except OSError as error:

@@ -30,7 +30,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # what fil
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Holds the lock of a folder, which is made if need be and goes again if it is still empty afterwards.
+    """Holds the lock of a folder, which is made if need be, with those above it, and goes if it is empty afterwards.
 
     Args:
         folder: a run's folder.
@@ -43,7 +43,7 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         RunError: the folder cannot be made or written.
     """
     path = folder / ".lock"
-    made = not folder.is_dir()
+    made = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
         handle = _acquired(path, wait)
     except OSError as error:
@@ -57,9 +57,9 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         with contextlib.suppress(OSError):  # the folder may have gone, or have become read-only
             path.unlink(missing_ok=True)
         os.close(handle)
-        if made:
-            with contextlib.suppress(OSError):  # there is something in it
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # there is something in it
+            for level in made:
+                level.rmdir()
 
 
 def _acquired(path: Path, wait: bool) -> int | None:
@@ -67,7 +67,10 @@ def _acquired(path: Path, wait: bool) -> int | None:
     told = False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:  # a link would have us write elsewhere
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except FileNotFoundError:  # whoever held it before has just removed the folder
+            continue
         try:
             if fcntl is None or _try(handle, path):
                 if _still_there(handle, path):

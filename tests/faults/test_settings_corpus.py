@@ -1,11 +1,9 @@
 """Bad settings by every way in: each is one line and exit code 2, and none needs TensorFlow to be found."""
 
 import json
-import sys
 
 import pytest
 
-from tfprune import cli
 from tfprune.config import Config
 from tfprune.errors import TfpruneError
 
@@ -49,28 +47,9 @@ BAD: dict[str, tuple[str, ...]] = {
 CASES = [(key, value) for key, values in BAD.items() for value in values]
 
 
-@pytest.fixture
-def call(capsys, monkeypatch, tmp_path):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *arguments])
-        monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        assert list(tmp_path.glob("saved_models*")) == []
-        return stop.value.code, printed.err
-
-    return run
-
-
-def check_refused(code, err):
-    assert code == 2, err
-    assert err.startswith("Error: ") and err.count("\n") == 1
-
-
 @pytest.mark.parametrize(("key", "value"), CASES)
-def test_a_bad_setting_on_the_command_line_is_one_line(call, key, value):
-    check_refused(*call("train", "--dataset", "penguins", "--set", f"{key}={value}"))
+def test_a_bad_setting_on_the_command_line_is_one_line(refused, key, value):
+    refused("train", "--dataset", "penguins", "--set", f"{key}={value}")
 
 
 def plain(value):
@@ -84,10 +63,10 @@ IN_CONFIG = [(key, value) for key, value in CASES if key in {"seed", *BAD} & set
 
 
 @pytest.mark.parametrize(("key", "value"), IN_CONFIG)
-def test_a_bad_setting_in_a_file_or_from_python_is_one_line(call, tmp_path, key, value):
+def test_a_bad_setting_in_a_file_or_from_python_is_one_line(refused, tmp_path, key, value):
     file = tmp_path / "run.json"
     file.write_text(json.dumps({"dataset": "penguins", key: plain(value)}))
-    check_refused(*call("train", "--config", str(file)))
+    refused("train", "--config", file)
     if plain(value) is not None:
         with pytest.raises(TfpruneError):
             Config(**{"dataset": "penguins", key: plain(value)})
@@ -117,6 +96,6 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_bad_file_of_settings_is_one_line(call, tmp_path, name):
+def test_a_bad_file_of_settings_is_one_line(refused, tmp_path, name):
     (tmp_path / name).write_bytes(FILES[name])
-    check_refused(*call("train", "--config", str(tmp_path / name)))
+    refused("train", "--config", tmp_path / name)

@@ -32,6 +32,9 @@ COMMANDS = Registry(
 )
 
 
+LONGEST = 1000  # characters of an error; some quote what a person's file holds
+
+
 class Cli(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -71,5 +74,11 @@ def main() -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    click.echo(f"Error: {_one_line(message)}", err=True)
     return 2
+
+
+def _one_line(message: str) -> str:
+    """Returns a message without what would move a terminal's cursor, and no longer than anybody reads."""
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(message.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 300]} ... {line[-300:]}"

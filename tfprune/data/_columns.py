@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import keyword
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from tfprune.backend import tf
 from tfprune.data._base import Inputs
-from tfprune.data._csv import MISSING, Column, check_header, delimiter_of, text
+from tfprune.data._csv import MISSING, MOST_COLUMNS, Column, check_header, read_header, text, too_many_columns
 from tfprune.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def column_names(path: Path) -> list[str]:
         DataError: the file is no such table.
     """
     with _readable(path):
-        return _parquet().read_schema(path).names if is_parquet(path) else _header(path)[0]
+        return _parquet_names(path) if is_parquet(path) else _header(path)[0]
 
 
 def count_rows(path: Path) -> int:
@@ -108,23 +109,20 @@ def _read_csv(path: Path) -> dict[str, pa.ChunkedArray]:
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    """Returns the names in a CSV file's first line, and the character between them."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            line = file.readline()
-            delimiter = delimiter_of(line)
-            file.seek(0)
-            names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter), [])]
+            return read_header(file, path)
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
         except csv.Error as error:
             raise DataError(f"{path}: this is not a CSV file ({error})") from None
-    if not any(names):
-        raise DataError(f"{path}: there is no header; the first line must name the columns")
-    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"{path}: column {twice[0]!r} is there more than once")
-    return names, delimiter
+
+
+def _parquet_names(path: Path) -> list[str]:
+    names = _parquet().read_schema(path).names
+    if len(names) > MOST_COLUMNS:
+        raise too_many_columns(path)
+    return names
 
 
 def _read_parquet(path: Path) -> dict[str, pa.ChunkedArray]:
@@ -260,8 +258,14 @@ class Number:
     def of(cls, values: np.ndarray, impute: bool) -> Number:
         """Looks at the training split's cells, NaN where one is missing."""
         present = values[~np.isnan(values)]
-        deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
-        return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
+        with np.errstate(over="ignore", invalid="ignore"):  # see `finite`
+            deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
+            return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the numbers are so small that they have a mean and a deviation."""
+        return math.isfinite(self.mean) and math.isfinite(self.deviation)
 
     def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
         """Returns float32 [rows, 1]."""

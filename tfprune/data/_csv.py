@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tfprune.errors import DataError, choose_from
 
@@ -33,6 +34,8 @@ def whole(cell: str) -> int:
 
 
 DELIMITERS = ",;\t|"
+MOST_COLUMNS = 10_000  # each becomes an argument of the exported model
+LONGEST_LINE = 2**20  # characters
 _ABSENT: dict[Column, Any] = {text: "", number: math.nan}  # what a missing cell is read as where it may be missing
 _KINDS = {text: "text", number: "a number", whole: "a whole number"}
 
@@ -44,6 +47,49 @@ def delimiter_of(line: str) -> str:
     (';', ',')
     """
     return max(DELIMITERS, key=line.count)  # of equals the first
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """Yields a file's lines; those above `LONGEST_LINE` come in pieces, so that none fills the memory."""
+    return iter(lambda: file.readline(LONGEST_LINE), "")
+
+
+def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[list[str], str]:
+    """Returns the names in a CSV file's first line, and the character between them.
+
+    Args:
+        file: opened with `newline=""`, at its start.
+        path: for messages.
+        needed: what should be named there.
+
+    Raises:
+        DataError: there are none, one is there twice, or there are too many.
+    """
+    first = file.readline(LONGEST_LINE)
+    delimiter = delimiter_of(first)
+    if first.count(delimiter) >= MOST_COLUMNS or (len(first) == LONGEST_LINE and not first.endswith("\n")):
+        raise too_many_columns(path)
+    file.seek(0)
+    names = [name.strip() for name in next(csv.reader(lines_of(file), delimiter=delimiter), [])]
+    if not any(names):
+        raise DataError(f"{path}: there is no header; the first line must name {needed}")
+    check_unique(names, path)
+    return names, delimiter
+
+
+def too_many_columns(path: Path) -> DataError:
+    """Says that a table is too wide."""
+    return DataError(
+        f"{path}: its first line names more than {MOST_COLUMNS:,} columns, or is longer than {LONGEST_LINE:,} "
+        "characters; rows of so many numbers belong into arrays: a .npz file of x and y"
+    )
+
+
+def check_unique(names: list[str], path: Path) -> None:
+    """Raises `DataError` if a column is there twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in collections.Counter(names).items() if count > 1)
+        raise DataError(f"{path}: column {twice!r} is there more than once")
 
 
 def read_columns(
@@ -71,9 +117,9 @@ def read_columns(
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            delimiter = delimiter_of(file.readline())
+            _, delimiter = read_header(file, path, ", ".join(columns))
             file.seek(0)
-            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            rows = csv.reader(lines_of(file), delimiter=delimiter, strict=True)
             return _parse(rows, path, columns, ignore, optional, drop_incomplete)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
@@ -126,11 +172,7 @@ def _parse(
 
 def check_header(header: list[str], path: Path, columns: Collection[str], ignore: Collection[str]) -> None:
     """Raises `DataError` unless a header has all columns, once, and no others but those to ignore."""
-    if not any(header):
-        raise DataError(f"{path}: there is no header; the first line must name {', '.join(columns)}")
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise DataError(f"{path}: column {twice[0]} is there more than once")
+    check_unique(header, path)
     extra = [name for name in header if name not in columns and name not in ignore]
     absent = [name for name in columns if name not in header]
     if absent:

@@ -13,9 +13,10 @@ import os
 import re
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tfprune.backend import tf
 from tfprune.data._base import Data, Inputs, Split
@@ -26,6 +27,7 @@ from tfprune.seeds import derive
 READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
 PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
 SECONDS_TO_ANSWER = 10
+MOST_PIXELS = 2**26  # of an image file: decoding and resizing take 18 bytes each
 VALIDATION = 0.1  # of a training split
 
 
@@ -190,6 +192,22 @@ def _read(builder: Any, split: str, side: int, channels: int, keys: tuple[str, s
         done += len(some_y)
     x.flags.writeable = y.flags.writeable = False  # shared by all who read the same
     return Split(x, y)
+
+
+def too_large(file: Path | BinaryIO) -> str:
+    """Says that an image file is too large to be decoded, "" if it is not; reads no more than its header."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of fewer pixels than are refused here
+            with Image.open(file) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        return f"it has more than {MOST_PIXELS:,} pixels"
+    except Exception:  # whatever a broken header makes it meet; TensorFlow says what is wrong with the file
+        return ""
+    return f"{width:,} x {height:,} are more than {MOST_PIXELS:,} pixels" if width * height > MOST_PIXELS else ""
 
 
 def decode(content: tf.Tensor, channels: int) -> tf.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +30,10 @@ BY_SPLIT = {
     "test": (("x_test", "y_test"),),
 }
 NEEDED = "x and y, or x_train and y_train (and x_validation, y_validation, x_test, y_test)"
+
+
+# What NumPy and zipfile raise of files that are cut short, altered, encrypted, or that claim sizes beyond all memory.
+BROKEN = (OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ class Arrays(Source):
         with _opened(Path(path)) as arrays:
             x = arrays[_pairs(arrays, path)["train"][0]]
             shape, dtype = _example_shape(x, path), "uint8" if x.dtype == "uint8" else "float32"
-            count = sum(len(arrays[y]) for _, y in _pairs(arrays, path).values())
+            count = sum(len(_class_names(arrays[y], y, path)) for _, y in _pairs(arrays, path).values())
         return dataclasses.replace(
             self, examples=count, shape=shape, dtype=dtype, fingerprint=fingerprint([Path(path)])
         )
@@ -79,7 +84,8 @@ class Arrays(Source):
             if x.dtype.kind == "f" and not np.all(np.isfinite(x)):
                 raise DataError(f"{path}: {name} has values that are not finite; fill them in or leave those rows out")
         labels, y = classes_of(np.concatenate([y for _, y in parts.values()]), pairs["train"][1], path)
-        x = np.concatenate([x.reshape(len(x), *self.shape).astype(self.dtype) for x, _ in parts.values()])
+        with np.errstate(over="ignore"):  # looked for below
+            x = np.concatenate([x.reshape(len(x), *self.shape).astype(self.dtype) for x, _ in parts.values()])
         ends = np.cumsum([len(own) for own, _ in parts.values()])
         given = {name: np.arange(end - len(parts[name][1]), end) for name, end in zip(parts, ends, strict=True)}
         try:
@@ -89,6 +95,8 @@ class Arrays(Source):
         inputs = self._inputs(x[places["train"]])
         if len(self.shape) == 1:
             x = _encoded(inputs["serving_default"], x)
+        if not np.all(np.isfinite(x)):
+            raise DataError(f"{path}: {pairs['train'][0]} has values that are too large for float32; divide them")
         return Data(
             **{name: Split(x[own], y[own]) for name, own in places.items()},
             labels=labels,
@@ -98,13 +106,16 @@ class Arrays(Source):
         )
 
     def _inputs(self, train: np.ndarray) -> dict[str, Inputs]:
+        import numpy as np
+
         from tfprune.data._tfds import image_inputs
 
         if self._are_images and self.shape[0] == self.shape[1]:
             return image_inputs(self.shape[0], self.shape[2])
         mean, deviation = 0.0, 1.0
         if len(self.shape) == 1 and self.standardise:
-            mean, deviation = train.mean(axis=0, dtype="float64"), train.std(axis=0, dtype="float64")
+            with np.errstate(over="ignore", invalid="ignore"):  # `load` looks at what comes out
+                mean, deviation = train.mean(axis=0, dtype="float64"), train.std(axis=0, dtype="float64")
             deviation[deviation == 0] = 1.0
 
         def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -126,7 +137,8 @@ def as_float(value: Any) -> np.ndarray:
     """Returns numbers as float32."""
     import numpy as np
 
-    return np.asarray(value, np.float32)
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float32)
 
 
 def _encoded(inputs: Inputs, x: np.ndarray) -> np.ndarray:
@@ -144,7 +156,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
 
@@ -180,6 +192,8 @@ def _pairs(arrays: Any, path: str) -> dict[str, tuple[str, str]]:
 def _example_shape(x: np.ndarray, path: str) -> tuple[int, ...]:
     if x.dtype.kind not in "uifb" or x.ndim < 2:
         raise DataError(f"{path}: examples must be numbers of two dimensions or more, got {x.dtype} of {x.ndim}")
+    if not x.size:
+        raise DataError(f"{path}: there are no examples, or no numbers in them: an array has the shape {x.shape}")
     shape = tuple(map(int, x.shape[1:]))
     return (*shape, 1) if x.ndim == 3 and x.dtype == "uint8" else shape
 

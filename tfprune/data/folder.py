@@ -177,16 +177,20 @@ def _is_image(path: Path) -> bool:
 
 def _look_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], bool]:
     """Returns the sizes of those files that are images, and whether all of them are grey."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from tfprune.data._tfds import too_large
 
     sizes, modes = [], set()
     for file in files:
+        if too_large(file):
+            continue
         try:
             with Image.open(file) as image:  # reads no more than the header
                 sizes.append(image.size)
                 modes.add(image.mode)
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-            continue  # named when the images are read
+        except Exception:  # whatever a broken header makes it meet; the file is named when the images are read
+            continue
     if not sizes:
         raise DataError(f"{files[0]}: neither this nor any other file that was looked at is an image")
     return sizes, modes <= {"1", "L", "LA", "I", "I;16"}
@@ -211,21 +215,26 @@ def read_files(files: Sequence[Path], side: int, channels: int) -> tuple[np.ndar
     import numpy as np
 
     from tfprune.backend import tf
-    from tfprune.data._tfds import decode, one_line, square
+    from tfprune.data._tfds import decode, one_line, square, too_large
 
     x, readable = np.zeros((len(files), side, side, channels), np.uint8), np.zeros(len(files), bool)
 
     def image(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return number, square(decode(tf.io.read_file(path), channels), side)
 
-    paths = tf.data.Dataset.from_tensor_slices([str(file) for file in files]).enumerate()
+    problems = {number: problem for number, file in enumerate(files) if (problem := too_large(file))}
+    fit = [number for number in range(len(files)) if number not in problems]
+    paths = tf.data.Dataset.from_tensor_slices((np.array(fit, np.int64), [str(files[number]) for number in fit]))
     images = paths.map(image, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
     for numbers, pixels in images.batch(READ_AT_ONCE).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
         x[numbers], readable[numbers] = pixels, True
     reason = ""
     if not readable.all():
+        first = int(np.argmin(readable))
+        if first in problems:
+            return x, readable, problems[first]
         try:
-            image(tf.constant(0), tf.constant(str(files[int(np.argmin(readable))])))
+            image(tf.constant(0), tf.constant(str(files[first])))
         except (tf.errors.OpError, ValueError) as error:
             reason = one_line(error)
     return x, readable, reason

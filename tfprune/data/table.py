@@ -109,7 +109,7 @@ class Table(Source):
             )
             impute, train = self.missing == "impute", places["train"]
             encodings = {
-                name: Number.of(values[train], impute)
+                name: self._number(name, Number.of(values[train], impute))
                 if values.dtype == np.float64
                 else self._category(name, Category.of(values, values[train], impute))
                 for name, values in cells.items()
@@ -138,6 +138,14 @@ class Table(Source):
 
         values = None if name in self.categories else numbers(column, name)
         return texts(column, name) if values is None else values
+
+    def _number(self, name: str, number: Any) -> Any:
+        if not number.finite:
+            raise DataError(
+                f"column {name} holds numbers that are too large; divide it, or leave it out with "
+                f"--set data.ignore={name}"
+            )
+        return number
 
     def _category(self, name: str, category: Any) -> Any:
         if len(category.known) > self.most_categories:
