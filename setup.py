@@ -50,6 +50,14 @@ setup(
         "bench": ["torch==2.13.0"],
         "ray": RAY,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "dev": [*EXPORT, *RAY, "hypothesis>=6.100,<7", "pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.11,<1"],
+        "dev": [
+            *EXPORT,
+            *RAY,
+            "docstring-parser>=0.16,<1",
+            "hypothesis>=6.100,<7",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
+            "ruff>=0.11,<1",
+        ],
     },
 )

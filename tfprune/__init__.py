@@ -13,16 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfprune.config import Config
+    from tfprune.errors import TfpruneError
     from tfprune.live import Trained, train
     from tfprune.own_fit import callbacks
     from tfprune.pruning import prune
+    from tfprune.results import Result
     from tfprune.shrinking import shrink
-    from tfprune.summaries import summary
+    from tfprune.summaries import Summary, summary
 
-__all__ = ["Config", "Trained", "callbacks", "prune", "shrink", "summary", "train"]
+__all__ = [
+    "Config",
+    "Result",
+    "Summary",
+    "TfpruneError",
+    "Trained",
+    "callbacks",
+    "prune",
+    "shrink",
+    "summary",
+    "train",
+]
 
 _HOMES = {
     "Config": "tfprune.config",
+    "Result": "tfprune.results",
+    "Summary": "tfprune.summaries",
+    "TfpruneError": "tfprune.errors",
     "Trained": "tfprune.live",
     "callbacks": "tfprune.own_fit",
     "summary": "tfprune.summaries",

@@ -91,6 +91,16 @@ class Config:
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
         checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
+
+    Raises:
+        ConfigError: a setting is unknown, out of range or at odds with another one.
+
+    >>> import tfprune
+    >>> config = tfprune.Config(dataset="penguins", method="lottery", settings={"sparsity": 0.5, "rounds": 3})
+    >>> config.epochs, config.model, config.pruning.rounds
+    (4000, 'mlp', 3)
+    >>> config.replace(method="dynamic", seed=1).run_id
+    'penguins-dynamic-seed1'
     """
 
     dataset: str

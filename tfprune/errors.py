@@ -11,7 +11,15 @@ from collections.abc import Iterable
 
 
 class TfpruneError(Exception):
-    """Something that the user can mend; its message is one line that says how."""
+    """Something that the user can mend; its message is one line that says how.
+
+    >>> import tfprune
+    >>> try:
+    ...     tfprune.Config(dataset="pengiuns")
+    ... except tfprune.TfpruneError as error:
+    ...     print(error)
+    unknown data set 'pengiuns': did you mean penguins? Choices: penguins, fashion_mnist, flowers, cifar10
+    """
 
 
 class ConfigError(TfpruneError):

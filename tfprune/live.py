@@ -46,6 +46,17 @@ class Trained:
         masks: kernel name -> uint8, 1 where a weight lives.
         history: a row an epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
         method: its name.
+
+    >>> import numpy as np
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
+    >>> model.compile("sgd", "mse")
+    >>> trained = tfprune.train(model, (np.ones((4, 8)), np.ones((4, 10))), sparsity=0.5, epochs=3, verbose=0)
+    >>> trained.sparsity, int(trained.masks["a/kernel"].sum())
+    (0.5, 40)
+    >>> [round(row["sparsity"], 2) for row in trained.history]
+    [0.29, 0.5, 0.5]
     """
 
     model: keras.Model
@@ -125,8 +136,8 @@ def train(model: Any, data: Any = None, **options: Any) -> Result | Trained:
         SparsityError: the model is not as sparse as asked for.
 
     >>> import numpy as np
+    >>> import tf_keras as keras
     >>> import tfprune
-    >>> from tfprune.backend import keras
     >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,)), keras.layers.Dense(2)])
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     >>> x, y = np.ones((12, 8)), np.zeros(12)

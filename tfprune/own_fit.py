@@ -81,12 +81,15 @@ def callbacks(
         epochs: that `model.fit` will be called with; when to prune depends on it.
         method, sparsity, scope, spare, settings, seed: as for `tfprune.train`.
 
+    Returns:
+        What `model.fit(callbacks=...)` is to be given, with others of your own as you like.
+
     Raises:
         TfpruneError: something that the user can mend.
 
     >>> import numpy as np
+    >>> import tf_keras as keras
     >>> import tfprune
-    >>> from tfprune.backend import keras
     >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,))])
     >>> model.compile("sgd", "mse")
     >>> pruning = tfprune.callbacks(model, method="dynamic", sparsity=0.5, epochs=3)

@@ -47,9 +47,10 @@ def prune(
         ConfigError: `sparsity` or `scope` is out of range.
         ModelError: the model cannot be copied or has no layer to prune.
 
-    >>> from tfprune.backend import keras
+    >>> import tf_keras as keras
+    >>> import tfprune
     >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
-    >>> int((prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
+    >>> int((tfprune.prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
     20
     """
     cut = Cut(sparsity=check_fraction("sparsity", sparsity))

@@ -30,6 +30,13 @@ class Result:
         folder: the run's folder.
         config: its settings.
         metrics: what `metrics.json` holds.
+
+    `tfprune.train(config)` returns one; this is what is in it.
+
+    >>> config = Config(dataset="penguins")
+    >>> result = Result(RunDir(Path("saved_models") / config.run_id), config, {"test": {"accuracy": 0.97}})
+    >>> result.metrics["test"]["accuracy"], result.model.as_posix()
+    (0.97, 'saved_models/penguins-dynamic-seed0/model')
     """
 
     folder: RunDir

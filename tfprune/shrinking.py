@@ -52,9 +52,10 @@ def shrink(
         ConfigError: a setting is out of range.
         ModelError: the model cannot be copied, or no channel of it can go.
 
-    >>> from tfprune.backend import keras
+    >>> import tf_keras as keras
+    >>> import tfprune
     >>> model = keras.Sequential([keras.layers.Dense(64, input_shape=(4,), name="a"), keras.layers.Dense(3, name="b")])
-    >>> [layer.units for layer in shrink(model, 0.25).layers]
+    >>> [layer.units for layer in tfprune.shrink(model, 0.25).layers]
     [16, 3]
     """
     check_model(model)

@@ -48,6 +48,13 @@ class Summary:
 
     Attributes:
         layers: those that hold numbers or can be pruned, in the model's order.
+
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,)), keras.layers.Dense(2)])
+    >>> table = tfprune.summary(tfprune.prune(model, 0.5))
+    >>> table.sparsity, table.parameters, [layer.zeros for layer in table.layers]
+    (0.5, 112, [40, 10])
     """
 
     layers: tuple[LayerSummary, ...]
@@ -93,8 +100,8 @@ def summary(model: keras.Model) -> Summary:
     Args:
         model: any tf_keras model that has been built.
 
+    >>> import tf_keras as keras
     >>> import tfprune
-    >>> from tfprune.backend import keras
     >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
     >>> print(tfprune.summary(tfprune.prune(model, 0.25)))
     layer    type    output    parameters    sparsity    MACs
