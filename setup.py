@@ -12,6 +12,9 @@ EXPORT = [
     "tf2onnx>=1.17,<2",
 ]
 
+MLFLOW = ["mlflow-skinny>=3,<4"]
+# On Python 3.10 its newest protobuf leaves no tensorflow-metadata but an ancient one: not where it meets all extras.
+MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
 
 setup(
@@ -49,11 +52,16 @@ setup(
         "export": EXPORT,
         "bench": ["torch==2.13.0"],
         "ray": RAY,
+        "mlflow": MLFLOW,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
             *EXPORT,
             *RAY,
+<<<<<<< HEAD
             "docstring-parser>=0.16,<1",
+=======
+            *MLFLOW_IN_TESTS,
+>>>>>>> 4c4fa0d (`--mlflow FOLDER|URI` tracks runs in MLflow too; a run that is cut off goes on in the same MLflow run)
             "hypothesis>=6.100,<7",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",

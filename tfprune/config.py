@@ -38,7 +38,12 @@ GRANULARITIES = ("weight", "filter", "block", "n:m")
 SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
-PLACES = ("out", "data_dir", "checkpoint_every")  # where things lie on this machine: not part of what a run is
+PLACES = (
+    "out",
+    "data_dir",
+    "checkpoint_every",
+    "mlflow",
+)  # where things lie on this machine: not part of what a run is
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _FROM_DATASET = (
@@ -91,6 +96,7 @@ class Config:
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
         checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
+<<<<<<< HEAD
 
     Raises:
         ConfigError: a setting is unknown, out of range or at odds with another one.
@@ -101,6 +107,9 @@ class Config:
     (4000, 'mlp', 3)
     >>> config.replace(method="dynamic", seed=1).run_id
     'penguins-dynamic-seed1'
+=======
+        mlflow: where the run is tracked too: a folder, or the URI of an MLflow server.
+>>>>>>> 4c4fa0d (`--mlflow FOLDER|URI` tracks runs in MLflow too; a run that is cut off goes on in the same MLflow run)
     """
 
     dataset: str
@@ -133,6 +142,7 @@ class Config:
     data_dir: str | None = None
     out: str = "saved_models"
     checkpoint_every: str = "60s"
+    mlflow: str | None = None
 
     def __post_init__(self) -> None:
         self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))

@@ -46,6 +46,7 @@ from tfprune.stacking import apart, stack, stack_weights, stackable
 from tfprune.stopping import Stopper
 from tfprune.strategies import Crew, strategy_of
 from tfprune.surgery import without
+from tfprune.tracking import Tracker, tracked
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate, pattern_report
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
@@ -83,11 +84,17 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     with crew.folder(folder.root) as own:
         result = None if force else _finished(config, folder, exported)  # by whom we waited for
         if result is None:
-            with Stopper() as stopper, RunDir(own).failures(), told(own), crew.together():
+            with (
+                Stopper() as stopper,
+                tracked(config, keeps=crew.chief) as tracker,
+                RunDir(own).failures(),
+                told(own),
+                crew.together(),
+            ):
                 checkpoint = None if force else _checkpoint(config, folder)
                 crew.meet()  # the chief has made the folder
                 crew.agree(f"{config.identity()} {folder.root.is_dir()} {checkpoint and checkpoint.state}")
-                _train(config, RunDir(own), dense, checkpoint, stopper, crew)
+                _train(config, RunDir(own), dense, checkpoint, stopper, crew, tracker)
                 crew.meet()  # the chief has written everything
             result = read_result(folder)
         if crew.chief:
@@ -121,7 +128,13 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
 
 
 def _train(
-    config: Config, folder: RunDir, dense: Result | None, checkpoint: Checkpoint | None, stopper: Stopper, crew: Crew
+    config: Config,
+    folder: RunDir,
+    dense: Result | None,
+    checkpoint: Checkpoint | None,
+    stopper: Stopper,
+    crew: Crew,
+    tracker: Tracker,
 ) -> None:
     """Trains a run in a folder that is ours, from the start or from a checkpoint."""
     seconds = {}
@@ -164,6 +177,9 @@ def _train(
         cut_back(folder.tensorboard, checkpoint.state["events"])
     write_json(folder.config, config.to_dict())
     write_splits(folder.splits, data)
+    tracker.begin(checkpoint.state["run"].get("mlflow") if checkpoint else None)
+    saving.run["mlflow"] = tracker.id
+    trainer.observers.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: tracker.log(trainer.history)))
     try:
         config.pruning.run(trainer)
         trainer.finish()
@@ -181,6 +197,8 @@ def _train(
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     metrics["devices"] = trained_on
     write_json(folder.metrics, metrics)
+    tracker.log(trainer.history)
+    tracker.finish(metrics, folder)
     keras.backend.clear_session()
 
 
@@ -488,6 +506,10 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         write_splits(folder.splits, data[number])
         _write_arrays(folder, history, masks)
         write_json(folder.metrics, metrics)
+        with tracked(config) as tracker:
+            tracker.begin(None)
+            tracker.log(history)
+            tracker.finish(metrics, folder)
         results.append(Result(folder, config, metrics))
     return results
 

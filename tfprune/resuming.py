@@ -48,7 +48,7 @@ class Saving:
     every: Interval
     stopper: Stopper
     checkpoint: Checkpoint | None = None
-    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
     events: Path | None = None
     crew: Crew = dataclasses.field(default_factory=Crew)
 

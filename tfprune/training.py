@@ -96,6 +96,7 @@ class Trainer(Resumable):
         forward: multiply-adds of an example's forward pass, and `forward_masked`: those with weights that live.
         trained_masked: `forward_masked` summed over the examples that have been trained on.
         scored, scored_masked: the multiply-adds that criteria took to rank weights, all of them and those needed.
+        observers: Keras callbacks that see all trainings, each epoch when its row is in the history.
         untuned: the scores of the model as the last pruning after a training left it, before any more training.
     """
 
@@ -118,6 +119,7 @@ class Trainer(Resumable):
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.trained_epochs = 0
         self.taken_over: dict[str, str] = {}
+        self.observers: list[keras.callbacks.Callback] = []
         self._tensorboard = tensorboard
         self._dense = dense
         self._redraw = redraw
@@ -181,7 +183,7 @@ class Trainer(Resumable):
         logged = logged_epochs(initial_epoch, self.epochs, events)
         schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
         progress = Progress(phase, place.epoch, self.epochs, self.sparsity)
-        observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress]
+        observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress, *self.observers]
         board = self._tensorboard and self._board(logged, begun=bool(checkpoint))
         if board:
             observers.append(board)

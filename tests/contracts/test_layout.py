@@ -32,6 +32,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
         "channels",
         "listing",
         "config_file",
+        "tracking",
     },
     {"resuming"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},

@@ -62,6 +62,7 @@ _OPTIONS = (
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
+    click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
     click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
     click.option(
         "--set",
