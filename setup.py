@@ -57,11 +57,8 @@ setup(
         "dev": [
             *EXPORT,
             *RAY,
-<<<<<<< HEAD
-            "docstring-parser>=0.16,<1",
-=======
             *MLFLOW_IN_TESTS,
->>>>>>> 4c4fa0d (`--mlflow FOLDER|URI` tracks runs in MLflow too; a run that is cut off goes on in the same MLflow run)
+            "docstring-parser>=0.16,<1",
             "hypothesis>=6.100,<7",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",

@@ -96,7 +96,7 @@ class Config:
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         out: folder in which run folders are made.
         checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
-<<<<<<< HEAD
+        mlflow: where the run is tracked too: a folder, or the URI of an MLflow server.
 
     Raises:
         ConfigError: a setting is unknown, out of range or at odds with another one.
@@ -107,9 +107,6 @@ class Config:
     (4000, 'mlp', 3)
     >>> config.replace(method="dynamic", seed=1).run_id
     'penguins-dynamic-seed1'
-=======
-        mlflow: where the run is tracked too: a folder, or the URI of an MLflow server.
->>>>>>> 4c4fa0d (`--mlflow FOLDER|URI` tracks runs in MLflow too; a run that is cut off goes on in the same MLflow run)
     """
 
     dataset: str
