@@ -8,7 +8,7 @@ What a page says of a block stands in a comment on the line above it, which nobo
 * `<!-- file: NAME -->`: the block is that file, and is written where the page's commands look for it;
 * `<!-- given: PYTHON -->`: what a reader has already, run where it stands.
 
-A `text` block is what the block before it prints: its words have to come, whatever the numbers.
+A `text` block is what the block before it prints: its words have to come, whatever the numbers; `...` stands for more.
 """
 
 import dataclasses

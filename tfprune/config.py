@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tfprune.checkpoints import Interval
@@ -458,7 +459,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _toml():
+def _toml() -> ModuleType:
     if sys.version_info >= (3, 11):
         import tomllib
 

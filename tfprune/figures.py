@@ -593,7 +593,7 @@ def _common(seeds: Sequence[Rows]) -> tuple[list[Mapping[str, Any]], dict[str, n
     return [tables[0][key] for key in shared], values
 
 
-def _plot_by_phase(axes, rows: Rows, positions: Sequence[float], name: str, *, color: str, label: str) -> None:
+def _plot_by_phase(axes: Axes, rows: Rows, positions: Sequence[float], name: str, *, color: str, label: str) -> None:
     """Draws one line a phase, so that no line leads from the end of a training to the start of the next."""
     known = [(row["phase"], x, row[name]) for row, x in zip(rows, positions, strict=True) if row.get(name) is not None]
     for number, phase in enumerate(dict.fromkeys(phase for phase, _, _ in known)):

@@ -24,14 +24,12 @@ COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A finished run.
+    """A finished run, as `tfprune.train(config)` returns it.
 
     Attributes:
         folder: the run's folder.
         config: its settings.
         metrics: what `metrics.json` holds.
-
-    `tfprune.train(config)` returns one; this is what is in it.
 
     >>> config = Config(dataset="penguins")
     >>> result = Result(RunDir(Path("saved_models") / config.run_id), config, {"test": {"accuracy": 0.97}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfprune.backend import keras
 from tfprune.errors import ModelError
 
@@ -24,7 +26,7 @@ def image_input(name: str, input_shape: tuple[int, ...], *, least: int = 1) -> t
     return inputs, keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
 
 
-def logits(x: keras.KerasTensor, classes: int, **kwargs) -> keras.KerasTensor:
+def logits(x: keras.KerasTensor, classes: int, **kwargs: Any) -> keras.KerasTensor:
     """Returns the classifier on top; float32 under mixed precision too."""
     return keras.layers.Dense(classes, dtype="float32", name="logits", **kwargs)(x)
 
