@@ -90,8 +90,12 @@ def test_what_is_wrong_is_said(changes, message, tmp_path):
 
 
 def test_the_table_has_a_row_a_trial_and_the_settings_that_differ(tmp_path):
-    write_runs(tmp_path, methods=("unpruned", "dynamic"), seeds=3, metrics={"validation": {"loss": 0.5}})
-    write_runs(tmp_path, methods=("dynamic",), seeds=1, batch_size=25, metrics={"validation": {"loss": 0.25}})
+    write_runs(
+        tmp_path, methods=("unpruned", "dynamic"), seeds=3, metrics={"validation": {"loss": 0.5, "accuracy": 0.8}}
+    )
+    write_runs(
+        tmp_path, methods=("dynamic",), seeds=1, batch_size=25, metrics={"validation": {"loss": 0.25, "accuracy": 0.8}}
+    )
     results, _ = find_results([tmp_path])
     headers, rows = plan_table(results)
     assert headers[:3] == ("method", "batch_size", "seeds") and headers[3] == "validation loss"

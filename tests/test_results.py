@@ -5,6 +5,7 @@ import pytest
 from written import write_run, write_runs
 
 from tfprune.errors import RunError
+from tfprune.listing import list_runs
 from tfprune.results import find_results, read_comparisons, read_result
 from tfprune.rundir import RunDir
 
@@ -70,3 +71,16 @@ def test_a_file_holds_one_comparison_or_several(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"comparisons": [one, one | {"schema": 1}]}))
     with pytest.raises(RunError, match="this is no comparison of schema 2"):
         read_comparisons(tmp_path / "c.json")
+
+
+def test_what_is_not_asked_for_of_many_runs_is_not_read(tmp_path):
+    """Thousands of runs are listed and compared: their histories are most of what there is to read."""
+    run = write_run(tmp_path)
+    text = (run / "history.csv").read_text()
+    (run / "history.csv").write_text(text.replace("0.8", "x"))  # val_accuracy
+    result = read_result(RunDir(run))
+    assert result.history_columns("epoch", "val_loss") == {"epoch": [6, 12], "val_loss": [1 / 6 + 0.03, 1 / 12 + 0.03]}
+    with pytest.raises(RunError, match="history.csv: cannot be read"):
+        result.history()
+    (run / "history.csv").unlink()
+    assert len(list_runs([tmp_path])[0]) == 1

@@ -78,18 +78,17 @@ def reached(result: Result, target: float) -> tuple[float, float] | None:
         Epochs and seconds of training until then, over all its trainings and at the epochs that were
         logged; None if it never came so far.
     """
-    history, metrics = result.history(), result.metrics
-    final = history[-1]["sparsity"]
-    found = [n for n, own in enumerate(history) if own["val_loss"] <= target and own["sparsity"] == final]
-    if not found:
+    metrics, seconds = result.metrics, result.metrics["seconds"]
+    phases, steps, losses, levels = result.history_columns("phase", "step", "val_loss", "sparsity").values()
+    found = next((n for n, loss in enumerate(losses) if loss <= target and levels[n] == levels[-1]), None)
+    if found is None:
         return None
-    own, earlier = history[found[0]], history[: found[0]]
-    phase, seconds = own["phase"], metrics["seconds"]
-    first = max((other["step"] for other in earlier if other["phase"] != phase), default=0)
-    last = max(other["step"] for other in history if other["phase"] == phase)
-    share = (own["step"] - first) / (last - first) if last > first else 0.0
-    before = sum(seconds[name] for name in {other["phase"] for other in earlier} - {phase})
-    epochs = metrics["epochs"] * own["step"] / history[-1]["step"]
+    phase = phases[found]
+    first = max((steps[n] for n in range(found) if phases[n] != phase), default=0)
+    last = max(step for step, other in zip(steps, phases, strict=True) if other == phase)
+    share = (steps[found] - first) / (last - first) if last > first else 0.0
+    before = sum(seconds[name] for name in set(phases[:found]) - {phase})
+    epochs = metrics["epochs"] * steps[found] / steps[-1]
     return epochs, before + share * seconds.get(phase, 0.0)
 
 
@@ -103,7 +102,7 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
     """
     trials: dict[str, list[Result]] = {}
     for result in results:
-        trials.setdefault(result.config.replace(seed=0).run_id, []).append(result)
+        trials.setdefault(result.config.trial_id, []).append(result)
     configs = [runs[0].config for runs in trials.values()]
     return {_trial_name(runs[0].config, configs): runs for runs in trials.values()}
 
@@ -138,7 +137,7 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
         p value after Holm's correction for the number of trials that are compared.
     """
     trials = by_trial(results)
-    targets = {run.config.seed: run.history()[-1]["val_loss"] for run in trials.get(BASELINE, ())}
+    targets = {run.config.seed: run.history_columns("val_loss")["val_loss"][-1] for run in trials.get(BASELINE, ())}
     seeds = {
         trial: {str(run.config.seed): row(run, targets.get(run.config.seed)) for run in runs}
         for trial, runs in trials.items()

@@ -290,9 +290,18 @@ class Config:
     @property
     def run_id(self) -> str:
         """Readable name of the run: data set, method, seed, and a hash of the settings that are not default."""
-        data = {"dataset": self.dataset, "data_settings": self.data_settings}
-        default = Config(**data, method=self.method, seed=self.seed).identity()
-        changed = {key: value for key, value in self.identity().items() if value != default[key]}
+        return f"{self.data_name}-{self.method}-seed{self.seed}{self._digest}"
+
+    @property
+    def trial_id(self) -> str:
+        """Name that runs share which differ in nothing but their seed."""
+        return f"{self.data_name}-{self.method}{self._digest}"
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """A hash of the settings that are not default, with a hyphen before; "" if all are. The seed is not in it."""
+        default = self._default() if self.has_own_data else _default_identity(self.dataset, self.method)
+        changed = {k: value for k, value in self.identity().items() if k != "seed" and value != default[k]}
         if "settings" in changed:
             changed["settings"] = self.pruning.naming_settings()
         if self.has_own_data:
@@ -300,11 +309,13 @@ class Config:
         if "channel_settings" in changed:  # those that are not default, of which more may come
             defaults = check_channel_settings({})
             changed["channel_settings"] = {k: v for k, v in self.channel_settings.items() if v != defaults[k]}
-        name = f"{self.data_name}-{self.method}-seed{self.seed}"
         if not changed:
-            return name
+            return ""
         canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
-        return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+        return f"-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def _default(self) -> dict[str, Any]:
+        return Config(dataset=self.dataset, data_settings=self.data_settings, method=self.method).identity()
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that decide the result, as plain JSON values: all but where things lie."""
@@ -372,7 +383,7 @@ def by_seed(configs: Iterable[Config]) -> list[list[Config]]:
     """Gathers runs that differ in nothing but their seed, in the order of their seeds."""
     trials: dict[str, list[Config]] = {}
     for config in sorted(configs, key=lambda config: config.seed):
-        trials.setdefault(config.replace(seed=0).run_id, []).append(config)
+        trials.setdefault(config.trial_id, []).append(config)
     return list(trials.values())
 
 
@@ -450,8 +461,15 @@ def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:
     return dict(spec.optimizer_settings) if optimizer == spec.optimizer else {}
 
 
+@functools.lru_cache
+def _default_identity(dataset: str, method: str) -> dict[str, Any]:
+    return Config(dataset=dataset, method=method).identity()
+
+
 def _plain(value: Any) -> Any:
     """Turns tuples and mappings into what JSON has."""
+    if value is None or isinstance(value, (str, int, float)):  # most are, and looking for a Mapping takes time
+        return value
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

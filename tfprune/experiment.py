@@ -114,6 +114,7 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
     Raises:
         RunError: it was started with other settings.
     """
+    folder.check_own()
     if folder.finished or not folder.checkpoints.is_dir():
         return None
     try:

@@ -50,11 +50,9 @@ class Predictor:
             raise ModelError(f"{folder}: this run was trained side by side with others and left no model; {again}")
         if not (folder / "saved_model.pb").is_file():
             raise ModelError(f"{folder}: this is no model folder (it has no saved_model.pb)")
-        from google.protobuf.message import DecodeError
-
         try:
             self._model = tf.saved_model.load(str(folder))
-        except (OSError, ValueError, KeyError, DecodeError, tf.errors.OpError) as error:
+        except Exception as error:  # TensorFlow raises whatever a broken file makes it meet
             raise ModelError(f"{folder}: the model cannot be loaded ({_first_line(error)})") from None
         self._classify = self._model.signatures.get("serving_default")
         if self._classify is None or not set(self._classify.structured_outputs) >= _OUTPUTS:

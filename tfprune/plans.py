@@ -142,7 +142,7 @@ def plan_table(results: Sequence[Result]) -> Table:
     """
     trials: dict[str, list[Result]] = {}
     for result in results:
-        trials.setdefault(result.config.replace(seed=0).run_id, []).append(result)
+        trials.setdefault(result.config.trial_id, []).append(result)
     described = [_described(runs[0].config) for runs in trials.values()]
     names = list(dict.fromkeys(name for own in described for name in own))
     values = {name: {repr(own[name]) for own in described if name in own} for name in names}

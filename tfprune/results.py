@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.config import Config
 from tfprune.data._base import SPLITS
+from tfprune.data.arrays import BROKEN
 from tfprune.errors import ConfigError, RunError
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.rundir import RunDir, read_json
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
+READ = (  # numbers of metrics.json that this version reads; `*` stands for any name
+    *(f"{split}.{score}" for split in ("train", "validation", "test") for score in ("loss", "accuracy")),
+    *("sparsity.achieved", "sparsity.layers.*.zeros", "sparsity.layers.*.size", "parameters", "nonzero_parameters"),
+    *("bytes.weights.raw", "bytes.weights.gzip", "epochs", "seconds.total", "cpu_seconds.total", "machine.cores"),
+    *(f"cost.{name}" for name in ("examples", "forward_flops_masked", "training_flops", "training_flops_masked")),
+)
 COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
 
 
@@ -69,18 +76,36 @@ class Result:
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as numbers, missing ones as None."""
+        columns = self.history_columns()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def history_columns(self, *names: str) -> dict[str, Sequence[Any]]:
+        """Returns columns of `history.csv` by name, all if none is named. Comparisons read those of thousands of runs.
+
+        Raises:
+            RunError: there is no such file, or it is no history.
+        """
         try:
             with open(self.folder.history, newline="", encoding="utf-8") as file:
-                return [{name: _cell(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+                header, *rows = csv.reader(file, strict=True)
+            cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+            return {name: _column(name, cells[name]) for name in names or header}
         except OSError as error:
             raise RunError(f"{self.folder.history}: cannot be read ({error.strerror})") from None
+        except (ValueError, csv.Error) as error:  # cut short or altered
+            raise RunError(f"{self.folder.history}: cannot be read ({error})") from None
+        except KeyError as error:
+            raise RunError(f"{self.folder.history}: this is no history of a run (it has no {error})") from None
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the masks by kernel name, uint8."""
         import numpy as np  # here, so that `tfprune --help` does without
 
-        with np.load(self.folder.masks, allow_pickle=False) as stored:
-            return dict(stored)
+        try:
+            with open(self.folder.masks, "rb") as file:
+                return dict(np.load(file, allow_pickle=False))
+        except (*BROKEN, TypeError) as error:  # an array alone is no archive of some
+            raise RunError(f"{self.folder.masks}: cannot be read ({error})") from None
 
     def removed_channels(self) -> dict[str, list[int]]:
         """Returns which channels of the model went, by group, as `surgery.without` takes them; empty if none did."""
@@ -102,7 +127,22 @@ def read_result(folder: RunDir) -> Result:
     metrics = read_json(folder.metrics)
     if metrics.get("schema") != SCHEMA:
         raise RunError(f"{folder.metrics}: schema {metrics.get('schema')} is not {SCHEMA}, which this version reads")
+    if absent := [name for name in READ if not _has(metrics, name.split("."))]:
+        raise RunError(f"{folder.metrics}: {absent[0]} is missing, or is not what it should be")
     return Result(folder, read_config(folder), metrics)
+
+
+def _has(metrics: Any, path: Sequence[str]) -> bool:
+    """Says whether metrics have what is read of them: numbers, or at the end of a path with a `*` a table of those."""
+    for place, key in enumerate(path):
+        if not isinstance(metrics, dict):
+            return False
+        if key == "*":
+            return all(_has(value, path[place + 1 :]) for value in metrics.values())
+        if key not in metrics:
+            return False
+        metrics = metrics[key]
+    return isinstance(metrics, (int, float))
 
 
 def read_config(folder: RunDir) -> Config:
@@ -202,9 +242,9 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
     return comparisons
 
 
-def _cell(name: str, cell: str) -> Any:
+def _column(name: str, cells: Sequence[str]) -> Sequence[Any]:
+    """Returns a column of a history, of which thousands are read: numbers as numbers, missing ones as None."""
     if name == "phase":
-        return cell
-    if cell == "":
-        return None
-    return int(cell) if name in ("epoch", "step") else float(cell)
+        return cells
+    kind = int if name in ("epoch", "step") else float
+    return [kind(cell) if cell else None for cell in cells]

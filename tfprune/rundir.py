@@ -89,6 +89,12 @@ class RunDir:
         """Whether the run is finished and left a SavedModel: many runs that were trained side by side do not."""
         return self.finished and self.model.is_dir()
 
+    def check_own(self) -> None:
+        """Raises `RunError` if a part of the folder is a symbolic link: what a run writes and removes stays inside."""
+        for path in self.root.rglob("*"):
+            if path.is_symlink():
+                raise RunError(f"{path}: this is a symbolic link, through which no run writes or removes; remove it")
+
     def create(self) -> None:
         """Makes the folder, or empties what an earlier, unfinished run left in it.
 
@@ -150,6 +156,7 @@ class RunDir:
     def _writable(self) -> Iterator[None]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self.check_own()
             yield
             with replacing(self.root / "writable") as probe:
                 probe.touch()
@@ -191,8 +198,11 @@ def unpack(files: Mapping[str, bytes], folder: RunDir, config: Mapping[str, Any]
         config: settings to write in the place of those that came along.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or a file would come to lie outside of it.
     """
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunError(f"{folder.root}: a file of the run is called {name!r}, which lies outside of its folder")
     try:
         folder.root.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder.root) as draft:
@@ -222,7 +232,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise RunError(f"{path}: a JSON object is needed, got {type(value).__name__}")

@@ -253,7 +253,7 @@ def _families(configs: Iterable[Config]) -> list[list[Config]]:
     """Gathers runs that differ in nothing but their method, its settings and their seed."""
     families: dict[tuple[str, str], list[Config]] = {}
     for config in configs:
-        families.setdefault((config.as_baseline().replace(seed=0).run_id, config.out), []).append(config)
+        families.setdefault((config.as_baseline().trial_id, config.out), []).append(config)
     return list(families.values())
 
 

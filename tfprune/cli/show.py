@@ -27,6 +27,9 @@ def show(run: Path) -> None:
     if result.folder.exported:
         click.echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
         return
+    if "networks" not in result.metrics:
+        click.echo(f"\nIts SavedModel is gone.\nNext         tfprune train --config {result.folder.config} --force")
+        return
     click.echo(
         f"\nThis run was trained side by side with {result.metrics['networks'] - 1} others and left no SavedModel and "
         f"no plots.\nNext         tfprune train --config {result.folder.config}   # makes them"
