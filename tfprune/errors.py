@@ -7,6 +7,8 @@ exits with code 2. `SparsityError` is a broken promise of this package and keeps
 from __future__ import annotations
 
 import difflib
+import zipfile
+import zlib
 from collections.abc import Iterable
 
 
@@ -44,6 +46,13 @@ class RunError(TfpruneError):
 
 class SparsityError(RuntimeError):
     """A model does not have the sparsity that was asked for. Always a bug, never bad input."""
+
+
+# What NumPy and zipfile raise of files that are cut short, altered, encrypted, or that claim sizes beyond all memory.
+BROKEN_ARCHIVE = (
+    *(OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def choose_from(name: object, choices: Iterable[str]) -> str:

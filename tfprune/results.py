@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.config import Config
 from tfprune.data._base import SPLITS
-from tfprune.data.arrays import BROKEN
-from tfprune.errors import ConfigError, RunError
+from tfprune.errors import BROKEN_ARCHIVE, ConfigError, RunError
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.rundir import RunDir, read_json
 
@@ -104,7 +103,7 @@ class Result:
         try:
             with open(self.folder.masks, "rb") as file:
                 return dict(np.load(file, allow_pickle=False))
-        except (*BROKEN, TypeError) as error:  # an array alone is no archive of some
+        except (*BROKEN_ARCHIVE, TypeError) as error:  # an array alone is no archive of some
             raise RunError(f"{self.folder.masks}: cannot be read ({error})") from None
 
     def removed_channels(self) -> dict[str, list[int]]:

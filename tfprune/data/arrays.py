@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +13,7 @@ from tfprune.data._base import Data, DatasetSpec, Inputs, Split
 from tfprune.data._own import Source
 from tfprune.data.folder import images_spec
 from tfprune.data.table import classes_of, rows_spec
-from tfprune.errors import DataError
+from tfprune.errors import BROKEN_ARCHIVE, DataError
 from tfprune.fingerprints import fingerprint
 
 if TYPE_CHECKING:
@@ -30,10 +28,6 @@ BY_SPLIT = {
     "test": (("x_test", "y_test"),),
 }
 NEEDED = "x and y, or x_train and y_train (and x_validation, y_validation, x_test, y_test)"
-
-
-# What NumPy and zipfile raise of files that are cut short, altered, encrypted, or that claim sizes beyond all memory.
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,7 +150,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
-    except BROKEN as error:
+    except BROKEN_ARCHIVE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
 

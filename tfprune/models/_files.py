@@ -10,8 +10,7 @@ from typing import Any
 import h5py
 
 from tfprune.backend import keras, saved_metadata, saved_model
-from tfprune.data.arrays import BROKEN
-from tfprune.errors import ModelError
+from tfprune.errors import BROKEN_ARCHIVE, ModelError
 from tfprune.models._keras3 import from_keras3
 from tfprune.models._safe import check_graph, check_safe, trusted
 
@@ -31,7 +30,7 @@ def load_model(path: Path) -> keras.Model:
         config, version = _described_zip(path) if zipfile.is_zipfile(path) else _described_h5(path)
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file") from None
-    except (*BROKEN, KeyError, TypeError) as error:
+    except (*BROKEN_ARCHIVE, KeyError, TypeError) as error:
         raise ModelError(f"{path}: this is no Keras model that can be opened ({_one_line(error)})") from None
     check_safe(config, path, _known_classes())
     if version.startswith("3"):
