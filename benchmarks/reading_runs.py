@@ -13,7 +13,9 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tfprune.comparison import summarise
 from tfprune.config import Config
@@ -48,7 +50,7 @@ def main() -> None:
         _timed("compared", lambda: summarise(results))
 
 
-def _timed(what: str, call):
+def _timed(what: str, call: Callable[[], Any]) -> Any:
     started, cpu = time.perf_counter(), time.process_time()
     answer = call()
     print(f"{what}: {time.perf_counter() - started:.2f} s, {time.process_time() - cpu:.2f} s of the processor")
