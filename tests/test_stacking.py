@@ -7,6 +7,7 @@ from tfprune.config import Config
 from tfprune.data._base import SPLITS, Split
 from tfprune.experiment import cost, networks_at_once, train, train_together
 from tfprune.methods import METHODS, TRIALS
+from tfprune.rundir import RunDir
 from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
 from tfprune.sweeps import run_all
 from tfprune.wrapping import get_masks
@@ -143,3 +144,16 @@ def test_large_data_leave_room_for_few_networks(tiny, monkeypatch):
 )
 def test_what_cannot_be_trained_together_is_told_apart(tiny, settings):
     assert networks_at_once(tiny(**settings)) == 1
+
+
+def test_what_runs_side_by_side_leave_is_written_under_their_locks(tiny, monkeypatch):
+    create, held = RunDir.create, []
+
+    def created(self):
+        held.append((self.root / ".lock").is_file())
+        create(self)
+
+    monkeypatch.setattr(RunDir, "create", created)
+    results = train_together([tiny("unpruned", seed=seed) for seed in (0, 1)])
+    assert held == [True, True]
+    assert all(result.folder.finished and not (result.folder.root / ".lock").exists() for result in results)

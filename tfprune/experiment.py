@@ -26,10 +26,11 @@ from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.keras_callbacks import write_history
+from tfprune.locks import locked
 from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
-from tfprune.mishaps import told
+from tfprune.mishaps import gone, told
 from tfprune.models._files import from_json
 from tfprune.models._narrow import narrowed
 from tfprune.models._own import build_model, is_function
@@ -197,6 +198,8 @@ def _train(
         raise
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     metrics["devices"] = trained_on
+    if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
+        raise gone(folder.root)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
@@ -502,11 +505,12 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         metrics["networks"] = count
         metrics["precision"] = {"policy": "float32", "step_seconds": {}}
         folder = RunDir(Path(config.out) / config.run_id)
-        folder.create()
-        write_json(folder.config, config.to_dict())
-        write_splits(folder.splits, data[number])
-        _write_arrays(folder, history, masks)
-        write_json(folder.metrics, metrics)
+        with locked(folder.root):  # another process may have trained the same
+            folder.create()
+            write_json(folder.config, config.to_dict())
+            write_splits(folder.splits, data[number])
+            _write_arrays(folder, history, masks)
+            write_json(folder.metrics, metrics)
         with tracked(config) as tracker:
             tracker.begin(None)
             tracker.log(history)

@@ -33,13 +33,13 @@ def told(folder: Path) -> Iterator[None]:
         if NO_SPACE in str(error):
             raise _full(folder) from error
         if not folder.is_dir():
-            raise _gone(folder) from error
+            raise gone(folder) from error
         raise
     except OSError as error:
         if error.errno in FULL:
             raise _full(folder) from error
         if not folder.is_dir():
-            raise _gone(folder) from error
+            raise gone(folder) from error
         if error.errno in REFUSED:
             raise RunError(f"{error.filename or folder}: {error.strerror}; {_AGAIN}") from error
         raise
@@ -52,5 +52,6 @@ def _full(folder: Path) -> RunError:
     return RunError(f"{folder}: the disk is full; make room, and {_AGAIN}")
 
 
-def _gone(folder: Path) -> RunError:
+def gone(folder: Path) -> RunError:
+    """Says that a run's folder is not there any more."""
     return RunError(f"{folder}: the run's folder has been removed while it was written; start the run again")

@@ -1,0 +1,54 @@
+"""What a machine does to a run, for real: a small disk that is full or read-only, a folder that is removed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tfprune.training import Trainer
+
+RUN = ("train", "--dataset", "penguins", "--method", "unpruned", "--epochs", 6)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own in memory; returns its folder and what mounts it anew with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode
+
+    if shutil.which("mount") is None or mount("size=32k"):
+        pytest.skip("file systems cannot be mounted here")
+    yield folder, mount
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_run_on_a_full_or_read_only_disk_is_one_line_and_finishes_when_there_is_room(disk, call):
+    folder, mount = disk
+    arguments = (*RUN, "--out", folder / "runs")
+    code, err = call(*arguments)
+    assert code == 2 and err.count("\n") == 1
+    assert "the disk is full" in err or "No space left on device" in err
+    assert not list(folder.rglob("metrics.json"))
+    assert mount("remount,size=32m,ro") == 0
+    code, err = call(*arguments)
+    assert code == 2 and err.count("\n") == 1 and "cannot write in" in err and "Read-only file system" in err
+    assert mount("remount,size=32m,rw") == 0
+    code, err = call(*arguments)
+    assert code == 0, err
+    assert len(list(folder.rglob("metrics.json"))) == 1 and not list(folder.rglob(".draft.*"))
+
+
+def test_a_folder_that_is_removed_under_a_run_is_one_line(refused, tmp_path, monkeypatch):
+    finish = Trainer.finish
+
+    def removed(self):
+        shutil.rmtree(tmp_path / "runs")
+        finish(self)
+
+    monkeypatch.setattr(Trainer, "finish", removed)
+    assert "the run's folder has been removed" in refused(*RUN, "--out", tmp_path / "runs")
+    assert not [path for path in Path(tmp_path / "runs").rglob("*") if path.name == "metrics.json"]
