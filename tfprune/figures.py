@@ -161,6 +161,8 @@ def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
 def plot_mean_curves(histories: Mapping[str, Sequence[Rows]], path: Path, *, title: str) -> None:
     """Draws each trial's loss over epochs, training and validation: the mean over seeds, and their range as a band.
 
+    What is far above nearly all of the values is cut off at the top.
+
     Args:
         histories: trial -> rows of `history.csv`, one list a seed.
         path: the PNG to write.
@@ -281,8 +283,9 @@ def curves_panels(histories: Mapping[str, Sequence[Rows]]) -> list[Panel]:
     curves = {trial: _common(seeds) for trial, seeds in histories.items()}
     values = np.concatenate([own[name].ravel() for _, own in curves.values() for name in own])
     values = values[np.isfinite(values)]
-    margin = 0.04 * (np.ptp(values) or 1.0)
-    limits = (values.min() - margin, values.max() + margin)
+    top = min(values.max(), 1.5 * np.quantile(values, 0.99))  # a spike of an epoch must not flatten all the rest
+    margin = 0.04 * (top - values.min() or 1.0)
+    limits = (values.min() - margin, top + margin)
     panels = []
     for trial, (rows, own) in curves.items():
         _, positions, _ = _one_axis(rows)
