@@ -1,6 +1,10 @@
 """Filters removed in the middle of training, beside training unpruned and beside a narrow network from scratch.
 
     python benchmarks/shrink_in_training.py --dataset fashion_mnist --epochs 12 --precision mixed_bfloat16
+    python benchmarks/shrink_in_training.py --dataset cifar10 --model resnet20 --epochs 30 --precision float32
+    python benchmarks/shrink_in_training.py --dataset cifar10 --model resnet20 --epochs 30 --set channels.multiple=16
+
+(In bfloat16 layers of 8 channels are slower than those of 16, see docs/faster-and-smaller.md.)
 
 Three trainings a seed, in turns: the whole network; the same one whose filters go at early events (`dynamic` of
 granularity `filter`); and `small_dense`, a network of the very widths that this ends with, trained from scratch for
@@ -21,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._options import make_config
 from tfprune.config import Config
 from tfprune.experiment import train
 from tfprune.figures import Panel, Theme, write_png
@@ -43,6 +48,7 @@ TRAININGS = ("unpruned", "filters removed", "narrow from scratch")
 @click.option("--sparsity", type=float, default=0.5, show_default=True, help="Share of the filters that goes in all.")
 @click.option("--criterion", default="l1", show_default=True)
 @click.option("--spare", default="", help="Layers that keep all their filters, with commas.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other setting of the runs.")
 @click.option("--select", is_flag=True, help="Only `dynamic`, and its validation accuracy: to choose events by.")
 @click.option("--limit", type=int, default=None, help="Examples of each split at most, to try it out.")
 @click.option("--out", default="saved_models/benchmark", show_default=True)
@@ -60,6 +66,7 @@ def main(
     sparsity: float,
     criterion: str,
     spare: str,
+    assignments: tuple[str, ...],
     select: bool,
     limit: int | None,
     out: str,
@@ -69,27 +76,26 @@ def main(
     """Compare a training that loses filters with an unpruned one and with a narrow one of the same time."""
     for library in ("tensorflow", "tfprune"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    shared = {"dataset": dataset, "model": model, "epochs": epochs, "precision": precision, "limit": limit, "out": out}
-    filters = {"granularity": "filter", "channel_settings": {"criterion": criterion}}
-    filters |= {"spare": spare} if spare else {}
+    given = {"dataset": dataset, "model": model, "epochs": epochs, "precision": precision, "limit": limit, "out": out}
+    given |= {"method": "dynamic", "granularity": "filter", "spare": spare}
     fractions = [(int(epoch) + 0.5) / epochs for epoch in events.split(",")]
-    settings = {"events": fractions, "final_sparsity": sparsity}
-    _warm_up(Config(**shared | {"method": "dynamic", "epochs": epochs, **filters}, settings=settings))
+    given |= {"settings": {"events": fractions, "final_sparsity": sparsity}}
+    base = make_config(None, given | {"assignments": (f"channels.criterion={criterion}", *assignments)})
+    _warm_up(base)
     rows: list[dict[str, Any]] = []
     budget = 0
     for seed in range(first_seed, first_seed + seeds):
-        dynamic = Config(**shared, seed=seed, method="dynamic", settings=settings, **filters)
+        dynamic = base.replace(seed=seed)
         if select:
             result = train(dynamic)
             accuracy = result.metrics["validation"]["accuracy"]
-            click.echo(
-                f"seed {seed}, events {events}, {criterion}: validation accuracy {accuracy:.4f}, {_seconds(result)}"
-            )
+            own = " ".join((f"events {events}, {criterion}", *assignments))
+            click.echo(f"seed {seed}, {own}: validation accuracy {accuracy:.4f}, {_seconds(result)}")
             continue
-        whole = Config(**shared, seed=seed, method="unpruned")
+        whole = dynamic.as_baseline().replace(spare=())
         pair = [train(config) for config in ((whole, dynamic) if seed % 2 else (dynamic, whole))]
         by_method = {result.config.method: result for result in pair}
-        narrow = Config(**shared, seed=seed, method="small_dense", settings={"sparsity": sparsity}, **filters)
+        narrow = dynamic.replace(method="small_dense", settings={"sparsity": sparsity})
         if not budget:  # with the first seed; it is the same for the others
             trial = train(narrow)
             budget = int(epochs * _cpu(by_method["dynamic"]) / _cpu(trial))

@@ -33,7 +33,7 @@ def test_run_ids_are_readable_and_stable(changes, run_id):
 def test_what_prunes_nothing_has_no_granularity():
     """So that runs of all granularities share it, whatever else they are told."""
     own = config(method="dynamic", granularity="filter", channel_settings={"criterion": "taylor"})
-    assert own.channel_settings == {"criterion": "taylor", "multiple": 8, "slots": "keep"}
+    assert own.channel_settings == {"criterion": "taylor", "multiple": 8, "slots": "keep", "dropout": "keep"}
     assert own.as_baseline().run_id == config(method="unpruned").run_id
     assert config(method="unpruned", granularity="filter").run_id == config(method="unpruned").run_id
     assert own.replace(granularity="weight").run_id == config().run_id

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_formats import READERS
 
 from tfprune.backend import keras
 from tfprune.channels import channels
@@ -13,6 +14,8 @@ from tfprune.config import Config
 from tfprune.conversion import convert
 from tfprune.errors import ModelError, SparsityError, TrainingError
 from tfprune.experiment import build, initial_weights, load_data, restore, train
+from tfprune.formats import FORMATS
+from tfprune.formats._base import softmax
 from tfprune.narrowing import ChannelTrainer, Ledger, removable
 from tfprune.surgery import masked, without
 from tfprune.sweeps import run_all
@@ -128,6 +131,25 @@ def test_the_optimizers_slots_are_kept_or_emptied(small):
         momentum, _ = slots(trainer.model.optimizer, kernel)
         assert momentum.shape == kernel.shape and bool(np.any(momentum)) is not empty
         assert int(trainer.model.optimizer.iterations) == 8
+
+
+def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
+    def rates(model):
+        return [model.get_layer(f"{name}_dropout").rate for name in ("dense_1", "logits")]
+
+    for setting, expected in (("keep", [0.4, 0.4]), ("scale", [0.2, 0.4 * 16 / 24])):
+        config = small(
+            channels={"dropout": setting}, model_settings=SMALL | {"dropout": 0.4},
+            settings={"events": (0.25, 0.5), "final_sparsity": 0.4}, spare=("conv_1",),
+        )  # fmt: skip
+        trainer = run(config)
+        assert trainer.ledger.widths == {"conv_2": 8, "dense_1": 16}
+        assert rates(trainer.model) == expected
+        resumed = trainer_of(config)
+        resumed.rebuild(trainer.structure())
+        assert rates(resumed.model) == expected
+        narrow = config.replace(method="small_dense", settings={"sparsity": 0.4})
+        assert rates(build(narrow, trainer.data)) == expected
 
 
 @pytest.mark.parametrize("rewind_epoch", [0, 1])
@@ -266,12 +288,24 @@ def test_a_run_says_what_went(finished):
     }  # fmt: skip
 
 
-def test_the_smaller_model_is_restored_and_exported(finished, tmp_path):
+def test_the_smaller_model_is_restored_and_exported_to_files_that_need_no_tfprune(finished, tmp_path):
     data = load_data(finished.config)
     model = restore(finished, data)
     assert model.get_layer("conv_2").kernel.shape == (3, 3, 8, 8)
-    done = convert(model, data, tmp_path / "model.tflite", "tflite")
-    assert done.before == pytest.approx(finished.metrics["validation"]["accuracy"])
+    x = data.test.x[:4]
+    np.save(tmp_path / "x.npy", x)
+    code = ["import sys, numpy as np", f"x = np.load({str(tmp_path / 'x.npy')!r})"]
+    for name in ("tflite", "onnx", "h5", "keras"):
+        path = tmp_path / f"model{FORMATS[name].suffix}"
+        done = convert(model, data, path, name)
+        assert done.before == done.after == pytest.approx(finished.metrics["validation"]["accuracy"])
+        code += [f"path = {str(path)!r}", READERS[name], f"np.save({str(tmp_path / name)!r}, answers)"]
+    code.append("assert 'tfprune' not in sys.modules")
+    done = subprocess.run([sys.executable, "-I", "-c", "\n".join(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("tflite", "onnx", "h5", "keras"):
+        answers = softmax(np.asarray(model(x, training=False)))
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), answers, atol=1e-5)
 
 
 def test_plain_tensorflow_loads_the_smaller_model_in_a_process_without_this_package(finished):

@@ -28,7 +28,7 @@ from tfprune.shrinking import CRITERIA, least_important
 from tfprune.surgery import Axes, Removed, kept, labels_of, masked, untrained, weight_axes, without
 from tfprune.training import Trainer
 from tfprune.widths import check_widths, expected_widths, width
-from tfprune.wrapping import kernel_variables, multiplications, prunable_names, set_weights
+from tfprune.wrapping import kernel_variables, leaf_layers, multiplications, prunable_names, set_weights
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,35 @@ def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
     found = removable(model, config.spare)
     multiple = config.channel_settings["multiple"]
     widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
-    return untrained(model, {name: range(widths[name], len(group)) for name, group in found.free.items()})
+    made = untrained(model, {name: range(widths[name], len(group)) for name, group in found.free.items()})
+    if config.channel_settings["dropout"] == "scale":
+        Dropouts(model).scale(made)
+    return made
+
+
+class Dropouts:
+    """The layers of a model that drop activations out, and how fewer channels change their rates.
+
+    A rate is multiplied by the share that is left of the layer's inputs: a rate that suits a wide layer is too high for
+    a narrow one. Han et al. 2015 (arXiv:1506.02626) take the root of the share of connections that is left, which is
+    the same where the layers on both sides lose the same share.
+
+    Args:
+        model: as it was built.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._known = {layer.name: (layer.rate, layer.get_input_shape_at(0)[-1]) for layer in _dropouts(model)}
+
+    def scale(self, smaller: keras.Model) -> None:
+        """Sets the rates of a narrower version of the model, before its training step is compiled."""
+        for layer in _dropouts(smaller):
+            rate, inputs = self._known[layer.name]
+            layer.rate = rate * layer.get_input_shape_at(0)[-1] / inputs
+
+
+def _dropouts(model: keras.Model) -> list[keras.layers.Dropout]:
+    return [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.Dropout)]
 
 
 class Ledger:
@@ -175,6 +203,7 @@ class ChannelTrainer(Trainer):
 
     def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
         self.ledger = Ledger(model, config)
+        self._dropouts = Dropouts(model) if config.channel_settings["dropout"] == "scale" else None
         self._cuts: list[Cut] = []
         self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
         self._within_fit = False
@@ -223,9 +252,15 @@ class ChannelTrainer(Trainer):
                 rewinding.remembered = [kept(array, own, gone) for array, own in pairs]
         slots_kept = self.config.channel_settings["slots"] == "keep"
         with self.model.distribute_strategy.scope():
-            self.model = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
-        self.forward = sum(count for count, _ in multiplications(self.model).values())
+            smaller = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+        self._narrowed(smaller)
         log.info("%.1f %% of the channels are gone: %s", 100 * self.ledger.share, self.ledger.widths)
+
+    def _narrowed(self, smaller: keras.Model) -> None:
+        self.model = smaller
+        self.forward = sum(count for count, _ in multiplications(smaller).values())
+        if self._dropouts:
+            self._dropouts.scale(smaller)
 
     def _start(self, *args: Any, **kwargs: Any) -> None:
         self._started = args, kwargs
@@ -260,8 +295,8 @@ class ChannelTrainer(Trainer):
         if structure["removed"]:
             self.ledger.remove(structure["removed"])
             with self.model.distribute_strategy.scope():
-                self.model = without(self.model, structure["removed"])
-            self.forward = sum(count for count, _ in multiplications(self.model).values())
+                smaller = without(self.model, structure["removed"])
+            self._narrowed(smaller)
 
     @property
     def form_is_settled(self) -> bool:

@@ -12,7 +12,8 @@ from tfprune.errors import ConfigError, SparsityError, choose_from
 MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpruned ones
 CRITERIA = ("l1", "l2", "bn", "taylor", "random")  # see `shrinking.CRITERIA`
 SLOTS = ("keep", "reset")
-DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep"}
+DROPOUT = ("keep", "scale")
+DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep", "dropout": "keep"}
 
 
 def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         given: `criterion`, what channels are ranked by (see `shrinking.shrink`); `multiple`, what widths are rounded
             to a multiple of; `slots`, whether what the optimizer remembers of the weights that stay is kept (`keep`)
-            or emptied (`reset`).
+            or emptied (`reset`); `dropout`, whether its rate stays (`keep`) or shrinks with the channels that it sees
+            (`scale`), see `narrowing.Dropouts`.
     """
     for key in given:
         if key not in DEFAULTS:
@@ -29,6 +31,7 @@ def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = DEFAULTS | dict(given)
     check_choice("channels.criterion", settings["criterion"], CRITERIA)
     check_choice("channels.slots", settings["slots"], SLOTS)
+    check_choice("channels.dropout", settings["dropout"], DROPOUT)
     return settings | {"multiple": check_whole("channels.multiple", settings["multiple"], least=1)}
 
 
