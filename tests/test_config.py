@@ -33,7 +33,8 @@ def test_run_ids_are_readable_and_stable(changes, run_id):
 def test_what_prunes_nothing_has_no_granularity():
     """So that runs of all granularities share it, whatever else they are told."""
     own = config(method="dynamic", granularity="filter", channel_settings={"criterion": "taylor"})
-    assert own.channel_settings == {"criterion": "taylor", "multiple": 8, "slots": "keep", "dropout": "keep"}
+    filled = {"criterion": "taylor", "multiple": 8, "slots": "keep", "dropout": "keep", "recalibrate": 0}
+    assert own.channel_settings == filled
     assert own.as_baseline().run_id == config(method="unpruned").run_id
     assert config(method="unpruned", granularity="filter").run_id == config(method="unpruned").run_id
     assert own.replace(granularity="weight").run_id == config().run_id
@@ -149,6 +150,10 @@ def test_the_class_projects_settings_are_the_defaults():
         ),
         ({"granularity": "filter", "loop": "fused"}, "granularity filter changes the model in training"),
         ({"channel_settings": {"multiple": 4}}, "channels.multiple is of granularity filter; set --granularity filter"),
+        (
+            {"granularity": "filter", "strategy": "mirrored", "channel_settings": {"recalibrate": 64}},
+            "channels.recalibrate needs strategy none, not mirrored",
+        ),
         ({"channel_settings": 4}, "channel_settings must be a table"),
         ({"optimizer_settings": {"eps": 3}}, "optimizer adam has no setting 'eps'"),
         ({"optimizer_settings": {"epsilon": -1}}, "optimizer.epsilon must be a finite number of at least 0"),

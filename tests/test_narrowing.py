@@ -152,6 +152,21 @@ def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
         assert rates(build(narrow, trainer.data)) == expected
 
 
+def test_batch_norms_statistics_are_those_of_the_smaller_network(small, monkeypatch):
+    monkeypatch.setattr("tfprune.narrowing.RECALIBRATION_BATCH", 8)
+    config = small("pruned", channels={"recalibrate": 32}, model_settings=SMALL | {"dropout": 0.4}, epochs=1)
+    trainer = run(config)
+    before_norm = keras.Model(trainer.model.inputs, trainer.model.get_layer("dense_1").output)
+    batches = [before_norm(trainer.data.train.x[start : start + 8]).numpy() for start in range(0, 32, 8)]
+    norm = trainer.model.get_layer("dense_1_bn")
+    # What dense_1 sees has passed BatchNorm in training, whose statistics are each batch's own: close, not the same.
+    np.testing.assert_allclose(norm.moving_mean, np.mean(batches, axis=(0, 1)), atol=0.3)
+    conv = keras.Model(trainer.model.inputs, trainer.model.get_layer("conv_1").output)(trainer.data.train.x).numpy()
+    first = trainer.model.get_layer("conv_1_bn")
+    np.testing.assert_allclose(first.moving_mean, conv.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-5)
+    assert first.momentum == 0.99 and trainer.model.get_layer("dense_1_dropout").rate == 0.4
+
+
 @pytest.mark.parametrize("rewind_epoch", [0, 1])
 def test_a_ticket_starts_from_the_survivors_of_the_remembered_weights(small, rewind_epoch):
     starts, epochs = [], []

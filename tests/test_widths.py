@@ -32,13 +32,14 @@ def test_a_width_that_was_not_asked_for_is_an_error():
 
 
 def test_settings_are_filled_in_and_bad_ones_are_named():
-    filled = {"criterion": "l1", "multiple": 4, "slots": "keep", "dropout": "keep"}
+    filled = {"criterion": "l1", "multiple": 4, "slots": "keep", "dropout": "keep", "recalibrate": 0}
     assert check_channel_settings({"multiple": 4.0}) == filled
     for given, message in (
         ({"criterium": "l1"}, "unknown setting 'channels.criterium': did you mean criterion"),
         ({"criterion": "l3"}, "unknown channels.criterion 'l3'"),
         ({"multiple": 0}, "channels.multiple must be a whole number of at least 1"),
         ({"slots": "drop"}, "unknown channels.slots 'drop'"),
+        ({"recalibrate": -1}, "channels.recalibrate must be a whole number of at least 0"),
         ({"dropout": 0.1}, "unknown channels.dropout 0.1"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -218,6 +218,8 @@ class Config:
                 raise ConfigError(f"channels.{key} is of granularity filter; set --granularity filter")
             return
         self._store("channel_settings", check_channel_settings(self.channel_settings))
+        if self.strategy != "none" and self.channel_settings["recalibrate"]:
+            raise ConfigError(f"channels.recalibrate needs strategy none, not {self.strategy}")
         if self.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
             raise ConfigError("granularity filter ranks channels by channels.criterion; leave criterion alone")
         if self.scope != "layer":

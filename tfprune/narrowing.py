@@ -33,6 +33,7 @@ from tfprune.wrapping import kernel_variables, leaf_layers, multiplications, pru
 log = logging.getLogger(__name__)
 
 TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at an event
+RECALIBRATION_BATCH = 128
 
 
 def removable(model: keras.Model, spare: Sequence[str] = ()) -> Channels:
@@ -90,6 +91,30 @@ class Dropouts:
 
 def _dropouts(model: keras.Model) -> list[keras.layers.Dropout]:
     return [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.Dropout)]
+
+
+def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
+    """Takes BatchNorm's moving statistics anew, from examples: when channels have gone, the old ones are off.
+
+    They become the means, over batches, of what the layers see with nothing dropped out (Li et al. 2020, EagleEye,
+    arXiv:2007.02491).
+
+    Args:
+        model: changed in place.
+        inputs: examples.
+    """
+    norms = [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta, rates = [layer.momentum for layer in norms], [layer.rate for layer in _dropouts(model)]
+    for layer in _dropouts(model):
+        layer.rate = 0.0
+    for number, start in enumerate(range(0, len(inputs), RECALIBRATION_BATCH)):
+        for layer in norms:
+            layer.momentum = number / (number + 1)  # so that all batches count alike
+        model(inputs[start : start + RECALIBRATION_BATCH], training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+    for layer, rate in zip(_dropouts(model), rates, strict=True):
+        layer.rate = rate
 
 
 class Ledger:
@@ -224,6 +249,9 @@ class ChannelTrainer(Trainer):
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
         self._marked = least_important(self._scores(found, criterion), widths)
         masked(self.model, self._marked)
+        if count := self.config.channel_settings["recalibrate"]:
+            chosen = self._random("recalibration", self.config).permutation(len(self.data.train))[:count]
+            recalibrate(self.model, self.data.train.x[chosen])
         self.ledger.remove(self._marked)
         self._levels.append(self.forward_masked)
         if not self._within_fit:

@@ -13,7 +13,7 @@ MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpr
 CRITERIA = ("l1", "l2", "bn", "taylor", "random")  # see `shrinking.CRITERIA`
 SLOTS = ("keep", "reset")
 DROPOUT = ("keep", "scale")
-DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep", "dropout": "keep"}
+DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep", "dropout": "keep", "recalibrate": 0}
 
 
 def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         given: `criterion`, what channels are ranked by (see `shrinking.shrink`); `multiple`, what widths are rounded
             to a multiple of; `slots`, whether what the optimizer remembers of the weights that stay is kept (`keep`)
             or emptied (`reset`); `dropout`, whether its rate stays (`keep`) or shrinks with the channels that it sees
-            (`scale`), see `narrowing.Dropouts`.
+            (`scale`), see `narrowing.Dropouts`; `recalibrate`, the training examples by which BatchNorm's statistics
+            are taken anew when channels have gone, see `narrowing.recalibrate`, 0 for none.
     """
     for key in given:
         if key not in DEFAULTS:
@@ -32,7 +33,8 @@ def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("channels.criterion", settings["criterion"], CRITERIA)
     check_choice("channels.slots", settings["slots"], SLOTS)
     check_choice("channels.dropout", settings["dropout"], DROPOUT)
-    return settings | {"multiple": check_whole("channels.multiple", settings["multiple"], least=1)}
+    least = {"multiple": 1, "recalibrate": 0}
+    return settings | {name: check_whole(f"channels.{name}", settings[name], least=n) for name, n in least.items()}
 
 
 def width(size: int, keep: float, multiple: int) -> int:
