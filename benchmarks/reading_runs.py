@@ -34,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         configs = []
         for method in METHODS:
-            result = train(Config(dataset="penguins", method=method, out=out))
+            result = train(
+                Config(dataset="penguins", method=method, epochs=200, out=out)
+            )  # 100 rows of history a phase
             for seed in range(count // len(METHODS)):
                 config = result.config.replace(seed=seed)
                 folder = RunDir(Path(out, config.run_id))
