@@ -8,7 +8,6 @@ from prepared import STORED, write_copy
 
 from tfprune.backend import keras
 from tfprune.config import Config
-from tfprune.wrapping import get_weights
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +60,3 @@ def copies(tmp_path_factory):
     for name in STORED:
         write_copy(folder, name)
     return folder
-
-
-def weights_and_history(trainer):
-    """What a training came to."""
-    return get_weights(trainer.model), trainer.history

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from conftest import weights_and_history
 
 from tfprune.backend import keras, tf
 from tfprune.config import Config
@@ -11,7 +10,7 @@ from tfprune.fused import LAYERS, Fused, chunks, fits
 from tfprune.keras_callbacks import StopOnNaN
 from tfprune.stacking import stack_splits
 from tfprune.training import Trainer
-from tfprune.wrapping import wrap
+from tfprune.wrapping import get_weights, wrap
 
 SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 SETTINGS = {
@@ -29,6 +28,11 @@ def trained(config):
     config.pruning.run(trainer)
     trainer.finish()
     return trainer
+
+
+def weights_and_history(trainer):
+    """What a training came to."""
+    return get_weights(trainer.model), trainer.history
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)

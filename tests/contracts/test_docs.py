@@ -14,7 +14,7 @@ import pytest
 from documented import NOTEBOOK, PAGES, ROOT, anchors, blocks, cells, commands, inline_commands, links, words_of
 
 import tfprune
-from tfprune import cli
+from tfprune import cli, config
 from tfprune.cli import COMMANDS
 from tfprune.cli._options import make_config
 from tfprune.data import DATASETS
@@ -116,6 +116,17 @@ def pages_that_run():
             yield pytest.param(page, False, id=page.name)
 
 
+@pytest.fixture
+def fewer_epochs(monkeypatch):
+    """Data sets with `EPOCHS` as their own; what a `Config` knows of the real ones is forgotten, and afterwards too."""
+    for name, epochs in EPOCHS.items():
+        monkeypatch.setattr(f"tfprune.data.{name}.{name.upper()}", dataclasses.replace(DATASETS[name], epochs=epochs))
+    config._default_identity.cache_clear()
+    yield
+    config._default_identity.cache_clear()
+
+
+@pytest.mark.usefixtures("fewer_epochs")
 @pytest.mark.parametrize(("page", "slow"), list(pages_that_run()))
 def test_what_a_page_shows_can_be_done(page, slow, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
@@ -123,8 +134,6 @@ def test_what_a_page_shows_can_be_done(page, slow, tmp_path, monkeypatch, reques
     monkeypatch.setenv("TFPRUNE_TRUST", "")
     if slow:
         monkeypatch.setenv("TFDS_DATA_DIR", str(request.getfixturevalue("copies")))
-    for name, epochs in EPOCHS.items():
-        monkeypatch.setattr(f"tfprune.data.{name}.{name.upper()}", dataclasses.replace(DATASETS[name], epochs=epochs))
     names, printed = {"__name__": "__main__"}, None
     for block in blocks(page):
         if block.file:
