@@ -331,6 +331,8 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     assert "--granularity filter --sparsity 0.5" in out
     code, out, _ = call(*plan, "--target-parameters", 0.4)
     assert code == 0 and re.search(r"the model +195 +67", out)
+    code, _, err = call(*plan, "--keep", 0.5, "--strategy", "mirrored")
+    assert code == 2 and err == "Error: plan measures on one device; leave --strategy out\n"
     code, _, err = call(*plan, "--keep", 0.5, "--target-macs", 0.5)
     assert code == 2 and "exactly one of --keep, --sparsity and the --target options" in err
 

@@ -2,6 +2,7 @@ import pytest
 
 from tfprune import forecast as module
 from tfprune.cuts import keep_after
+from tfprune.errors import ConfigError
 from tfprune.forecast import forecast
 from tfprune.methods import METHODS
 from tfprune.methods._rehearsal import Training, rehearsed
@@ -53,3 +54,8 @@ def test_a_plan_of_filters_counts_filters(tiny):
     assert what_happens(found) == [("train", 2, 8, 10), ("train", 4, 16, 8), ("train", 6, 24, None)]
     assert found.prunable == 12
     assert {path.name for path in found.files} >= {"channels.json", "model"}
+
+
+def test_a_dry_run_is_of_one_process(tiny):
+    with pytest.raises(ConfigError, match="a dry run measures in one process; leave --strategy multiworker out"):
+        forecast(tiny(strategy="multiworker"))

@@ -40,10 +40,11 @@ def looked_at(trainer, *rest):
     return measured(trainer, *rest)
 
 experiment.on_one_device = looked_at
-out, methods = sys.argv[1], sys.argv[2:]
+out, trials = sys.argv[1], json.loads(sys.argv[2])
 said = {}
-for method in methods:
-    common = dict(dataset="penguins", method=method, epochs=6, loop="plain", optimizer="adamw", out=out)
+for method, own in trials.items():
+    copies.clear()
+    common = dict(dataset="penguins", epochs=6, loop="plain", optimizer="adamw", out=out) | own
     two, one = (experiment.train(Config(**common, strategy=name)) for name in ("mirrored", "none"))
     said[method] = {
         "devices": [two.metrics["devices"], one.metrics["devices"]],
@@ -58,21 +59,25 @@ for method in methods:
     }
 print(json.dumps(said))
 """
-METHODS = ("lottery", "dynamic")
+TRIALS = {
+    "lottery": {"method": "lottery"},
+    "dynamic": {"method": "dynamic", "limit": 103},  # an epoch's last batch is uneven
+    "filters": {"method": "dynamic", "granularity": "filter", "settings": {"final_sparsity": 0.5}},
+}
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path_factory.mktemp("runs")), *METHODS]
+    command = [sys.executable, "-c", TWO_DEVICES, str(tmp_path_factory.mktemp("runs")), json.dumps(TRIALS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_devices_come_to_what_one_comes_to(said, method):
-    own = said[method]
-    assert own["devices"] == [2, 1] and own["copies"] == [2, 2, 2, 2] and own["identical"] and own["same masks"]
+@pytest.mark.parametrize("trial", TRIALS)
+def test_two_devices_come_to_what_one_comes_to(said, trial):
+    own = said[trial]
+    assert own["devices"] == [2, 1] and set(own["copies"]) == {2} and own["identical"] and own["same masks"]
     assert own["sparsity"][0] == own["sparsity"][1]
     assert own["rows"][0] == own["rows"][1] and own["off"] < 1e-5
     assert own["test"][0] == pytest.approx(own["test"][1], abs=1e-5)

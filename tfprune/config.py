@@ -39,12 +39,8 @@ GRANULARITIES = ("weight", "filter", "block", "n:m")
 SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
-PLACES = (
-    "out",
-    "data_dir",
-    "checkpoint_every",
-    "mlflow",
-)  # where things lie on this machine: not part of what a run is
+# Where things lie on this machine: not part of what a run is.
+PLACES = ("out", "data_dir", "checkpoint_every", "mlflow")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _FROM_DATASET = (

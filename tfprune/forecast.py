@@ -12,6 +12,7 @@ from tfprune.backend import keras, tf
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data
+from tfprune.errors import ConfigError
 from tfprune.experiment import build, choose_precision, load_data
 from tfprune.fused import Fused
 from tfprune.measure import peak_memory
@@ -96,6 +97,8 @@ def forecast(config: Config) -> Forecast:
     Raises:
         TfpruneError: the run could not be made.
     """
+    if config.strategy == "multiworker":  # each would end its measurement at another step, and the rest wait for it
+        raise ConfigError("a dry run measures in one process; leave --strategy multiworker out")
     data = load_data(config)
     precision, _ = choose_precision(config, data)
     model = build(config, data, precision)

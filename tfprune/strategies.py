@@ -51,7 +51,15 @@ def strategy_of(config: Config) -> tf.distribute.Strategy | None:
     if len(devices) < 2:
         raise ConfigError(f"strategy mirrored needs several devices, and there is only {devices[0].name}; use auto")
     _check_batches(config, len(devices))
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _mirrored(tuple(device.name for device in devices))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Returns the strategy of some devices; one in a process, for each counts its sums anew, and TensorFlow remembers
+    which shape the sum of a number had.
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _check_batches(config: Config, devices: int) -> None:

@@ -158,7 +158,7 @@ def test_a_run_neither_writes_nor_removes_through_a_link(refused, tmp_path, name
     assert sorted(path.read_text() for path in own.iterdir()) == ["precious"] * 2
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/tmp/outside-of-a-run"])
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/outside-of-a-run"])
 def test_files_of_a_run_that_travels_stay_in_its_folder(tmp_path, name):
     with pytest.raises(RunError, match="which lies outside of its folder"):
         unpack({"config.json": b"{}", name: b"x"}, RunDir(tmp_path / "deep" / "run"))

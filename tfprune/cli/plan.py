@@ -56,6 +56,8 @@ def plan(
     if any(most <= 0 for most in sizes.values()):
         raise ConfigError("a target must be above 0")
     config = make_config(file, given | {"method": "pruned", "granularity": "filter"})
+    if config.strategy != "none":
+        raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
     from tfprune.experiment import build, choose_precision, load_data
     from tfprune.planning import Planner
