@@ -24,6 +24,7 @@ def config(**changes):
         ({"granularity": "filter", "channel_settings": {"multiple": 4}}, "penguins-dynamic-seed0-f984f9a1"),
         ({"granularity": "block"}, "penguins-dynamic-seed0-d1673c15"),
         ({"granularity": "n:m"}, "penguins-dynamic-seed0-cee43939"),
+        ({"deterministic": True}, "penguins-dynamic-seed0-4341945c"),
     ],
 )
 def test_run_ids_are_readable_and_stable(changes, run_id):
@@ -114,6 +115,8 @@ def test_the_class_projects_settings_are_the_defaults():
         ({"learning_rate": 0}, "learning_rate must be a finite number above 0"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"shuffle": "yes"}, "shuffle must be true or false"),
+        ({"deterministic": 1}, "deterministic must be true or false"),
+        ({"deterministic": True, "precision": "auto"}, "deterministic needs a precision by name"),
         ({"spare": 5}, "spare must be a list of names"),
         ({"settings": 5}, "settings must be a table"),
         ({"settings": {"evnts": 1}}, "method dynamic has no setting 'evnts': did you mean events"),

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tfprune
 from tfprune import live
 from tfprune.backend import keras, tf
+from tfprune.checkpoints import Checkpoints
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
@@ -180,6 +181,29 @@ def test_a_training_that_is_cut_off_is_not_finished_and_keeps_its_history(tiny, 
     assert len(folder.history.read_text().splitlines()) == 7
     with pytest.raises(RunError, match="this run is not finished"):
         read_result(folder)
+
+
+def test_a_run_that_goes_on_under_other_versions_or_threads_warns(tiny, monkeypatch, caplog):
+    config = tiny(checkpoint_every=3)
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "finish", stop)
+        train(config)
+    checkpoints = Checkpoints(RunDir(f"{config.out}/{config.run_id}").checkpoints)
+    checkpoint = checkpoints.latest()
+    now = checkpoint.state["run"]["circumstances"]
+    checkpoint.state["run"]["circumstances"] = now | {"tensorflow": "2.20.0"}
+    checkpoints.write(checkpoint.state, checkpoint.arrays)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "99")
+    train(config)
+    said = [record.getMessage() for record in caplog.records if "bits may differ" in record.getMessage()]
+    assert said == [
+        f"the run began with tensorflow 2.20.0 and goes on with {now['tensorflow']}: bits may differ",
+        f"the run began with threads {now['threads']} and goes on with 99: bits may differ",
+    ]
 
 
 def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):

@@ -7,6 +7,8 @@ from tfprune.backend import tf
 from tfprune.errors import RunError, TrainingError
 from tfprune.mishaps import told
 
+NO_FORM = "A deterministic GPU implementation of DepthwiseConvBackpropFilter is not currently available"
+
 
 def os_error(number):
     return OSError(number, os.strerror(number))
@@ -26,6 +28,10 @@ def os_error(number):
             "out of memory; try a lower",
         ),
         (MemoryError(), TrainingError, "out of memory"),
+        (
+            tf.errors.UnimplementedError(None, None, f"Graph execution error:\n{NO_FORM}.\n\t [[{{{{node x}}}}]]"),
+            *(TrainingError, f"^{NO_FORM}; leave --deterministic out, or choose another --model$"),
+        ),
     ],
 )
 def test_each_mishap_is_one_line(tmp_path, error, raised, message):
@@ -40,7 +46,11 @@ def test_a_folder_that_is_gone_is_named(tmp_path, error):
 
 
 @pytest.mark.parametrize(
-    "error", [os_error(errno.ENOENT), tf.errors.InvalidArgumentError(None, None, "a bug"), KeyError()]
+    "error",
+    [
+        *(os_error(errno.ENOENT), tf.errors.InvalidArgumentError(None, None, "a bug"), KeyError()),
+        tf.errors.UnimplementedError(None, None, "not on this device"),
+    ],
 )
 def test_bugs_keep_their_traceback(tmp_path, error):
     with pytest.raises(type(error)) as raised, told(tmp_path):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tfprune import precision
-from tfprune.backend import keras
-from tfprune.experiment import build, load_data, train
+from tfprune.backend import keras, tf_config
+from tfprune.experiment import build, load_data, train, train_together
 from tfprune.wrapping import kernels
 
 
@@ -52,3 +52,18 @@ def test_xla_trains_and_prunes(tiny):
     result = train(tiny(xla=True))
     assert result.metrics["test"]["loss"] == pytest.approx(train(tiny()).metrics["test"]["loss"], rel=1e-4)
     assert result.metrics["sparsity"]["layers"]["dense_1/kernel"] == {"zeros": 44, "size": 144}
+
+
+def test_operations_are_deterministic_in_a_run_that_asks_for_it_and_not_after(tiny, monkeypatch):
+    seen, fit = [], keras.Model.fit
+
+    def watched(*arguments, **named):
+        seen.append(tf_config.is_op_determinism_enabled())
+        return fit(*arguments, **named)
+
+    monkeypatch.setattr(keras.Model, "fit", watched)
+    own, other = (train(tiny(epochs=3, deterministic=wanted)) for wanted in (True, False))
+    assert seen == [True, False] and not tf_config.is_op_determinism_enabled()
+    assert own.history() == other.history()  # on a CPU
+    train_together([tiny("unpruned", deterministic=True, seed=seed) for seed in (0, 1)])
+    assert seen == [True, False, True]

@@ -70,6 +70,8 @@ tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")
 tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
+# Its public names can make operations deterministic, and not undo that.
+tf_config = _Module("tensorflow.python.framework.config")
 # How SavedModels are stored, and the layers in those of tf_keras.
 saved_model = _Module("tensorflow.core.protobuf.saved_model_pb2")
 saved_metadata = _Module("tf_keras.protobuf.saved_metadata_pb2")

@@ -69,6 +69,9 @@ class Config:
         precision: of the arithmetic: `float32`, `mixed_bfloat16`, `mixed_float16`, or `auto`: what a
             few measured steps show to be fastest here.
         xla: compile the training step with XLA.
+        deterministic: use TensorFlow's deterministic operations, so that a GPU comes to the same bits each time too; on
+            a CPU it does as it is. TensorFlow says that this costs time; how much on a GPU has not been measured. An
+            operation that has no deterministic form ends the run. It needs a precision by name.
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
             many epochs a call, with the same numbers; `auto` fuses where data and model are small.
         strategy: `mirrored` divides each batch between all GPUs of the machine (without any, all logical CPUs);
@@ -120,6 +123,7 @@ class Config:
     augment: tuple[str, ...] | None = None
     precision: str = "float32"
     xla: bool = False
+    deterministic: bool = False
     loop: str = "auto"
     strategy: str = "none"
     scope: str | None = None
@@ -160,6 +164,8 @@ class Config:
         check_choice("learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
         check_switch("xla", self.xla)
+        if check_switch("deterministic", self.deterministic) and self.precision == "auto":
+            raise ConfigError("deterministic needs a precision by name: the fastest may be another one next time")
         check_choice("loop", self.loop, LOOPS)
         check_choice("strategy", self.strategy, STRATEGIES)
         if self.strategy != "none" and (self.loop == "fused" or self.xla):

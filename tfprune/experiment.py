@@ -37,7 +37,7 @@ from tfprune.models._own import build_model, is_function
 from tfprune.models._safe import trusted
 from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.pattern_masks import check_pattern
-from tfprune.precision import candidates, computing_in, fastest, in_float32
+from tfprune.precision import candidates, computing_in, deterministic_ops, fastest, in_float32
 from tfprune.pruning import report_unprunable
 from tfprune.results import SCHEMA, Result, check_same, find_result, read_config, read_result
 from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
@@ -90,6 +90,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
                 tracked(config, keeps=crew.chief) as tracker,
                 RunDir(own).failures(),
                 told(own),
+                deterministic_ops(config.deterministic),
                 crew.together(),
             ):
                 checkpoint = None if force else _checkpoint(config, folder)
@@ -453,6 +454,11 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
     Raises:
         TrainingError: all networks diverge.
     """
+    with deterministic_ops(configs[0].deterministic):
+        return _train_together(configs)
+
+
+def _train_together(configs: Sequence[Config]) -> list[Result]:
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
     dense: dict[str, Dense] = {}

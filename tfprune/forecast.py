@@ -19,6 +19,7 @@ from tfprune.measure import peak_memory
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.narrowing import ChannelTrainer
 from tfprune.pattern_masks import kept_after
+from tfprune.precision import deterministic_ops
 from tfprune.rundir import RunDir
 from tfprune.summaries import Summary, summary
 from tfprune.training import EVALUATION_BATCH, Trainer, logged_epochs
@@ -108,7 +109,7 @@ def forecast(config: Config) -> Forecast:
     trainings = [step for step in rehearsed(config.pruning, trainer.epochs) if isinstance(step, Training)]
     logged = [logged_epochs(own.initial_epoch, trainer.epochs, own.events) for own in trainings]
     watch = _Stopwatch()
-    with watch:
+    with watch, deterministic_ops(config.deterministic):
         trainer.fit("measured", callbacks=[watch])
     return Forecast(
         data=data,

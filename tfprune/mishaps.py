@@ -21,7 +21,7 @@ def told(folder: Path) -> Iterator[None]:
 
     Raises:
         RunError: the disk is full, the folder is gone or cannot be written.
-        TrainingError: there is no memory left.
+        TrainingError: there is no memory left, or an operation has no deterministic form.
     """
     try:
         yield
@@ -29,6 +29,10 @@ def told(folder: Path) -> Iterator[None]:
         if NO_SPACE in str(error):
             raise _full(folder) from error
         raise TrainingError("out of memory; try a lower --batch-size or a smaller --model") from error
+    except tf.errors.UnimplementedError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise TrainingError(f"{_reason(error)}; leave --deterministic out, or choose another --model") from error
     except tf.errors.OpError as error:
         if NO_SPACE in str(error):
             raise _full(folder) from error
@@ -43,6 +47,12 @@ def told(folder: Path) -> Iterator[None]:
         if error.errno in REFUSED:
             raise RunError(f"{error.filename or folder}: {error.strerror}; {_AGAIN}") from error
         raise
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Finds the sentence on determinism in TensorFlow's long message."""
+    line = next(line for line in error.message.splitlines() if "deterministic" in line)
+    return line.strip().rstrip(".")
 
 
 _AGAIN = "the same command goes on from the last checkpoint"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tfprune.backend import keras, tf
+from tfprune.backend import keras, tf, tf_config
 
 WARM_UP_STEPS, MEASURED_STEPS = 3, 7
 
@@ -22,6 +22,21 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+@contextlib.contextmanager
+def deterministic_ops(wanted: bool) -> Iterator[None]:
+    """Has TensorFlow's operations give the same bits for the same input meanwhile, on GPUs too."""
+    before = tf_config.is_op_determinism_enabled()
+    _set_determinism(before or wanted)
+    try:
+        yield
+    finally:
+        _set_determinism(before)
+
+
+def _set_determinism(wanted: bool) -> None:
+    (tf_config.enable_op_determinism if wanted else tf_config.disable_op_determinism)()
 
 
 def candidates() -> tuple[str, ...]:

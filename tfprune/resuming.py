@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import cores, keras, tf, versions
+from tfprune.backend import cores, keras, machine, tf, versions
 from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.errors import RunError
 from tfprune.keras_callbacks import Rewinding, TensorBoardLog, broken_layer
@@ -71,7 +71,8 @@ class Saving:
 
 def circumstances() -> dict[str, Any]:
     """Returns what bits may depend on beside the settings."""
-    return versions() | {"cores": cores()}
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
+    return versions() | {"cpu": machine()["cpu"], "gpus": machine()["gpus"], "threads": str(threads)}
 
 
 def warn_of_differences(then: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "precision": ("float8", "16", "[]", "null", "FLOAT32"),
     "loop": ("quick", "1", "[]", "null"),
     "xla": ("yes", "1", "[]", "null", '"true"x'),
+    "deterministic": ("yes", "1", "[]", "null"),
     "shuffle": ("yes", "1", "[]"),
     "optimizer": ("adan", "1", "[]", "SGD"),
     "learning_rate_schedule": ("linear", "1", "[]"),

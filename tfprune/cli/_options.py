@@ -59,6 +59,11 @@ _OPTIONS = (
         help="Divide batches between devices, or between the workers of TF_CONFIG.",
     ),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
+    click.option(
+        "--deterministic/--no-deterministic",
+        default=None,
+        help="The same bits from a GPU each time; slower there, by how much is not measured. A CPU's are as it is.",
+    ),
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
