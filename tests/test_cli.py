@@ -127,7 +127,7 @@ def test_model_folders_that_are_none(call, tmp_path):
     for folder, message in (
         (tmp_path, "this is no model folder"),
         (tmp_path / "absent", "there is no such folder"),
-        (tmp_path / "broken", "the model cannot be loaded"),
+        (tmp_path / "broken", "this SavedModel cannot be read"),
     ):
         code, _, err = call("predict", folder, "x.csv")
         assert code == 2 and message in err and err.count("\n") == 1

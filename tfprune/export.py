@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.data._base import Data, Inputs
 from tfprune.errors import ModelError, SparsityError
+from tfprune.models._files import load_graph
 from tfprune.rundir import replacing
 from tfprune.wrapping import kernel_variables
 
@@ -70,7 +71,7 @@ class Classifier(tf.Module):
 
 def load_weights(path: Path) -> list[np.ndarray]:
     """Reads the weights of an exported model, in the order of its layers."""
-    return [variable.numpy() for variable in tf.saved_model.load(str(path)).weights]
+    return [variable.numpy() for variable in load_graph(path).weights]
 
 
 def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:

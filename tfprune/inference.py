@@ -16,6 +16,7 @@ from tfprune.data._csv import number, read_columns, text, whole
 from tfprune.data._tfds import too_large
 from tfprune.data.arrays import read_array
 from tfprune.errors import DataError, ModelError
+from tfprune.models._files import load_graph
 from tfprune.rundir import RunDir
 
 IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files
@@ -37,7 +38,7 @@ class Predictor:
         folder: a SavedModel that tfprune exported, or the run folder that holds one.
 
     Raises:
-        ModelError: there is no such model there.
+        ModelError: there is no such model there, or one that reads or writes files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,10 +51,7 @@ class Predictor:
             raise ModelError(f"{folder}: this run was trained side by side with others and left no model; {again}")
         if not (folder / "saved_model.pb").is_file():
             raise ModelError(f"{folder}: this is no model folder (it has no saved_model.pb)")
-        try:
-            self._model = tf.saved_model.load(str(folder))
-        except Exception as error:  # TensorFlow raises whatever a broken file makes it meet
-            raise ModelError(f"{folder}: the model cannot be loaded ({_first_line(error)})") from None
+        self._model = load_graph(folder)
         self._classify = self._model.signatures.get("serving_default")
         if self._classify is None or not set(self._classify.structured_outputs) >= _OUTPUTS:
             raise ModelError(f"{folder}: this model was not exported by tfprune (no class, label and probabilities)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfprune.checks import check_whole
+from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
 from tfprune.errors import ConfigError
 
@@ -20,6 +21,7 @@ NO_FASTER = 0.95  # of the time of what it is compared with
 
 
 @click.command()
+@trust_option
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples a call.")
 @click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table
 from tfprune.errors import DataError
 
@@ -17,6 +18,7 @@ SHOWN_LABELS = 3  # of an image, most probable first
 
 
 @click.command()
+@trust_option
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def predict(model: Path, paths: tuple[Path, ...]) -> None:

@@ -12,6 +12,7 @@ import h5py
 from tfprune.backend import keras
 from tfprune.data._base import Data
 from tfprune.formats._base import Answer, Format, softmax
+from tfprune.models._files import check_file
 
 _OF_NO_KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 SAYS_NOTHING = {  # settings that these layers inherit and do not use; Keras 3 refuses them
@@ -35,6 +36,7 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
+    check_file(path)
     model = keras.models.load_model(str(path), compile=False)
     return lambda inputs: softmax(model.predict_on_batch(inputs))
 

@@ -14,6 +14,7 @@ from tfprune.backend import keras, keras3
 from tfprune.data._base import Data
 from tfprune.formats import h5
 from tfprune.formats._base import Answer, Format, softmax
+from tfprune.models._files import check_file
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -24,6 +25,7 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
+    check_file(path)
     with _its_own_affairs():
         model = keras3().saving.load_model(str(path), compile=False)
 

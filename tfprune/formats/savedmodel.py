@@ -10,6 +10,7 @@ from tfprune.backend import keras, tf
 from tfprune.data._base import Data
 from tfprune.export import ENCODED, export
 from tfprune.formats._base import Answer, Format
+from tfprune.models._files import load_graph
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -17,7 +18,7 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
-    loaded = tf.saved_model.load(str(path))
+    loaded = load_graph(path)
     function = loaded.signatures[ENCODED]
     dtype = function.structured_input_signature[1]["inputs"].dtype
 

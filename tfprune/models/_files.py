@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 
-from tfprune.backend import keras, saved_metadata, saved_model
+from tfprune.backend import keras, saved_metadata, saved_model, tf
 from tfprune.errors import BROKEN_ARCHIVE, ModelError
 from tfprune.models._keras3 import from_keras3
 from tfprune.models._safe import check_graph, check_safe, trusted
@@ -26,6 +26,15 @@ def load_model(path: Path) -> keras.Model:
     """
     if path.is_dir():
         return _from_saved_model(path)
+    return from_keras3(path) if check_file(path).startswith("3") else _loaded(path)
+
+
+def check_file(path: Path) -> str:
+    """Looks through an HDF5 or `.keras` file for what would execute code; returns the version of Keras that wrote it.
+
+    Raises:
+        ModelError: there is no such model, it cannot be opened, or it would execute code.
+    """
     try:
         config, version = _described_zip(path) if zipfile.is_zipfile(path) else _described_h5(path)
     except FileNotFoundError:
@@ -33,9 +42,20 @@ def load_model(path: Path) -> keras.Model:
     except (*BROKEN_ARCHIVE, KeyError, TypeError) as error:
         raise ModelError(f"{path}: this is no Keras model that can be opened ({_one_line(error)})") from None
     check_safe(config, path, _known_classes())
-    if version.startswith("3"):
-        return from_keras3(path)
-    return _loaded(path)
+    return version
+
+
+def load_graph(path: Path) -> Any:
+    """Loads what plain TensorFlow does from the folder of a SavedModel, whose graph must keep to itself.
+
+    Raises:
+        ModelError: it cannot be loaded, or would read or write files or call Python, see `_safe.check_graph`.
+    """
+    check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
+    try:
+        return tf.saved_model.load(str(path))
+    except Exception as error:  # TensorFlow raises whatever a broken file makes it meet
+        raise ModelError(f"{path}: the model cannot be loaded ({_one_line(error)})") from None
 
 
 def from_json(text: str, source: object) -> keras.Model:
@@ -77,9 +97,6 @@ def _text(value: object) -> str:
 
 
 def _from_saved_model(path: Path) -> keras.Model:
-    from google.protobuf.message import DecodeError
-
-    metadata, graph = saved_metadata.SavedMetadata(), saved_model.SavedModel()
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{path}: this is no SavedModel (it has no saved_model.pb)")
     if not (path / "keras_metadata.pb").is_file():
@@ -87,16 +104,25 @@ def _from_saved_model(path: Path) -> keras.Model:
             f"{path}: this SavedModel has a graph and no layers of Keras, so there is nothing to prune; save the model "
             "with model.save"
         )
+    metadata = _parsed(path / "keras_metadata.pb", saved_metadata.SavedMetadata())
     try:
-        metadata.ParseFromString((path / "keras_metadata.pb").read_bytes())
-        graph.ParseFromString((path / "saved_model.pb").read_bytes())
         nodes = [json.loads(node.metadata) for node in metadata.nodes if node.metadata]
-    except (DecodeError, ValueError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: this SavedModel cannot be read ({_one_line(error)})") from None
     check_safe(nodes, path, _known_classes())
-    functions = [node.op for m in graph.meta_graphs for f in m.graph_def.library.function for node in f.node_def]
-    check_graph([*functions, *(node.op for m in graph.meta_graphs for node in m.graph_def.node)], path)
+    check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
     return _loaded(path)
+
+
+def _parsed(path: Path, message: Any) -> Any:
+    """Returns a protocol buffer with what a file holds."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{path.parent}: this SavedModel cannot be read ({_one_line(error)})") from None
+    return message
 
 
 def _known_classes() -> set[str]:

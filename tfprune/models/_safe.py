@@ -8,9 +8,11 @@ TensorFlow operation can be one that reads and writes files. Models with such pa
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tfprune.backend import saved_model
 from tfprune.errors import ModelError
 
 TRUST = "TFPRUNE_TRUST"
@@ -24,7 +26,13 @@ HARMLESS_NAMES = {
     *("sort", "split", "squeeze", "stack", "stop_gradient", "strided_slice", "tensordot", "tile", "transpose"),
     *("unstack", "where", "zeros", "zeros_like", "compat.v1.transpose", "compat.v1.shape"),
 }
-OF_FILES = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary"}
+# Operations that leave the graph: into Python, to files, over a network. What a model computes needs none of them.
+REACHES_OUT = re.compile(
+    r"PyFunc|Dataset|Reader|Rpc|^Write|^(Read|Matching)File|^PrintV2$|^RecordInput$|^(Save|Restore)(Slices?)?$"
+    r"|^(Create)?Summary(\w*)Writer|^Debug(Identity|N)|^RemoteCall$|^FileSystem|^DistributedSave$|^LoadAndRemap"
+    r"|^GenerateVocab|^(DecodeProtoV2|EncodeProto)$"
+)
+STORES = {"SaveV2", "RestoreV2", "MergeV2Checkpoints"}  # in every SavedModel, for its weights
 
 
 def trusted() -> bool:
@@ -55,14 +63,38 @@ def check_safe(config: Any, source: object, known: Iterable[str]) -> None:
         )
 
 
-def check_graph(operations: Iterable[str], source: object) -> None:
-    """Raises `ModelError` if a graph has operations that read or write files or call Python, and nobody trusts it."""
-    found = sorted(OF_FILES & set(operations))
-    if found and not trusted():
+def check_graph(graph: saved_model.SavedModel, source: object) -> None:
+    """Raises `ModelError` if a SavedModel reads or writes files or calls Python or others, and nobody trusts it."""
+    if trusted():
+        return
+    found = sorted({operation for part in graph.meta_graphs for operation in _reaching_out(part)})
+    if found:
         raise ModelError(
             f"{source}: its graph has the operations {', '.join(found)}; if you know where it comes from, allow that "
             "with --trust"
         )
+
+
+def _reaching_out(graph: Any) -> Iterator[str]:
+    """Yields the operations of a `MetaGraphDef` that reach out.
+
+    Those that store weights may be in the functions that the graph's saver calls, as long as nothing else calls these.
+    """
+    functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
+    ends = {graph.saver_def.save_tensor_name.partition(":")[0], graph.saver_def.restore_op_name}
+    top = {saves: [node for node in graph.graph_def.node if (node.name in ends) == saves] for saves in (True, False)}
+    others = [*top[False], *(node for nodes in functions.values() for node in nodes)]
+    called = {name for node in others for name in _called(node)} | set(graph.object_graph_def.concrete_functions)
+    stores = {name for node in top[True] for name in _called(node)} - called
+    for name, nodes in {**functions, "": graph.graph_def.node}.items():
+        for node in nodes:
+            if REACHES_OUT.search(node.op) or (node.op in STORES and name not in stores):
+                yield node.op
+
+
+def _called(node: Any) -> Iterator[str]:
+    for value in node.attr.values():
+        yield from (function.name for function in (value.func, *value.list.func))
 
 
 def _executing(part: Any, known: set[str]) -> Iterator[str]:
