@@ -21,15 +21,16 @@ STORED = {
 A_CLASS = {"train": 20, "test": 4}  # examples in the small copies
 
 
-def write_copy(folder, name):
+def write_copy(folder, name, *, seed=0, shape=None, a_class=A_CLASS):
     """Writes a small copy as TFDS would: random images, a few of each class."""
     import tensorflow_datasets as tfds
 
-    tfds_name, version, splits, shape, labels = STORED[name]
-    random = np.random.default_rng(0)
+    tfds_name, version, splits, stored_shape, labels = STORED[name]
+    shape = shape or stored_shape
+    random = np.random.default_rng(seed)
 
     def examples(split):
-        for number in range(A_CLASS[split] * len(labels)):
+        for number in range(a_class[split] * len(labels)):
             row = {"image": random.integers(0, 256, shape, np.uint8), "label": number % len(labels)}
             key = f"{split}_{number}"
             yield key, {"id": key} | row if name == "cifar10" else row

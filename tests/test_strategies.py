@@ -88,6 +88,16 @@ RUNS = (
     {"method": "lottery", "epochs": 60},
     {"method": "dynamic", "epochs": 6, "granularity": "filter", "settings": {"final_sparsity": 0.5}},
     {"method": "pruned", "epochs": 6, "settings": {"criterion": "taylor"}},
+    {
+        "method": "pruned",
+        "dataset": "fashion_mnist",  # its small copy
+        "stream": "shards",
+        "epochs": 2,
+        "limit": 60,
+        "batch_size": 16,
+        "warmup_epochs": 0.0,
+        "model_settings": {"filters": (8,), "hidden": (16,), "batch_norm": False, "dropout": 0.0},
+    },
 )
 WORKER = """
 import json, sys
@@ -133,10 +143,10 @@ def two_workers(settings):
 
 
 @pytest.fixture(scope="module")
-def crews(tmp_path_factory):
+def crews(tmp_path_factory, copies):
     """What the survivor says when its fellow is killed in the middle of a run, and the runs after another start."""
     out = tmp_path_factory.mktemp("shared")
-    settings = [settings_of(out, strategy="multiworker", **own) for own in RUNS]
+    settings = [settings_of(out, strategy="multiworker", data_dir=str(copies), **own) for own in RUNS]
     configs = [Config(**own) for own in settings]
     saved = out / configs[0].run_id / "checkpoints" / "000002.ckpt"
     with two_workers(settings) as (chief, fellow):
@@ -158,9 +168,10 @@ def test_a_worker_that_is_left_alone_says_so_in_one_line(crews):
 
 
 @pytest.mark.parametrize("number", range(len(RUNS)))
-def test_two_processes_come_to_what_one_comes_to(crews, tmp_path, number):
+def test_two_processes_come_to_what_one_comes_to(crews, tmp_path, copies, number):
     _, results, folders = crews
-    two, one = results[number], train(Config(**settings_of(tmp_path, **RUNS[number])))
+    alone = settings_of(tmp_path, data_dir=str(copies), **RUNS[number]) | {"stream": "memory"}
+    two, one = results[number], train(Config(**alone))
     assert [two.metrics["devices"], one.metrics["devices"]] == [2, 1]
     assert two.metrics["sparsity"] == one.metrics["sparsity"]
     assert all(np.array_equal(mask, one.masks()[name]) for name, mask in two.masks().items())

@@ -104,6 +104,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def main_memory() -> int:
+    """Returns the bytes of main memory that this process may take: the machine's, or its container's limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:  # "max": no limit
+        limits.append(int(file.read()))
+    return min(limits, default=2**33)
+
+
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     import platform

@@ -100,7 +100,7 @@ def accuracy(model: Model, split: Split) -> float:
     """Returns the share of examples that a model labels right, in [0, 1]."""
     right = 0
     for start in range(0, len(split), BATCH):
-        answers = model.answer(split.x[start : start + BATCH])
+        answers = model.answer(np.asarray(split.x[start : start + BATCH]))
         right += int(np.sum(answers.argmax(axis=-1) == split.y[start : start + BATCH]))
     return right / len(split)
 
@@ -117,7 +117,7 @@ def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds:
     Returns:
         One for each model.
     """
-    inputs = np.resize(examples, (batch, *examples.shape[1:]))
+    inputs = np.resize(np.asarray(examples[:batch]), (batch, *examples.shape[1:]))
     return in_turns([functools.partial(model.answer, inputs) for model in models], batch, rounds)
 
 

@@ -22,7 +22,7 @@ from tfprune.checkpoints import Interval
 from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
-from tfprune.data._base import DatasetSpec
+from tfprune.data._base import STREAMS, DatasetSpec
 from tfprune.data._own import is_own, own_name, own_spec
 from tfprune.data._pipeline import check_augment
 from tfprune.errors import ConfigError, choose_from
@@ -40,7 +40,7 @@ SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 # Where things lie on this machine: not part of what a run is.
-PLACES = ("out", "data_dir", "checkpoint_every", "mlflow")
+PLACES = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _FROM_DATASET = (
@@ -94,6 +94,8 @@ class Config:
         channel_settings: those of the granularity `filter`, see `widths.check_channel_settings`.
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
+        stream: where images are: `memory` reads all of them, `shards` leaves them in their files and reads each when
+            it is needed; `auto` does that if they would take more than a fifth of the memory. The numbers are the same.
         out: folder in which run folders are made.
         checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
         mlflow: where the run is tracked too: a folder, or the URI of an MLflow server.
@@ -138,6 +140,7 @@ class Config:
     channel_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     limit: int | None = None
     data_dir: str | None = None
+    stream: str = "auto"
     out: str = "saved_models"
     checkpoint_every: str = "60s"
     mlflow: str | None = None
@@ -168,6 +171,13 @@ class Config:
             raise ConfigError("deterministic needs a precision by name: the fastest may be another one next time")
         check_choice("loop", self.loop, LOOPS)
         check_choice("strategy", self.strategy, STRATEGIES)
+        check_choice("stream", self.stream, STREAMS)
+        if self.stream == "shards" and not spec.streams:
+            raise ConfigError(
+                f"stream=shards is for images in TFDS or in a folder; {self.data_name} is read whole: use stream=auto"
+            )
+        if self.stream == "shards" and self.loop == "fused":
+            raise ConfigError("loop=fused needs the data in memory; use loop=auto, or stream=memory")
         if self.strategy != "none" and (self.loop == "fused" or self.xla):
             raise ConfigError(f"strategy {self.strategy} needs loop auto or plain, and no --xla; or use none")
         if self.strategy == "multiworker" and self.precision == "auto":

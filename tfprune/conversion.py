@@ -84,4 +84,4 @@ def _all(answer: Answer, inputs: np.ndarray) -> np.ndarray:
 
 def _answers(answer: Answer, inputs: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(inputs), BATCH):
-        yield answer(inputs[start : start + BATCH])
+        yield answer(np.asarray(inputs[start : start + BATCH]))

@@ -143,7 +143,8 @@ def _train(
     seconds = {}
     started = time.perf_counter()
     log.info("Reading %s ...", config.data_name)
-    data = load_data(config)
+    stream = checkpoint.state["run"].get("stream", config.stream) if checkpoint else config.stream
+    data = load_data(config.replace(stream=stream))
     for remark in (*data.remarks, data.imbalance()):
         if remark:
             log.warning("%s: %s", config.data_name, remark)
@@ -168,6 +169,7 @@ def _train(
             "precision": [precision, step_seconds],
             "circumstances": circumstances(),
             "data": data.fingerprint(),
+            "stream": data.stream,
         },
         events=folder.tensorboard,
         crew=crew,
@@ -209,7 +211,7 @@ def _train(
 
 def load_data(config: Config) -> Data:
     """Loads the splits of the run's data set, or as much of each as the run is limited to."""
-    return config.spec.load(config.data_dir and Path(config.data_dir), config.seed).first(config.limit)
+    return config.spec.load(config.data_dir and Path(config.data_dir), config.seed, config.stream).first(config.limit)
 
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:

@@ -95,7 +95,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     with replacing(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=signatures)
         loaded = tf.saved_model.load(str(draft))
-        examples = tf.constant(data.validation.x[:COMPARED], classifier._encoded_spec.dtype)
+        examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)
         expected = signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         difference = float(np.max(np.abs(answers - expected)))

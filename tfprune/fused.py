@@ -36,6 +36,7 @@ def fits(model: keras.Model, split: Split, batch_size: int) -> bool:
         all(type(layer).__name__ in LAYERS and layer.compute_dtype == "float32" for layer in layers)
         and -(-len(split) // batch_size) <= MOST_STEPS
         and split.x.nbytes <= LARGEST_SPLIT
+        and not split.stored
     )
 
 

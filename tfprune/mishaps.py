@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfprune.backend import tf
-from tfprune.errors import RunError, TrainingError
+from tfprune.errors import DataError, RunError, TrainingError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
@@ -20,6 +20,7 @@ def told(folder: Path) -> Iterator[None]:
     """Turns mishaps of the machine, while a run writes in a folder, into errors that people can mend.
 
     Raises:
+        DataError: an example cannot be read any more.
         RunError: the disk is full, the folder is gone or cannot be written.
         TrainingError: there is no memory left, or an operation has no deterministic form.
     """
@@ -38,6 +39,9 @@ def told(folder: Path) -> Iterator[None]:
             raise _full(folder) from error
         if not folder.is_dir():
             raise gone(folder) from error
+        if isinstance(error, (tf.errors.NotFoundError, tf.errors.DataLossError)):  # images that are read in training
+            reason = str(error).splitlines()[0].rpartition(": ")[2].removesuffix(" name:")
+            raise DataError(f"an example cannot be read any more ({reason}); put it back, and {_AGAIN}") from error
         raise
     except OSError as error:
         if error.errno in FULL:

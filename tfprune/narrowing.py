@@ -251,7 +251,7 @@ class ChannelTrainer(Trainer):
         masked(self.model, self._marked)
         if count := self.config.channel_settings["recalibrate"]:
             chosen = self._random("recalibration", self.config).permutation(len(self.data.train))[:count]
-            recalibrate(self.model, self.data.train.x[chosen])
+            recalibrate(self.model, np.asarray(self.data.train.x[chosen]))
         self.ledger.remove(self._marked)
         self._levels.append(self.forward_masked)
         if not self._within_fit:
@@ -260,7 +260,7 @@ class ChannelTrainer(Trainer):
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         random = self._random("channels", self.config)
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
-        examples = (self.data.train.x[chosen], self.data.train.y[chosen])
+        examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen])
         seed = derive(self.config.seed, f"channels {self._prunings}")
         scores = self._crew.of_chief(CRITERIA[criterion](self.model, found, seed, examples))
         for name, own in scores.items():

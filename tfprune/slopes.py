@@ -187,7 +187,7 @@ def sampled(split: Split, per_class: int, randoms: Sequence[np.random.Generator]
     """Returns a balanced sample of a split; of the splits of a stack one for each network, equally long."""
     if split.y.ndim == 1:
         rows = balanced(split.y, per_class, randoms[0])
-        return Split(split.x[rows], split.y[rows])
+        return Split(np.asarray(split.x[rows]), split.y[rows])
     chosen = [balanced(split.y[:, n], per_class, random) for n, random in enumerate(randoms)]
     longest = max(map(len, chosen))  # a network's few examples may lack a class
     chosen = [np.resize(rows, longest) for rows in chosen]

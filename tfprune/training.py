@@ -213,8 +213,8 @@ class Trainer(Resumable):
         suits = fits(model, data.train, config.batch_size) and not config.augment
         if config.loop == "fused" and not suits:
             raise ConfigError(
-                f"loop=fused needs float32, no augmentation, at most {MOST_STEPS} steps an epoch and layers of the "
-                f"kinds {', '.join(LAYERS)}; use loop=auto or plain"
+                f"loop=fused needs float32, data in memory, no augmentation, at most {MOST_STEPS} steps an epoch and "
+                f"layers of the kinds {', '.join(LAYERS)}; use loop=auto or plain"
             )
         return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
 
@@ -244,7 +244,7 @@ class Trainer(Resumable):
     def _fit_stretch(self, start: Place, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
         """Trains what comes after `start` up to the end of epoch `end`, with the examples that come then."""
         if start.step:  # metrics have no variables before they have seen an example
-            self.model.test_on_batch(self.data.train.x[:1], self.data.train.y[:1])
+            self.model.test_on_batch(np.asarray(self.data.train.x[:1]), self.data.train.y[:1])
         batches = functools.partial(
             training_batches,
             self.data.train,

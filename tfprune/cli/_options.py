@@ -21,6 +21,7 @@ from tfprune.config import (
     with_sparsity,
 )
 from tfprune.data import DATASETS
+from tfprune.data._base import STREAMS
 from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
 from tfprune.executors import EXECUTORS
@@ -69,6 +70,7 @@ _OPTIONS = (
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
     click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
+    click.option("--stream", metavar="|".join(STREAMS), help="Read images at once, or each when it is needed."),
     click.option(
         "--set",
         "assignments",

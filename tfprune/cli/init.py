@@ -33,7 +33,7 @@ def init(path: Path, force: bool, **given: Any) -> None:
     from tfprune.config_file import settings_file
 
     folder = config.data_dir and Path(config.data_dir)
-    text = settings_file(config, config.spec.load(folder, config.seed) if config.has_own_data else None)
+    text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)
     try:
         with replacing(path) as draft:
             draft.write_text(text, encoding="utf-8")

@@ -12,23 +12,32 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfprune.backend import tf
+    from tfprune.data._stored import Stored
 
 
 SPLITS = ("train", "validation", "test")  # of a `Data`
+STREAMS = ("auto", "memory", "shards")  # where images are while they are trained on
 UNEVEN = 3  # times as many training examples of the most frequent class as of the rarest
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Examples in memory.
+    """Examples in memory, or images in their files.
 
     Args:
-        x: inputs of the model, examples first.
+        x: inputs of the model, examples first; what reads some of a split takes `np.asarray` of them.
         y: class numbers, int64, one an example.
     """
 
-    x: np.ndarray
+    x: np.ndarray | Stored
     y: np.ndarray
+
+    @property
+    def stored(self) -> bool:
+        """Whether the inputs are in files, and not in memory."""
+        from tfprune.data._stored import Stored
+
+        return isinstance(self.x, Stored)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -114,9 +123,15 @@ class Data:
         import numpy as np
 
         checksum = 0
-        for array in (array for name in SPLITS for array in (getattr(self, name).x, getattr(self, name).y)):
-            checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)
+        for split in (getattr(self, name) for name in SPLITS):
+            for array in (split.x.places if split.stored else split.x, split.y):
+                checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)
         return checksum
+
+    @property
+    def stream(self) -> str:
+        """Which of `STREAMS` the data were loaded as."""
+        return "shards" if self.train.stored else "memory"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -131,16 +146,17 @@ class DatasetSpec:
     Args:
         summary: one line for people.
         source: where the data come from and under which licence.
-        load: from the data folder (None: the usual one) and the run's seed to the data.
+        load: from the data folder (None: the usual one), the run's seed and one of `STREAMS` to the data.
         model: name of the default model.
         model_settings: its settings where they differ from the model's own defaults.
         shuffle: whether training examples come in a new order in each epoch.
         augment: names of the changes that training images go through, see `data._pipeline`.
+        streams: whether the data can stay in their files; what cannot is read whole.
     """
 
     summary: str
     source: str
-    load: Callable[[Path | None, int], Data]
+    load: Callable[[Path | None, int, str], Data]
     model: str
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int
@@ -152,3 +168,4 @@ class DatasetSpec:
     warmup_epochs: float = 0.0
     shuffle: bool = True
     augment: tuple[str, ...] = ()
+    streams: bool = False

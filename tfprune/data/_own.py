@@ -80,19 +80,19 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load(self, path: str, data_dir: Path | None) -> Data:
-        """Reads and splits the data."""
+    def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
+        """Reads and splits the data; `stream` is one of `STREAMS`, for those that can stay in their files."""
 
     @abc.abstractmethod
     def spec(self) -> DatasetSpec:
         """Returns what such data are trained with unless other settings are asked for; needs no files."""
 
     @staticmethod
-    def unresolved(data_dir: Path | None, seed: int) -> Data:
+    def unresolved(data_dir: Path | None, seed: int, stream: str) -> Data:
         """Stands for `DatasetSpec.load` until `own_spec` has put the source's own there."""
         raise AssertionError("a spec of own data is made by own_spec")
 
-    def loaded(self, path: str, data_dir: Path | None, seed: int) -> Data:
+    def loaded(self, path: str, data_dir: Path | None, stream: str) -> Data:
         """Reads the data if they still are what they were when the settings were made.
 
         Raises:
@@ -104,7 +104,7 @@ class Source(abc.ABC):
                 f"{path}: the content has changed since these settings were made (its fingerprint is "
                 f"{now.fingerprint}, not {self.fingerprint}); name the path with --dataset to start anew"
             )
-        return self.load(path, data_dir)
+        return self.load(path, data_dir, stream)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def asked_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load(source: Source, dataset: str, data_dir: Path | None, seed: int) -> Data:
-    return source.loaded(dataset, data_dir, seed)
+def _load(source: Source, dataset: str, data_dir: Path | None, seed: int, stream: str = "auto") -> Data:
+    return source.loaded(dataset, data_dir, stream)
 
 
 def _kind(dataset: str) -> str | None:

@@ -1,4 +1,4 @@
-"""From splits in memory to batches for `model.fit`.
+"""From splits to batches for `model.fit`.
 
 A shuffled or augmented batch is a function of the seed and of the number of the step, and of nothing
 else: the same in every process, and a training can be picked up at any step.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from tfprune.backend import tf
+from tfprune.backend import cores, tf
 from tfprune.data._base import Split
 from tfprune.errors import ConfigError, choose_from
 
@@ -61,7 +61,7 @@ def training_batches(
         ConfigError: a step of `augment` is unknown, the examples are no images, or a device would get none of them.
     """
     check_augment(augment, split.x.shape[1:] if augment else None)
-    if not (shuffle or augment or first_step or share):
+    if not (shuffle or augment or first_step or share or split.stored):
         examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
         return examples.batch(batch_size).cache().repeat().prefetch(tf.data.AUTOTUNE)
     count = len(split)
@@ -69,8 +69,7 @@ def training_batches(
     devices = share or Share(0, 1, 1)
     if (least := (count - 1) % batch_size + 1) < devices.of:
         raise ConfigError(f"an epoch's last batch has {least} examples for {devices.of} devices; change batch_size")
-    with tf.device("CPU:0"):  # an accelerator's memory is the model's
-        x, y = tf.constant(split.x), tf.constant(split.y)
+    examples_of = _examples(split)
 
     def batch(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         step, device = number // devices.count, devices.first + number % devices.count
@@ -80,9 +79,9 @@ def training_batches(
         chosen = tf.range(first + start, first + end)
         if shuffle:
             chosen = _shuffled(chosen, count, seed, epoch)
-        images, labels = tf.gather(x, chosen), tf.gather(y, chosen)
+        images, labels = examples_of(chosen)
         if augment:
-            windows = _windows(size, x.shape[1:3], augment, seed, step)  # of the batch: the same on any devices
+            windows = _windows(size, split.x.shape[1:3], augment, seed, step)  # of the batch: the same on any devices
             images = _seen_through(images, windows[start:end], augment)
         if not share:
             return images, labels
@@ -90,7 +89,26 @@ def training_batches(
         return images, labels, tf.fill([end - start], weight)
 
     numbers = tf.data.Dataset.range(first_step * devices.count, STEPS_WITHOUT_END)
-    return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    parallel, ahead = _buffers(split)
+    return numbers.map(batch, num_parallel_calls=parallel, deterministic=True).prefetch(ahead)
+
+
+def _examples(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a TensorFlow function from the numbers of examples to their inputs and their classes."""
+    with tf.device("CPU:0"):  # an accelerator's memory is the model's
+        y = tf.constant(split.y)
+        if split.stored:
+            read = split.x.reader()
+            return lambda chosen: (read(chosen), tf.gather(y, chosen))
+        x = tf.constant(split.x)
+    return lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen))
+
+
+def _buffers(split: Split) -> tuple[int, int]:
+    """Returns how many batches are made at a time, and how many are made ahead: as many as TensorFlow likes, but few of
+    images in files, which are there because memory is short.
+    """
+    return (cores(), 1) if split.stored else (tf.data.AUTOTUNE, tf.data.AUTOTUNE)
 
 
 def epoch_order(count: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -104,7 +122,12 @@ def _shuffled(places: tf.Tensor, count: int, seed: int, epoch: tf.Tensor) -> tf.
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Returns the split once, in order."""
-    examples = tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
+    if split.stored:
+        parallel, ahead = _buffers(split)
+        numbers = tf.data.Dataset.range(len(split)).batch(batch_size)
+        examples = numbers.map(_examples(split), num_parallel_calls=parallel, deterministic=True).prefetch(ahead)
+    else:
+        examples = tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA  # between workers
     return examples.with_options(options)

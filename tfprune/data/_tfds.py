@@ -14,35 +14,51 @@ import re
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tfprune.backend import tf
+from tfprune.backend import main_memory, tf
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.data._splits import hold_out
 from tfprune.errors import DataError, TfpruneError
 from tfprune.seeds import derive
+
+log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
 PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
 SECONDS_TO_ANSWER = 10
 MOST_PIXELS = 2**26  # of an image file: decoding and resizing take 18 bytes each
 VALIDATION = 0.1  # of a training split
+MOST_OF_MEMORY = 0.2  # that images in memory may be: splitting and TensorFlow copy them, four are there at a time
+INDEXED_AT_ONCE = 4096  # records
+AROUND = 16  # bytes of a TFRecord file that are a record's length and checksums
 
 
-def load_train_and_test(name: str, data_dir: Path | None, seed: int, *, side: int, channels: int, target: str) -> Data:
+def load_train_and_test(
+    name: str,
+    data_dir: Path | None,
+    seed: int,
+    stream: str = "auto",
+    *,
+    side: int,
+    channels: int,
+    target: str,
+) -> Data:
     """Loads a set that comes with a test split; a tenth of its training split, drawn by the run's seed, validates.
 
     Args:
         name: TFDS's name of the data set.
         data_dir: folder of prepared TFDS data sets; None is `usual_folder()`.
         seed: the run's seed.
+        stream: one of `STREAMS`, see `read_images`.
         side: height and width that the images get, see `square`.
         channels: 1 (grey) or 3 (colour).
         target: what the classes are of.
     """
-    (train, test), labels = read_images(name, ("train", "test"), data_dir, side=side, channels=channels)
+    splits = ("train", "test")
+    (train, test), labels = read_images(name, splits, data_dir, side=side, channels=channels, stream=stream)
     train, validation = hold_out(train, VALIDATION, derive(seed, "split"))
     inputs = image_inputs(side, channels)
     return Data(train=train, validation=validation, test=test, labels=labels, target=target, inputs=inputs)
@@ -61,6 +77,7 @@ def read_images(
     side: int,
     channels: int,
     keys: tuple[str, str] = ("image", "label"),
+    stream: str = "auto",
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     """Reads splits of a data set of labelled images; prepares it first if it is not there.
 
@@ -71,6 +88,8 @@ def read_images(
         side: height and width that the images get, see `square`.
         channels: 1 (grey) or 3 (colour).
         keys: of the image and of the label in an example.
+        stream: `memory` reads all images, `shards` finds where they lie in the TFRecord files and reads them when they
+            are needed; `auto` does that if they would take more than `MOST_OF_MEMORY`.
 
     Returns:
         The splits, x uint8 [examples, side, side, channels], in the order of the prepared copy; the class names.
@@ -78,7 +97,7 @@ def read_images(
     Raises:
         DataError: there is no copy and none can be downloaded, or the copy cannot be read.
     """
-    return _read_splits(name, tuple(splits), folder_of(data_dir), side, channels, keys)
+    return _read_splits(name, tuple(splits), folder_of(data_dir), side, channels, keys, stream)
 
 
 def folder_of(data_dir: Path | None) -> Path:
@@ -88,11 +107,35 @@ def folder_of(data_dir: Path | None) -> Path:
 
 @functools.lru_cache(maxsize=1)  # runs that follow each other mostly share their data, and differ in the split at most
 def _read_splits(
-    name: str, splits: tuple[str, ...], folder: Path, side: int, channels: int, keys: tuple[str, str]
+    name: str, splits: tuple[str, ...], folder: Path, side: int, channels: int, keys: tuple[str, str], stream: str
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     with reading(name, folder):
         builder = prepared(name, folder)
-        return tuple(_read(builder, split, side, channels, keys) for split in splits), _labels(builder, keys[1])
+        size = sum(builder.info.splits[split].num_examples for split in splits) * side**2 * channels
+        records = builder.info.file_format.value == "tfrecord"
+        if stream == "shards" and not records:
+            raise DataError(
+                f"{folder / name}: only TFRecord files can be streamed, and this copy is "
+                f"{builder.info.file_format.value}; use --stream memory"
+            )
+        read = _indexed if records and streamed(stream, size, name) else _read
+        return tuple(read(builder, split, side, channels, keys) for split in splits), _labels(builder, keys[1])
+
+
+def streamed(stream: str, size: int, name: str) -> bool:
+    """Says whether images are to stay in their files.
+
+    Args:
+        stream: one of `STREAMS`.
+        size: bytes that all of them take in memory.
+        name: of the data set, for people.
+    """
+    if stream != "auto":
+        return stream == "shards"
+    large = size > MOST_OF_MEMORY * main_memory()
+    if large:
+        log.info("%s would take %.1f GB of memory: its images are read when they are needed", name, size / 1e9)
+    return large
 
 
 @contextlib.contextmanager
@@ -177,11 +220,10 @@ def _read(builder: Any, split: str, side: int, channels: int, keys: tuple[str, s
         decoders={image_key: tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
-    shape = builder.info.features[image_key].shape
+    pixels = _decoder(builder, image_key, side, channels)
 
     def image(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.ensure_shape(decode(example[image_key], channels), (*shape[:2], channels))
-        return square(pixels, side), example[label_key]
+        return pixels(example[image_key]), example[label_key]
 
     count = builder.info.splits[split].num_examples
     x, y = np.empty((count, side, side, channels), np.uint8), np.empty(count, np.int64)
@@ -192,6 +234,49 @@ def _read(builder: Any, split: str, side: int, channels: int, keys: tuple[str, s
         done += len(some_y)
     x.flags.writeable = y.flags.writeable = False  # shared by all who read the same
     return Split(x, y)
+
+
+def _decoder(builder: Any, key: str, side: int, channels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a TensorFlow function from an encoded image of a data set to its central square."""
+    height, width, _ = builder.info.features[key].shape
+    return lambda content: square(tf.ensure_shape(decode(content, channels), (height, width, channels)), side)
+
+
+def _indexed(builder: Any, split: str, side: int, channels: int, keys: tuple[str, str]) -> Split:
+    """Does what `_read` does, but leaves the images where they are: goes through all records once, and keeps none."""
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    from tfprune.data._stored import PLACE, Stored, record
+
+    features, (image_key, label_key) = builder.info.features, keys
+    image, label = (tfds.features.FeaturesDict({key: features[key]}) for key in keys)
+    pixels = _decoder(builder, image_key, side, channels)
+
+    def described(content: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        checksum = tf.strings.to_hash_bucket_fast(content, 2**63 - 1)
+        return tf.strings.length(content), checksum, label.deserialize_example(content)[label_key]
+
+    def decode_record(content: tf.Tensor) -> tf.Tensor:
+        return pixels(image.deserialize_example(content, decoders={image_key: tfds.decode.SkipDecoding()})[image_key])
+
+    files = [str(path) for path in builder.info.splits[split].filepaths]
+    count = builder.info.splits[split].num_examples
+    places, y = np.empty(count, PLACE), np.empty(count, np.int64)
+    done = 0
+    for number, file in enumerate(files):
+        start = 0
+        records = tf.data.TFRecordDataset(file).map(described, num_parallel_calls=tf.data.AUTOTUNE)
+        for lengths, checksums, labels in records.batch(INDEXED_AT_ONCE).as_numpy_iterator():
+            own = slice(done, done + len(labels))
+            ends = start + np.cumsum(lengths + AROUND, dtype=np.int64)
+            places["file"][own], places["length"][own], places["checksum"][own] = number, lengths, checksums
+            places["offset"][own] = ends - lengths - AROUND
+            y[own] = labels
+            done, start = done + len(labels), ends[-1]
+    if done != count:
+        raise ValueError(f"{split} has {done:,} examples where {count:,} are said to be")
+    return Split(Stored(files, places, record, decode_record, (side, side, channels)), y)
 
 
 def too_large(file: Path | BinaryIO) -> str:

@@ -71,7 +71,7 @@ class AnyTfds(Table):
             changes |= {"side": self.side or common, "channels": 1 if channels == 1 else 3}
         return dataclasses.replace(self, **changes, what="images", image=images[0])
 
-    def load(self, path: str, data_dir: Path | None) -> Data:
+    def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         from tfprune.data import _tfds
 
         name, folder = path.removeprefix(TFDS), _tfds.folder_of(data_dir)
@@ -79,23 +79,30 @@ class AnyTfds(Table):
             stored = [split for split in _tfds.prepared(name, folder).info.splits if split in SPLIT_FOLDERS]
             names = {SPLIT_FOLDERS[split]: split for split in stored}
         if self.what == "images":
-            return self._images(path, name, names, data_dir)
+            return self._images(path, name, names, data_dir, stream)
         with _tfds.reading(name, folder):
             columns, given = self._columns(_tfds.prepared(name, folder), names)
         return self.from_columns(columns, path, given)
 
-    def _images(self, path: str, name: str, names: Mapping[str, str], data_dir: Path | None) -> Data:
+    def _images(self, path: str, name: str, names: Mapping[str, str], data_dir: Path | None, stream: str) -> Data:
         import numpy as np
 
         from tfprune.data import _tfds
         from tfprune.data._splits import three_splits
+        from tfprune.data._stored import joined
 
         parts, labels = _tfds.read_images(
-            name, tuple(names.values()), data_dir, side=self.side, channels=self.channels, keys=(self.image, self.label)
+            name,
+            tuple(names.values()),
+            data_dir,
+            side=self.side,
+            channels=self.channels,
+            keys=(self.image, self.label),
+            stream=stream,
         )
         ends = np.cumsum([len(part) for part in parts])
         given = {split: np.arange(end - len(part), end) for split, part, end in zip(names, parts, ends, strict=True)}
-        x, y = (np.concatenate([getattr(part, axis) for part in parts]) for axis in ("x", "y"))
+        x, y = joined([part.x for part in parts]), np.concatenate([part.y for part in parts])
         try:
             places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
         except DataError as error:
@@ -127,7 +134,9 @@ class AnyTfds(Table):
         return {name: pa.chunked_array([pa.array(column, from_pandas=True)]) for name, column in cells.items()}, given
 
     def spec(self) -> DatasetSpec:
-        return images_spec(self.examples, self.side, self.channels) if self.what == "images" else super().spec()
+        if self.what != "images":
+            return super().spec()
+        return images_spec(self.examples, self.side, self.channels, streams=True)
 
 
 def _usual_label(info: Any, path: str) -> str:

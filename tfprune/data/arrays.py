@@ -61,7 +61,7 @@ class Arrays(Source):
             self, examples=count, shape=shape, dtype=dtype, fingerprint=fingerprint([Path(path)])
         )
 
-    def load(self, path: str, data_dir: Path | None) -> Data:
+    def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         import numpy as np
 
         from tfprune.data._splits import three_splits

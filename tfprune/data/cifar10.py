@@ -20,4 +20,5 @@ CIFAR10 = DatasetSpec(
     learning_rate_schedule="cosine",
     warmup_epochs=1.0,
     augment=("crop", "flip"),
+    streams=True,
 )

@@ -19,4 +19,5 @@ FASHION_MNIST = DatasetSpec(
     learning_rate_schedule="cosine",
     warmup_epochs=0.5,
     augment=("flip",),
+    streams=True,
 )

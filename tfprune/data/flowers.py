@@ -13,14 +13,17 @@ SIDE, CHANNELS = 96, 3
 HELD_OUT = 0.1  # for validation, and as much again for the test
 
 
-def load(data_dir: Path | None = None, seed: int = 0) -> Data:
+def load(data_dir: Path | None = None, seed: int = 0, stream: str = "auto") -> Data:
     """Reads the photographs and splits them 80 / 10 / 10, every run alike: TFDS has one split only.
 
     Args:
         data_dir: folder of prepared TFDS data sets; None is TFDS's own.
         seed: not used; all seeds share one test split.
+        stream: one of `STREAMS`.
     """
-    (photographs,), labels = read_images("tf_flowers", ("train",), data_dir, side=SIDE, channels=CHANNELS)
+    (photographs,), labels = read_images(
+        "tf_flowers", ("train",), data_dir, side=SIDE, channels=CHANNELS, stream=stream
+    )
     rest, test = hold_out(photographs, HELD_OUT, derive(0, "flowers/test"))
     train, validation = hold_out(rest, HELD_OUT / (1 - HELD_OUT), derive(0, "flowers/validation"))
     return Data(
@@ -45,4 +48,5 @@ FLOWERS = DatasetSpec(
     learning_rate_schedule="cosine",
     warmup_epochs=1.0,
     augment=("zoom", "flip"),
+    streams=True,
 )

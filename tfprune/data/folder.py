@@ -18,6 +18,8 @@ from tfprune.fingerprints import fingerprint
 if TYPE_CHECKING:
     import numpy as np
 
+    from tfprune.data._stored import Stored
+
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
@@ -65,11 +67,11 @@ class ImageFolder(Source):
         digits = fingerprint(sorted(files), relative_to=root)
         return dataclasses.replace(self, side=side, channels=channels, fingerprint=digits, examples=len(files))
 
-    def load(self, path: str, data_dir: Path | None) -> Data:
+    def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         import numpy as np
 
         from tfprune.data._splits import three_splits
-        from tfprune.data._tfds import image_inputs
+        from tfprune.data._tfds import image_inputs, streamed
 
         root = Path(path)
         found = _found(root)
@@ -82,7 +84,8 @@ class ImageFolder(Source):
                 y += [labels.index(label)] * len(own)
             given[split] = np.arange(first, len(files))
         y = np.array(y, np.int64)
-        x, readable, reason = read_files(files, self.side, self.channels)
+        stored = streamed(stream, len(files) * self.side**2 * self.channels, path)
+        x, readable, reason = read_files(files, self.side, self.channels, stored=stored)
         remarks = []
         if not readable.all():
             broken = int((~readable).sum())
@@ -109,10 +112,10 @@ class ImageFolder(Source):
         )
 
     def spec(self) -> DatasetSpec:
-        return images_spec(self.examples, self.side, self.channels)
+        return images_spec(self.examples, self.side, self.channels, streams=True)
 
 
-def images_spec(examples: int, side: int, channels: int) -> DatasetSpec:
+def images_spec(examples: int, side: int, channels: int, *, streams: bool = False) -> DatasetSpec:
     """Returns what images of a side and so many channels are trained with."""
     model = "flowers_resnet" if side >= 64 else "lenet" if channels == 1 or side < 16 else "resnet8"
     return DatasetSpec(
@@ -127,6 +130,7 @@ def images_spec(examples: int, side: int, channels: int) -> DatasetSpec:
         learning_rate_schedule="cosine",
         warmup_epochs=1.0,
         augment=("crop",),
+        streams=streams,
     )
 
 
@@ -205,8 +209,15 @@ def _side(sizes: Sequence[tuple[int, int]]) -> int:
     return max((side for side in SIDES if side <= shorter), default=SIDES[0])
 
 
-def read_files(files: Sequence[Path], side: int, channels: int) -> tuple[np.ndarray, np.ndarray, str]:
+def read_files(
+    files: Sequence[Path], side: int, channels: int, *, stored: bool = False
+) -> tuple[np.ndarray | Stored, np.ndarray, str]:
     """Reads image files as an exported model reads them.
+
+    Args:
+        files: their paths.
+        side, channels: of the result.
+        stored: read them to see whether they can be read, and keep none.
 
     Returns:
         uint8 [files, side, side, channels], black where a file is no image; a bool a file: whether it is one; why the
@@ -215,19 +226,31 @@ def read_files(files: Sequence[Path], side: int, channels: int) -> tuple[np.ndar
     import numpy as np
 
     from tfprune.backend import tf
+    from tfprune.data._stored import PLACE, Stored, whole_file
     from tfprune.data._tfds import decode, one_line, square, too_large
 
-    x, readable = np.zeros((len(files), side, side, channels), np.uint8), np.zeros(len(files), bool)
+    shape, readable = (side, side, channels), np.zeros(len(files), bool)
+    x, places = np.zeros((0 if stored else len(files), *shape), np.uint8), np.zeros(len(files), PLACE)
+    places["file"] = np.arange(len(files))
 
-    def image(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, square(decode(tf.io.read_file(path), channels), side)
+    def pixels_of(content: tf.Tensor) -> tf.Tensor:
+        return square(decode(content, channels), side)
+
+    def image(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        content = tf.io.read_file(path)
+        checksum = tf.strings.to_hash_bucket_fast(content, 2**63 - 1)
+        return number, pixels_of(content), tf.strings.length(content), checksum
 
     problems = {number: problem for number, file in enumerate(files) if (problem := too_large(file))}
     fit = [number for number in range(len(files)) if number not in problems]
     paths = tf.data.Dataset.from_tensor_slices((np.array(fit, np.int64), [str(files[number]) for number in fit]))
     images = paths.map(image, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
-    for numbers, pixels in images.batch(READ_AT_ONCE).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-        x[numbers], readable[numbers] = pixels, True
+    for numbers, pixels, lengths, checksums in images.batch(READ_AT_ONCE).prefetch(1).as_numpy_iterator():
+        readable[numbers], places["length"][numbers], places["checksum"][numbers] = True, lengths, checksums
+        if not stored:
+            x[numbers] = pixels
+    if stored:
+        x = Stored(list(map(str, files)), places, whole_file, pixels_of, shape)
     reason = ""
     if not readable.all():
         first = int(np.argmin(readable))

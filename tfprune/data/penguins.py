@@ -47,12 +47,15 @@ def encode(columns: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.concat(parts, axis=1)
 
 
-def load(data_dir: Path | None = None, seed: int = 0, *, row_order: list[int] | None = None) -> Data:
+def load(
+    data_dir: Path | None = None, seed: int = 0, stream: str = "auto", *, row_order: list[int] | None = None
+) -> Data:
     """Reads the embedded CSV, drops rows with a missing field (333 remain) and splits it 200 / 100 / 33.
 
     Args:
         data_dir: not used; the data are part of the package.
         seed: the run's seed, which decides the order of the rows.
+        stream: not used.
         row_order: a permutation of the 333 rows to use instead.
     """
     import numpy as np

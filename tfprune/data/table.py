@@ -65,7 +65,7 @@ class Table(Source):
             raise ConfigError(f"{path}: data.ignore names {self.label!r}, which is the label")
         return dataclasses.replace(self, fingerprint=digits, examples=count_rows(Path(path)))
 
-    def load(self, path: str, data_dir: Path | None) -> Data:
+    def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         from tfprune.data._columns import read_table
 
         return self.from_columns(read_table(Path(path)), path)

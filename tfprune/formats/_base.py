@@ -55,7 +55,7 @@ def probabilities(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
 def calibration(data: Data) -> np.ndarray:
     """Returns training examples to calibrate with: a draw that is always the same."""
     chosen = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION]
-    return data.train.x[np.sort(chosen)]
+    return np.asarray(data.train.x[np.sort(chosen)])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
