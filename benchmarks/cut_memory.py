@@ -1,4 +1,4 @@
-"""How much memory a pruning event takes beyond the weights, scores and masks that are there.
+"""How much memory a cut takes beyond the scores and masks that are there, and a whole pruning event beyond the model.
 
 python benchmarks/cut_memory.py --page docs/scaling.md
 """
@@ -6,6 +6,7 @@ python benchmarks/cut_memory.py --page docs/scaling.md
 from __future__ import annotations
 
 import argparse
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -18,6 +19,7 @@ from tfprune.masks import SCOPES, cut_masks, ones_like
 from tfprune.tables import update_page
 
 KERNELS = 4
+LAYERS = 10
 
 
 def measure(parameters: int, scope: str) -> tuple[float, float]:
@@ -33,6 +35,35 @@ def measure(parameters: int, scope: str) -> tuple[float, float]:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak / sum(score.nbytes for score in scores.values()), seconds
+
+
+def event(parameters: int, masked: str) -> tuple[float, float]:
+    """Prunes a model of dense layers globally; returns the peak of extra memory as a multiple of the weights', seconds.
+
+    The masks that the model keeps are part of the extra memory.
+
+    Args:
+        parameters: of the model, about.
+        masked: by wrappers (`wrap`), as in runs, or `in place`, as with `tfprune.callbacks`.
+    """
+    from tfprune.backend import keras
+    from tfprune.live import LiveTask
+    from tfprune.wrapping import mask_in_place, wrap
+
+    side = round((parameters / LAYERS) ** 0.5)
+    layers = [keras.layers.Dense(side, use_bias=False, name=f"dense_{n}") for n in range(LAYERS)]
+    model = keras.Sequential([keras.layers.Input((side,)), *layers])
+    before = _status("VmRSS")
+    masked_model = wrap(model) if masked == "wrap" else mask_in_place(model)
+    task = LiveTask(masked_model, {}, {}, epochs=1, scope="global", seed=0)
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
+    started = time.perf_counter()
+    task.prune(Cut(sparsity=0.8))
+    return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.perf_counter() - started
+
+
+def _status(name: str) -> int:
+    return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tfprune import masks
 from tfprune.cuts import Cut
 from tfprune.errors import SparsityError
 from tfprune.masks import (
@@ -179,3 +180,20 @@ def test_scores_of_different_precision_are_compared_exactly():
     kept = cut_masks(scores, ones_like(scores), Cut(sparsity=0.25), "global")
     np.testing.assert_array_equal(kept["single"], [1, 1])
     np.testing.assert_array_equal(kept["double"], [0, 1])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_many_scores_that_are_counted_before_they_are_sorted_come_to_the_same_masks(kind, scope, monkeypatch):
+    random = np.random.default_rng(0)
+    drawn = {str(n): random.normal(size=(50, 41)) * 10.0 ** random.integers(-30, 30) for n in range(3)}
+    given = {name: score.astype(kind) for name, score in drawn.items()}
+    given["ties"] = random.choice(np.array([-1.0, -0.0, 0.0, 1e-40, 1.0], kind), (60, 30))
+    first = cut_masks(given, ones_like(given), Cut(sparsity=0.3), scope)
+    cuts = [Cut(sparsity=sparsity) for sparsity in (0.31, 0.5, 0.8, 0.99)]
+    sorted_at_once = [cut_masks(given, first, cut, scope) for cut in cuts]
+    monkeypatch.setattr(masks, "SORTED_AT_ONCE", 0)
+    monkeypatch.setattr(masks, "BINNED_AT_ONCE", 1000)
+    for cut, expected in zip(cuts, sorted_at_once, strict=True):
+        for name, mask in cut_masks(given, first, cut, scope).items():
+            np.testing.assert_array_equal(mask, expected[name])

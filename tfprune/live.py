@@ -32,7 +32,17 @@ from tfprune.results import Result
 from tfprune.scores import Evidence
 from tfprune.seeds import derive
 from tfprune.summaries import HEADERS, Summary, summary
-from tfprune.wrapping import get_masks, has_graph, kernels, mask_in_place, set_masks, set_weights, strip, wrap
+from tfprune.wrapping import (
+    get_masks,
+    has_graph,
+    kernels,
+    kernels_by_turns,
+    mask_in_place,
+    set_masks,
+    set_weights,
+    strip,
+    wrap,
+)
 
 Fit = Mapping[str, Any]  # arguments of `model.fit` and `model.compile`
 
@@ -257,7 +267,7 @@ class LiveTask:
         """Cuts the model as it stands."""
         self._drawn += 1
         random = np.random.default_rng(derive(self._seed, f"scores {self._drawn}"))
-        evidence = Evidence(kernels(self.model), get_masks(self.model), random, _no_slopes)
+        evidence = Evidence(kernels_by_turns(self.model), get_masks(self.model), random, _no_slopes)
         masks = masks_after(cut, evidence, self.scope)
         if cut.settled is not None and not self._settling.settled(masks, cut.settled):
             return

@@ -8,7 +8,7 @@ through `regrown`, and then as many others go.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,6 +21,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 Scope = Literal["layer", "global", "erk"]
 SCOPES: tuple[str, ...] = get_args(Scope)
 AT_ONCE = 1 << 16  # scores that are searched for ties
+SORTED_AT_ONCE = 1 << 22  # scores
+BINS, BINNED_AT_ONCE = 1 << 16, 1 << 20
 
 
 def keep_top(scores: np.ndarray, keep: int) -> np.ndarray:
@@ -84,7 +86,7 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
     """
     check_finite(scores)
     alive = {name: int(masks[name].sum()) for name in scores}
-    shapes = {name: np.shape(score) for name, score in scores.items()}
+    shapes = {name: np.shape(masks[name]) for name in scores}
     if scope == "global":
         size = sum(math.prod(shape) for shape in shapes.values())
         return _best(scores, masks, _left_in_all(size, len(shapes), sum(alive.values()), cut))
@@ -95,22 +97,67 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
 def _best(scores: Arrays, masks: Arrays, keep: int) -> dict[str, np.ndarray]:
     """Returns the masks of the `keep` highest scores of all kernels together, of those that `masks` leave.
 
-    Beyond the masks it needs the memory of the scores once, and once more that of the largest kernel's.
+    Beyond the masks it needs the memory of `SORTED_AT_ONCE` scores, or a few times that of the largest kernel's.
     """
-    kind = np.result_type(np.float32, *scores.values())  # compared exactly, whatever they are made of
-    together = np.empty(sum(np.size(score) for score in scores.values()), kind)
-    first = 0
-    for name, score in scores.items():
-        last = first + np.size(score)
-        _rank(score, masks[name], together[first:last])
-        first = last
-    threshold, ties = _threshold(together, keep)
-    del together
+    kinds = {score.dtype for score in scores.values()}
+    kind = np.result_type(np.float32, *kinds)  # compared exactly, whatever they are made of
+
+    def ranked() -> Iterator[np.ndarray]:
+        return (_rank(score, masks[name], np.empty(np.size(score), kind)) for name, score in scores.items())
+
+    threshold, ties = _threshold_in_all(ranked, sum(masks[name].size for name in scores), keep, kind)
     kept = {}
-    for name, score in scores.items():
-        mask, taken = _above(_rank(score, masks[name], np.empty(np.size(score), kind)), threshold, ties)
-        kept[name], ties = mask.reshape(np.shape(score)), ties - taken
+    for name, ranks in zip(scores, ranked(), strict=True):
+        mask, taken = _above(ranks, threshold, ties)
+        kept[name], ties = mask.reshape(np.shape(masks[name])), ties - taken
     return kept
+
+
+def _threshold_in_all(
+    parts: Callable[[], Iterable[np.ndarray]], size: int, keep: int, kind: np.dtype
+) -> tuple[np.generic, int]:
+    """Does what `_threshold` does, to arrays that are made one after the other and never held together.
+
+    Of many scores it counts first how many there are in each of `_bins`, and then sorts one bin alone.
+
+    Args:
+        parts: makes the arrays, flat; called twice.
+        size: of all of them.
+        keep: how many of the scores are the highest.
+        kind: of float that they are.
+    """
+    if size <= SORTED_AT_ONCE:
+        return _threshold(_filled(parts(), size, kind), keep)
+    counts = np.zeros(BINS, np.int64)
+    for piece in _pieces(parts()):
+        counts += np.bincount(_bins(piece), minlength=BINS)
+    at_least = np.cumsum(counts[::-1])[::-1]
+    chosen = int(np.flatnonzero(at_least >= keep)[-1])
+    found = (piece[_bins(piece) == chosen] for piece in _pieces(parts()))
+    return _threshold(_filled(found, counts[chosen], kind), keep - int(at_least[chosen] - counts[chosen]))
+
+
+def _pieces(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for part in parts:
+        for first in range(0, part.size, BINNED_AT_ONCE):
+            yield part[first : first + BINNED_AT_ONCE]
+
+
+def _filled(parts: Iterable[np.ndarray], size: int, kind: np.dtype) -> np.ndarray:
+    """Returns arrays one after the other, without ever having all of them twice."""
+    together = np.empty(size, kind)
+    first = 0
+    for part in parts:
+        together[first : first + part.size] = part
+        first += part.size
+        del part  # before the next one is made
+    return together
+
+
+def _bins(scores: np.ndarray) -> np.ndarray:
+    """Returns a number in [0, `BINS`) a score, by sign, exponent and highest digits: no lower for a higher score."""
+    signed = (scores + 0).view(f"i{scores.itemsize}") >> (8 * scores.itemsize - 16)  # + 0: there is a zero below zero
+    return np.where(signed < 0, -1 - signed, signed + BINS // 2)
 
 
 def _rank(scores: np.ndarray, mask: np.ndarray, into: np.ndarray) -> np.ndarray:

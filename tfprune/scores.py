@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -28,12 +28,36 @@ class Evidence:
     slopes: Callable[[str], Arrays]
 
 
-Scores = dict[str, np.ndarray]
+class Lazily(Mapping[str, np.ndarray]):
+    """Arrays by name that are made whenever one is asked for, so that never all of them are in memory.
+
+    Args:
+        names: of the arrays, in their order.
+        make: returns one of them.
+    """
+
+    def __init__(self, names: Collection[str], make: Callable[[str], np.ndarray]) -> None:
+        self._names = dict.fromkeys(names)
+        self._make = make
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+Scores = Arrays
 
 
 def magnitude(evidence: Evidence) -> Scores:
     """Returns the absolute weights (Han et al. 2015, arXiv:1506.02626)."""
-    return {name: np.abs(weight) for name, weight in evidence.weights.items()}
+    return Lazily(evidence.weights, lambda name: np.abs(evidence.weights[name]))
 
 
 def random(evidence: Evidence) -> Scores:

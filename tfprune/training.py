@@ -36,7 +36,7 @@ from tfprune.seeds import derive
 from tfprune.slopes import Slopes, sampled
 from tfprune.stacking import apart, stack_splits
 from tfprune.strategies import Crew, divided
-from tfprune.wrapping import get_masks, get_weights, kernels, multiplications, set_masks, set_weights
+from tfprune.wrapping import get_masks, get_weights, kernels_by_turns, multiplications, set_masks, set_weights
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
@@ -336,7 +336,7 @@ class Trainer(Resumable):
         self._prunings += 1
         self._slopes.renew()
         before = self._networks(get_masks(self.model))
-        weights = self._networks(self._finite(kernels(self.model)))
+        weights = self._networks(self._finite(kernels_by_turns(self.model)))
         after = []
         for number, (config, own, masks) in enumerate(zip(self.configs, weights, before, strict=True)):
             slopes_of = functools.partial(self._slopes_of, number)

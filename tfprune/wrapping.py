@@ -18,6 +18,7 @@ import numpy as np
 from tfprune.backend import keras, tf, tfmot_registry, tfmot_wrapper
 from tfprune.errors import ModelError, choose_from
 from tfprune.schedules import PruneAtSteps, no_pruning
+from tfprune.scores import Lazily
 from tfprune.stacking import StackedDense
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -315,6 +316,12 @@ def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
 def kernels(model: keras.Model) -> dict[str, np.ndarray]:
     """Returns the values of the prunable kernels by name."""
     return {name: variable.numpy() for name, variable in kernel_variables(model).items()}
+
+
+def kernels_by_turns(model: keras.Model) -> Lazily:
+    """Returns the same as `kernels`, each read when it is asked for: as they stand then."""
+    variables = kernel_variables(model)
+    return Lazily(variables, lambda name: variables[name].numpy())
 
 
 def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | None]]:
