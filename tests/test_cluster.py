@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tfprune.executors._base import Resources
+from tfprune.executors.ray import Cluster
 from tfprune.experiment import train
 from tfprune.plans import read_plan
 from tfprune.results import find_result, read_result
@@ -153,6 +155,18 @@ def assert_all_done(sweep, earlier, failing=()):
         read_result(RunDir(sweep.out / name))
 
 
+def test_marks_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path):
+    dead = tmp_path / ".sweep-dead"
+    dead.touch()
+    first, second = Cluster(Resources()), Cluster(Resources())
+    marks = [Path(own._mark(str(tmp_path))) for own in (first, second)]
+    assert set(tmp_path.iterdir()) == set(marks)
+    first.close()
+    assert list(tmp_path.iterdir()) == marks[1:]
+    second.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_worker_is_killed_and_a_trial_always_fails(nodes, sweep, tmp_path):
     first = sweep(GOOD.replace("seeds = 4", "seeds = 2") + BAD)
     first.until(lambda: first.finished() and nodes.trainers(), "the first run was finished")
@@ -181,8 +195,7 @@ def test_the_driver_is_killed_and_started_again(nodes, sweep, tmp_path):
     first.process.communicate()
     earlier = first.finished()
     assert len(earlier) < len(first.configs)
-    for mark in first.out.glob(".sweep-*"):  # of the killed driver
-        mark.unlink()
+    assert list(first.out.glob(".sweep-*")), "no mark is left of the killed driver"
     again = sweep(GOOD)
     code, out, err = again.end()
     assert code == 0 and "8 of 8 runs are finished" in out, err

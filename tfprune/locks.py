@@ -62,6 +62,18 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
                 level.rmdir()
 
 
+def taken(path: Path) -> int | None:
+    """Returns an open file, made if need be, whose lock this process holds until it is closed; None if another does.
+
+    Where the file system has no locks it counts as held.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    if fcntl is None or _try(handle, path):
+        return handle
+    os.close(handle)
+    return None
+
+
 def _acquired(path: Path, wait: bool) -> int | None:
     """Returns the open file whose lock is held, None if another process holds it and we do not wait."""
     told = False

@@ -22,12 +22,14 @@ from tfprune.config import Config
 from tfprune.errors import ConfigError, RunError, TfpruneError
 from tfprune.executors._base import Executor, Resources, Train
 from tfprune.executors.local import settle
+from tfprune.locks import taken
 from tfprune.results import Result, read_result
 from tfprune.rundir import RunDir, pack, unpack
 
 log = logging.getLogger(__name__)
 
 ANSWERS_WITHIN = 10.0  # seconds
+MARK = ".sweep-"  # what the names of files begin with that drivers leave in folders of runs
 LOOKED_AT = 2.0  # seconds that what the cluster was found to have is believed
 Files = dict[str, bytes]  # a run folder: see `rundir.pack`
 
@@ -52,6 +54,7 @@ class Cluster:
         self._resources = resources
         self._joined = False
         self._marks: dict[str, Path] = {}
+        self._held: list[int] = []  # the marks' locks, which say that this sweep is not over
         self._looked = -LOOKED_AT
         self._room = 1
 
@@ -99,13 +102,15 @@ class Cluster:
         return _Actor(self._ray, remote.remote(max(1, int(self._cpus))), {out: self._mark(out) for out in folders})
 
     def _mark(self, out: str) -> str:
-        """Leaves a file in a folder of runs; a worker that sees it can write there."""
+        """Leaves a file in a folder of runs; a worker that sees it can write there. Those of the dead are removed."""
         if out not in self._marks:
             folder = Path(out).absolute()
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                mark = folder / f".sweep-{uuid.uuid4().hex}"
-                mark.touch()
+                for old in folder.glob(f"{MARK}*"):
+                    _remove_if_dead(old)
+                mark = folder / f"{MARK}{uuid.uuid4().hex}"
+                self._held.append(taken(mark))
             except OSError as error:
                 raise RunError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
             self._marks[out] = mark
@@ -115,8 +120,19 @@ class Cluster:
         for mark in self._marks.values():
             with contextlib.suppress(OSError):
                 mark.unlink()
+        for handle in self._held:
+            os.close(handle)
         if self._joined:
             self._ray.shutdown()
+
+
+def _remove_if_dead(mark: Path) -> None:
+    """Removes the mark of a sweep whose driver was killed: nobody holds its lock."""
+    with contextlib.suppress(OSError):  # its driver has just ended
+        handle = taken(mark)
+        if handle is not None:
+            mark.unlink()
+            os.close(handle)
 
 
 def _knock(address: str, own: str) -> None:
