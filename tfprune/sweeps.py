@@ -6,9 +6,10 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import queue
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 
 from tqdm import tqdm
 
@@ -106,6 +107,7 @@ class _Sweep:
         self._idle: list[Worker] = []
         self._starting: dict[Future, Worker] = {}
         self._running: dict[Future, tuple[Worker, _Work]] = {}
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()  # of `_starting` and `_running`
         self._stillborn = 0  # workers in a row that were gone before they were ready
         self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=None)
 
@@ -130,8 +132,8 @@ class _Sweep:
         while self._ready or self._running:
             self._start_workers()
             self._hand_out()
-            done, _ = wait([*self._starting, *self._running], LOOK_AGAIN, FIRST_COMPLETED)
-            for future in done:
+            with contextlib.suppress(queue.Empty):
+                future = self._done.get(timeout=LOOK_AGAIN)
                 if future in self._starting:
                     self._welcome(future)
                 else:
@@ -153,6 +155,7 @@ class _Sweep:
         for _ in range(useful - have):
             worker = self._executor.start(self._folders)
             self._starting[worker.ready] = worker
+            worker.ready.add_done_callback(self._done.put)
 
     def _welcome(self, future: Future) -> None:
         worker = self._starting.pop(future)
@@ -181,6 +184,7 @@ class _Sweep:
                 self._ready.appendleft(work)
                 return
             self._running[future] = worker, work
+            future.add_done_callback(self._done.put)
 
     def _collect(self, future: Future) -> None:
         worker, work = self._running.pop(future)
