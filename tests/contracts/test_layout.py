@@ -1,6 +1,7 @@
 """The direction of imports, which keeps each part replaceable: a file imports only from files above it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,8 @@ def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_durations_are_not_taken_from_a_clock_that_can_be_set():
+    stamps = [PACKAGE / "tracking.py"]  # MLflow's, which are times of day
+    assert [path for path in FILES if re.search(r"\btime\.time\(|\bdatetime\b", path.read_text())] == stamps
