@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorflow.python.framework.func_graph import FuncGraph
 
 import tfprune
 from tfprune import live
@@ -204,6 +206,20 @@ def test_a_run_that_goes_on_under_other_versions_or_threads_warns(tiny, monkeypa
         f"the run began with tensorflow 2.20.0 and goes on with {now['tensorflow']}: bits may differ",
         f"the run began with threads {now['threads']} and goes on with 99: bits may differ",
     ]
+
+
+@pytest.mark.parametrize("loop", ["fused", "plain"])
+def test_a_training_that_is_over_leaves_no_graph_in_memory(loop, tiny):
+    """Or a sweep's process grows by megabytes a run."""
+
+    def graphs():
+        gc.collect()
+        return {id(o) for o in gc.get_objects() if isinstance(o, FuncGraph) and o.name != "keras_graph"}
+
+    train(tiny(loop=loop))
+    before = graphs()
+    train(tiny(loop=loop, seed=1))
+    assert graphs() <= before
 
 
 def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):

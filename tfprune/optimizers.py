@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfprune.backend import keras
+from tfprune.backend import keras, tf
 from tfprune.checks import check_choice, check_fraction, check_least, check_switch
 from tfprune.errors import ConfigError, choose_from
 
@@ -41,7 +41,7 @@ def build_optimizer(
     name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, settings: Mapping[str, Any]
 ) -> keras.optimizers.Optimizer:
     """Returns a fresh Keras optimizer."""
-    return getattr(keras.optimizers, OPTIMIZERS[name][0])(learning_rate=learning_rate, **settings)
+    return _alone(getattr(keras.optimizers, OPTIMIZERS[name][0])(learning_rate=learning_rate, **settings))
 
 
 def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -55,4 +55,14 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     rate = getattr(optimizer, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         settings["learning_rate"] = rate
-    return type(optimizer).from_config(settings)
+    return _alone(type(optimizer).from_config(settings))
+
+
+def _alone(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Spares an optimizer that works on one device the sum over devices.
+
+    TensorFlow sums through a `tf.custom_gradient`, which keeps every graph that it was ever traced in: megabytes a run.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1 and hasattr(optimizer, "aggregate_gradients"):
+        optimizer.aggregate_gradients = list
+    return optimizer

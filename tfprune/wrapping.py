@@ -105,7 +105,9 @@ class Masked(tfmot_wrapper.PruneLowMagnitude):
         masks = {id(kernel): mask for kernel, mask, _ in self.pruning_vars}
         try:
             for name, kernel in kernels.items():
-                self.layer.__dict__[name] = _with_masked_gradient(kernel, masks[id(kernel)])
+                # A product, so that the gradient is masked too. `tf.custom_gradient` would save it, and keeps every
+                # graph that it was ever traced in.
+                self.layer.__dict__[name] = kernel * tf.cast(masks[id(kernel)], kernel.dtype)
             yield
         finally:
             self.layer.__dict__.update(kernels)
@@ -153,19 +155,6 @@ def all_kernels(layer: keras.layers.Layer, path: str = "") -> dict[str, tf.Varia
         inner = all_kernels(child, f"{path}/{name}")
         found |= {name: own for name, own in inner.items() if not any(own is other for other in found.values())}
     return found
-
-
-def _with_masked_gradient(kernel: tf.Variable, mask: tf.Variable) -> tf.Tensor:
-    """Returns a kernel that is masked already, as a tensor whose gradient is masked too.
-
-    A product with the mask would do the same with one operation more.
-    """
-
-    @tf.custom_gradient
-    def masked(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        return tf.identity(value), lambda gradient: gradient * tf.cast(mask, gradient.dtype)
-
-    return masked(tf.convert_to_tensor(kernel))
 
 
 def _constrain(kernel: tf.Variable, mask: tf.Variable) -> None:
