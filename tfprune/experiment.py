@@ -77,6 +77,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
     if result is not None:
+        folder.close()  # which a process that was killed at its very end did not
         return result
     if dense is not None and not dense.folder.exported:
         dense = None

@@ -121,8 +121,7 @@ class RunDir:
 
     def close(self) -> None:
         """Removes what a run needs only until it is finished."""
-        if self.checkpoints.is_dir():
-            shutil.rmtree(self.checkpoints)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
