@@ -60,6 +60,7 @@ setup(
             *MLFLOW_IN_TESTS,
             "docstring-parser>=0.16,<1",
             "hypothesis>=6.100,<7",
+            "pip-audit>=2.7,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.5,<4",
             "ruff>=0.11,<1",

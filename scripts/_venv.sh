@@ -82,9 +82,16 @@ make_venv() {
 checksum() {
   "$venv/bin/python" - "$root" <<'PYTHON'
 import hashlib, pathlib, sys
-files = [pathlib.Path(sys.argv[1], name).read_bytes() for name in ("setup.py", "constraints.txt")]
+files = [pathlib.Path(sys.argv[1], name).read_bytes() for name in ("setup.py", "requirements.txt", "requirements-dev.txt")]
 print(hashlib.sha256(b"\0".join([sys.version.encode(), *files])).hexdigest())
 PYTHON
+}
+
+# Installs what scripts/lock has pinned, checked against its hashes, and tfprune.
+install() {
+  local pip=("$venv/bin/python" -m pip install --no-input --progress-bar off --disable-pip-version-check --no-deps)
+  "${pip[@]}" --require-hashes --requirement "$root/requirements${1:+-$1}.txt" &&
+    "${pip[@]}" --no-build-isolation --editable "$root"
 }
 
 # Brings .venv up to date, with an extra ("dev") or without (""). Costs nothing when it is.
@@ -105,8 +112,7 @@ set_up() {
       *) echo "Bringing .venv up to date ..." ;;
     esac
     echo unfinished >"$stamp"
-    if ! "$venv/bin/python" -m pip install --no-input --progress-bar off --disable-pip-version-check --use-pep517 \
-      --constraint "$root/constraints.txt" --editable "$root${extra:+[$extra]}" >"$venv/pip.log" 2>&1; then
+    if ! install "$extra" >"$venv/pip.log" 2>&1; then
       tail -n 20 "$venv/pip.log" >&2
       fail "pip could not install tfprune (see above, and all of .venv/pip.log): mend that and start again"
     fi
