@@ -165,6 +165,14 @@ def test_marks_of_ten_methods_stay_apart():
     assert len(set(looks.values())) == len({c for c, _ in looks.values()}) == len({m for _, m in looks.values()}) == 10
 
 
+def test_marks_without_bars_stand_at_their_sparsity():
+    summary = summary_of(methods=("pruned", "dynamic"))
+    for values in summary.values():
+        values["sd"]["test_accuracy"] = None
+    marks = [line for line in drawn(sparsities_panels(summary)[0]).lines if line.get_marker() in tuple(MARKERS)]
+    assert sorted(line.get_xdata()[0] for line in marks) == pytest.approx([0.0, 0.5, 0.5])
+
+
 @pytest.mark.parametrize("levels", [(0.5,), (0.3, 0.5, 0.9)])
 def test_names_of_ten_methods_do_not_overlap(levels):
     summary = summary_of(methods=ALL, levels=levels)

@@ -406,7 +406,8 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
     width = max(map(_place, summary.values())) or 1.0
     looks = _looks(summary, theme)
     crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
-    shifts = [0.0] * len(summary) if crowded else _apart([_place(values) / width for values in summary.values()])
+    barred = not crowded and any(values["sd"]["test_accuracy"] is not None for values in summary.values())
+    shifts = _apart([_place(values) / width for values in summary.values()]) if barred else [0.0] * len(summary)
     points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
     for values, shift in zip(summary.values(), shifts, strict=True):
         points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
@@ -414,7 +415,7 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
         own = sorted(points[method], key=lambda point: point[0])
         means = [values["mean"]["test_accuracy"] for _, values in own]
         deviations = [values["sd"]["test_accuracy"] for _, values in own]
-        spread = None if crowded or None in deviations else deviations
+        spread = deviations if barred and None not in deviations else None
         look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
         axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, label=method, zorder=3)
         if not any(_place(values) for _, values in own):
