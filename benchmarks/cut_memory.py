@@ -6,6 +6,7 @@ python benchmarks/cut_memory.py --page docs/scaling.md
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import re
 import time
 import tracemalloc
@@ -62,6 +63,12 @@ def event(parameters: int, masked: str) -> tuple[float, float]:
     return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.perf_counter() - started
 
 
+def apart(parameters: int, masked: str) -> tuple[float, float]:
+    """Calls `event` in a fresh process, whose memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(event, (parameters, masked))
+
+
 def _status(name: str) -> int:
     return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
@@ -81,8 +88,17 @@ def main() -> None:
         rows, headers, tablefmt="github", disable_numparse=True, colalign=("right", "left", "right", "right")
     )
     print(table)
+    events = [
+        (f"{parameters:,}", masked, *(f"{value:.2f}" for value in apart(parameters, masked)))
+        for parameters in given.parameters
+        for masked in ("wrap", "in place")
+    ]
+    headers = ("parameters", "masked", "extra memory / weights", "seconds")
+    event_table = tabulate(events, headers, tablefmt="github", disable_numparse=True)
+    print(event_table)
     if given.page:
         update_page(given.page, "memory", table)
+        update_page(given.page, "event", event_table)
 
 
 if __name__ == "__main__":
