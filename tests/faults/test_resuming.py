@@ -1,6 +1,9 @@
 """A run that is cut off anywhere and taken up again ends in the same bits as one that never was."""
 
 import functools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +20,6 @@ from tfprune.training import Trainer
 from tfprune.wrapping import get_masks
 
 
-class Cut(Exception):
-    """The power goes."""
-
-
 def trainer_of(config, folder, resumed):
     make = ChannelTrainer if config.granularity == "filter" else Trainer
     data = load_data(config)
@@ -34,7 +33,7 @@ def trainer_of(config, folder, resumed):
 
 
 def run(config, folder, resumed=False):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     trainer = trainer_of(config, folder, resumed)
     config.pruning.run(trainer)
     trainer.finish()
@@ -62,18 +61,16 @@ def check_same(own, other):
     assert everything(own)[2:] == everything(other)[2:]
 
 
-def cut_after(monkeypatch, saves):
-    """Makes the process end right after a number of checkpoints."""
-    save, count = Saver._save, []
+def kept_after_each_save(monkeypatch):
+    """Keeps what lies in the folder of checkpoints after each save: what a process that is killed then leaves."""
+    save, left = Saver._save, []
 
-    def counted(self, place):
+    def kept(self, place):
         save(self, place)
-        count.append(place)
-        if len(count) == saves:
-            raise Cut
+        left.append({path.name: path.read_bytes() for path in self.saving.checkpoints.folder.glob("*")})
 
-    monkeypatch.setattr(Saver, "_save", counted)
-    return count
+    monkeypatch.setattr(Saver, "_save", kept)
+    return left
 
 
 SETTINGS = {
@@ -82,30 +79,32 @@ SETTINGS = {
 }
 
 
-def check_cut(config, folder, monkeypatch, saves, whole=None):
-    whole = whole or run(config, folder / "whole")
+def check_cuts(config, folder, monkeypatch, saves):
+    """Compares a run with what comes of it if it ends after so many saves and goes on elsewhere; returns it."""
     with monkeypatch.context() as patched:
-        places = cut_after(patched, saves)
-        with pytest.raises(Cut):
-            run(config, folder / f"cut{saves}")
-    assert len(places) == saves
-    check_same(run(config, folder / f"cut{saves}", resumed=True), whole)
+        left = kept_after_each_save(patched)
+        whole = run(config, folder / "whole")
+    for count in saves:
+        cut = folder / f"cut{count}"
+        (cut / "checkpoints").mkdir(parents=True)
+        for name, content in left[count - 1].items():
+            (cut / "checkpoints" / name).write_bytes(content)
+        check_same(run(config, cut, resumed=True), whole)
     return whole
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_of_any_method_that_is_cut_goes_on_to_the_same_bits(method, tiny, tmp_path, monkeypatch):
     config = tiny(method, checkpoint_every=1, **SETTINGS["fused"])
-    check_cut(config, tmp_path, monkeypatch, config.pruning.total_epochs(config.epochs) // 2 + 1)
+    check_cuts(config, tmp_path, monkeypatch, [config.pruning.total_epochs(config.epochs) // 2 + 1])
 
 
 @pytest.mark.parametrize("loop", SETTINGS)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_a_run_may_be_cut_after_any_checkpoint(method, loop, tiny, tmp_path, monkeypatch):
-    config, whole = tiny(method, checkpoint_every=1, **SETTINGS[loop]), None
+    config = tiny(method, checkpoint_every=1, **SETTINGS[loop])
     total = config.pruning.total_epochs(config.epochs)
-    for saves in {1, total // 2, total // 2 + 1, total}:
-        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+    check_cuts(config, tmp_path, monkeypatch, sorted({1, total // 2, total}))
 
 
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
@@ -124,18 +123,24 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         model_settings={"dropout": 0.3},
     )
     monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)
-    whole = None
-    for saves in (2, 4, 7):
-        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+    whole = check_cuts(config, tmp_path, monkeypatch, [2, 7])
     if method == "dynamic":  # with images that stay in their files the run is the same, too
-        check_cut(config.replace(stream="shards"), tmp_path, monkeypatch, 5, whole)
+        streamed = check_cuts(config.replace(stream="shards"), tmp_path / "shards", monkeypatch, [5])
+        check_same(streamed, whole)
 
 
 @pytest.mark.parametrize(("method", "granularity"), [("dynamic", "filter"), ("lottery", "filter"), ("dynamic", "n:m")])
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
-    config, whole = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True), None
-    for saves in (2, 3):
-        whole = check_cut(config, tmp_path, monkeypatch, saves, whole)
+    config = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True)
+    check_cuts(config, tmp_path, monkeypatch, [2, 3])
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_at_random_goes_on_to_the_same_bits():
+    command = [sys.executable, Path(__file__).with_name("chaos.py"), "--kills", "4", "--only", "dynamic, plain"]
+    done = subprocess.run([*command, "--jobs", "1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ended identical to one that was never killed, 0 did not" in done.stdout
 
 
 @pytest.mark.parametrize("trainer", [Trainer, ChannelTrainer])
