@@ -66,7 +66,9 @@ def test_auto_fuses_what_is_small_and_draws_nothing(tiny, conv_net, examples):
 def test_what_cannot_be_fused_says_so(tiny):
     config = tiny(loop="fused", batch_size=1)
     data = load_data(config)
-    with pytest.raises(ConfigError, match="loop=fused needs float32, no augmentation, at most 64 steps an epoch"):
+    with pytest.raises(
+        ConfigError, match="loop=fused needs float32, data in memory, no augmentation, at most 64 steps an epoch"
+    ):
         Trainer(build(config, data), data, config)
     assert all(hasattr(keras.layers, name) for name in LAYERS if name != "StackedDense")
 
