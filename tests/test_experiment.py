@@ -161,14 +161,15 @@ def test_a_finished_run_is_not_repeated_unless_forced(finished, monkeypatch):
     assert forced.metrics["test"] == finished.metrics["test"]  # the same seed gives the same numbers
 
 
-def test_a_process_that_was_killed_at_its_very_end_leaves_no_checkpoints(tiny, monkeypatch):
+def test_what_a_process_left_that_was_killed_at_its_very_end_is_removed(tiny, monkeypatch):
     config = tiny(epochs=3, checkpoint_every=1)
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, "close", lambda self: None)
         folder = train(config).folder
+    folder.lock.touch()
     assert folder.checkpoints.is_dir()
     train(config)
-    assert not folder.checkpoints.exists()
+    assert not folder.checkpoints.exists() and not folder.lock.exists()
 
 
 def test_a_finished_run_with_other_settings_under_the_same_name_is_refused(tiny, finished, tmp_path):

@@ -77,7 +77,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
     if result is not None:
-        folder.close()  # which a process that was killed at its very end did not
+        _tidy(folder)
         return result
     if dense is not None and not dense.folder.exported:
         dense = None
@@ -208,6 +208,14 @@ def _train(
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
     keras.backend.clear_session()
+
+
+def _tidy(folder: RunDir) -> None:
+    """Removes what is left in a finished run's folder by a process that was killed at its very end."""
+    if folder.checkpoints.exists() or folder.lock.exists():
+        with contextlib.suppress(RunError), locked(folder.root, wait=False) as alone:  # else it is ending right now
+            if alone:
+                folder.close()
 
 
 def load_data(config: Config) -> Data:

@@ -25,6 +25,7 @@ except ImportError:  # not on Windows, where runs are not locked
 
 log = logging.getLogger(__name__)
 
+LOCK = ".lock"  # name of the file in a folder
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # what file systems answer that have none
 
 
@@ -42,7 +43,7 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     Raises:
         RunError: the folder cannot be made or written.
     """
-    path = folder / ".lock"
+    path = folder / LOCK
     made = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
         handle = _acquired(path, wait)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.errors import RunError, TfpruneError
+from tfprune.locks import LOCK
 
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
@@ -75,6 +76,10 @@ class RunDir:
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / LOCK
 
     @property
     def failure(self) -> Path:
