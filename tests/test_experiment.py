@@ -19,6 +19,7 @@ from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
 from tfprune.keras_callbacks import PRUNED_COLOUR
+from tfprune.locks import LOCK
 from tfprune.results import SCHEMA, read_result
 from tfprune.rundir import RunDir
 from tfprune.training import Trainer
@@ -166,10 +167,10 @@ def test_what_a_process_left_that_was_killed_at_its_very_end_is_removed(tiny, mo
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, "close", lambda self: None)
         folder = train(config).folder
-    folder.lock.touch()
+    (folder.root / LOCK).touch()
     assert folder.checkpoints.is_dir()
     train(config)
-    assert not folder.checkpoints.exists() and not folder.lock.exists()
+    assert not folder.checkpoints.exists() and not (folder.root / LOCK).exists()
 
 
 def test_a_finished_run_with_other_settings_under_the_same_name_is_refused(tiny, finished, tmp_path):

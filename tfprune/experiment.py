@@ -26,7 +26,7 @@ from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.keras_callbacks import write_history
-from tfprune.locks import locked
+from tfprune.locks import LOCK, locked
 from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
@@ -212,7 +212,7 @@ def _train(
 
 def _tidy(folder: RunDir) -> None:
     """Removes what is left in a finished run's folder by a process that was killed at its very end."""
-    if folder.checkpoints.exists() or folder.lock.exists():
+    if folder.checkpoints.exists() or (folder.root / LOCK).exists():
         with contextlib.suppress(RunError), locked(folder.root, wait=False) as alone:  # else it is ending right now
             if alone:
                 folder.close()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.errors import RunError, TfpruneError
-from tfprune.locks import LOCK
 
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
@@ -76,10 +75,6 @@ class RunDir:
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / LOCK
 
     @property
     def failure(self) -> Path:
