@@ -288,6 +288,21 @@ def test_compact_says_what_it_saved_or_that_it_saved_nothing(call, tmp_path):
     assert (much / "exports" / "compact" / "saved_model.pb").is_file()
 
 
+def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
+    rivals = "unpruned,fine_tuned,fine_tuned:rounds=3,dynamic:events=[0.25,0.5]:rate=0.1"
+    code, out, err = call("compare", "--dataset", "penguins", "--methods", rivals, "--seeds", 1, "--epochs", 8,
+                          "--sparsity", 0.5, "--dry-run", "--out", tmp_path)  # fmt: skip
+    assert code == 2 and "rate and final_sparsity both say how much to prune" in err
+    rivals = rivals.replace(":rate=0.1", "")
+    code, out, err = call("compare", "--dataset", "penguins", "--methods", rivals, "--seeds", 1, "--epochs", 8,
+                          "--sparsity", 0.5, "--equal-budget", "--out", tmp_path)  # fmt: skip
+    assert code == 0, err
+    for trial, epochs in {"fine_tuned rounds=1": 8, "fine_tuned rounds=3": 8, "dynamic": 8}.items():
+        assert re.search(rf"^{trial} .* {epochs} ", out, re.M), out
+    code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:nonsense=1", "--out", tmp_path)
+    assert code == 2 and "'nonsense'" in err
+
+
 def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path):
     settings = ("--granularity", "filter", "--sparsity", 0.5, "--set", "channels.multiple=4", "--epochs", 6)
     code, out, err = call("compare", "--dataset", "penguins", *settings, "--methods", "all", "--seeds", 1,

@@ -205,6 +205,14 @@ def test_trade_offs_are_a_line_a_method_through_its_sparsities():
     assert "pruned 75 % 86.0 % at 0.62" in flops.alt
 
 
+def test_what_is_far_below_all_the_rest_does_not_flatten_the_trade_offs():
+    summary = summary_of(methods=("pruned", "dynamic", "lottery"), levels=(0.5, 0.75))
+    assert "cut off" not in drawn(trade_off_panels(summary)[0]).get_ylabel()
+    summary["pruned 75 %"]["mean"]["test_accuracy"] = 0.1
+    axes = drawn(trade_off_panels(summary)[0])
+    assert axes.get_ylim()[0] > 0.5 and "cut off" in axes.get_ylabel()
+
+
 def test_costs_are_drawn_twice_where_zeros_could_be_left_out():
     summary = summary_of(methods=("pruned",))
     summary["unpruned"]["mean"]["training_flops_masked"] = summary["unpruned"]["mean"]["training_flops"]

@@ -12,7 +12,7 @@ from tfprune.backend import keras
 from tfprune.channels import channels
 from tfprune.config import Config
 from tfprune.conversion import convert
-from tfprune.errors import ModelError, SparsityError, TrainingError
+from tfprune.errors import ConfigError, ModelError, SparsityError, TrainingError
 from tfprune.experiment import build, initial_weights, load_data, restore, train
 from tfprune.formats import FORMATS
 from tfprune.formats._base import softmax
@@ -213,6 +213,35 @@ def test_method_random_draws_the_channels(small):
     settings = {"events": (0.5,), "final_sparsity": 0.5}
     by_lot, smallest = (run(small(name, settings=settings, epochs=2)).ledger for name in ("random", "dynamic"))
     assert by_lot.widths == smallest.widths and by_lot.removed != smallest.removed
+
+
+@pytest.mark.parametrize("method", ["random_at_init", "magnitude_at_init", "snip"])
+def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step(small, method):
+    trainer = run(small(method, settings={"sparsity": 0.5}))
+    assert trainer.ledger.widths == {name: size // 2 for name, size in trainer.ledger.sizes.items()}
+    assert trainer.trained_masked == 4 * 32 * trainer.forward
+    assert trainer.history[0]["sparsity"] == 0.5
+
+
+def test_an_inverted_ranking_keeps_what_would_have_gone(small):
+    kept = [
+        run(small("magnitude_at_init", settings={"sparsity": 0.5, "invert": i})).ledger.alive for i in (False, True)
+    ]
+    for name, own in kept[0].items():
+        assert not set(own) & set(kept[1][name])
+
+
+def test_shuffling_is_of_single_weights(small):
+    with pytest.raises(ConfigError, match="shuffle=true moves single weights; with granularity=filter take"):
+        run(small("snip", settings={"shuffle": True}))
+
+
+@pytest.mark.parametrize(("distance", "drawn"), [(0.99, 5), (0.0, 9)])
+def test_an_early_bird_is_drawn_once_its_channels_have_settled_and_else_at_the_latest(small, distance, drawn):
+    settings = {"sparsity": 0.5, "looks": 10, "latest": 0.9, "distance": distance}
+    trainer = run(small("early_bird", epochs=10, settings=settings, learning_rate=0.05))
+    assert [row["sparsity"] for row in trainer.history] == [0.0] * (drawn - 1) + [0.5] * (11 - drawn)
+    assert trainer.ledger.widths == {name: size // 2 for name, size in trainer.ledger.sizes.items()}
 
 
 def test_masks_and_flops_are_those_of_the_smaller_model(small):

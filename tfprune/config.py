@@ -187,7 +187,8 @@ class Config:
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
         self._store_pattern()
-        self._store("scope", check_choice("scope", self.pruning.scope if self.scope is None else self.scope, SCOPES))
+        own = Method.scope if self.granularity == "filter" else self.pruning.scope
+        self._store("scope", check_choice("scope", own if self.scope is None else self.scope, SCOPES))
         if not self.pruning.sparsity_setting:
             self._store("scope", Method.scope)
         self._store("spare", check_names("spare", self.spare))

@@ -258,9 +258,15 @@ def costs_panels(summary: Summary) -> list[Panel]:
 def trade_off_panels(summary: Summary) -> list[Panel]:
     """Returns test accuracy against what it was had for, as Blalock et al. 2020 (arXiv:2003.03033) ask for it.
 
+    What is far below all the rest (more than three times the range of the middle half below that) is cut off.
+
     Args:
         summary: what `comparison.summarise` returns, with a baseline.
     """
+    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
+    low, high = np.quantile(accuracies, (0.25, 0.75))
+    lowest = min(accuracy for accuracy in accuracies if accuracy >= low - 3 * (high - low))
+    bottom = lowest - 0.02 if min(accuracies) < lowest else None
     axes = {
         "compression": lambda ratio: 1 / ratio["nonzero_parameters"],
         "training FLOPs / unpruned, zeros left out": lambda ratio: ratio["training_flops_masked"],
@@ -272,7 +278,7 @@ def trade_off_panels(summary: Summary) -> list[Panel]:
             f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {places[trial]:.2f}"
             for trial, values in summary.items()
         )
-        draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label)
+        draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label, bottom=bottom)
         text = f"Test accuracy against {label}: {said}."
         panels.append(Panel(draw, text, width=5.4, height=1.0 + _height_with_legend(summary)))
     return panels
@@ -465,7 +471,9 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))
 
 
-def _draw_trade_off(axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str) -> None:
+def _draw_trade_off(
+    axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str, bottom: float | None
+) -> None:
     for place, (method, (colour, marker)) in enumerate(_looks(summary, theme).items()):
         own = sorted(
             (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
@@ -480,7 +488,8 @@ def _draw_trade_off(axes: Axes, theme: Theme, *, summary: Summary, places: Mappi
         )
         if method == BASELINE:
             axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
-    axes.set(xlabel=label, ylabel="test accuracy")
+    axes.set(xlabel=label, ylabel="test accuracy" if bottom is None else "test accuracy (lower ones are cut off)")
+    axes.set_ylim(bottom=bottom)
     axes.yaxis.set_major_formatter(_percent)
     if label == "compression":
         axes.set_xscale("log", base=2)

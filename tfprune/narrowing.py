@@ -19,7 +19,7 @@ from tfprune.channels import Channels, Group, channels
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data
-from tfprune.errors import ModelError, SparsityError, TrainingError
+from tfprune.errors import ConfigError, ModelError, SparsityError, TrainingError
 from tfprune.keras_callbacks import Throughout
 from tfprune.measure import sparsity
 from tfprune.resuming import Place, operation
@@ -32,6 +32,7 @@ from tfprune.wrapping import kernel_variables, leaf_layers, multiplications, pru
 
 log = logging.getLogger(__name__)
 
+IN_PLACE = {"random": "random", "snip": "taylor"}  # criteria of methods that have one for channels beside the run's own
 TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at an event
 RECALIBRATION_BATCH = 128
 
@@ -157,6 +158,14 @@ class Ledger:
         """Notes channels that go, by their places among those that are left."""
         self.alive = {name: np.delete(own, places.get(name, ())) for name, own in self.alive.items()}
 
+    def alive_without(self, places: Removed) -> dict[str, np.ndarray]:
+        """Returns group -> which of the channels that it had would be left without those in `places`, uint8."""
+        alive = {}
+        for name, own in self.alive.items():
+            alive[name] = np.zeros(self.sizes[name], np.uint8)
+            alive[name][np.delete(own, places.get(name, ()))] = 1
+        return alive
+
     @property
     def removed(self) -> dict[str, list[int]]:
         """Group -> the channels that have gone, as `surgery.without` takes them of the model as it was built."""
@@ -242,12 +251,19 @@ class ChannelTrainer(Trainer):
     def _cut(self, cut: Cut) -> None:
         """Removes the least important channels of each group; in a training when its epoch has ended."""
         self._prunings += 1
-        self._cuts.append(cut)
         found = removable(self.model, self.config.spare)
-        criterion = "random" if cut.criterion.name == "random" else self.config.channel_settings["criterion"]
-        widths = expected_widths(self.ledger.sizes, self._cuts, self.config.channel_settings["multiple"])
+        criterion = IN_PLACE.get(cut.criterion.name, self.config.channel_settings["criterion"])
+        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], self.config.channel_settings["multiple"])
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
-        self._marked = least_important(self._scores(found, criterion), widths)
+        scores = self._scores(found, criterion)
+        if cut.criterion.inverted:
+            scores = {name: -own for name, own in scores.items()}
+        marked = least_important(scores, widths)
+        if cut.settled is not None and not self._settling[0].settled(self.ledger.alive_without(marked), cut.settled):
+            self._levels.append(self.forward_masked)
+            return
+        self._cuts.append(cut)
+        self._marked = marked
         masked(self.model, self._marked)
         if count := self.config.channel_settings["recalibrate"]:
             chosen = self._random("recalibration", self.config).permutation(len(self.data.train))[:count]
@@ -329,6 +345,11 @@ class ChannelTrainer(Trainer):
     @property
     def form_is_settled(self) -> bool:
         return not self._marked
+
+    @operation
+    def shuffle_masks(self) -> None:
+        """Refuses: that ablation moves single weights."""
+        raise ConfigError("shuffle=true moves single weights; with granularity=filter take method random_at_init")
 
     @operation
     def reinitialise(self) -> None:

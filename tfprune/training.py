@@ -41,7 +41,7 @@ from tfprune.wrapping import get_masks, get_weights, kernels_by_turns, multiplic
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
 EVALUATION_BATCH = 256
-COMPILE = "compile"  # the key of `Trainer.seconds` beside those of the phases
+COMPILE, RANKING = "compile", "ranking"  # the keys of `Trainer.seconds` beside those of the phases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Trainer(Resumable):
 
     Attributes:
         history: the rows of a `keras_callbacks.History` so far.
-        seconds: phase -> wall time; under `compile` what a fused loop took before its first step.
+        seconds: phase -> wall time; under `compile` what a fused loop took before its first step, under `ranking` what
+            pruning between trainings took.
         cpu_seconds: the same in seconds of all processor cores together, which hold still when others use the machine.
         trained_epochs: passes over the training split so far, over all phases.
         taken_over: phase -> where it was taken over from, if it was not trained here.
@@ -326,7 +327,8 @@ class Trainer(Resumable):
     @operation
     def prune(self, cut: Cut) -> None:
         """Cuts the model as it stands between trainings, ranked in the run's scope."""
-        self._cut(cut)
+        with self._timed(RANKING):
+            self._cut(cut)
         if self.trained_epochs:
             scores = {name: self.evaluate(getattr(self.data, name)) for name in ("validation", "test")}
             self.untuned = {"sparsity": self.sparsity()} | scores

@@ -129,7 +129,10 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         check_same(streamed, whole)
 
 
-@pytest.mark.parametrize(("method", "granularity"), [("dynamic", "filter"), ("lottery", "filter"), ("dynamic", "n:m")])
+@pytest.mark.parametrize(
+    ("method", "granularity"),
+    [("dynamic", "filter"), ("lottery", "filter"), ("early_bird", "filter"), ("snip", "filter"), ("dynamic", "n:m")],
+)
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
     config = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True)
     check_cuts(config, tmp_path, monkeypatch, [2, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options(sparsities=True)
-@click.option("--methods", metavar="NAME,...", help=f"Methods to compare, or `all`; by default {', '.join(TRIALS)}.")
+@click.option(
+    "--methods",
+    metavar="NAME[:KEY=VALUE...],...",
+    help=f"Methods to compare, with settings of their own, or `all`; by default {', '.join(TRIALS)}.",
+)
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
 @click.option(
@@ -90,20 +95,27 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     ratios = (check_least("--compression", ratio, 1.0) for ratio in given.pop("compression"))
     sparsities = (*given.pop("sparsity"), *(1 - 1 / ratio for ratio in ratios)) or (None,)
     names = given.pop("methods")
-    chosen = list(TRIALS) if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    chosen = list(TRIALS) if names is None else _each(names)
     if chosen == ["all"]:
         granularity = given.get("granularity") or "weight"
         chosen = [name for name in METHODS if granularity in METHODS[name].granularities or name == BASELINE]
     if not chosen:
         raise ConfigError(f"--methods is empty. {choose_from('', METHODS)}")
     configs = []
-    for method in sorted(dict.fromkeys(chosen), key=lambda name: name != BASELINE):  # others share its training
+    for text in sorted(chosen, key=lambda name: name != BASELINE):  # others share its training
+        method, *own = text.split(":")
+        own = {"method": method, "assignments": (*given["assignments"], *own)}
         for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
-            first = make_config(None, given | {"method": method, "sparsity": sparsity})
+            first = make_config(None, given | own | {"sparsity": sparsity})
             first = first.within(first.epochs) if equal_budget else first
             configs += [first.replace(seed=seed) for seed in seeds]
-    configs = list({config.run_id: config for config in configs}.values())  # a sparsity may be named twice
+    configs = list({config.run_id: config for config in configs}.values())  # one may be named twice
     return sorted(configs, key=lambda config: config.seed)  # so that what is compared runs side by side
+
+
+def _each(names: str) -> list[str]:
+    """Splits `--methods` at the commas that are not within the brackets of a setting's list."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", names) if name.strip()]
 
 
 def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
 from tfprune.cuts import Criterion, Cut
 from tfprune.errors import ConfigError
-from tfprune.methods._base import ZEROED, Method, Task, spread
+from tfprune.methods._base import EVERY, Method, Task, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class EarlyBird(Method):
 
     The mask is looked at in even steps, each at the end of an epoch of its own. The ticket is drawn when it differs
     from each of the last four in no more than `distance` of its entries, or else at `latest`. The paper prunes
-    channels and looks at 160 epochs one by one; here single weights go.
+    channels and looks at 160 epochs one by one; so does granularity `filter` here, and with `channels.criterion=bn` it
+    ranks as the paper does.
 
     Args:
         sparsity: fraction of the kernel weights that is zero in the ticket, in [0, 1).
@@ -28,7 +29,7 @@ class EarlyBird(Method):
     """
 
     paper = "You et al. 2020, Drawing Early-Bird Tickets, arXiv:1909.11957"
-    granularities = ZEROED
+    granularities = EVERY
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
     distance: float = 0.1
