@@ -1,6 +1,7 @@
 """What the wrappers cost: the time of a training step and of getting started, wrapped beside plain.
 
     python benchmarks/step_time.py
+    python benchmarks/step_time.py --deterministic  # the cost of that: wrapped models with it beside without it
 
 All are measured in turns, so that what else the machine does slows all alike; the medians of the ratios of neighbours
 are printed. The data are random numbers of the data set's shape.
@@ -19,7 +20,7 @@ import numpy as np
 from tfprune.backend import keras, tf, tfmot, tfmot_wrapper
 from tfprune.config import Config
 from tfprune.models import MODELS
-from tfprune.precision import computing_in
+from tfprune.precision import computing_in, deterministic_ops
 from tfprune.training import compile_model
 from tfprune.wrapping import wrap
 
@@ -39,12 +40,27 @@ Step = Callable[[], object]
 @click.option("--rounds", default=15, show_default=True, help="Measurements of each, in turns.")
 @click.option("--seconds", default=0.5, show_default=True, help="Length of one measurement, a step at least.")
 @click.option("--starts", default=3, show_default=True, help="Measurements of getting started, in turns.")
+@click.option("--deterministic", is_flag=True, help="Compare steps with deterministic operations and without.")
 def main(
-    models: tuple[str, ...], batches: tuple[int, ...], precision: str, rounds: int, seconds: float, starts: int
+    models: tuple[str, ...],
+    batches: tuple[int, ...],
+    precision: str,
+    rounds: int,
+    seconds: float,
+    starts: int,
+    deterministic: bool,
 ) -> None:
     """Compare wrapped models with plain ones."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of so many models
-    columns = [*(f"step, batch of {size}" for size in batches), "start", "start, all layers wrapped by stock tfmot"]
+    steps = [f"step, batch of {size}" for size in batches]
+    if deterministic:
+        click.echo(f"| model | {' | '.join(steps)} |\n|{'---|' * (len(steps) + 1)}")
+        for name in models:
+            with computing_in(precision):
+                cells = [_ratio(_deterministic_times(name, size, rounds, seconds), "with") for size in batches]
+            click.echo(f"| `{name}` | {' | '.join(cells)} |")
+        return
+    columns = [*steps, "start", "start, all layers wrapped by stock tfmot"]
     click.echo(f"| model | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name in models:
         with computing_in(precision):
@@ -96,6 +112,20 @@ def _step_times(name: str, size: int, rounds: int, seconds: float) -> dict[str, 
     for number in range(rounds + 1):
         for form, step in steps.items():
             took = _seconds_a_call(step, seconds)
+            if number:  # the first round warms up
+                times[form].append(took)
+    keras.backend.clear_session()
+    return times
+
+
+def _deterministic_times(name: str, size: int, rounds: int, seconds: float) -> dict[str, list[float]]:
+    keras.utils.set_random_seed(0)
+    steps = {form: _step(name, "wrapped", size) for form in ("plain", "with")}
+    times: dict[str, list[float]] = {form: [] for form in steps}
+    for number in range(rounds + 1):
+        for form, step in steps.items():
+            with deterministic_ops(form == "with"):
+                took = _seconds_a_call(step, seconds)
             if number:  # the first round warms up
                 times[form].append(took)
     keras.backend.clear_session()

@@ -75,6 +75,13 @@ def test_one_that_cannot_be_written_leaves_those_before(written, monkeypatch):
     assert names(written) == ["000002.ckpt", "000003.ckpt"] and written.latest().state["epoch"] == 3
 
 
+def test_one_that_is_being_written_has_no_name_that_counts(written, monkeypatch):
+    seen = []
+    monkeypatch.setattr(checkpoints.os, "fsync", lambda _: seen.append(names(written)))
+    written.write({"epoch": 4}, ARRAYS)
+    assert seen[0] == [".000004.ckpt", "000002.ckpt", "000003.ckpt"]
+
+
 def test_what_a_killed_process_left_half_written_goes(written):
     (written.folder / ".000004.ckpt").write_bytes(b"half")
     assert written.latest().state["epoch"] == 3

@@ -22,6 +22,7 @@ from tfprune.keras_callbacks import PRUNED_COLOUR
 from tfprune.locks import LOCK
 from tfprune.results import SCHEMA, read_result
 from tfprune.rundir import RunDir
+from tfprune.sweeps import run_all
 from tfprune.training import Trainer
 
 FILES = {
@@ -167,10 +168,11 @@ def test_what_a_process_left_that_was_killed_at_its_very_end_is_removed(tiny, mo
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, "close", lambda self: None)
         folder = train(config).folder
-    (folder.root / LOCK).touch()
-    assert folder.checkpoints.is_dir()
-    train(config)
-    assert not folder.checkpoints.exists() and not (folder.root / LOCK).exists()
+    for read in (train, lambda config: run_all([config])):  # as `tfprune train` and `compare` do
+        folder.checkpoints.mkdir(exist_ok=True)
+        (folder.root / LOCK).touch()
+        read(config)
+        assert not folder.checkpoints.exists() and not (folder.root / LOCK).exists()
 
 
 def test_a_finished_run_with_other_settings_under_the_same_name_is_refused(tiny, finished, tmp_path):

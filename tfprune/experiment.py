@@ -26,7 +26,7 @@ from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
 from tfprune.fused import LARGEST_SPLIT, fits
 from tfprune.keras_callbacks import write_history
-from tfprune.locks import LOCK, locked
+from tfprune.locks import locked
 from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
@@ -39,7 +39,7 @@ from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.pattern_masks import check_pattern
 from tfprune.precision import candidates, computing_in, deterministic_ops, fastest, in_float32
 from tfprune.pruning import report_unprunable
-from tfprune.results import SCHEMA, Result, check_same, find_result, read_config, read_result
+from tfprune.results import SCHEMA, Result, check_same, find_result, read_config, read_result, tidy
 from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
@@ -77,7 +77,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
     if result is not None:
-        _tidy(folder)
+        tidy(folder)
         return result
     if dense is not None and not dense.folder.exported:
         dense = None
@@ -208,14 +208,6 @@ def _train(
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
     keras.backend.clear_session()
-
-
-def _tidy(folder: RunDir) -> None:
-    """Removes what is left in a finished run's folder by a process that was killed at its very end."""
-    if folder.checkpoints.exists() or (folder.root / LOCK).exists():
-        with contextlib.suppress(RunError), locked(folder.root, wait=False) as alone:  # else it is ending right now
-            if alone:
-                folder.close()
 
 
 def load_data(config: Config) -> Data:

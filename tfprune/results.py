@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import html
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tfprune.config import Config
 from tfprune.data._base import SPLITS
 from tfprune.errors import BROKEN_ARCHIVE, ConfigError, RunError
+from tfprune.locks import LOCK, locked
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.rundir import RunDir, read_json
 
@@ -168,6 +170,14 @@ def find_result(config: Config) -> Result | None:
     result = read_result(folder)
     check_same(result.config, config, folder)
     return result
+
+
+def tidy(folder: RunDir) -> None:
+    """Removes what is left in a finished run's folder by a process that was killed at its very end."""
+    if folder.checkpoints.exists() or (folder.root / LOCK).exists():
+        with contextlib.suppress(RunError), locked(folder.root, wait=False) as alone:  # else it is ending right now
+            if alone:
+                folder.close()
 
 
 def check_same(stored: Config, asked: Config, folder: RunDir) -> None:

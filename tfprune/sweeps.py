@@ -18,7 +18,7 @@ from tfprune.errors import ConfigError, RunError, TfpruneError, TrainingError
 from tfprune.executors._base import Executor, Train, Worker
 from tfprune.executors.local import Here
 from tfprune.methods import BASELINE
-from tfprune.results import Result, find_result
+from tfprune.results import Result, find_result, tidy
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class _Sweep:
             if result is None:
                 missing.append(config)
             else:
+                tidy(result.folder)
                 self._note(name, result)
         for family in _families(missing):
             # What loses channels is trained alone, and so is what it is compared with, or times would mean nothing.

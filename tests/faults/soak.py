@@ -5,6 +5,8 @@ at a random moment and gone on with, compares methods side by side, and prunes a
 """
 
 import argparse
+import collections
+import ctypes
 import gc
 import logging
 import os
@@ -71,6 +73,7 @@ class Soak:
         self.runs = self.resumed = 0
         self.seconds = dict.fromkeys(KINDS, 10.0)  # of a whole run, as far as known
         self.rows = []
+        self.added = collections.defaultdict(list)  # kind -> MB a run, round by round
 
     @property
     def minutes(self):
@@ -78,14 +81,14 @@ class Soak:
 
     def now(self):
         """Returns a row of `HEADERS`."""
-        gc.collect()
-        resident = int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+        resident = megabytes()
         held = [len(os.listdir(f"/proc/self/{what}")) for what in ("fd", "task")]
         return round(self.minutes, 2), self.runs, self.resumed, round(resident, 1), *held
 
     def round(self, folder, draw):
         seed = len(self.rows)
         for kind, settings in KINDS.items():
+            before = megabytes()
             config = tfprune.Config(dataset="penguins", out=str(folder), seed=seed, **settings)
             started = time.monotonic()
             if draw.random() < SHARE_CUT and cut_off(config, draw.random() * self.seconds[kind]):
@@ -94,20 +97,28 @@ class Soak:
             else:
                 self.seconds[kind] = time.monotonic() - started
             self.runs += 1
+            self.added[kind].append(megabytes() - before)
         configs = [
             tfprune.Config(dataset="penguins", out=str(folder), method=method, epochs=60, seed=SEEDS * seed + number)
             for method in COMPARED
             for number in range(SEEDS)
         ]
+        before = megabytes()
         summarise(run_all(configs)[0])
         self.runs += len(configs)
+        self.added[f"{len(configs)} runs compared"].append(megabytes() - before)
+        before = megabytes()
         prune_in_memory(seed)
+        self.added["a person's model, in memory"].append(megabytes() - before)
         shutil.rmtree(folder)
 
     def verdict(self):
         """Prints what a run added over the second half; returns whether that was too much."""
         _, runs, _, resident, files, threads = np.array(self.rows[len(self.rows) // 2 :]).T
         slope = np.polyfit(runs, resident, 1)[0]
+        half = len(self.rows) // 2
+        means = [(kind, round(float(np.mean(added[half:])), 2)) for kind, added in self.added.items()]
+        print("\n" + tabulate(means, ("over the second half", "MB added each time"), tablefmt="github"))
         grown = slope > MOST_MB or files[-1] > files[0] or threads[-1] > threads[0]
         print(
             f"\n{self.runs} runs, {self.resumed} of them cut off and resumed; over the second half a run added "
@@ -115,6 +126,13 @@ class Soak:
             f"{threads[-1] - threads[0]:+.0f} threads in all: {'GROWS' if grown else 'flat'}"
         )
         return int(grown)
+
+
+def megabytes():
+    """Returns what the process holds, without what it has freed and keeps for later."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def cut_off(config, seconds):

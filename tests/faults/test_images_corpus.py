@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfprune.backend import keras
 from tfprune.config import Config
-from tfprune.data._tfds import decode
+from tfprune.data._tfds import decode, too_large
 from tfprune.errors import DataError
 from tfprune.experiment import load_data
 from tfprune.export import export
@@ -155,6 +155,12 @@ def test_an_odd_image_is_read_right(folder, name):
     pixels = getattr(data, split).x[number].astype(int)
     assert pixels.shape == (SIDE, SIDE, 3)
     assert pixels[: SIDE // 2 - 1].max() < 12 and pixels[SIDE // 2 + 1 :].min() > 243
+
+
+def test_an_image_of_a_pixel_row_too_many_is_not_decoded():
+    side = 2**13
+    assert too_large(io.BytesIO(png_of(side, side))) == ""
+    assert too_large(io.BytesIO(png_of(side, side + 1))) == "8,192 x 8,193 are more than 67,108,864 pixels"
 
 
 def test_images_of_a_pixel_are_made_larger(tmp_path):

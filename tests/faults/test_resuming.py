@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfprune.backend import keras
 from tfprune.checkpoints import Checkpoints, Interval
 from tfprune.config import Config
 from tfprune.experiment import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._base import Task
 from tfprune.narrowing import ChannelTrainer
-from tfprune.resuming import Saver, Saving
+from tfprune.resuming import Place, Saver, Saving
 from tfprune.stopping import Stopper
 from tfprune.training import Trainer
 from tfprune.wrapping import get_masks
@@ -136,6 +137,16 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
     config = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True)
     check_cuts(config, tmp_path, monkeypatch, [2, 3])
+
+
+def test_weights_that_are_not_finite_are_never_saved(caplog):
+    model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,), name="broken")])
+    model.set_weights([np.full((3, 2), np.nan), np.zeros(2)])
+    saving = Saving(checkpoints=None, every=Interval(epochs=1), stopper=Stopper())
+    saver = Saver(saving, lambda _: pytest.fail("saved"), None, Place(0), 1, lambda: True)
+    saver.set_model(model)
+    saver.on_epoch_end(0)
+    assert "not saved: broken has weights that are not finite" in caplog.text
 
 
 @pytest.mark.slow

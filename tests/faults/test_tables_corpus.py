@@ -67,6 +67,9 @@ BAD_TABLES = {  # text is written as UTF-8
     "hexadecimal": cells("0x10"),
     "many texts": "a,b\n" + "".join(f"t{n},{'xy'[n % 2]}\n" for n in range(300)),
     "no column beside the label": "b\n" + "x\ny\n" * 12,
+    "10,001 columns": "".join(f"c{n}," for n in range(10_000))
+    + "b\n"
+    + ("1," * 10_000 + "x\n2," + "2," * 9_999 + "y\n") * 6,
     "10 million columns": b"a," * MANY + b"b\n1,x\n",
     "10 million columns of one name each": lambda: ",".join(map(str, range(MANY // 10))).encode() + b"\n",
     "a row of 10 million cells": b"a,b\n" + b"1," * MANY + b"x\n",
