@@ -3,6 +3,7 @@
 The short test runs with the others; `scripts/test-cluster` runs all.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -90,6 +91,12 @@ def processes():
             yield int(folder.name), parent, (folder / "cmdline").read_text()
         except (OSError, ValueError):  # it has ended meanwhile
             continue
+
+
+def signal_all(numbers, what):
+    for number in numbers:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(number, what)
 
 
 @pytest.fixture(scope="module")
@@ -206,13 +213,18 @@ def test_the_driver_is_killed_and_started_again(nodes, sweep, tmp_path):
 def test_a_node_that_joins_late_takes_part(nodes, sweep, tmp_path):
     first = sweep(GOOD)
     first.until(first.finished, "the first run was finished")
+    others = nodes.trainers()
+    signal_all(others, signal.SIGSTOP)  # or they might be done with all before the new node has begun
+    earlier = first.finished()
     late = nodes.add()
     try:
-        first.until(lambda: nodes.trainers(late), "the node that joined late trained")
+        first.until(lambda: len(first.finished()) > len(earlier), "the node that joined late finished a run")
+        signal_all(others, signal.SIGCONT)
         code, out, err = first.end()
         assert code == 0 and "8 of 8 runs are finished" in out, err
-        assert_all_done(first, {})
+        assert_all_done(first, earlier)
     finally:
+        signal_all(others, signal.SIGCONT)
         nodes.cluster.remove_node(late)
 
 
