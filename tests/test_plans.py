@@ -5,7 +5,7 @@ from written import write_runs
 
 from tfprune.errors import ConfigError
 from tfprune.methods import METHODS, TRIALS
-from tfprune.plans import expand, plan_table, read_plan
+from tfprune.plans import expand, outcome, plan_table, read_plan
 from tfprune.results import find_results
 
 PLAN = """
@@ -97,7 +97,7 @@ def test_the_table_has_a_row_a_trial_and_the_settings_that_differ(tmp_path):
         tmp_path, methods=("dynamic",), seeds=1, batch_size=25, metrics={"validation": {"loss": 0.25, "accuracy": 0.8}}
     )
     results, _ = find_results([tmp_path])
-    headers, rows = plan_table(results)
+    headers, rows = plan_table(map(outcome, results))
     assert headers[:3] == ("method", "batch_size", "seeds") and headers[3] == "validation loss"
     assert sorted(row[:4] for row in rows) == [
         ("dynamic", "25", "1", "0.2500"),

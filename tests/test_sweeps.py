@@ -70,6 +70,15 @@ def test_baselines_come_first_and_are_handed_on(tiny, executor):
         assert said(results, "dense")[config.run_id] == expected
 
 
+def test_what_is_kept_is_up_to_the_caller_and_baselines_are_handed_on_all_the_same(tiny, tmp_path):
+    unpruned, pruned, dynamic = (tiny(method) for method in METHODS)
+    kept, _ = run_all([pruned, unpruned], train=report, networks=each_alone, keep=lambda run: run.metrics["dense"])
+    assert kept == [unpruned.run_id, None]
+    write_run(tmp_path / "runs", "unpruned", epochs=6)  # finished earlier: read again when it is needed
+    kept, _ = run_all([unpruned, dynamic], train=report, networks=each_alone, keep=lambda run: run.metrics.get("dense"))
+    assert kept == [None, unpruned.run_id]
+
+
 def test_processes_share_the_cores(tiny):
     configs = [tiny(seed=seed) for seed in range(4)]
     results, _ = run_all(configs, Processes(2), train=report, networks=each_alone)

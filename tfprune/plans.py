@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfprune.checks import check_whole
 from tfprune.config import Config, read_settings, with_assignments, with_sparsity
@@ -135,30 +135,54 @@ def _list(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def plan_table(results: Sequence[Result]) -> Table:
+class Outcome(NamedTuple):
+    """What a plan's table says of a run: all that a sweep of very many keeps of each."""
+
+    config: Config
+    validation_loss: float
+    test_loss: float
+    test_accuracy: float
+    sparsity: float
+    seconds: float
+
+
+def outcome(result: Result) -> Outcome:
+    """Returns what a plan's table says of a run."""
+    metrics = result.metrics
+    return Outcome(
+        result.config,
+        metrics["validation"]["loss"],
+        metrics["test"]["loss"],
+        metrics["test"]["accuracy"],
+        metrics["sparsity"]["achieved"],
+        metrics["seconds"]["total"],
+    )
+
+
+def plan_table(outcomes: Iterable[Outcome]) -> Table:
     """Returns headers and rows with a row for runs that differ in nothing but their seed: medians over seeds.
 
     The settings that not all share have a column each.
     """
-    trials: dict[str, list[Result]] = {}
-    for result in results:
-        trials.setdefault(result.config.trial_id, []).append(result)
+    trials: dict[str, list[Outcome]] = {}
+    for own in outcomes:
+        trials.setdefault(own.config.trial_id, []).append(own)
     described = [_described(runs[0].config) for runs in trials.values()]
     names = list(dict.fromkeys(name for own in described for name in own))
     values = {name: {repr(own[name]) for own in described if name in own} for name in names}
     varying = [name for name in names if len(values[name]) > 1 or name == "method"]
     rows = []
     for own, runs in zip(described, trials.values(), strict=True):
-        metrics = [run.metrics for run in runs]
+        _, validation_loss, test_loss, accuracy, sparsity, seconds = zip(*runs, strict=True)
         rows.append(
             (
                 *(str(own.get(name, "")) for name in varying),
                 str(len(runs)),
-                f"{statistics.median(m['validation']['loss'] for m in metrics):.4f}",
-                f"{statistics.median(m['test']['loss'] for m in metrics):.4f}",
-                f"{100 * statistics.median(m['test']['accuracy'] for m in metrics):.1f} %",
-                f"{100 * statistics.median(m['sparsity']['achieved'] for m in metrics):.1f} %",
-                f"{statistics.median(m['seconds']['total'] for m in metrics):.3g}",
+                f"{statistics.median(validation_loss):.4f}",
+                f"{statistics.median(test_loss):.4f}",
+                f"{100 * statistics.median(accuracy):.1f} %",
+                f"{100 * statistics.median(sparsity):.1f} %",
+                f"{statistics.median(seconds):.3g}",
             )
         )
     return (*varying, "seeds", "validation loss", "test loss", "test accuracy", "sparsity", "seconds"), rows

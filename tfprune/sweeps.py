@@ -10,6 +10,7 @@ import queue
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -21,6 +22,8 @@ from tfprune.methods import BASELINE
 from tfprune.results import Result, find_result, tidy
 
 log = logging.getLogger(__name__)
+
+Kept = TypeVar("Kept")
 
 ATTEMPTS = 3  # at a run whose worker is killed: it may be the run that kills it
 LOOK_AGAIN = 2.0  # seconds between two looks at how many workers there should be
@@ -42,6 +45,11 @@ def networks_at_once(config: Config) -> int:
     return networks_at_once(config)
 
 
+def all_of(result: Result) -> Result:
+    """What `run_all` keeps of a run unless it is told otherwise."""
+    return result
+
+
 def run_all(
     configs: Iterable[Config],
     executor: Executor | None = None,
@@ -49,7 +57,8 @@ def run_all(
     train: Train = train_runs,
     networks: Callable[[Config], int] = networks_at_once,
     skipped: type[Exception] = TrainingError,
-) -> tuple[list[Result], list[str]]:
+    keep: Callable[[Result], Kept] = all_of,
+) -> tuple[list[Kept], list[str]]:
     """Trains what is not finished of a set of runs.
 
     Runs that differ in nothing but method and seed are trained side by side as one model where that is possible.
@@ -62,16 +71,17 @@ def run_all(
         train: trains one run or several of a group, see `train_runs`.
         networks: says how large a group may be.
         skipped: an error of this kind concerns the run alone, and the rest go on; others stop all.
+        keep: what is kept of a finished run until the end. The metrics of a million take tens of gigabytes.
 
     Returns:
-        The finished runs in the order of `configs`, and a line on each that failed.
+        What is kept of the finished runs, in the order of `configs`, and a line on each that failed.
     """
     configs = list(configs)
     if any(config.strategy == "multiworker" for config in configs):
         raise ConfigError("strategy multiworker trains one run, on all workers at once: use `tfprune train`")
     executor = executor or Here()
     with contextlib.closing(executor):
-        sweep = _Sweep({config.run_id: config for config in configs}, executor, train, networks, skipped)
+        sweep = _Sweep({config.run_id: config for config in configs}, executor, train, networks, skipped, keep)
         try:
             sweep.run()
         finally:
@@ -85,6 +95,7 @@ class _Work:
 
     configs: tuple[Config, ...]
     planning: bool = False
+    dense: Result | None = None  # the baseline, where it has been trained for this work
     attempts: int = 0
 
 
@@ -96,11 +107,13 @@ class _Sweep:
         train: Train,
         networks: Callable[[Config], int],
         skipped: type[Exception],
+        keep: Callable[[Result], Any],
     ) -> None:
         self.configs = configs
-        self.finished: dict[str, Result] = {}
+        self.finished: dict[str, Any] = {}  # what is kept
         self.failures: dict[str, str] = {}
-        self._executor, self._train, self._networks, self._skipped = executor, train, networks, skipped
+        self._executor, self._train, self._networks = executor, train, networks
+        self._skipped, self._keep = skipped, keep
         self._folders = sorted({config.out for config in configs.values()})
         self._ready: collections.deque[_Work] = collections.deque()
         self._waiting: dict[str, list[Config]] = {}  # baseline's run id -> runs that come after it
@@ -178,14 +191,20 @@ class _Sweep:
                 if work.planning:
                     future = worker.submit(self._networks, work.configs[0])
                 else:
-                    dense = self.finished.get(work.configs[0].as_baseline().run_id)
-                    future = worker.train(self._train, work.configs, dense if len(work.configs) == 1 else None)
+                    future = worker.train(self._train, work.configs, self._dense(work))
             except self._executor.lost:  # while it was idle: the work is not to blame
                 worker.stop()
                 self._ready.appendleft(work)
                 return
             self._running[future] = worker, work
             future.add_done_callback(self._done.put)
+
+    def _dense(self, work: _Work) -> Result | None:
+        """Returns the finished baseline of a run that is trained alone."""
+        baseline = work.configs[0].as_baseline()
+        if work.dense or len(work.configs) > 1 or baseline.run_id not in self.finished:
+            return work.dense
+        return find_result(self.configs[baseline.run_id])
 
     def _collect(self, future: Future) -> None:
         worker, work = self._running.pop(future)
@@ -236,13 +255,14 @@ class _Sweep:
         self._go_on(config.run_id)
 
     def _note(self, name: str, result: Result) -> None:
-        self.finished[name] = result
-        self._go_on(name)
+        # With the settings that were asked for: those that a worker sends back are the same once more.
+        self.finished[name] = self._keep(dataclasses.replace(result, config=self.configs[name]))
+        self._go_on(name, result)
 
-    def _go_on(self, name: str) -> None:
+    def _go_on(self, name: str, dense: Result | None = None) -> None:
         self._bar.update()
         # First, so that what is compared is trained at about the same time.
-        self._ready.extendleft(_Work((config,)) for config in reversed(self._waiting.pop(name, ())))
+        self._ready.extendleft(_Work((config,), dense=dense) for config in reversed(self._waiting.pop(name, ())))
 
     def stop(self) -> None:
         for worker in (*self._idle, *self._starting.values(), *(worker for worker, _ in self._running.values())):

@@ -11,7 +11,7 @@ import click
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor
 from tfprune.cli._output import echo_failures, echo_table, start_logging
-from tfprune.plans import plan_table, read_plan
+from tfprune.plans import outcome, plan_table, read_plan
 
 
 @click.command()
@@ -35,10 +35,10 @@ def sweep(plan: Path, out: Path | None, data_dir: Path | None, dry_run: bool, **
     executor = make_executor(given)
     from tfprune.sweeps import run_all
 
-    results, failures = run_all(configs, executor, skipped=Exception)
-    if results:
-        headers, rows = plan_table(results)
+    outcomes, failures = run_all(configs, executor, skipped=Exception, keep=outcome)
+    if outcomes:
+        headers, rows = plan_table(outcomes)
         echo_table(rows, headers)
-    click.echo(f"\nMedians over seeds. {len(results)} of {len(configs)} runs are finished.")
+    click.echo(f"\nMedians over seeds. {len(outcomes)} of {len(configs)} runs are finished.")
     click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)
