@@ -21,6 +21,7 @@ from tfprune.tables import update_page
 
 KERNELS = 4
 LAYERS = 10
+ALIGNED = ("right", "left", "right", "right")
 
 
 def measure(parameters: int, scope: str) -> tuple[float, float]:
@@ -84,9 +85,7 @@ def main() -> None:
             ratio, seconds = measure(parameters, scope)
             rows.append((f"{parameters:,}", scope, f"{ratio:.2f}", f"{seconds:.2g}"))
     headers = ("parameters", "scope", "extra memory / weights", "seconds")
-    table = tabulate(
-        rows, headers, tablefmt="github", disable_numparse=True, colalign=("right", "left", "right", "right")
-    )
+    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=ALIGNED)
     print(table)
     events = [
         (f"{parameters:,}", masked, *(f"{value:.2f}" for value in apart(parameters, masked)))
@@ -94,7 +93,7 @@ def main() -> None:
         for masked in ("wrap", "in place")
     ]
     headers = ("parameters", "masked", "extra memory / weights", "seconds")
-    event_table = tabulate(events, headers, tablefmt="github", disable_numparse=True)
+    event_table = tabulate(events, headers, tablefmt="github", disable_numparse=True, colalign=ALIGNED)
     print(event_table)
     if given.page:
         update_page(given.page, "memory", table)

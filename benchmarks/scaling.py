@@ -28,12 +28,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, NullFormatter
 from tabulate import tabulate
 
 from tfprune.backend import cores
 from tfprune.config import Config
 from tfprune.executors._base import Train
 from tfprune.figures import Panel, Theme, write_png
+from tfprune.plans import outcome
 from tfprune.results import Result
 from tfprune.rundir import RunDir
 from tfprune.sweeps import run_all
@@ -124,8 +126,9 @@ def sweep(trials: int, workers: int, seconds: float = 0.0) -> dict[str, float]:
         common = Config(dataset="penguins", method="unpruned", epochs=9, loop="plain", out=out)
         pruned = common.replace(method="pruned")
         configs = [own.replace(seed=seed) for seed in range(trials // 2) for own in (common, pruned)]
-        results, failures = run_all(configs, Simulated(workers, seconds), networks=lambda config: 1)
-        assert len(results) == len(configs) and not failures
+        simulated = Simulated(workers, seconds)
+        outcomes, failures = run_all(configs, simulated, networks=lambda config: 1, keep=outcome)  # as `tfprune sweep`
+        assert len(outcomes) == len(configs) and not failures
         return {"cpu": time.process_time() - cpu, "bytes": _resident() - before}
 
 
@@ -205,18 +208,30 @@ class Line:
     y: Sequence[float]
 
     @property
-    def slope(self) -> float:
-        """Of the upper half of the points, on two logarithmic axes: 1 grows in proportion, 0 does not grow."""
+    def fit(self) -> np.ndarray:
+        """Slope and intercept of the upper half of the points, on two logarithmic axes."""
         half = len(self.x) // 2
-        return float(np.polyfit(np.log(self.x[half:]), np.log(np.maximum(self.y[half:], 1e-9)), 1)[0])
+        return np.polyfit(np.log(self.x[half:]), np.log(np.maximum(self.y[half:], 1e-9)), 1)
+
+    @property
+    def slope(self) -> float:
+        """1 grows in proportion, 0 does not grow."""
+        return float(self.fit[0])
 
 
 def _draw(axes: Axes, theme: Theme, *, lines: Sequence[Line], x: str, y: str) -> None:
     for number, line in enumerate(lines):
-        color = theme.methods[number]
-        axes.plot(line.x, line.y, "o-", color=color, label=f"{line.label} (slope {line.slope:.2f})")
+        color, half = theme.methods[number], len(line.x) // 2
+        axes.plot(line.x, line.y, "o-", color=color)
+        name = f"{line.label}: slope {line.slope:.2f}"
+        axes.annotate(name, (0.04, 0.97 - 0.09 * number), xycoords="axes fraction", va="top", color=color)
+        axes.plot(line.x[half:], np.exp(np.polyval(line.fit, np.log(line.x[half:]))), "--", color=theme.muted)
     axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
-    axes.legend()
+    lowest, highest = (f(value for line in lines for value in line.y) for f in (min, max))
+    axes.set_ylim(min(lowest, highest / 10) / 1.5, highest * 5)  # at least a decade: what does not grow looks flat
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def measured(given: argparse.Namespace) -> list[tuple[str, str, str, list[Line]]]:
