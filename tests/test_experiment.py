@@ -185,6 +185,14 @@ def test_a_finished_run_with_other_settings_under_the_same_name_is_refused(tiny,
         train(tiny())
 
 
+def test_an_unfinished_run_does_not_go_on_with_other_settings(tiny):
+    folder = RunDir(f"{tiny().out}/{tiny().run_id}")
+    folder.checkpoints.mkdir(parents=True)
+    folder.config.write_text(json.dumps(tiny().to_dict() | {"batch_size": 7}))
+    with pytest.raises(RunError, match="was run with batch_size=7, not 50; use --force"):
+        train(tiny())
+
+
 def test_a_training_that_is_cut_off_is_not_finished_and_keeps_its_history(tiny, monkeypatch):
     def stop(self):
         raise KeyboardInterrupt
