@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from tabulate import tabulate
 
 from tfprune.backend import cores
@@ -230,7 +230,7 @@ def _draw(axes: Axes, theme: Theme, *, lines: Sequence[Line], x: str, y: str) ->
     lowest, highest = (f(value for line in lines for value in line.y) for f in (min, max))
     axes.set_ylim(min(lowest, highest / 10) / 1.5, highest * 5)  # at least a decade: what does not grow looks flat
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axis.set_minor_formatter(NullFormatter())
 
 
@@ -264,7 +264,7 @@ def measured(given: argparse.Namespace) -> list[tuple[str, str, str, list[Line]]
     ]
     if given.examples:
         lines = [Line(f"--stream {name}", given.examples, [p / 1e6 for p in own]) for name, own in peaks.items()]
-        panels.append(("Reading images", "examples", "MB, growth of the peak", lines))
+        panels.append(("Reading images", "examples", "MB, growth of the peak, TensorFlow included", lines))
     return panels
 
 
@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 300, 1000, 3000, 10_000, 30_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000, 3000])
     parser.add_argument("--parameters", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000, 100_000_000])
-    parser.add_argument("--examples", type=int, nargs="*", default=[250, 500, 1000, 2000, 4000])
+    parser.add_argument("--examples", type=int, nargs="*", default=[250, 1000, 4000, 16_000])
     parser.add_argument("--page", type=Path, help="A Markdown page to renew.")
     parser.add_argument("--figure", type=Path, help="A PNG to write.")
     given = parser.parse_args()
