@@ -70,7 +70,8 @@ class Cluster:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise RunError(f"--address {address}: no Ray cluster answers there ({reason})") from None
+            hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it asks for a token, set RAY_AUTH_MODE=token"
+            raise RunError(f"--address {address}: no Ray cluster answers there ({reason}){hint}") from None
         self._joined = True
         return ray
 
