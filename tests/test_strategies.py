@@ -150,11 +150,11 @@ def crews(tmp_path_factory, copies):
     configs = [Config(**own) for own in settings]
     saved = out / configs[0].run_id / "checkpoints" / "000002.ckpt"
     with two_workers(settings) as (chief, fellow):
-        until = time.monotonic() + 300
+        until = time.monotonic() + 600
         while not saved.exists() and chief.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         fellow.send_signal(signal.SIGKILL)
-        _, complaint = chief.communicate(timeout=300)
+        _, complaint = chief.communicate(timeout=600)
     assert saved.exists(), complaint
     with two_workers(settings) as crew:
         said = [worker.communicate(timeout=600) for worker in crew]
