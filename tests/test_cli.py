@@ -299,6 +299,8 @@ def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
     assert code == 0, err
     for trial, epochs in {"fine_tuned rounds=1": 8, "fine_tuned rounds=3": 8, "dynamic": 8}.items():
         assert re.search(rf"^{trial} .* {epochs} ", out, re.M), out
+    code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:rate", "--out", tmp_path)
+    assert code == 2 and "--methods dynamic:rate: a colon is followed by a setting" in err
     code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:nonsense=1", "--out", tmp_path)
     assert code == 2 and "'nonsense'" in err
 

@@ -235,6 +235,8 @@ class Config:
             raise ConfigError(f"channels.recalibrate needs strategy none, not {self.strategy}")
         if self.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
             raise ConfigError("granularity filter ranks channels by channels.criterion; leave criterion alone")
+        if self.settings.get("shuffle"):
+            raise ConfigError("shuffle=true moves single weights; with granularity filter take method random_at_init")
         if self.scope != "layer":
             raise ConfigError(f"granularity filter ranks channels within their groups: scope layer, not {self.scope}")
         if self.loop == "fused":

@@ -19,7 +19,7 @@ from tfprune.channels import Channels, Group, channels
 from tfprune.config import Config
 from tfprune.cuts import Cut
 from tfprune.data._base import Data
-from tfprune.errors import ConfigError, ModelError, SparsityError, TrainingError
+from tfprune.errors import ModelError, SparsityError, TrainingError
 from tfprune.keras_callbacks import Throughout
 from tfprune.measure import sparsity
 from tfprune.resuming import Place, operation
@@ -32,7 +32,10 @@ from tfprune.wrapping import kernel_variables, leaf_layers, multiplications, pru
 
 log = logging.getLogger(__name__)
 
-IN_PLACE = {"random": "random", "snip": "taylor"}  # criteria of methods that have one for channels beside the run's own
+OF_CHANNELS = {
+    "random": "random",
+    "snip": "taylor",
+}  # criteria of methods that have one for channels beside the run's own
 TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at an event
 RECALIBRATION_BATCH = 128
 
@@ -252,7 +255,7 @@ class ChannelTrainer(Trainer):
         """Removes the least important channels of each group; in a training when its epoch has ended."""
         self._prunings += 1
         found = removable(self.model, self.config.spare)
-        criterion = IN_PLACE.get(cut.criterion.name, self.config.channel_settings["criterion"])
+        criterion = OF_CHANNELS.get(cut.criterion.name, self.config.channel_settings["criterion"])
         widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], self.config.channel_settings["multiple"])
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
         scores = self._scores(found, criterion)
@@ -345,11 +348,6 @@ class ChannelTrainer(Trainer):
     @property
     def form_is_settled(self) -> bool:
         return not self._marked
-
-    @operation
-    def shuffle_masks(self) -> None:
-        """Refuses: that ablation moves single weights."""
-        raise ConfigError("shuffle=true moves single weights; with granularity=filter take method random_at_init")
 
     @operation
     def reinitialise(self) -> None:

@@ -104,6 +104,10 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     configs = []
     for text in sorted(chosen, key=lambda name: name != BASELINE):  # others share its training
         method, *own = text.split(":")
+        if not all("=" in setting for setting in own):
+            raise ConfigError(
+                f"--methods {text}: a colon is followed by a setting as KEY=VALUE, as in fine_tuned:rounds=3"
+            )
         own = {"method": method, "assignments": (*given["assignments"], *own)}
         for sparsity in sparsities if METHODS[method].sparsity_setting else (None,):
             first = make_config(None, given | own | {"sparsity": sparsity})
