@@ -155,11 +155,12 @@ def with_fewer_examples(folder):
 @pytest.mark.parametrize(
     "damage", [cut_short, scrambled, without_records, with_a_broken_description, with_fewer_examples]
 )
-def test_a_broken_copy_is_one_line_that_names_its_folder(copies, tmp_path, damage):
+@pytest.mark.parametrize("stream", ["memory", "shards"])
+def test_a_broken_copy_is_one_line_that_names_its_folder(copies, tmp_path, damage, stream):
     shutil.copytree(copies / "cifar10", tmp_path / "cifar10")
     damage(tmp_path / "cifar10" / "3.0.2")
     with pytest.raises(DataError) as caught:
-        DATASETS["cifar10"].load(tmp_path, 0)
+        DATASETS["cifar10"].load(tmp_path, 0, stream)
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'cifar10'}: the prepared copy cannot be read")
     assert "\n" not in message and "{{" not in message

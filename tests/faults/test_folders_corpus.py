@@ -9,7 +9,6 @@ import pytest
 from written import write_run
 
 from tfprune.backend import keras
-from tfprune.checkpoints import Checkpoints
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError
 from tfprune.experiment import load_data, train
@@ -17,6 +16,7 @@ from tfprune.export import export
 from tfprune.inference import Predictor
 from tfprune.models._files import load_model
 from tfprune.results import read_result
+from tfprune.resuming import Saver
 from tfprune.rundir import RunDir, unpack
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -138,24 +138,41 @@ def test_masks_that_are_broken_or_pickled_are_one_line(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "model", "exports", "checkpoints", "history.csv", ".lock"])
-def test_a_run_neither_writes_nor_removes_through_a_link(refused, tmp_path, name):
-    """A folder from elsewhere, with a link to what is a person's own."""
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    """The folder of a run that ended with its first checkpoint, in the middle of its training."""
+    save = Saver._save
+
+    def last(self, place):
+        save(self, place)
+        raise KeyboardInterrupt
+
+    config = Config(dataset="penguins", epochs=6, checkpoint_every=3, out=str(tmp_path_factory.mktemp("cut_off")))
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Saver, "_save", last)
+        train(config)
+    return RunDir(config.out).root / config.run_id
+
+
+@pytest.mark.parametrize(
+    "name", ["tensorboard", "tensorboard/train", "checkpoints", "model", "exports", "history.csv", ".lock"]
+)
+def test_a_run_neither_writes_nor_removes_through_a_link(cut_off, call, tmp_path, name):
+    """A folder from elsewhere, with a link to what is a person's own; the run could go on but for that."""
     own = tmp_path / "own"
     own.mkdir()
-    (own / ".000009.ckpt").write_text("precious")
-    (own / "000001.ckpt").write_text("precious")
-    config = Config(dataset="penguins", epochs=6, out=str(tmp_path / "runs"))
-    run = tmp_path / "runs" / config.run_id
-    run.mkdir(parents=True)
-    (run / "config.json").write_text(json.dumps(config.to_dict()))
-    Checkpoints(tmp_path / "made").write({"events": {}}, {})
-    if name != "checkpoints":
-        shutil.move(tmp_path / "made", run / "checkpoints")
-    (run / name).symlink_to(own / "000001.ckpt" if name in ("history.csv", ".lock") else own)
-    for arguments in (("resume", run), ("train", "--config", run / "config.json", "--force")):
-        assert run.name in refused(*arguments)
-    assert sorted(path.read_text() for path in own.iterdir()) == ["precious"] * 2
+    left = {".000009.ckpt": b"precious", "000001.ckpt": b"precious"}
+    for file, content in left.items():
+        (own / file).write_bytes(content)
+    run = shutil.copytree(cut_off, tmp_path / "runs" / cut_off.name)
+    for command in (("resume", run), ("train", "--config", run / "config.json", "--out", run.parent, "--force")):
+        link = run / name
+        if not link.is_symlink():
+            shutil.rmtree(link) if link.is_dir() else link.unlink(missing_ok=True)
+            link.symlink_to(own / "000001.ckpt" if name in ("history.csv", ".lock") else own)
+        code, err = call(*command)
+        assert {path.name: path.is_file() and path.read_bytes() for path in own.iterdir()} == left
+        assert code == 2 and err.count("\n") == 1 and run.name in err and "symbolic link" in err
 
 
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/outside-of-a-run"])
