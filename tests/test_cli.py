@@ -1,7 +1,10 @@
+import contextlib
+import io
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +45,24 @@ def trained(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (folder,) = (path for path in out.iterdir() if path.is_dir())
     return folder, done
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The usual methods compared on two seeds: the command but for its options, their folder and what was said."""
+    folder = tmp_path_factory.mktemp("compared") / "my runs"
+    command = ("compare", "--dataset", "penguins", "--epochs", 3, "--sparsity", 0.5, "--out", folder)
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stop, contextlib.redirect_stdout(said):
+        patched.setattr(sys, "argv", ["tfprune", *map(str, command), "--seeds", "2"])
+        cli.main()
+    assert stop.value.code == 0
+    return command, folder, said.getvalue()
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
 
 
 def test_train_says_what_came_out_and_what_to_do_next(trained):
@@ -217,26 +238,24 @@ def test_ctrl_c_before_the_training_says_that_nothing_was_changed(call, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compare_runs_all_methods_once_and_reuses_them(call, tmp_path, monkeypatch):
-    command = ("compare", "--dataset", "penguins", "--seeds", 2, "--epochs", 3, "--sparsity", "0.5", "--out", tmp_path)
-    code, out, _ = call(*command, "--json", tmp_path / "numbers.json")
-    assert code == 0
+def test_compare_runs_all_methods_once_and_reuses_them(compared, call, tmp_path, no_training):
+    command, folder, out = compared
+    assert (folder / "penguins-comparison.png").is_file() and (folder / "penguins-curves.png").is_file()
+    assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n<!-- results penguins -->\nold\n<!-- /results penguins -->\nend\n")
+    given = ("--json", tmp_path / "numbers.json", "--figures", tmp_path, "--page", page)
+    code, again, _ = call(*command, "--seeds", 2, *given)
+    assert code == 0 and again.splitlines()[:6] == out.splitlines()[:6]
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert list(numbers["methods"]) == list(TRIALS) and numbers["failures"] == []
-    assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
     for method, values in numbers["methods"].items():
         losses = [values["seeds"][seed]["test_loss"] for seed in ("0", "1")]
         assert values["mean"]["test_loss"] == pytest.approx(sum(losses) / 2)
         assert values["sd"]["test_loss"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
         assert (values["delta"] is None) == (method == "unpruned")
         assert values["mean"]["sparsity"] == (0 if method == "unpruned" else 0.5)
-    assert (tmp_path / "penguins-comparison.png").is_file() and (tmp_path / "penguins-curves.png").is_file()
-
-    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained again"))
-    (tmp_path / "page.md").write_text("# Page\n<!-- results penguins -->\nold\n<!-- /results penguins -->\nend\n")
-    code, again, _ = call(*command, "--page", tmp_path / "page.md")
-    assert code == 0 and again.splitlines()[:6] == out.splitlines()[:6]
-    page = (tmp_path / "page.md").read_text()
+    page = page.read_text()
     assert page.startswith("# Page\n<!-- results penguins -->\n| method ") and page.endswith(
         "<!-- /results penguins -->\nend\n"
     )
@@ -248,7 +267,7 @@ def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- sparsities penguins -->\n<!-- /sparsities penguins -->\n")
     code, out, _ = call(
-        *("compare", "--dataset", "penguins", "--seeds", 1, "--epochs", 3, "--out", tmp_path / "runs", *levels),
+        *("compare", "--dataset", "penguins", "--seeds", 2, "--epochs", 3, "--out", tmp_path / "runs", *levels),
         *("--json", tmp_path / "new" / "numbers.json", "--figures", tmp_path, "--page", page),
     )
     assert code == 0
@@ -258,8 +277,8 @@ def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
     for trial, values in numbers["methods"].items():
         assert values["mean"]["sparsity"] == pytest.approx(values["requested_sparsity"], abs=0.01), trial
     assert all((tmp_path / f"penguins-{what}.png").is_file() for what in ("sparsities", "trade-offs"))
-    assert "lottery 90 %" in out and "| lottery 90 %" in page.read_text() and "Seed 0, `mlp`" in page.read_text()
-    assert len(list((tmp_path / "runs").glob("penguins-*/metrics.json"))) == 1 + len(trials)
+    assert "lottery 90 %" in out and "| lottery 90 %" in page.read_text() and "Seeds 0 to 1, `mlp`" in page.read_text()
+    assert len(list((tmp_path / "runs").glob("penguins-*/metrics.json"))) == 2 * (1 + len(trials))
 
 
 def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
@@ -267,8 +286,11 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
     code, out, _ = call(*compare, "--methods", "dynamic, unpruned")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[2:4]] == ["unpruned", "dynamic"] and "lottery" not in out
-    code, out, _ = call(*compare, "--methods", "dynamic")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- results penguins -->\n<!-- /results penguins -->\n")
+    code, out, _ = call(*compare, "--methods", "dynamic", "--page", page)
     assert code == 0 and re.search(r"dynamic +1 +\d\.\d{4} +\d", out)  # nothing to hold it against
+    assert "Seed 0, `mlp`" in page.read_text()
     for wrong, message in (("dynamic,lotery", "unknown method 'lotery'"), (",", "--methods is empty")):
         code, _, err = call(*compare, "--methods", wrong)
         assert code == 2 and message in err
@@ -294,7 +316,7 @@ def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
                           "--sparsity", 0.5, "--dry-run", "--out", tmp_path)  # fmt: skip
     assert code == 2 and "rate and final_sparsity both say how much to prune" in err
     rivals = rivals.replace(":rate=0.1", "")
-    code, out, err = call("compare", "--dataset", "penguins", "--methods", rivals, "--seeds", 1, "--epochs", 8,
+    code, out, err = call("compare", "--dataset", "penguins", "--methods", rivals, "--seeds", 2, "--epochs", 8,
                           "--sparsity", 0.5, "--equal-budget", "--out", tmp_path)  # fmt: skip
     assert code == 0, err
     for trial, epochs in {"fine_tuned rounds=1": 8, "fine_tuned rounds=3": 8, "dynamic": 8}.items():
@@ -307,14 +329,15 @@ def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
 
 def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path):
     settings = ("--granularity", "filter", "--sparsity", 0.5, "--set", "channels.multiple=4", "--epochs", 6)
-    code, out, err = call("compare", "--dataset", "penguins", *settings, "--methods", "all", "--seeds", 1,
-                          "--out", tmp_path)  # fmt: skip
+    compare = ("compare", "--dataset", "penguins", *settings, "--seeds", 1, "--out", tmp_path)
+    code, out, err = call(*compare, "--methods", "all", "--dry-run")
     assert code == 0, err
     able = [name for name in METHODS if "filter" in METHODS[name].granularities]
     assert {"pruned", "lottery", "dynamic", "random", "small_dense"} <= set(able)
-    for name in able:
-        assert f"{name} filter" in out
-    assert "shuffled" not in out
+    assert [line.split("-")[1] for line in out.splitlines()] == ["unpruned", *(m for m in able if m != "unpruned")]
+    code, out, err = call(*compare, "--methods", "small_dense,dynamic")
+    assert code == 0, err
+    assert "dynamic filter" in out and "small_dense filter" in out
     (run,) = tmp_path.glob("penguins-dynamic-*")
     code, out, _ = call("show", run)
     assert code == 0 and re.search(r"dense_1 +12 +8 +66.7%", out) and re.search(r"dense_1/kernel +48 +144", out)
@@ -443,19 +466,17 @@ def test_report_without_a_finished_run_is_one_line(call, tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
-def test_compare_says_how_to_get_a_report(call, tmp_path):
-    runs = tmp_path / "my runs"
-    code, out, _ = call("compare", "--dataset", "penguins", "--epochs", 3, "--seeds", 1, "--out", runs)
-    assert code == 0
-    command = next(line for line in out.splitlines() if line.startswith("Next: tfprune report"))
-    code, out, _ = call(*shlex.split(command)[2:-1], tmp_path / "report.html")
+def test_compare_says_how_to_get_a_report(compared, call, tmp_path):
+    command = next(line for line in compared[2].splitlines() if line.startswith("Next: tfprune report"))
+    code, _, _ = call(*shlex.split(command)[2:-1], tmp_path / "report.html")
     assert code == 0 and (tmp_path / "report.html").stat().st_size > 1e5
 
 
-def test_overview_sets_comparisons_side_by_side(call, tmp_path):
-    compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--out", tmp_path / "runs")
+def test_overview_sets_comparisons_side_by_side(compared, call, tmp_path, no_training):
+    command, _, _ = compared
     for seeds in (1, 2):
-        assert call(*compare, "--seeds", seeds, "--json", tmp_path / f"{seeds}.json")[0] == 0
+        given = ("--seeds", seeds, "--figures", tmp_path, "--json", tmp_path / f"{seeds}.json")
+        assert call(*command, *given)[0] == 0
     page = tmp_path / "page.md"
     page.write_text("<!-- overview -->\n<!-- /overview -->\n")
     code, out, _ = call("overview", tmp_path / "1.json", tmp_path / "2.json", "--page", page)
@@ -470,12 +491,13 @@ def test_overview_sets_comparisons_side_by_side(call, tmp_path):
     )
 
 
-def test_overview_shows_the_methods_that_all_have(call, tmp_path):
-    for number, methods in enumerate(("unpruned,dynamic,longer", "unpruned,dynamic")):
-        given = ("--methods", methods, "--seeds", 1, "--epochs", 3, "--json", tmp_path / f"{number}.json")
-        assert call("compare", "--dataset", "penguins", "--out", tmp_path / "runs", *given)[0] == 0
+def test_overview_shows_the_methods_that_all_have(compared, call, tmp_path, no_training):
+    command, _, _ = compared
+    for number, methods in enumerate(("unpruned,lottery,dynamic", "unpruned,dynamic")):
+        given = ("--seeds", 2, "--figures", tmp_path, "--methods", methods, "--json", tmp_path / f"{number}.json")
+        assert call(*command, *given)[0] == 0
     code, out, _ = call("overview", tmp_path / "0.json", tmp_path / "1.json")
-    assert code == 0 and "dynamic" in out and "longer" not in out
+    assert code == 0 and out.splitlines()[0].split() == ["data", "set", "unpruned", "dynamic"], out
 
 
 def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):
@@ -492,22 +514,22 @@ def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
         raise TrainingError("the loss is nan after epoch 1")
 
     monkeypatch.setattr(Lottery, "run", fail)
-    code, out, err = call("compare", "--dataset", "penguins", "--seeds", 1, "--epochs", 3, "--out", tmp_path)
+    given = ("--methods", "lottery,dynamic", "--seeds", 1, "--epochs", 3, "--out", tmp_path)
+    code, out, err = call("compare", "--dataset", "penguins", *given)
     assert code == 1
     assert re.search(r"Failed: penguins-lottery-seed0-\w+: the loss is nan", err)
     assert "dynamic" in out and "lottery" not in out
 
 
-def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(call, tmp_path):
-    common = ("--dataset", "penguins", "--epochs", 3, "--out", tmp_path)
-    assert call("compare", *common, "--seeds", 2)[0] == 0
-    run = next(tmp_path.glob("penguins-dynamic-seed1-*"))
+def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(compared, call, tmp_path):
+    [stored] = compared[1].glob("penguins-dynamic-seed1-*")
+    run = shutil.copytree(stored, tmp_path / stored.name)
     assert {path.name for path in run.iterdir()} == {"config.json", "history.csv", "masks.npz", "metrics.json"}
     code, out, _ = call("show", run)
     assert code == 0 and "side by side with 1 others" in out and f"tfprune train --config {run}/config.json" in out
     code, _, err = call("predict", run, tmp_path / "x.csv")
     assert code == 2 and "left no model; tfprune train --config" in err
-    code, out, _ = call("train", "--config", run / "config.json")
+    code, out, _ = call("train", "--config", run / "config.json", "--out", tmp_path)
     assert code == 0 and (run / "model" / "saved_model.pb").is_file() and "finished already" not in out
 
 
@@ -535,18 +557,18 @@ def test_compare_starts_from_the_seed_that_is_named(call, tmp_path):
 
 
 def test_compare_that_is_killed_goes_on_where_it_was(tmp_path):
-    command = [sys.executable, "-m", "tfprune", "compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "40"]
-    command += ["--set", "loop=plain", "--jobs", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "tfprune", "compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "12"]
+    command += ["--methods", "unpruned,lottery", "--set", "loop=plain", "--jobs", "2", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    while len(finished := sorted(tmp_path.glob("*/metrics.json"))) < 3:
+    while len(finished := sorted(tmp_path.glob("*/metrics.json"))) < 2:
         assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     finished = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/metrics.json"))}
-    assert 3 <= len(finished) < 8
+    assert 2 <= len(finished) < 4
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert len(list(tmp_path.glob("*/metrics.json"))) == 8
+    assert len(list(tmp_path.glob("*/metrics.json"))) == 4
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert re.search(r"lottery +2 ", again.stdout)
 

@@ -71,7 +71,7 @@ def test_taking_apart_undoes_putting_together():
 
 @pytest.mark.parametrize(("settings", "methods"), SETTINGS.values(), ids=SETTINGS)
 def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_path, settings, methods):
-    common = {"dataset": "penguins", "epochs": 130} | settings
+    common = {"dataset": "penguins", "epochs": 40} | settings
     configs = [Config(**common, method=m, seed=s, out=tmp_path / "together") for m in methods for s in (0, 3)]
     assert networks_at_once(configs[0]) == 100
     results = train_together(configs)

@@ -1,6 +1,7 @@
 """What every method promises, by name; a newly registered one is held to it with no line added here."""
 
 import dataclasses
+import functools
 import sys
 
 import numpy as np
@@ -11,9 +12,11 @@ from tfprune.config import SCOPES
 from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
 from tfprune.errors import ConfigError, ModelError
+from tfprune.experiment import build, initial_weights, load_data
 from tfprune.masks import expected_kept, sparsity_of
 from tfprune.methods import METHODS
 from tfprune.methods._rewired import Rewired
+from tfprune.narrowing import ChannelTrainer
 from tfprune.wrapping import get_masks, kernels
 
 EPOCHS = 6
@@ -101,6 +104,23 @@ def test_history_follows_the_pruning(method, tiny):
     assert steps == sorted(steps) and steps[-1] == trainer.trained_epochs * trainer.steps_per_epoch
     assert trainer.trained_epochs == trainer.config.pruning.total_epochs(EPOCHS)
     assert all(np.isfinite(row["val_loss"]) for row in trainer.history)
+
+
+def test_it_takes_out_as_many_channels_as_asked_for_or_says_that_it_takes_none(method, tiny):
+    changes = {"granularity": "filter", "channel_settings": {"multiple": 4}, "settings": sparser(method, 0.5)}
+    if not METHODS[method].sparsity_setting:
+        return
+    if "filter" not in METHODS[method].granularities:
+        with pytest.raises(ConfigError, match=f"method {method} has no granularity 'filter'"):
+            tiny(method, **changes)
+        return
+    config = tiny(method, **changes)
+    data = load_data(config)
+    redraw = functools.partial(initial_weights, config, data, "reinit")
+    trainer = ChannelTrainer(build(config, data), data, config, redraw=redraw)
+    config.pruning.run(trainer)
+    trainer.check(kernels(trainer.model), "the model")
+    assert trainer.ledger.widths == {"dense_1": 8}
 
 
 def test_it_never_imports_training_or_tensorflow(method):

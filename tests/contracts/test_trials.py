@@ -33,9 +33,12 @@ def data_folder(dataset, copies):
 
 
 def trials():
-    """Every pair of a data set and a method; most of those of a method that is no trial are left to the slow tests."""
-    for row, method in enumerate(METHODS):
-        for place, dataset in enumerate(DATASETS):
+    """Every pair of a data set and a method; most of those of a method that is no trial are left to the slow tests.
+
+    Those of a data set follow each other: then it is read once.
+    """
+    for place, dataset in enumerate(DATASETS):
+        for row, method in enumerate(METHODS):
             usual = method in TRIALS or row % len(DATASETS) == place
             yield pytest.param(dataset, method, marks=() if usual else pytest.mark.slow)
 

@@ -121,7 +121,7 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         checkpoint_every="1e-9s",
         settings={"rewind_epoch": 1} if method == "lottery" else {"rate_factor": 1.5},
         learning_rate_schedule="cosine",
-        model_settings={"dropout": 0.3},
+        model_settings={"dropout": 0.3, "widths": (8, 8, 16)},
     )
     monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)
     whole = check_cuts(config, tmp_path, monkeypatch, [2, 7])
