@@ -12,12 +12,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import tfprune
-from tfprune import live
+from tfprune import experiment, live
 from tfprune.backend import keras, tf
 from tfprune.checkpoints import Checkpoints
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.experiment import train
+from tfprune.export import load_weights
+from tfprune.fused import Workshop
 from tfprune.keras_callbacks import PRUNED_COLOUR
 from tfprune.locks import LOCK
 from tfprune.results import SCHEMA, read_result
@@ -242,6 +244,32 @@ def test_a_training_that_is_over_leaves_no_graph_in_memory(loop, tiny):
     before = graphs()
     train(tiny(loop=loop, seed=1))
     assert graphs() <= before
+
+
+@pytest.mark.parametrize("method", ["dynamic", "lottery"])
+def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_charged(method, tiny, monkeypatch):
+    """It saves the compiling, which XLA never frees; times stay those of a run that compiles for itself."""
+
+    def bits(result):
+        return [weights.tobytes() for weights in load_weights(result.model)], result.history()
+
+    def workshop():
+        monkeypatch.setattr("tfprune.experiment.WORKSHOP", Workshop(4))
+        return experiment.WORKSHOP
+
+    config = tiny(method, shuffle=True)
+    workshop()
+    expected = bits(train(config))
+    kept = workshop()
+    earlier = train(config.as_baseline().replace(seed=5)) if method == "lottery" else train(config.replace(seed=5))
+    [model] = kept.idle.values()
+    again = train(config, force=True)
+    assert bits(again) == expected and list(kept.idle.values()) == [model]
+    if method == "dynamic":
+        assert again.metrics["seconds"]["compile"] == earlier.metrics["seconds"]["compile"]
+        assert model.train_tf_function.experimental_get_tracing_count() == 1
+    train(config.replace(batch_size=config.batch_size + 1))
+    assert len(kept.idle) == 2
 
 
 def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):

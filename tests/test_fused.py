@@ -6,7 +6,7 @@ from tfprune.config import Config
 from tfprune.data._base import Split
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.experiment import build, load_data
-from tfprune.fused import LAYERS, Fused, chunks, fits
+from tfprune.fused import LAYERS, Fused, Workshop, chunks, fits
 from tfprune.keras_callbacks import StopOnNaN
 from tfprune.stacking import stack_splits
 from tfprune.training import Trainer
@@ -115,3 +115,13 @@ def test_scores_are_those_of_keras(tiny):
     assert trainer.evaluate(data.test)["loss"] == pytest.approx(float(expected), abs=1e-6)
     hits = tf.argmax(logits, -1).numpy() == data.test.y
     assert trainer.evaluate(data.test)["accuracy"] == pytest.approx(np.mean(hits))
+
+
+def test_a_workshop_keeps_what_was_used_last_and_gives_it_to_one():
+    dense = keras.Sequential([keras.layers.Dense(3, input_shape=(4,))])
+    workshop, models = Workshop(most=2), [Fused(dense.inputs, dense.outputs, 32) for _ in range(3)]
+    for kind, model in zip("abc", models, strict=True):
+        workshop.give_back(kind, model)
+    workshop.give_back("plain", dense)
+    assert [workshop.take(kind) for kind in ("a", "b", "plain")] == [None, models[1], None]
+    assert workshop.take("b") is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import random
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -72,9 +73,33 @@ tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.kera
 tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
 # Its public names can make operations deterministic, and not undo that.
 tf_config = _Module("tensorflow.python.framework.config")
+# What Keras and TensorFlow draw seeds from; their public names free all that is compiled where they set it, see `sow`.
+keras_draws = _Module("tf_keras.src.backend")
+tf_context = _Module("tensorflow.python.eager.context")
 # How SavedModels are stored, and the layers in those of tf_keras.
 saved_model = _Module("tensorflow.core.protobuf.saved_model_pb2")
 saved_metadata = _Module("tf_keras.protobuf.saved_metadata_pb2")
+
+
+def sow(seed: int, *, anew: bool) -> None:
+    """Seeds what Python, NumPy, Keras and TensorFlow draw.
+
+    Args:
+        seed: in [0, 2**32).
+        anew: forget what is compiled, as `keras.utils.set_random_seed` does, so that random operations outside of
+            functions begin anew too. XLA's functions leave a megabyte behind each time, so a model that has no such
+            operations is better off without.
+    """
+    if anew:
+        keras.utils.set_random_seed(seed)
+        return
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)
+    keras_draws._SEED_GENERATOR.generator = random.Random(seed)
+    context = tf_context.context()
+    context._seed, context._rng = seed, random.Random(seed)
 
 
 def keras3() -> ModuleType:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import io
+import itertools
 import json
 import logging
 import time
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras, machine, tf, versions
+from tfprune.backend import keras, machine, sow, tf, versions
 from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.config import PLACES, Config, by_seed
 from tfprune.cuts import nominal_sparsity
@@ -24,7 +25,7 @@ from tfprune.data._pipeline import training_batches
 from tfprune.errors import RunError
 from tfprune.export import export, load_weights
 from tfprune.figures import plot_curves, plot_sparsity
-from tfprune.fused import LARGEST_SPLIT, fits
+from tfprune.fused import KEPT, LARGEST_SPLIT, Workshop, fits
 from tfprune.keras_callbacks import write_history
 from tfprune.locks import locked
 from tfprune.masks import ones_like
@@ -52,6 +53,8 @@ from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_mo
 from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
 
 log = logging.getLogger(__name__)
+WORKSHOP = Workshop(KEPT)
+TRAINED, TIDIED = itertools.count(1), 64  # trainings of this process, and after how many it is tidied up
 
 MOST_NETWORKS = 100  # that are trained as one model
 
@@ -157,7 +160,7 @@ def _train(
         precision, step_seconds = choose_precision(config, data)
     else:  # what was fastest then: runs that are compared compute alike
         precision, step_seconds = dense.metrics["precision"]["policy"], dense.metrics["precision"]["step_seconds"]
-    model = build(config, data, precision)
+    model = _compiled_already(config, data, build(config, data, precision))
     seconds["prepare"] = time.perf_counter() - started
     redraw = functools.partial(initial_weights, config, data, "reinit")
     make = ChannelTrainer if config.granularity == "filter" else Trainer
@@ -200,6 +203,9 @@ def _train(
         ):  # what was seen until then is kept, if it can be; what went wrong counts more
             write_history(folder.history, trainer.history)
         raise
+    finally:
+        if _recurs(config):
+            WORKSHOP.give_back(_kind(config, data), trainer.model)
     metrics["precision"] = {"policy": precision, "step_seconds": step_seconds}
     metrics["devices"] = trained_on
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
@@ -207,7 +213,14 @@ def _train(
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
-    keras.backend.clear_session()
+    _tidy_up()
+
+
+def _tidy_up() -> None:
+    """Frees what Keras keeps of models, now and then: all that is compiled goes along, and must be set up again."""
+    keras.backend.reset_uids()
+    if next(TRAINED) % TIDIED == 0:
+        keras.backend.clear_session()
 
 
 def load_data(config: Config) -> Data:
@@ -221,7 +234,7 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
     It is wrapped unless channels are removed from it: then there is nothing to mask.
     """
     settings = model_settings(config, data)
-    keras.utils.set_random_seed(derive(config.seed, "init"))
+    sow(derive(config.seed, "init"), anew=config.has_own_model)
     strategy = strategy_of(config)
     with computing_in(precision), strategy.scope() if strategy else contextlib.nullcontext():
         model = plain_model(config, data, settings)
@@ -298,7 +311,7 @@ def restore(result: Result, data: Data) -> keras.Model:
 def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:
     """Returns initial weights of the run's model, other ones for each purpose."""
     settings = model_settings(config, data)
-    keras.utils.set_random_seed(derive(config.seed, purpose))
+    sow(derive(config.seed, purpose), anew=config.has_own_model)
     return plain_model(config, data, settings, fresh=purpose != "init").get_weights()
 
 
@@ -465,15 +478,14 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
     dense: dict[str, Dense] = {}
-    compiled: dict[str, keras.Model] = {}
     results = []
     for own in by_seed(configs):
 
         def weights(purpose: str, own: Sequence[Config] = own) -> list[np.ndarray]:
             return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
 
-        key = json.dumps([own[0].as_baseline().run_id, own[0].pruning.phase_epochs(1), own[0].pruning.narrower])
-        model = compiled.get(key) or _stacked(own[0], data[0], len(seeds))
+        kind = _kind(own[0], data[0], len(seeds))
+        model = WORKSHOP.take(kind) or _stacked(own[0], data[0], len(seeds))
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, weights("init"))
         baseline = own[0].as_baseline().run_id
@@ -482,10 +494,33 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
         trainer.finish()
         if own[0].method == BASELINE:
             dense[baseline] = trainer.as_dense()
-        compiled[key] = trainer.model
+        WORKSHOP.give_back(kind, trainer.model)
         results += _finish_together(trainer, data)
-    keras.backend.clear_session()
+    _tidy_up()
     return results
+
+
+def _compiled_already(config: Config, data: Data, model: keras.Model) -> keras.Model:
+    """Returns a compiled model with the weights and masks of this one if an earlier run has left it, else this one."""
+    kept = WORKSHOP.take(_kind(config, data)) if _recurs(config) else None
+    if kept is None:
+        return model
+    set_masks(kept, get_masks(model))
+    set_weights(kept, get_weights(model))
+    return kept
+
+
+def _recurs(config: Config) -> bool:
+    """Says whether the model of a later run of the kind is sure to be of the same layers, which keep their form."""
+    return config.granularity == "weight" and config.strategy == "none" and not config.has_own_model
+
+
+def _kind(config: Config, data: Data, networks: int = 0) -> str:
+    """Returns what the compiled models of runs have in common; 0 networks: one that is not a stack."""
+    common = config.as_baseline().replace(seed=0).identity()
+    own = config.pruning.phase_epochs(config.epochs), config.pruning.narrower
+    shapes = [getattr(data, name).x.shape for name in SPLITS]
+    return json.dumps([common, own, shapes, len(data.labels), networks])
 
 
 def _stacked(config: Config, data: Data, networks: int) -> keras.Model:

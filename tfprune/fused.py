@@ -10,6 +10,7 @@ Arrays may have one more axis at the end, that of several networks which are tra
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tfprune.wrapping import Masked, leaf_layers
 
 MOST_STEPS = 64  # an epoch
 LARGEST_SPLIT = 2**26  # bytes
+KEPT = 16  # compiled models
 # Layers that draw nothing at random and that XLA does not make slower on a CPU, as it does convolutions.
 LAYERS = (
     *("Activation", "Add", "BatchNormalization", "Concatenate", "Dense", "ELU", "Flatten", "InputLayer"),
@@ -55,6 +57,7 @@ class Fused(keras.Model):
         self.pace = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
         self.rate_scale = tf.Variable(1.0, trainable=False)
         self.fresh: list[np.ndarray] = []  # the optimizer's variables before its first step
+        self.compiled: dict[int, tuple[float, float]] = {}  # epochs of a chunk -> seconds: wall, processors
 
     def restart(self, first_step: int, pace: float = 1.0) -> None:
         """Makes the compiled optimizer a fresh one, with no need to compile again."""
@@ -111,6 +114,11 @@ class Fused(keras.Model):
         return {name: score.numpy() if score.shape.rank else float(score) for name, score in scores.items()}
 
 
+def longest(ends: Sequence[int], first_epoch: int) -> int:
+    """Returns the epochs of the longest chunk, see `chunks`."""
+    return max(end - start for start, end in zip([first_epoch, *ends[:-1]], ends, strict=True))
+
+
 def chunks(
     train: Split, validation: Split, *, first_epoch: int, ends: Sequence[int], order_seeds: Sequence[int] | None
 ) -> tf.data.Dataset:
@@ -125,7 +133,7 @@ def chunks(
             `data._pipeline.training_batches` draws; None keeps the split's own order.
     """
     starts = [first_epoch, *ends[:-1]]
-    longest = max(end - start for start, end in zip(starts, ends, strict=True))
+    most = longest(ends, first_epoch)
     arrays = {"x": train.x, "y": train.y, "val_x": validation.x, "val_y": validation.y}
     fixed = {name: tf.constant(array) for name, array in arrays.items()}
 
@@ -136,12 +144,37 @@ def chunks(
     def element(start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
         chunk = fixed | {"epochs": tf.cast(end - start, tf.int32)}
         if order_seeds is not None:
-            epochs = tf.range(start, start + longest)
+            epochs = tf.range(start, start + most)
             chunk["order"] = tf.map_fn(orders, epochs, fn_output_signature=tf.int64)
         return chunk
 
     bounds = (tf.constant(starts, tf.int64), tf.constant(list(ends), tf.int64))
     return tf.data.Dataset.from_tensor_slices(bounds).map(element).prefetch(1)
+
+
+class Workshop:
+    """Compiled models that stand idle between runs of a kind.
+
+    Compiling takes longer than many runs, and XLA keeps what it has compiled for as long as the process lives.
+
+    Args:
+        most: models that are kept; those used longest ago go first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.idle: collections.OrderedDict[str, Fused] = collections.OrderedDict()
+
+    def take(self, kind: str) -> Fused | None:
+        """Returns a model of a kind, which nobody else then has; None if there is none."""
+        return self.idle.pop(kind, None)
+
+    def give_back(self, kind: str, model: keras.Model) -> None:
+        """Keeps a model for the next run of its kind; one that another loop trains is not kept."""
+        if isinstance(model, Fused):
+            self.idle[kind] = model
+            while len(self.idle) > self.most:
+                self.idle.popitem(last=False)
 
 
 class AtRealEpochs(keras.callbacks.Callback):

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras, tf
+from tfprune.backend import keras, sow, tf
 from tfprune.config import Config
 from tfprune.cuts import Criterion, Cut
 from tfprune.data._base import SPLITS, Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
 from tfprune.errors import ConfigError, TrainingError
 from tfprune.export import load_weights
-from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits
+from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits, longest
 from tfprune.keras_callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.learning_rates import build_learning_rate
 from tfprune.masks import Arrays, sparsity_of
@@ -89,7 +89,8 @@ class Trainer(Resumable):
 
     Attributes:
         history: the rows of a `keras_callbacks.History` so far.
-        seconds: phase -> wall time; under `compile` what a fused loop took before its first step, under `ranking` what
+        seconds: phase -> wall time; under `compile` what a fused loop took before its first step, or an
+            earlier run for this one, under `ranking` what
             pruning between trainings took.
         cpu_seconds: the same in seconds of all processor cores together, which hold still when others use the machine.
         trained_epochs: passes over the training split so far, over all phases.
@@ -132,6 +133,8 @@ class Trainer(Resumable):
         self._slopes = Slopes(self.model, self._sample)
         self._settling = [Settling()]
         self._crew = Crew.of(config)
+        self._compiled: set[int] = set()  # the lengths of chunks that this run has compiled its step for
+        self._owed = (0.0, 0.0)  # seconds that an earlier run took for that
         self._levels = [self.forward_masked]  # since the last training began
 
     @operation
@@ -156,6 +159,10 @@ class Trainer(Resumable):
             return
         with self._timed(phase):
             self._train(phase, initial_epoch, events or {}, rate_factor, rate_epoch, callbacks)
+        for clock, owed in zip((self.seconds, self.cpu_seconds), self._owed, strict=True):
+            if owed:
+                clock[COMPILE] = clock.get(COMPILE, 0.0) + owed
+        self._owed = (0.0, 0.0)
 
     def _train(
         self,
@@ -191,7 +198,7 @@ class Trainer(Resumable):
         if self._saving:
             saved_between = 1 if isinstance(self.model, Fused) else self.steps_per_epoch  # steps of Keras, in an epoch
             observers.append(self._saver(phase, place, checkpoint, scale, board, saved_between))
-        keras.utils.set_random_seed(derive(self.config.seed, "fit"))  # the same draws in all methods and phases
+        sow(derive(self.config.seed, "fit"), anew=self.config.has_own_model)  # the same draws in all methods and phases
         draws = DrawsOfEpochs(self.config.seed)
         callbacks = [draws, StopOnNaN(self._steps), PruneOnSchedule(schedule, event), *callbacks, *observers]
         run = self._fit_fused if isinstance(self.model, Fused) else self._fit_plain
@@ -278,9 +285,7 @@ class Trainer(Resumable):
             ends=ends,
             order_seeds=self._order_seeds() if self.config.shuffle else None,
         )
-        if self.model.train_function is None:
-            with self._timed(COMPILE):
-                self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
+        self._compile_for(longest(ends, initial_epoch) if self.config.shuffle else 0, batches)
         callback = AtRealEpochs(callbacks, ends, events, self.data.validation, initial_epoch)
         done = sum(end <= place.epoch for end in ends)
         self.model.fit(
@@ -291,6 +296,19 @@ class Trainer(Resumable):
             callbacks=[callback],
             verbose=0,
         )
+
+    def _compile_for(self, epochs: int, batches: tf.data.Dataset) -> None:
+        """Compiles the step for chunks with orders for so many epochs; what an earlier run compiled is owed."""
+        if epochs in self._compiled:
+            return
+        self._compiled.add(epochs)
+        if epochs in self.model.compiled:
+            self._owed = self.model.compiled[epochs]
+            return
+        before = [clock.get(COMPILE, 0.0) for clock in (self.seconds, self.cpu_seconds)]
+        with self._timed(COMPILE):
+            self.model.make_train_function()(iter(batches.map(lambda chunk: chunk | {"epochs": 0})))
+        self.model.compiled[epochs] = (self.seconds[COMPILE] - before[0], self.cpu_seconds[COMPILE] - before[1])
 
     def _order_seeds(self) -> list[int]:
         return [derive(self.config.seed, "order")]
@@ -553,6 +571,8 @@ def compile_model(
             steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
             jit_compile=config.xla or fused or None,
         )
+    if config.strategy == "none":  # else TensorFlow traces the first step twice: an optimizer makes its variables in it
+        getattr(model.optimizer, "inner_optimizer", model.optimizer).build(model.trainable_variables)
 
 
 def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:
