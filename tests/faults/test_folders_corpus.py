@@ -175,6 +175,16 @@ def test_a_run_neither_writes_nor_removes_through_a_link(cut_off, call, tmp_path
         assert code == 2 and err.count("\n") == 1 and run.name in err and "symbolic link" in err
 
 
+@pytest.mark.parametrize("command", [("export", "--format", "h5"), ("compact",)], ids=["export", "compact"])
+def test_nothing_is_exported_through_a_link(call, tmp_path, command):
+    run = train(Config(dataset="penguins", epochs=1, method="unpruned", out=str(tmp_path / "runs"))).folder
+    (tmp_path / "own").mkdir()
+    run.exports.symlink_to(tmp_path / "own")
+    code, err = call(*command, run.root)
+    assert list((tmp_path / "own").iterdir()) == []
+    assert code == 2 and err.count("\n") == 1 and "exports: this is a symbolic link" in err
+
+
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/outside-of-a-run"])
 def test_files_of_a_run_that_travels_stay_in_its_folder(tmp_path, name):
     with pytest.raises(RunError, match="which lies outside of its folder"):

@@ -29,6 +29,8 @@ def compact(run: Path, out: Path | None) -> None:
     from tfprune.rundir import RunDir
 
     result = read_result(RunDir(run))
+    if out is None:
+        result.folder.check_own()
     data = load_data(result.config)
     found = compacted(restore(result, data))
     if not found.removed:

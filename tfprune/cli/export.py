@@ -33,6 +33,8 @@ def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
     from tfprune.rundir import RunDir
 
     result = read_result(RunDir(run))
+    if out is None:
+        result.folder.check_own()
     data = load_data(result.config)
     path = out or result.folder.exports / _file_name(name, quantize)
     done = convert(restore(result, data), data, path, name, quantize)
