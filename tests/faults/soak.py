@@ -154,7 +154,6 @@ def prune_in_memory(seed):
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = random.normal(size=(64, 4)).astype(np.float32), random.integers(0, 3, 64)
     tfprune.train(model, data, method="dynamic", sparsity=0.5, epochs=4, verbose=0)
-    keras.backend.clear_session()
 
 
 if __name__ == "__main__":
