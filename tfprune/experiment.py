@@ -478,6 +478,7 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
     dense: dict[str, Dense] = {}
+    workshop = Workshop(KEPT) if configs[0].has_own_model else WORKSHOP  # a person's function may change between calls
     results = []
     for own in by_seed(configs):
 
@@ -485,7 +486,7 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
             return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
 
         kind = _kind(own[0], data[0], len(seeds))
-        model = WORKSHOP.take(kind) or _stacked(own[0], data[0], len(seeds))
+        model = workshop.take(kind) or _stacked(own[0], data[0], len(seeds))
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, weights("init"))
         baseline = own[0].as_baseline().run_id
@@ -494,7 +495,7 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
         trainer.finish()
         if own[0].method == BASELINE:
             dense[baseline] = trainer.as_dense()
-        WORKSHOP.give_back(kind, trainer.model)
+        workshop.give_back(kind, trainer.model)
         results += _finish_together(trainer, data)
     _tidy_up()
     return results
