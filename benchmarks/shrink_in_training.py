@@ -1,13 +1,12 @@
-"""Filters removed in the middle of training, beside training unpruned and beside a narrow network from scratch.
+"""Filters or residual branches removed in the middle of training, beside training unpruned and beside a small network
+from scratch.
 
     python benchmarks/shrink_in_training.py --dataset fashion_mnist --epochs 12 --precision mixed_bfloat16
     python benchmarks/shrink_in_training.py --dataset cifar10 --model resnet20 --epochs 30 --precision float32
-    python benchmarks/shrink_in_training.py --dataset cifar10 --model resnet20 --epochs 30 --set channels.multiple=16
+    python benchmarks/shrink_in_training.py --dataset cifar10 --model resnet20 --granularity branch --sparsity 0.57
 
-(In bfloat16 layers of 8 channels are slower than those of 16, see docs/faster-and-smaller.md.)
-
-Three trainings a seed, in turns: the whole network; the same one whose filters go at early events (`dynamic` of
-granularity `filter`); and `small_dense`, a network of the very widths that this ends with, trained from scratch for
+Three trainings a seed, in turns: the whole network; the same one whose filters or branches go at early events
+(`dynamic`); and `small_dense`, a network of the very layers and widths that this ends with, trained from scratch for
 the same time: for as many epochs as fit into what `dynamic` took, which is found with the first seed. Compiling and
 surgery count. Printed are ratios of the same seed, medians over seeds, and test accuracies. What goes when and by
 which criterion is to be chosen beforehand with `--select`, which looks at validation data, with other seeds. Finished
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.cli._options import make_config
-from tfprune.config import Config
+from tfprune.config import REMOVING, Config
 from tfprune.experiment import train
 from tfprune.figures import Panel, Theme, write_png
 from tfprune.results import Result
@@ -34,7 +33,7 @@ from tfprune.results import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TRAININGS = ("unpruned", "filters removed", "narrow from scratch")
+TRAININGS = ("unpruned", "removed in training", "small from scratch")
 
 
 @click.command()
@@ -44,10 +43,11 @@ TRAININGS = ("unpruned", "filters removed", "narrow from scratch")
 @click.option("--seeds", type=int, default=3, show_default=True)
 @click.option("--first-seed", type=int, default=0, show_default=True)
 @click.option("--precision", default="mixed_bfloat16", show_default=True)
-@click.option("--events", default="1", show_default=True, help="Epochs after which filters go, with commas.")
-@click.option("--sparsity", type=float, default=0.5, show_default=True, help="Share of the filters that goes in all.")
-@click.option("--criterion", default="l1", show_default=True)
-@click.option("--spare", default="", help="Layers that keep all their filters, with commas.")
+@click.option("--granularity", type=click.Choice(REMOVING), default="filter", show_default=True)
+@click.option("--events", default="1", show_default=True, help="Epochs after which they go, with commas.")
+@click.option("--sparsity", type=float, default=0.5, show_default=True, help="Share that goes in all.")
+@click.option("--criterion", default=None, help="By default the granularity's own.")
+@click.option("--spare", default="", help="Layers that keep all they have, with commas.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other setting of the runs.")
 @click.option("--select", is_flag=True, help="Only `dynamic`, and its validation accuracy: to choose events by.")
 @click.option("--limit", type=int, default=None, help="Examples of each split at most, to try it out.")
@@ -62,9 +62,10 @@ def main(
     seeds: int,
     first_seed: int,
     precision: str,
+    granularity: str,
     events: str,
     sparsity: float,
-    criterion: str,
+    criterion: str | None,
     spare: str,
     assignments: tuple[str, ...],
     select: bool,
@@ -73,14 +74,15 @@ def main(
     json_file: Path | None,
     figure: Path | None,
 ) -> None:
-    """Compare a training that loses filters with an unpruned one and with a narrow one of the same time."""
+    """Compare a training that loses filters or branches with an unpruned one and a small one of the same time."""
     for library in ("tensorflow", "tfprune"):
         logging.getLogger(library).setLevel(logging.ERROR)
     given = {"dataset": dataset, "model": model, "epochs": epochs, "precision": precision, "limit": limit, "out": out}
-    given |= {"method": "dynamic", "granularity": "filter", "spare": spare}
+    given |= {"method": "dynamic", "granularity": granularity, "spare": spare}
     fractions = [(int(epoch) + 0.5) / epochs for epoch in events.split(",")]
     given |= {"settings": {"events": fractions, "final_sparsity": sparsity}}
-    base = make_config(None, given | {"assignments": (f"channels.criterion={criterion}", *assignments)})
+    assignments = (*([f"channels.criterion={criterion}"] if criterion else []), *assignments)
+    base = make_config(None, given | {"assignments": assignments})
     _warm_up(base)
     rows: list[dict[str, Any]] = []
     budget = 0
@@ -89,17 +91,17 @@ def main(
         if select:
             result = train(dynamic)
             accuracy = result.metrics["validation"]["accuracy"]
-            own = " ".join((f"events {events}, {criterion}", *assignments))
+            own = " ".join((f"events {events}", *assignments))
             click.echo(f"seed {seed}, {own}: validation accuracy {accuracy:.4f}, {_seconds(result)}")
             continue
         whole = dynamic.as_baseline().replace(spare=())
         pair = [train(config) for config in ((whole, dynamic) if seed % 2 else (dynamic, whole))]
         by_method = {result.config.method: result for result in pair}
-        narrow = dynamic.replace(method="small_dense", settings={"sparsity": sparsity})
+        small = _small(by_method["dynamic"], sparsity)
         if not budget:  # with the first seed; it is the same for the others
-            trial = train(narrow)
+            trial = train(small)
             budget = int(epochs * _cpu(by_method["dynamic"]) / _cpu(trial))
-        rows.append(_row(seed, by_method["unpruned"], by_method["dynamic"], train(narrow.replace(epochs=budget))))
+        rows.append(_row(seed, by_method["unpruned"], by_method["dynamic"], train(small.replace(epochs=budget))))
         click.echo(json.dumps(rows[-1]))
     if rows:
         _echo(rows)
@@ -112,6 +114,15 @@ def main(
             write_png(
                 [Panel(draw, "Test accuracy against processor time.", width=7.0, height=4.0)], figure, title=title
             )
+
+
+def _small(dynamic: Result, sparsity: float) -> Config:
+    """Returns the settings of a network that starts as small as this one ended."""
+    config = dynamic.config.replace(method="small_dense", settings={"sparsity": sparsity})
+    if config.granularity == "filter":
+        return config
+    (group,) = dynamic.metrics["channels"]["groups"].values()
+    return config.replace(channel_settings=config.channel_settings | {"order": group["gone"]})
 
 
 def _warm_up(config: Config) -> None:

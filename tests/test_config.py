@@ -152,7 +152,10 @@ def test_the_class_projects_settings_are_the_defaults():
             "granularity filter ranks channels by channels.criterion; leave criterion alone",
         ),
         ({"granularity": "filter", "loop": "fused"}, "granularity filter changes the model in training"),
-        ({"channel_settings": {"multiple": 4}}, "channels.multiple is of granularity filter; set --granularity filter"),
+        (
+            {"channel_settings": {"multiple": 4}},
+            "channels.multiple is of granularity filter or branch; set --granularity",
+        ),
         (
             {"granularity": "filter", "strategy": "mirrored", "channel_settings": {"recalibrate": 64}},
             "channels.recalibrate needs strategy none, not mirrored",

@@ -183,7 +183,7 @@ def test_what_cannot_go_is_one_line(conv_net):
     for removed, message in (
         ({"con": [0]}, "there is no group of channels 'con'; there are conv, separable, logits"),
         ({"logits": [0]}, "the channels of logits cannot go: the model's output"),
-        ({"conv": range(8)}, "all 8 channels of conv would go; at least one must stay"),
+        ({"conv": range(8)}, "all 8 of conv would go; at least one must stay"),
     ):
         with pytest.raises(ModelError, match=message):
             without(conv_net, removed)

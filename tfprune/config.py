@@ -35,7 +35,8 @@ from tfprune.optimizers import check_optimizer
 from tfprune.patterns import NOfM, Pattern, pattern_of
 from tfprune.widths import check_channel_settings
 
-GRANULARITIES = ("weight", "filter", "block", "n:m")
+GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
+REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
 SCOPES = ("layer", "global", "erk")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
@@ -81,17 +82,19 @@ class Config:
             more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
             prunes nothing has `layer`.
         granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
-            reads them, so that the rest of the training has a smaller model; `block` zeroes whole blocks of weights,
-            `n:m` all but n in every m along a kernel's inputs, see `patterns`. What prunes nothing has `weight`.
+            reads them, `branch` whole residual branches (see `branches`), so that the rest of the training has a
+            smaller model; `block` zeroes whole blocks of weights, `n:m` all but n in every m along a kernel's inputs,
+            see `patterns`. What prunes nothing has `weight`.
         pattern: of `block` its sides (`4x1`), of `n:m` the two numbers (`2:4`), which decide the sparsity.
         pooling: of `block`, whether a block is worth the mean (`avg`) or the highest (`max`) of its weights' scores.
         spare: names of layers that are never pruned; `first` and `last` stand for those places. With `filter` they keep
-            their own filters and units, and lose what they read of those of others.
+            their own filters and units, and lose what they read of those of others; with `branch` the whole branch
+            stays that they are in.
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
         data_settings: those of your own data (their label, how they are split) and what was found in them.
-        channel_settings: those of the granularity `filter`, see `widths.check_channel_settings`.
+        channel_settings: those of the granularities `filter` and `branch`, see `widths.check_channel_settings`.
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         stream: where images are: `memory` reads all of them, `shards` leaves them in their files and reads each when
@@ -187,7 +190,7 @@ class Config:
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
         self._store_pattern()
-        own = Method.scope if self.granularity == "filter" else self.pruning.scope
+        own = Method.scope if self.removes else self.pruning.scope
         self._store("scope", check_choice("scope", own if self.scope is None else self.scope, SCOPES))
         if not self.pruning.sparsity_setting:
             self._store("scope", Method.scope)
@@ -226,22 +229,29 @@ class Config:
             )
         if isinstance(self.units, NOfM):
             self._check_every_m(self.units)
-        if self.granularity != "filter":
+        if not self.removes:
             for key in self.channel_settings:
-                raise ConfigError(f"channels.{key} is of granularity filter; set --granularity filter")
+                raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")
             return
-        self._store("channel_settings", check_channel_settings(self.channel_settings))
+        what = {"filter": "channels", "branch": "residual branches"}[self.granularity]
+        self._store("channel_settings", check_channel_settings(self.channel_settings, self.granularity))
         if self.strategy != "none" and self.channel_settings["recalibrate"]:
             raise ConfigError(f"channels.recalibrate needs strategy none, not {self.strategy}")
         if self.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
-            raise ConfigError("granularity filter ranks channels by channels.criterion; leave criterion alone")
+            raise ConfigError(
+                f"granularity {self.granularity} ranks {what} by channels.criterion; leave criterion alone"
+            )
         if self.settings.get("shuffle"):
-            raise ConfigError("shuffle=true moves single weights; with granularity filter take method random_at_init")
+            raise ConfigError(
+                f"shuffle=true moves single weights; with granularity {self.granularity} take method random_at_init"
+            )
         if self.scope != "layer":
-            raise ConfigError(f"granularity filter ranks channels within their groups: scope layer, not {self.scope}")
+            raise ConfigError(
+                f"granularity {self.granularity} ranks {what} within their groups: scope layer, not {self.scope}"
+            )
         if self.loop == "fused":
             raise ConfigError(
-                "granularity filter changes the model in training, which loop=fused cannot; use loop=auto"
+                f"granularity {self.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
             )
 
     def _check_every_m(self, units: NOfM) -> None:
@@ -289,6 +299,11 @@ class Config:
         """Short name of the model, for titles; of a path no more than its last part."""
         return own_model_name(self.model) if self.has_own_model else self.model
 
+    @property
+    def removes(self) -> bool:
+        """Whether what is pruned is taken out of the network, and not zeroed."""
+        return self.granularity in REMOVING
+
     @functools.cached_property
     def units(self) -> Pattern | None:
         """What is pruned as one; None where single weights or channels are."""
@@ -324,7 +339,7 @@ class Config:
         if self.has_own_data:
             changed["data_settings"] = self.to_dict()["data_settings"]
         if "channel_settings" in changed:  # those that are not default, of which more may come
-            defaults = check_channel_settings({})
+            defaults = check_channel_settings({}, self.granularity)
             changed["channel_settings"] = {k: v for k, v in self.channel_settings.items() if v != defaults[k]}
         if not changed:
             return ""

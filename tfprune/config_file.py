@@ -37,7 +37,10 @@ def settings_file(config: Config, data: Data | None = None) -> str:
         *_run(config),
     ]
     owners = {"settings": f"method {config.method}", "model_settings": f"model {config.model}"}
-    owners |= {"optimizer_settings": f"optimizer {config.optimizer}", "channel_settings": "granularity filter"}
+    owners |= {
+        "optimizer_settings": f"optimizer {config.optimizer}",
+        "channel_settings": f"granularity {config.granularity}",
+    }
     for name, (own, defaults, doc) in _tables(config).items():
         lines += [f"[{name}]  # of {owners.get(name, config.data_name)}", *_settings(own, defaults, _meanings(doc))]
     return "\n".join(lines).rstrip() + "\n"
@@ -89,8 +92,8 @@ def _tables(config: Config) -> dict[str, tuple[Mapping[str, Any], Mapping[str, A
         "model_settings": _of_model(config),
         "optimizer_settings": (optimizer[1], None),
     }
-    if config.granularity == "filter":
-        known["channel_settings"] = (DEFAULTS, check_channel_settings)
+    if config.removes:
+        known["channel_settings"] = (DEFAULTS[config.granularity], check_channel_settings)
     tables = {
         name: ({key: value for key, value in plain[name].items() if key != FINGERPRINT}, defaults, doc)
         for name, (defaults, doc) in known.items()

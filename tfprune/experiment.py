@@ -163,7 +163,7 @@ def _train(
     model = _compiled_already(config, data, build(config, data, precision))
     seconds["prepare"] = time.perf_counter() - started
     redraw = functools.partial(initial_weights, config, data, "reinit")
-    make = ChannelTrainer if config.granularity == "filter" else Trainer
+    make = ChannelTrainer if config.removes else Trainer
     saving = Saving(
         checkpoints=Checkpoints(folder.checkpoints),
         every=Interval.parse(config.checkpoint_every),
@@ -240,7 +240,7 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
         model = plain_model(config, data, settings)
         if config.has_own_model:
             report_unprunable(model)
-        return model if config.granularity == "filter" else wrap(model, config.spare)
+        return model if config.removes else wrap(model, config.spare)
 
 
 def on_one_device(trainer: Trainer, precision: str) -> keras.Model:
@@ -260,7 +260,7 @@ def plain_model(config: Config, data: Data, settings: Mapping[str, Any], *, fres
     """
     model = make_model(config, data, settings, fresh=fresh)
     share = config.pruning.narrower
-    return narrower(model, share, config) if share and config.granularity == "filter" else model
+    return narrower(model, share, config) if share and config.removes else model
 
 
 def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
@@ -272,7 +272,7 @@ def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
     """Returns the settings that the run's model is built with: narrower ones if the method asks for that."""
     settings, share = dict(config.model_settings), config.pruning.narrower
-    if not share or config.granularity == "filter":
+    if not share or config.removes:
         return settings
 
     def make(**settings: Any) -> keras.Model:
@@ -344,7 +344,9 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
         for split in SPLITS
     }
-    metrics = _measured(trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks})
+    metrics = _measured(
+        trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks if name in exported}
+    )
     metrics |= trainer.report()
     metrics["data"] = said_of(data)
     metrics["bytes"] |= folder_bytes(folder.model)

@@ -104,7 +104,7 @@ def forecast(config: Config) -> Forecast:
     precision, _ = choose_precision(config, data)
     model = build(config, data, precision)
     layers = summary(model)
-    trainer = (ChannelTrainer if config.granularity == "filter" else Trainer)(model, data, config)
+    trainer = (ChannelTrainer if config.removes else Trainer)(model, data, config)
     sizes = _Sizes(trainer)
     trainings = [step for step in rehearsed(config.pruning, trainer.epochs) if isinstance(step, Training)]
     logged = [logged_epochs(own.initial_epoch, trainer.epochs, own.events) for own in trainings]
@@ -141,7 +141,7 @@ class _Sizes:
     def left(self, cuts: list[Cut]) -> int:
         if self._channels is None:
             return kept_after(self._shapes, cuts, self._config.scope, self._config.units)
-        return sum(expected_widths(self._channels, cuts, self._config.channel_settings["multiple"]).values())
+        return sum(expected_widths(self._channels, cuts, self._config.channel_settings.get("multiple", 1)).values())
 
 
 def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:
@@ -244,5 +244,5 @@ def _files(config: Config, data: Data) -> tuple[Path, ...]:
     files = [folder.config, folder.metrics, folder.history, folder.masks, folder.curves, folder.sparsity]
     files += [folder.splits] if data.places is not None else []
     files += [folder.architecture] if config.has_own_model else []
-    files += [folder.channels] if config.granularity == "filter" else []
+    files += [folder.channels] if config.removes else []
     return (*files, folder.tensorboard, folder.model)

@@ -1,6 +1,6 @@
-"""Training that removes channels: at each event the model is rebuilt smaller and carries on.
+"""Training that removes channels or residual branches: at each event the model is rebuilt smaller and carries on.
 
-What listens to a training sees one training: the channels that go are zeroed first, in the same place where single
+What listens to a training sees one training: what goes is zeroed first, in the same place where single
 weights would be, and taken out when the epoch has ended. Keras cannot change the model of a `fit`, so that there is one
 for each stretch between events.
 """
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras
+from tfprune.branches import BRANCHES, Branches, branches
+from tfprune.branches import CRITERIA as OF_BRANCHES
 from tfprune.channels import Channels, Group, channels
 from tfprune.config import Config
 from tfprune.cuts import Cut
@@ -25,7 +27,7 @@ from tfprune.measure import sparsity
 from tfprune.resuming import Place, operation
 from tfprune.seeds import derive
 from tfprune.shrinking import CRITERIA, least_important
-from tfprune.surgery import Axes, Removed, kept, labels_of, masked, untrained, weight_axes, without
+from tfprune.surgery import Axes, Removed, kept, labels_of, masked, parts, untrained, weight_axes, without
 from tfprune.training import Trainer
 from tfprune.widths import check_widths, expected_widths, width
 from tfprune.wrapping import kernel_variables, leaf_layers, multiplications, prunable_names, set_weights
@@ -40,19 +42,25 @@ TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at 
 RECALIBRATION_BATCH = 128
 
 
-def removable(model: keras.Model, spare: Sequence[str] = ()) -> Channels:
-    """Returns the channels of a model; groups that a spared layer makes are protected.
+def removable(model: keras.Model, spare: Sequence[str] = (), granularity: str = "filter") -> Channels:
+    """Returns the channels of a model, or of granularity `branch` its residual branches.
+
+    Groups that a spared layer makes are protected. Branches are one group, of which those with a spared layer stay,
+    see `_ranked`.
 
     Raises:
-        ModelError: no channel can go, or `spare` names a layer that is not there.
+        ModelError: nothing can go, or `spare` names a layer that is not there.
     """
-    found = channels(model)
     spared = set(prunable_names(model)) - set(prunable_names(model, spare)) if spare else set()
-    groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
-    found = dataclasses.replace(found, groups=tuple(groups))
+    if granularity == "branch":
+        found, what = branches(model), "residual branches"
+    else:
+        found, what = channels(model), "channels"
+        groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
+        found = dataclasses.replace(found, groups=tuple(groups))
     if not found.free:
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
-        raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
+        raise ModelError(f"model {model.name} has no {what} that can go ({reasons or 'no layer has a width'})")
     return found
 
 
@@ -62,14 +70,60 @@ def _reason(group: Group, spared: Collection[str]) -> str | None:
 
 
 def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
-    """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves."""
-    found = removable(model, config.spare)
-    multiple = config.channel_settings["multiple"]
-    widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
-    made = untrained(model, {name: range(widths[name], len(group)) for name, group in found.free.items()})
-    if config.channel_settings["dropout"] == "scale":
+    """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves.
+
+    Of branches those go that `channels.order` names, and then the last ones.
+    """
+    found = removable(model, config.spare, config.granularity)
+    if isinstance(found, Branches):
+        _check_branches(model, found, config)
+    sizes = {name: len(group) for name, group in found.free.items()}
+    widths = {name: width(size, 1 - share, _multiple(config)) for name, size in sizes.items()}
+    scores = {name: -np.arange(size) for name, size in sizes.items()}
+    made = untrained(model, least_important(_ranked(model, found, scores, config), widths))
+    if config.channel_settings.get("dropout") == "scale":
         Dropouts(model).scale(made)
     return made
+
+
+def _multiple(config: Config) -> int:
+    """Returns what widths are rounded to a multiple of; branches are counted one by one."""
+    return config.channel_settings.get("multiple", 1)
+
+
+def _ranked(
+    model: keras.Model, found: Channels, scores: Mapping[str, np.ndarray], config: Config
+) -> Mapping[str, np.ndarray]:
+    """Returns scores under which branches of `channels.order` go first, in its order, and spared ones never do."""
+    if not isinstance(found, Branches):
+        return scores
+    own = scores[BRANCHES]
+    ranks = np.empty(len(own))
+    ranks[np.argsort(own, kind="stable")] = np.arange(len(own))
+    order = [name for name in config.channel_settings["order"] if name in found.names]
+    ranks[found.places(order)] = np.arange(len(order)) - len(order)
+    ranks[_spared(model, found, config)] = np.inf
+    return {BRANCHES: ranks}
+
+
+def _check_branches(model: keras.Model, found: Branches, config: Config) -> None:
+    """Raises `ModelError` if there are not the branches that are to go."""
+    found.places(config.channel_settings["order"])
+    size, spared = len(found.names), len(_spared(model, found, config))
+    if size < 2:
+        raise ModelError(f"model {model.name} has one residual branch, and one stays: take granularity filter")
+    stay = width(size, 1 - config.requested_sparsity, 1)
+    if stay < spared:
+        raise ModelError(
+            f"{size - stay} of {size} residual branches would go, and {spared} are spared: ask for a lower sparsity or "
+            "spare fewer layers"
+        )
+
+
+def _spared(model: keras.Model, found: Branches, config: Config) -> list[int]:
+    if not config.spare:
+        return []
+    return found.spared({*prunable_names(model)} - {*prunable_names(model, config.spare)})
 
 
 class Dropouts:
@@ -122,7 +176,7 @@ def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
 
 
 class Ledger:
-    """Which channels of a model have gone, in the numbers that they had when it was built.
+    """Which channels or branches of a model have gone, in the numbers that they had when it was built.
 
     Args:
         model: as it was built.
@@ -137,21 +191,25 @@ class Ledger:
     """
 
     def __init__(self, model: keras.Model, config: Config) -> None:
-        found = removable(model, config.spare)
+        found = removable(model, config.spare, config.granularity)
         self._found = found
-        self._axes = weight_axes(model, found)
+        self._axes, self._owners = weight_axes(model, found), _owners(model)
         self._kernels = {
             name: (tuple(kernel.shape), found.axes.get(id(kernel), {}))
             for name, kernel in kernel_variables(model).items()
         }
         self.sizes = {name: len(group) for name, group in found.free.items()}
         self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
-        multiple = config.channel_settings["multiple"]
+        multiple = _multiple(config)
         self.left_alone = {group.name: group.protected for group in found.groups if group.protected} | {
             name: f"it has {size} channels, no more than the multiple of {multiple} that widths are rounded to"
             for name, size in self.sizes.items()
             if size <= multiple
         }
+        if isinstance(found, Branches):
+            self.left_alone = {found.names[place]: "a layer of it is spared" for place in _spared(model, found, config)}
+            if config.pruning.cuts:
+                _check_branches(model, found, config)
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
         self._shapes = [tuple(weight.shape) for layer in model.layers for weight in layer.weights]
         self.parameters = model.count_params()
@@ -197,15 +255,16 @@ class Ledger:
                 np.moveaxis(masks[name], axis, 0)[np.isin(labels, gone)] = 0
         return masks
 
-    def cut(self, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Returns weights of the model as it was built (see `wrapping.get_weights`) without the channels that went."""
-        gone = self._gone()
-        return [kept(array, axes, gone) for array, axes in zip(weights, self._axes, strict=True)]
+    def cut(self, weights: Sequence[np.ndarray], smaller: keras.Model) -> list[np.ndarray]:
+        """Returns weights of the model as it was built (see `wrapping.get_weights`) without what went, as those of the
+        model that is left."""
+        return _cut_down(weights, self._owners, self._axes, self._gone(), smaller)
 
     def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Returns the shapes that the kernels have without the channels that went."""
+        """Returns the shapes that the kernels have without what went; those of branches that went are left out."""
         gone = self._gone()
-        return {name: _left(shape, axes, gone) for name, (shape, axes) in self._kernels.items()}
+        shapes = {name: _left(shape, axes, gone) for name, (shape, axes) in self._kernels.items()}
+        return {name: shape for name, shape in shapes.items() if np.prod(shape)}
 
     def parameters_left(self) -> int:
         """Returns how many numbers the model has without the channels that went."""
@@ -213,11 +272,33 @@ class Ledger:
         return sum(int(np.prod(_left(*own, gone))) for own in zip(self._shapes, self._axes, strict=True))
 
     def producers(self) -> dict[str, tuple[str, ...]]:
-        """Group that can lose channels -> the layers that make them."""
+        """Group that can lose channels -> the layers that make them; of branches their names."""
         return {name: group.producers for name, group in self._found.free.items()}
 
     def _gone(self) -> np.ndarray:
         return labels_of(self._found, self.removed)
+
+
+def _cut_down(
+    weights: Sequence[np.ndarray], owners: Sequence[str], axes: Sequence[Axes], gone: np.ndarray, smaller: keras.Model
+) -> list[np.ndarray]:
+    """Returns weights without what went, in the order of the smaller model, whose layers may have another one.
+
+    Args:
+        weights: of the larger model.
+        owners: the names of their layers.
+        axes: their channels.
+        gone: the labels of those that went.
+        smaller: the model without them.
+    """
+    left: dict[str, list[np.ndarray]] = {}
+    for array, owner, own in zip(weights, owners, axes, strict=True):
+        left.setdefault(owner, []).append(kept(array, own, gone))
+    return [array for layer in smaller.layers for array in left.get(layer.name, ())]
+
+
+def _owners(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers for _ in layer.weights]
 
 
 def _left(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
@@ -225,7 +306,7 @@ def _left(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ..
 
 
 class ChannelTrainer(Trainer):
-    """The `Task` of a method that removes channels.
+    """The `Task` of a method that removes channels or residual branches.
 
     Args:
         model: a plain functional model.
@@ -240,28 +321,31 @@ class ChannelTrainer(Trainer):
 
     def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
         self.ledger = Ledger(model, config)
-        self._dropouts = Dropouts(model) if config.channel_settings["dropout"] == "scale" else None
+        self._dropouts = Dropouts(model) if config.channel_settings.get("dropout") == "scale" else None
         self._cuts: list[Cut] = []
         self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
         self._within_fit = False
         super().__init__(model, data, config.replace(loop="plain"), *args, **kwargs)
         self.config = config
         if config.channel_settings["criterion"] == "bn":
-            self._scores(removable(model, config.spare), "bn")  # now, not after epochs of training
+            self._scores(self._removable(), "bn")  # now, not after epochs of training
         for name, reason in self.ledger.left_alone.items():
-            log.info("The channels of %s stay: %s", name, reason)
+            log.info("Left alone: %s: %s", name, reason)
+
+    def _removable(self) -> Channels:
+        return removable(self.model, self.config.spare, self.config.granularity)
 
     def _cut(self, cut: Cut) -> None:
-        """Removes the least important channels of each group; in a training when its epoch has ended."""
+        """Removes the least important channels of each group, or branches; in a training when its epoch has ended."""
         self._prunings += 1
-        found = removable(self.model, self.config.spare)
+        found = self._removable()
         criterion = OF_CHANNELS.get(cut.criterion.name, self.config.channel_settings["criterion"])
-        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], self.config.channel_settings["multiple"])
+        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], _multiple(self.config))
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
         scores = self._scores(found, criterion)
         if cut.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
-        marked = least_important(scores, widths)
+        marked = least_important(_ranked(self.model, found, scores, self.config), widths)
         if cut.settled is not None and not self._settling[0].settled(self.ledger.alive_without(marked), cut.settled):
             self._levels.append(self.forward_masked)
             return
@@ -281,7 +365,11 @@ class ChannelTrainer(Trainer):
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
         examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen])
         seed = derive(self.config.seed, f"channels {self._prunings}")
-        scores = self._crew.of_chief(CRITERIA[criterion](self.model, found, seed, examples))
+        if isinstance(found, Branches):
+            scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
+        else:
+            scores = CRITERIA[criterion](self.model, found, seed, examples)
+        scores = self._crew.of_chief(scores)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
                 raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
@@ -291,17 +379,17 @@ class ChannelTrainer(Trainer):
         marked, self._marked = self._marked, {}
         if not any(len(places) for places in marked.values()):
             return
-        found = channels(self.model)
-        gone, axes = labels_of(found, marked), weight_axes(self.model, found)
-        for rewinding in self._rewindings:
-            if rewinding.remembered is not None:
-                pairs = zip(rewinding.remembered, axes, strict=True)
-                rewinding.remembered = [kept(array, own, gone) for array, own in pairs]
+        found = parts(self.model, marked)
+        gone, axes, owners = labels_of(found, marked), weight_axes(self.model, found), _owners(self.model)
         slots_kept = self.config.channel_settings["slots"] == "keep"
         with self.model.distribute_strategy.scope():
             smaller = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+        for rewinding in self._rewindings:
+            if rewinding.remembered is not None:
+                rewinding.remembered = _cut_down(rewinding.remembered, owners, axes, gone, smaller)
         self._narrowed(smaller)
-        log.info("%.1f %% of the channels are gone: %s", 100 * self.ledger.share, self.ledger.widths)
+        what = "residual branches" if self.config.granularity == "branch" else "channels"
+        log.info("%.1f %% of the %s are gone: %s", 100 * self.ledger.share, what, self.ledger.widths)
 
     def _narrowed(self, smaller: keras.Model) -> None:
         self.model = smaller
@@ -351,7 +439,7 @@ class ChannelTrainer(Trainer):
 
     @operation
     def reinitialise(self) -> None:
-        set_weights(self.model, self.ledger.cut(self._redraw()))
+        set_weights(self.model, self.ledger.cut(self._redraw(), self.model))
 
     def masks(self) -> dict[str, np.ndarray]:
         return self.ledger.masks()
@@ -369,9 +457,12 @@ class ChannelTrainer(Trainer):
         return self.trained_masked
 
     def check(self, kernels: Mapping[str, np.ndarray], where: str) -> None:
-        cuts, multiple = self.config.pruning.cuts, self.config.channel_settings["multiple"]
-        check_widths(self.ledger.widths, expected_widths(self.ledger.sizes, cuts, multiple), where)
-        for name, shape in self.ledger.kernel_shapes().items():
+        expected = expected_widths(self.ledger.sizes, self.config.pruning.cuts, _multiple(self.config))
+        check_widths(self.ledger.widths, expected, where)
+        shapes = self.ledger.kernel_shapes()
+        if still_there := ({*self.ledger.kernel_sizes} - {*shapes}) & {*kernels}:
+            raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")
+        for name, shape in shapes.items():
             if kernels[name].shape != shape:
                 raise SparsityError(f"{where}: {name} has the shape {kernels[name].shape} where {shape} was asked for")
 
@@ -382,11 +473,14 @@ class ChannelTrainer(Trainer):
             name: {"layers": list(layers), "before": ledger.sizes[name], "after": ledger.widths[name]}
             for name, layers in ledger.producers().items()
         }
+        if BRANCHES in groups:
+            names, gone = groups[BRANCHES]["layers"], ledger.removed.get(BRANCHES, ())
+            groups[BRANCHES]["gone"] = [names[place] for place in gone]
         return {
             "sparsity": sparsity(requested, ledger.masks()) | {"achieved": ledger.share},
             "channels": {
                 "criterion": settings["criterion"],
-                "multiple": settings["multiple"],
+                "multiple": _multiple(self.config),
                 "groups": groups,
                 "left_alone": ledger.left_alone,
                 "parameters": {"before": ledger.parameters, "after": self.model.count_params()},

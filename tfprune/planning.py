@@ -100,7 +100,7 @@ class Planner:
         """Returns the version in which a share of each group's channels stays, in (0, 1]."""
         if not 0 < keep <= 1:
             raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
-        multiple = self._config.channel_settings["multiple"]
+        multiple = self._config.channel_settings.get("multiple", 1)
         widths = {name: width(size, keep, multiple) for name, size in self.ledger.sizes.items()}
         self.ledger.alive = {name: np.arange(count) for name, count in widths.items()}
         uses = self.ledger.multiplications

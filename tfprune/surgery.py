@@ -1,4 +1,4 @@
-"""Takes channels out of a model: the same network without them, as a smaller dense one."""
+"""Takes channels or residual branches out of a model: the same network without them, as a smaller dense one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from tfprune.backend import keras, tf
+from tfprune.branches import BRANCHES, Branches, branches
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
 from tfprune.pruning import compile_alike
-from tfprune.wrapping import leaf_layers, slots
+from tfprune.wrapping import has_graph, leaf_layers, slots
 
-Removed = Mapping[str, Sequence[int]]  # group of channels -> places of those that go
+# Group of channels -> places of those that go; or `BRANCHES` -> those of the branches that go.
+Removed = Mapping[str, Sequence[int]]
 Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
@@ -25,14 +27,14 @@ def without(
     compiled: Callable[[keras.Model], None] | None = None,
     slots_kept: bool = True,
 ) -> keras.Model:
-    """Rebuilds a model without some of its channels.
+    """Rebuilds a model without some of its channels or of its residual branches.
 
     The smaller model answers as the larger one does when nothing reads those channels any more (the weights by which
-    the next layers take them in are zero), up to the order in which floats are added.
+    the next layers take them in are zero), or when the branches add zero, up to the order in which floats are added.
 
     Args:
-        model: functional or sequential, see `channels`. It is not changed.
-        removed: group -> places of its channels that go; see `Channels.groups`.
+        model: functional or sequential, see `channels` and `branches`. It is not changed.
+        removed: group -> places of its channels that go; see `Channels.groups`. Branches have one group of their own.
         compiled: compiles the smaller model if `model` is compiled; by default as `model` is.
         slots_kept: whether the optimizer goes on with the slots (momentum and the like) of the weights that stay;
             otherwise they are empty.
@@ -44,13 +46,15 @@ def without(
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
     """
-    found = channels(model)
+    found = parts(model, removed)
     gone = labels_of(found, removed)
     smaller = _rebuild(model, found, gone)
+    left = {layer.name: layer for layer in model.layers}
     pairs = [
         (old, new, found.axes.get(id(old), {}))
-        for old_layer, new_layer in zip(leaf_layers(model), leaf_layers(smaller), strict=True)
-        for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
+        for layer in smaller.layers
+        for old_leaf, new_leaf in zip(_leaves(left[layer.name]), _leaves(layer), strict=True)
+        for old, new in zip(old_leaf.weights, new_leaf.weights, strict=True)
     ]
     for old, new, axes in pairs:
         new.assign(kept(old.numpy(), axes, gone))
@@ -65,8 +69,17 @@ def without(
 
 def untrained(model: keras.Model, removed: Removed) -> keras.Model:
     """Builds what `without` returns with initial weights of its own, and not compiled."""
-    found = channels(model)
+    found = parts(model, removed)
     return _rebuild(model, found, labels_of(found, removed))
+
+
+def parts(model: keras.Model, removed: Removed) -> Channels:
+    """Returns what `removed` speaks of: the channels of a model, or its branches."""
+    return branches(model) if BRANCHES in removed else channels(model)
+
+
+def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return list(leaf_layers(layer)) if has_graph(layer) else [layer]
 
 
 def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
@@ -87,7 +100,7 @@ def masked(model: keras.Model, removed: Removed) -> None:
     Raises:
         ModelError: as `without`.
     """
-    found = channels(model)
+    found = parts(model, removed)
     gone = labels_of(found, removed)
     for layer in leaf_layers(model):
         for weight in layer.weights:
@@ -107,13 +120,15 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
         if len(places) and groups[name].protected:
             raise ModelError(f"the channels of {name} cannot go: {groups[name].protected}")
         if len(set(places)) >= len(groups[name]):
-            raise ModelError(f"all {len(groups[name])} channels of {name} would go; at least one must stay")
+            raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
         gone.append(groups[name].channels[np.asarray(places, int)])
     return np.concatenate([np.zeros(0, int), *gone])
 
 
 def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Model:
     config = copy.deepcopy(model.get_config())
+    if isinstance(found, Branches):
+        _take_branches_out(config, found, gone)
     for layer, own in _configs(model, config):
         own.pop("build_config", None)  # the old shapes
         if id(layer) not in found.widths:
@@ -129,6 +144,21 @@ def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Mod
     if not smaller.built:
         smaller.build(model.input_shape)
     return smaller
+
+
+def _take_branches_out(config: dict[str, Any], found: Branches, gone: np.ndarray) -> None:
+    """Leaves out the layers of branches. A sum of which one input is left hands it on under the name that it had."""
+    config["layers"] = [own for own in config["layers"] if found.inside.get(own["config"]["name"], -1) not in gone]
+    for own in config["layers"]:
+        ends = found.ends.get(own["config"]["name"], ())
+        stays = [place for place, label in enumerate(ends) if label not in gone]
+        if len(stays) == len(ends):
+            continue
+        (node,) = own["inbound_nodes"]
+        own["inbound_nodes"] = [[node[place] for place in stays]]
+        if len(stays) == 1:
+            kept_as = {key: own["config"][key] for key in ("name", "trainable", "dtype")}
+            own |= {"class_name": "Activation", "config": kept_as | {"activation": "linear"}}
 
 
 def _configs(model: keras.Model, config: dict[str, Any]) -> Iterator[tuple[keras.layers.Layer, dict[str, Any]]]:

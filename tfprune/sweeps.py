@@ -138,7 +138,7 @@ class _Sweep:
                 self._note(name, result)
         for family in _families(missing):
             # What loses channels is trained alone, and so is what it is compared with, or times would mean nothing.
-            whole = all(config.granularity != "filter" for config in family)
+            whole = all(not config.removes for config in family)
             if whole and len({config.seed for config in family}) > 1 and family[0].loop != "plain":
                 self._ready.append(_Work(tuple(family), planning=True))
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfprune.checks import check_choice, check_whole
+from tfprune.checks import check_choice, check_names, check_whole
 from tfprune.cuts import Cut, nominal_sparsity
 from tfprune.errors import ConfigError, SparsityError, choose_from
 
@@ -13,28 +13,38 @@ MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpr
 CRITERIA = ("l1", "l2", "bn", "taylor", "random")  # see `shrinking.CRITERIA`
 SLOTS = ("keep", "reset")
 DROPOUT = ("keep", "scale")
-DEFAULTS = {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep", "dropout": "keep", "recalibrate": 0}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "filter": {"criterion": "l1", "multiple": MULTIPLE, "slots": "keep", "dropout": "keep", "recalibrate": 0},
+    "branch": {"criterion": "taylor", "order": (), "slots": "keep", "recalibrate": 0},
+}  # by granularity
 
 
-def check_channel_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of pruning that removes channels, defaults filled in.
+def check_channel_settings(given: Mapping[str, Any], granularity: str = "filter") -> dict[str, Any]:
+    """Returns the settings of pruning that removes channels or residual branches, defaults filled in.
 
     Args:
-        given: `criterion`, what channels are ranked by (see `shrinking.shrink`); `multiple`, what widths are rounded
-            to a multiple of; `slots`, whether what the optimizer remembers of the weights that stay is kept (`keep`)
-            or emptied (`reset`); `dropout`, whether its rate stays (`keep`) or shrinks with the channels that it sees
-            (`scale`), see `narrowing.Dropouts`; `recalibrate`, the training examples by which BatchNorm's statistics
-            are taken anew when channels have gone, see `narrowing.recalibrate`, 0 for none.
+        given: `criterion`, what channels or branches are ranked by (see `shrinking.shrink`); `slots`, whether what the
+            optimizer remembers of the weights that stay is kept (`keep`) or emptied (`reset`); `recalibrate`, the
+            training examples by which BatchNorm's statistics are taken anew when something has gone, see
+            `narrowing.recalibrate`, 0 for none. Of channels alone: `multiple`, what widths are rounded to a multiple
+            of; `dropout`, whether its rate stays (`keep`) or shrinks with the channels that it sees (`scale`), see
+            `narrowing.Dropouts`. Of branches alone: `order`, the names of those that go before all others.
+        granularity: `filter` or `branch`.
     """
+    defaults = DEFAULTS[granularity]
     for key in given:
-        if key not in DEFAULTS:
-            raise ConfigError(f"unknown setting 'channels.{key}': {choose_from(key, DEFAULTS)}")
-    settings = DEFAULTS | dict(given)
-    check_choice("channels.criterion", settings["criterion"], CRITERIA)
-    check_choice("channels.slots", settings["slots"], SLOTS)
-    check_choice("channels.dropout", settings["dropout"], DROPOUT)
+        if key not in defaults:
+            raise ConfigError(f"unknown setting 'channels.{key}': {choose_from(key, defaults)}")
+    settings = defaults | dict(given)
+    for name, choices in (("criterion", CRITERIA), ("slots", SLOTS), ("dropout", DROPOUT)):
+        if name in settings:
+            check_choice(f"channels.{name}", settings[name], choices)
+    if "order" in settings:
+        settings["order"] = check_names("channels.order", settings["order"])
     least = {"multiple": 1, "recalibrate": 0}
-    return settings | {name: check_whole(f"channels.{name}", settings[name], least=n) for name, n in least.items()}
+    return settings | {
+        name: check_whole(f"channels.{name}", settings[name], least=n) for name, n in least.items() if name in settings
+    }
 
 
 def width(size: int, keep: float, multiple: int) -> int:

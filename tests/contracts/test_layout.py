@@ -35,7 +35,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
         "config_file",
         "tracking",
     },
-    {"resuming"},
+    {"resuming", "branches"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
     {"shrinking"},
     {"narrowing"},

@@ -17,7 +17,7 @@ from tfprune.cuts import Criterion, Cut, nominal_sparsity
 from tfprune.errors import ConfigError, choose_from
 
 ZEROED = ("weight", "block", "n:m")  # granularities that set weights to zero
-EVERY = (*ZEROED, "filter")
+EVERY = (*ZEROED, "filter", "branch")
 
 
 class Task(Protocol):

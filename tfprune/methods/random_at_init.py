@@ -16,5 +16,5 @@ class RandomAtInit(AtInit):
     """
 
     paper = "Frankle et al. 2021, Pruning Neural Networks at Initialization, arXiv:2009.08576"
-    granularities = ("weight", "filter")
+    granularities = ("weight", "filter", "branch")
     criterion = "random"

@@ -21,7 +21,7 @@ class SmallDense(Method):
     """
 
     paper = "Liu et al. 2019, Rethinking the Value of Network Pruning, arXiv:1810.05270"
-    granularities = ("weight", "filter")
+    granularities = ("weight", "filter", "branch")
     sparsity_setting = "sparsity"
     sparsity: float = 0.3
 

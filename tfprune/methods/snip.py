@@ -19,5 +19,5 @@ class Snip(FromData):
     """
 
     paper = "Lee et al. 2019, SNIP: Single-shot Network Pruning based on Connection Sensitivity, arXiv:1810.02340"
-    granularities = ("weight", "filter")
+    granularities = ("weight", "filter", "branch")
     criterion = "snip"
