@@ -102,9 +102,10 @@ def check_surgery(model, gone, inputs):
     masked(model, {BRANCHES: gone})
     expected, got = np.asarray(model(inputs)), np.asarray(smaller(inputs))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
-    assert branches(smaller).names == tuple(name for place, name in enumerate(before.names) if place not in gone)
+    assert set(branches(smaller).names) == set(before.names) - set(gone)
+    labels = before.labels(gone)
     assert {layer.name for layer in smaller.layers} == {
-        layer.name for layer in model.layers if before.inside.get(layer.name, -1) not in gone
+        layer.name for layer in model.layers if before.inside.get(layer.name, -1) not in labels
     }
     return smaller
 
@@ -115,11 +116,11 @@ def test_a_registered_model_without_branches_is_the_one_in_which_they_are_zero(n
     count = len(branches(model).names)
     if count < 2:
         with pytest.raises(ModelError, match="all 1 of residual branches would go"):
-            without(model, {BRANCHES: [0]})
+            without(model, {BRANCHES: branches(model).names})
         return
     inputs = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3)).astype(model.input.dtype.as_numpy_dtype)
-    smaller = check_surgery(model, list(range(0, count, 2)), inputs)
-    check_surgery(smaller, [0], inputs)  # and once more
+    smaller = check_surgery(model, branches(model).names[::2], inputs)
+    check_surgery(smaller, branches(smaller).names[:1], inputs)  # and once more
 
 
 @st.composite
@@ -145,9 +146,9 @@ def residual_networks(draw):
 @given(residual_networks(), st.integers(0, 9))
 def test_any_network_without_branches_is_the_one_in_which_they_are_zero(exact, model, seed):  # noqa: F811
     random = np.random.default_rng(seed)
-    count = len(branches(model).names)
-    if count > 1:
-        gone = sorted(random.permutation(count)[: random.integers(1, count)].tolist())
+    names = branches(model).names
+    if len(names) > 1:
+        gone = random.permutation(names)[: random.integers(1, len(names))].tolist()
         check_surgery(shaken(model, seed), gone, random.normal(size=(2, 6, 6, 2)))
     keras.backend.clear_session()
 
@@ -158,7 +159,7 @@ def test_training_goes_on_as_that_of_the_masked_model_would(optimizer):
     model = residual.tower((6,), 3)
     for name in residual.BRANCHES:
         model.get_layer(f"{name}_dropout").rate = 0.0
-    random, removed = np.random.default_rng(0), {BRANCHES: [0, 2]}
+    random, removed = np.random.default_rng(0), {BRANCHES: ["one", "three"]}
     x, y = random.normal(size=(96, 6)), random.integers(0, 3, 96)
     compiled(model, optimizer).fit(x, y, epochs=1, verbose=0, shuffle=False)
     smaller = without(model, removed)
@@ -179,7 +180,7 @@ def test_criterion_taylor_is_what_the_loss_changes_by_to_first_order(tower):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(32, 6)).astype("float32"), random.integers(0, 3, 32)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    scores, step = CRITERIA["taylor"](tower, branches(tower), 0, (x, y)), 1e-2
+    scores, step = CRITERIA["taylor"](tower, branches(tower), 0, (x, y)), 1e-3
     for name, score in zip(residual.BRANCHES, scores, strict=True):
         norm = tower.get_layer(f"{name}_bn")
         before = norm.get_weights()
@@ -263,10 +264,9 @@ def test_every_method_that_removes_filters_removes_branches(small, method):
     trainer = run(small(method, epochs=6, settings={name: 0.5}))
     trainer.check(kernels(trainer.model), "the model")
     assert trainer.ledger.widths == {BRANCHES: 2} and len(branches(trainer.model).names) == 2
-    gone = trainer.ledger.removed[BRANCHES]
+    gone = [label for name in trainer.ledger.removed[BRANCHES] for label in (name, f"{name}_out")]
     for name, mask in trainer.masks().items():
-        place = trainer.ledger._found.inside.get(name.partition("/")[0], -1)
-        assert np.all(mask == (place not in gone))
+        assert np.all(mask == (name.partition("/")[0] not in gone))
 
 
 def test_a_ticket_starts_from_what_is_left_of_the_remembered_weights(small):
@@ -285,18 +285,17 @@ def test_a_ticket_starts_from_what_is_left_of_the_remembered_weights(small):
 def test_the_order_and_what_is_spared_decide_first(small):
     events = {"events": (0.5,), "final_sparsity": 0.5}
     ledger = run(small(channels={"order": "four,two"}, settings=events)).ledger
-    assert ledger.removed == {BRANCHES: [1, 3]}
+    assert ledger.removed == {BRANCHES: ["two", "four"]}
     ledger = run(small(channels={"order": "four"}, spare=("two_out", "three"), settings=events)).ledger
-    assert ledger.removed == {BRANCHES: [0, 3]}
+    assert ledger.removed == {BRANCHES: ["one", "four"]}
     assert ledger.left_alone == {"two": "a layer of it is spared", "three": "a layer of it is spared"}
 
 
 def test_a_small_network_from_scratch_has_the_very_layers(small):
     gone = run(small(settings={"events": (0.5,), "final_sparsity": 0.5}))
-    names = [gone.ledger._found.names[place] for place in gone.ledger.removed[BRANCHES]]
-    config = small("small_dense", channels={"order": names}, settings={"sparsity": 0.5})
+    config = small("small_dense", channels={"order": gone.ledger.removed[BRANCHES]}, settings={"sparsity": 0.5})
     model = build(config, load_data(config))
-    assert [layer.name for layer in model.layers] == [layer.name for layer in gone.model.layers]
+    assert [layer.name for layer in model.layers[1:]] == [layer.name for layer in gone.model.layers[1:]]
     config = small("small_dense", settings={"sparsity": 0.5})
     assert branches(build(config, load_data(config))).names == ("one", "two")  # the last ones go
 
@@ -333,7 +332,7 @@ def test_what_is_still_there_is_an_error(small):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": {"order": "five"}}, "there is no residual branch 'five': did you mean"),
+        ({"channels": {"order": "fours"}}, "there is no residual branch 'fours': did you mean four"),
         (
             {"spare": ("one", "two", "three"), "settings": {"final_sparsity": 0.5}},
             "2 of 4 .* would go, and 3 are spared",

@@ -22,6 +22,21 @@ def planner(copies):
     return planner
 
 
+def test_of_branches_those_go_that_are_named_and_then_the_last_ones():
+    config = Config(
+        dataset="penguins", method="pruned", granularity="branch", model="residual:tower",
+        channel_settings={"order": ("two",)},
+    )  # fmt: skip
+    data = load_data(config)
+    planner = Planner(build(config, data), config, data, rounds=2)
+    assert [own.widths["residual branches"] for own in planner.candidates] == [4, 3, 2, 1]
+    half = planner.at(0.5)
+    assert planner.ledger.removed == {"residual branches": ["two", "four"]}
+    smaller = untrained(planner._model, planner.ledger.removed)
+    assert half.parameters == smaller.count_params() and "four/kernel" not in half.kernels
+    assert planner.times(half).ratio("training") > 0
+
+
 def taking(planner, monkeypatch, seconds):
     """Lets a version take as long as a function of its share says."""
     asked = []

@@ -45,6 +45,21 @@ def test_a_second_ctrl_c_does_not_wait():
         pytest.fail("went on")
 
 
+def test_an_error_that_native_code_makes_of_it_is_a_stop_too():
+    """As TensorFlow's makes a SystemError when a signal comes while it builds a list."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped) as stop, Stopper() as stopper, stopper.recognised():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except Stopped:
+            raise SystemError("Objects/listobject.c:338: bad argument to internal function") from None
+    assert stop.value.exit_code == 130 and isinstance(stop.value.__cause__, SystemError)
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(SystemError), Stopper() as stopper, stopper.recognised():  # nobody asked
+        raise SystemError
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_comes_to_no_good_place_is_ended(number, code):
     """Here it is Python that never comes to a good place; the watcher cannot tell the difference."""

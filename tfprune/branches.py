@@ -44,18 +44,18 @@ class Branches(Channels):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A branch is called after its first layer."""
+        """A branch is called after its first layer, whatever else goes; their order may be another one then."""
         return self.groups[0].producers
 
-    def places(self, names: Collection[str]) -> list[int]:
-        """Returns where branches stand in the group; an unknown name is a `ModelError` that lists the known ones."""
+    def labels(self, names: Collection[str]) -> list[int]:
+        """Returns the labels of branches; an unknown name is a `ModelError` that lists the known ones."""
         for name in names:
             if name not in self.names:
                 raise ModelError(f"there is no residual branch {name!r}: {choose_from(name, self.names)}")
         return [self.names.index(name) for name in names]
 
     def spared(self, layers: Collection[str]) -> list[int]:
-        """Returns the places of the branches in which one of these layers is."""
+        """Returns the labels of the branches in which one of these layers is."""
         return sorted({label for name, label in self.inside.items() if name in layers})
 
 
@@ -105,6 +105,7 @@ class _Graph:
     def __init__(self, model: keras.Model) -> None:
         depths = sorted(model._nodes_by_depth, reverse=True)
         self.nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
+        self._depths = {id(node): depth for depth in depths for node in model._nodes_by_depth[depth]}
         self._maker = {id(tensor): node for node in self.nodes for tensor in tf.nest.flatten(node.outputs)}
         self._readers: dict[int, list[object]] = {}
         for node in self.nodes:
@@ -139,8 +140,8 @@ class _Graph:
                 return None
             if any(weight.shape.rank == 0 for weight in node.layer.weights):
                 return None
-        order = {id(node): place for place, node in enumerate(self.nodes)}
-        return [node.layer for node in sorted(inside, key=lambda node: order[id(node)])]
+        inside.sort(key=lambda node: (-self._depths[id(node)], node.layer.name))
+        return [node.layer for node in inside]
 
     def last(self, tensor: tf.Tensor) -> keras.layers.Layer | None:
         """Returns the layer whose weights decide what a tensor is; None if it is not zero where they are."""

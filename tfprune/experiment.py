@@ -96,6 +96,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
                 told(own),
                 deterministic_ops(config.deterministic),
                 crew.together(),
+                stopper.recognised(),
             ):
                 checkpoint = None if force else _checkpoint(config, folder)
                 crew.meet()  # the chief has made the folder

@@ -17,7 +17,7 @@ from tfprune.experiment import build, choose_precision, load_data
 from tfprune.fused import Fused
 from tfprune.measure import peak_memory
 from tfprune.methods._rehearsal import Training, rehearsed
-from tfprune.narrowing import ChannelTrainer
+from tfprune.narrowing import ChannelTrainer, multiple_of
 from tfprune.pattern_masks import kept_after
 from tfprune.precision import deterministic_ops
 from tfprune.rundir import RunDir
@@ -141,7 +141,7 @@ class _Sizes:
     def left(self, cuts: list[Cut]) -> int:
         if self._channels is None:
             return kept_after(self._shapes, cuts, self._config.scope, self._config.units)
-        return sum(expected_widths(self._channels, cuts, self._config.channel_settings.get("multiple", 1)).values())
+        return sum(expected_widths(self._channels, cuts, multiple_of(self._config)).values())
 
 
 def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:

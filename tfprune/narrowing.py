@@ -77,38 +77,42 @@ def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
     found = removable(model, config.spare, config.granularity)
     if isinstance(found, Branches):
         _check_branches(model, found, config)
-    sizes = {name: len(group) for name, group in found.free.items()}
-    widths = {name: width(size, 1 - share, _multiple(config)) for name, size in sizes.items()}
-    scores = {name: -np.arange(size) for name, size in sizes.items()}
-    made = untrained(model, least_important(_ranked(model, found, scores, config), widths))
+    multiple = multiple_of(config)
+    widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
+    made = untrained(model, last_ones(model, found, widths, config))
     if config.channel_settings.get("dropout") == "scale":
         Dropouts(model).scale(made)
     return made
 
 
-def _multiple(config: Config) -> int:
+def multiple_of(config: Config) -> int:
     """Returns what widths are rounded to a multiple of; branches are counted one by one."""
     return config.channel_settings.get("multiple", 1)
 
 
-def _ranked(
-    model: keras.Model, found: Channels, scores: Mapping[str, np.ndarray], config: Config
-) -> Mapping[str, np.ndarray]:
-    """Returns scores under which branches of `channels.order` go first, in its order, and spared ones never do."""
+def last_ones(model: keras.Model, found: Channels, widths: Mapping[str, int], config: Config) -> Removed:
+    """Returns what goes so that `widths` are left if nothing is known of a network but its form."""
+    scores = {name: -np.arange(len(group)) for name, group in found.free.items()}
+    return _least_important(model, found, scores, widths, config)
+
+
+def _least_important(
+    model: keras.Model, found: Channels, scores: Mapping[str, np.ndarray], widths: Mapping[str, int], config: Config
+) -> Removed:
+    """Returns what goes so that `widths` are left. Branches of `channels.order` go first, and spared ones never."""
     if not isinstance(found, Branches):
-        return scores
-    own = scores[BRANCHES]
-    ranks = np.empty(len(own))
-    ranks[np.argsort(own, kind="stable")] = np.arange(len(own))
+        return least_important(scores, widths)
+    ranks = np.empty(len(found.names))
+    ranks[np.argsort(scores[BRANCHES], kind="stable")] = np.arange(len(ranks))
     order = [name for name in config.channel_settings["order"] if name in found.names]
-    ranks[found.places(order)] = np.arange(len(order)) - len(order)
+    ranks[found.labels(order)] = np.arange(len(order)) - len(order)
     ranks[_spared(model, found, config)] = np.inf
-    return {BRANCHES: ranks}
+    return {BRANCHES: [found.names[label] for label in least_important({BRANCHES: ranks}, widths)[BRANCHES]]}
 
 
 def _check_branches(model: keras.Model, found: Branches, config: Config) -> None:
     """Raises `ModelError` if there are not the branches that are to go."""
-    found.places(config.channel_settings["order"])
+    found.labels(config.channel_settings["order"])
     size, spared = len(found.names), len(_spared(model, found, config))
     if size < 2:
         raise ModelError(f"model {model.name} has one residual branch, and one stays: take granularity filter")
@@ -200,14 +204,14 @@ class Ledger:
         }
         self.sizes = {name: len(group) for name, group in found.free.items()}
         self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
-        multiple = _multiple(config)
+        multiple = multiple_of(config)
         self.left_alone = {group.name: group.protected for group in found.groups if group.protected} | {
             name: f"it has {size} channels, no more than the multiple of {multiple} that widths are rounded to"
             for name, size in self.sizes.items()
             if size <= multiple
         }
         if isinstance(found, Branches):
-            self.left_alone = {found.names[place]: "a layer of it is spared" for place in _spared(model, found, config)}
+            self.left_alone = {found.names[label]: "a layer of it is spared" for label in _spared(model, found, config)}
             if config.pruning.cuts:
                 _check_branches(model, found, config)
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
@@ -216,20 +220,29 @@ class Ledger:
         self.multiplications = {name: count for name, (count, _) in multiplications(model).items()}
 
     def remove(self, places: Removed) -> None:
-        """Notes channels that go, by their places among those that are left."""
-        self.alive = {name: np.delete(own, places.get(name, ())) for name, own in self.alive.items()}
+        """Notes what goes: channels by their places among those that are left, branches by their names."""
+        self.alive = {name: self._left(name, places) for name in self.alive}
+
+    def _left(self, name: str, places: Removed) -> np.ndarray:
+        gone = places.get(name, ())
+        if isinstance(self._found, Branches):
+            return np.setdiff1d(self.alive[name], self._found.labels(gone))
+        return np.delete(self.alive[name], gone)
 
     def alive_without(self, places: Removed) -> dict[str, np.ndarray]:
         """Returns group -> which of the channels that it had would be left without those in `places`, uint8."""
-        alive = {}
-        for name, own in self.alive.items():
-            alive[name] = np.zeros(self.sizes[name], np.uint8)
-            alive[name][np.delete(own, places.get(name, ()))] = 1
+        alive = {name: np.zeros(size, np.uint8) for name, size in self.sizes.items()}
+        for name in alive:
+            alive[name][self._left(name, places)] = 1
         return alive
 
     @property
-    def removed(self) -> dict[str, list[int]]:
+    def removed(self) -> dict[str, list[int]] | dict[str, list[str]]:
         """Group -> the channels that have gone, as `surgery.without` takes them of the model as it was built."""
+        if isinstance(self._found, Branches):
+            alive = self.alive[BRANCHES]
+            gone = [name for label, name in enumerate(self._found.names) if label not in alive]
+            return {BRANCHES: gone} if gone else {}
         return {
             name: np.setdiff1d(np.arange(size), self.alive[name]).tolist()
             for name, size in self.sizes.items()
@@ -340,12 +353,12 @@ class ChannelTrainer(Trainer):
         self._prunings += 1
         found = self._removable()
         criterion = OF_CHANNELS.get(cut.criterion.name, self.config.channel_settings["criterion"])
-        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], _multiple(self.config))
+        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], multiple_of(self.config))
         widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
         scores = self._scores(found, criterion)
         if cut.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
-        marked = least_important(_ranked(self.model, found, scores, self.config), widths)
+        marked = _least_important(self.model, found, scores, widths, self.config)
         if cut.settled is not None and not self._settling[0].settled(self.ledger.alive_without(marked), cut.settled):
             self._levels.append(self.forward_masked)
             return
@@ -457,7 +470,7 @@ class ChannelTrainer(Trainer):
         return self.trained_masked
 
     def check(self, kernels: Mapping[str, np.ndarray], where: str) -> None:
-        expected = expected_widths(self.ledger.sizes, self.config.pruning.cuts, _multiple(self.config))
+        expected = expected_widths(self.ledger.sizes, self.config.pruning.cuts, multiple_of(self.config))
         check_widths(self.ledger.widths, expected, where)
         shapes = self.ledger.kernel_shapes()
         if still_there := ({*self.ledger.kernel_sizes} - {*shapes}) & {*kernels}:
@@ -474,13 +487,12 @@ class ChannelTrainer(Trainer):
             for name, layers in ledger.producers().items()
         }
         if BRANCHES in groups:
-            names, gone = groups[BRANCHES]["layers"], ledger.removed.get(BRANCHES, ())
-            groups[BRANCHES]["gone"] = [names[place] for place in gone]
+            groups[BRANCHES]["gone"] = ledger.removed.get(BRANCHES, [])
         return {
             "sparsity": sparsity(requested, ledger.masks()) | {"achieved": ledger.share},
             "channels": {
                 "criterion": settings["criterion"],
-                "multiple": _multiple(self.config),
+                "multiple": multiple_of(self.config),
                 "groups": groups,
                 "left_alone": ledger.left_alone,
                 "parameters": {"before": ledger.parameters, "after": self.model.count_params()},

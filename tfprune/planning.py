@@ -13,7 +13,7 @@ from tfprune.config import Config
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
 from tfprune.errors import ConfigError
-from tfprune.narrowing import Ledger
+from tfprune.narrowing import Ledger, last_ones, multiple_of, removable
 from tfprune.surgery import untrained
 from tfprune.training import compile_model
 from tfprune.widths import width
@@ -28,7 +28,7 @@ class Candidate:
     """A narrower version of a model.
 
     Attributes:
-        keep: the share of the channels of each group that stays, before rounding.
+        keep: the share of the channels of each group, or of the branches, that stays, before rounding.
         widths: group -> how many stay.
         parameters, macs: of the model, multiply-adds of an example's forward pass.
         kernels: kernel -> its parameters and multiply-adds.
@@ -69,7 +69,7 @@ class Planner:
 
     Args:
         model: the whole one, as `experiment.build` makes it; its weights do not matter.
-        config: of granularity `filter`.
+        config: of granularity `filter` or `branch`; of branches those of `channels.order` go first, then the last ones.
         data: what it would be trained on.
         rounds: measurements of each time.
 
@@ -83,7 +83,7 @@ class Planner:
 
     def __init__(self, model: keras.Model, config: Config, data: Data, rounds: int = 15) -> None:
         self.ledger = Ledger(model, config)
-        self._model = model
+        self._model, self._found = model, removable(model, config.spare, config.granularity)
         self._config = config
         self._rounds = rounds
         batches = training_batches(data.train, config.batch_size, shuffle=False, seed=0)
@@ -100,9 +100,9 @@ class Planner:
         """Returns the version in which a share of each group's channels stays, in (0, 1]."""
         if not 0 < keep <= 1:
             raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
-        multiple = self._config.channel_settings.get("multiple", 1)
+        multiple = multiple_of(self._config)
         widths = {name: width(size, keep, multiple) for name, size in self.ledger.sizes.items()}
-        self.ledger.alive = {name: np.arange(count) for name, count in widths.items()}
+        self._remove(widths)
         uses = self.ledger.multiplications
         kernels = {}
         for name, shape in self.ledger.kernel_shapes().items():
@@ -163,12 +163,16 @@ class Planner:
     def times(self, candidate: Candidate) -> Times:
         """Measures a version beside the whole model."""
         if candidate.keep not in self._measured:
-            removed = {name: range(candidate.widths[name], size) for name, size in self.ledger.sizes.items()}
-            narrower = self._calls_of(untrained(self._model, removed))
+            self._remove(candidate.widths)
+            narrower = self._calls_of(untrained(self._model, self.ledger.removed))
             pairs = zip(self._calls, narrower, (len(self._batch[1]), 1), strict=True)
             measured = [tuple(in_turns(pair[:2], pair[2], self._rounds)) for pair in pairs]
             self._measured[candidate.keep] = Times(*measured)
         return self._measured[candidate.keep]
+
+    def _remove(self, widths: Mapping[str, int]) -> None:
+        self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
+        self.ledger.remove(last_ones(self._model, self._found, widths, self._config))
 
     def _calls_of(self, model: keras.Model) -> Sequence[Callable[[], object]]:
         compile_model(model, self._config, steps_per_epoch=1)

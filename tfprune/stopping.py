@@ -71,6 +71,17 @@ class Stopper:
         self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
+    @contextlib.contextmanager
+    def recognised(self) -> Iterator[None]:
+        """Raises `Stopped` for an error that came after a signal: what a signal's handler raises in the middle of
+        native code can come out of it as another one, such as a SystemError."""
+        try:
+            yield
+        except Exception as error:
+            if self.asked:
+                raise Stopped(self.asked) from error
+            raise
+
     def __exit__(self, *_: object) -> None:
         if not self._before:
             return

@@ -15,8 +15,8 @@ from tfprune.errors import ModelError
 from tfprune.pruning import compile_alike
 from tfprune.wrapping import has_graph, leaf_layers, slots
 
-# Group of channels -> places of those that go; or `BRANCHES` -> those of the branches that go.
-Removed = Mapping[str, Sequence[int]]
+# Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
+Removed = Mapping[str, Sequence[int] | Sequence[str]]
 Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
@@ -34,7 +34,7 @@ def without(
 
     Args:
         model: functional or sequential, see `channels` and `branches`. It is not changed.
-        removed: group -> places of its channels that go; see `Channels.groups`. Branches have one group of their own.
+        removed: group -> places of its channels that go, see `Channels.groups`; or `BRANCHES` -> names of branches.
         compiled: compiles the smaller model if `model` is compiled; by default as `model` is.
         slots_kept: whether the optimizer goes on with the slots (momentum and the like) of the weights that stay;
             otherwise they are empty.
@@ -121,7 +121,8 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
             raise ModelError(f"the channels of {name} cannot go: {groups[name].protected}")
         if len(set(places)) >= len(groups[name]):
             raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
-        gone.append(groups[name].channels[np.asarray(places, int)])
+        numbers = found.labels(places) if isinstance(found, Branches) else places
+        gone.append(groups[name].channels[np.asarray(numbers, int)])
     return np.concatenate([np.zeros(0, int), *gone])
 
 

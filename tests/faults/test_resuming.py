@@ -22,7 +22,7 @@ from tfprune.wrapping import get_masks
 
 
 def trainer_of(config, folder, resumed):
-    make = ChannelTrainer if config.granularity == "filter" else Trainer
+    make = ChannelTrainer if config.removes else Trainer
     data = load_data(config)
     redraw = functools.partial(initial_weights, config, data, "reinit")
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -132,10 +132,12 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
 
 @pytest.mark.parametrize(
     ("method", "granularity"),
-    [("dynamic", "filter"), ("lottery", "filter"), ("early_bird", "filter"), ("snip", "filter"), ("dynamic", "n:m")],
-)
+    [("dynamic", "filter"), ("lottery", "filter"), ("early_bird", "filter"), ("snip", "filter"), ("dynamic", "n:m"),
+     ("dynamic", "branch"), ("lottery", "branch")],
+)  # fmt: skip
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
-    config = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True)
+    model = "residual:tower" if granularity == "branch" else None
+    config = tiny(method, checkpoint_every=1, granularity=granularity, epochs=4, shuffle=True, model=model)
     check_cuts(config, tmp_path, monkeypatch, [2, 3])
 
 

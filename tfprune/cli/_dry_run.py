@@ -66,7 +66,9 @@ def _echo_events(config: Config, found: Forecast) -> None:
     rows = [_cells(event, found.prunable) for event in events]
     if hidden > 1:
         rows[half:-half] = [("...", "", "", f"{hidden:,} more", "", "")]
-    left = {"filter": "filters, units left", "block": "blocks left"}.get(config.granularity, "weights left")
+    left = {"filter": "filters, units left", "branch": "branches left", "block": "blocks left"}.get(
+        config.granularity, "weights left"
+    )
     echo_table(rows, ("training", "after epoch", "step", "", left, "sparsity"))
 
 

@@ -51,7 +51,7 @@ _OPTIONS = (
     click.option(
         "--granularity",
         metavar="|".join(GRANULARITIES),
-        help="Zero single weights, remove filters and units, zero blocks, or all but n in every m.",
+        help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
     ),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option(

@@ -89,13 +89,17 @@ def _echo_pattern(config: Config, layers: Mapping[str, Mapping[str, int]]) -> No
 def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     """Prints what the removal of channels came to, and what was left alone why."""
     click.echo()
+    branches = [name for group in channels["groups"].values() for name in group.get("gone", ())]
     counts = [(name, group["before"], group["after"]) for name, group in channels["groups"].items()]
     rows = [*counts, *((name, *channels[name].values()) for name in ("parameters", "macs"))]
     names = {"parameters": "parameters", "macs": "MACs"}
     echo_table(
         [(names.get(n, n), f"{before:,}", f"{after:,}", f"{after / before:.1%}") for n, before, after in rows],
-        ("filters, units", "before", "after", "left"),
+        ("" if branches else "filters, units", "before", "after", "left"),
     )
     for name, reason in channels["left_alone"].items():
         click.echo(f"Left alone: {name}: {reason}")
-    click.echo(f"\nSparsity     {gone:.1%} of the filters and units that can go are gone")
+    what = (
+        f"residual branches are gone: {', '.join(branches)}" if branches else "filters and units that can go are gone"
+    )
+    click.echo(f"\nSparsity     {gone:.1%} of the {what}")

@@ -10,6 +10,7 @@ import click
 from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._output import echo_table, start_logging
+from tfprune.config import REMOVING
 from tfprune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SPEEDS = ("training", "inference")
 @click.command()
 @run_options()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
-@click.option("--keep", type=float, help="Share of each group's filters and units that stays; 1 - sparsity.")
+@click.option("--keep", type=float, help="Share of each group's filters and units, or of the branches, that stays.")
 @click.option("--target-speedup", type=float, help="How many times as fast, as measured here.")
 @click.option(
     "--speed-of", type=click.Choice(SPEEDS), default=SPEEDS[0], show_default=True, help="What is to be so fast."
@@ -42,7 +43,8 @@ def plan(
     rounds: int,
     **given: Any,
 ) -> None:
-    """Show what removing filters and units would come to, with times that are measured here. Nothing is trained.
+    """Show what removing filters and units, or residual branches (--granularity branch), would come to, with times that
+    are measured here. Nothing is trained.
 
     The widths are those of --keep (or --sparsity), or the widest ones that meet a target.
     """
@@ -55,7 +57,10 @@ def plan(
         raise ConfigError("say what to plan by exactly one of --keep, --sparsity and the --target options")
     if any(most <= 0 for most in sizes.values()):
         raise ConfigError("a target must be above 0")
-    config = make_config(file, given | {"method": "pruned", "granularity": "filter"})
+    granularity = given.get("granularity") or "filter"
+    if granularity not in REMOVING:
+        raise ConfigError(f"plan is of granularity {' or '.join(REMOVING)}, of which something goes, not {granularity}")
+    config = make_config(file, given | {"method": "pruned", "granularity": granularity})
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
@@ -74,23 +79,29 @@ def plan(
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
     click.echo(
-        f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity filter "
+        f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity {config.granularity} "
         f"--sparsity {1 - chosen.keep:.6g}"
     )
 
 
 def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
+    from tfprune.branches import BRANCHES
+
     whole = planner.at(1.0)
     rows = []
     for name, (parameters, macs) in whole.kernels.items():
-        left = chosen.kernels[name]
+        left = chosen.kernels.get(name, (0, 0))
         rows.append((name, f"{parameters:,}", f"{left[0]:,}", f"{macs:,}", f"{left[1]:,}"))
     rows.append(("the model", *(f"{n:,}" for n in (whole.parameters, chosen.parameters, whole.macs, chosen.macs))))
     groups = [
-        (name, ", ".join(layers), str(planner.ledger.sizes[name]), str(chosen.widths[name]))
+        (name, "" if name == BRANCHES else ", ".join(layers), str(planner.ledger.sizes[name]), str(chosen.widths[name]))
         for name, layers in planner.ledger.producers().items()
     ]
-    echo_table(groups, ("filters, units", "of layers", "before", "after"))
+    planner.at(chosen.keep)
+    gone = planner.ledger.removed.get(BRANCHES, ())
+    echo_table(groups, ("what goes" if gone else "filters, units", "of", "before", "after"))
+    if gone:
+        click.echo(f"Gone: {', '.join(gone)}")
     for name, reason in planner.ledger.left_alone.items():
         click.echo(f"Left alone: {name}: {reason}")
     click.echo()
@@ -111,7 +122,8 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
         )
     )
     echo_table(taken, ("measured", "before", "after", "after / before"))
-    click.echo(f"\n{chosen.keep:.1%} of the filters and units stay, before rounding.")
+    what = "residual branches" if gone else "filters and units"
+    click.echo(f"\n{chosen.keep:.1%} of the {what} stay, before rounding.")
     for what in SPEEDS:
         if times.ratio(what) > NO_FASTER:
             click.echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")

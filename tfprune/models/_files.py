@@ -64,11 +64,17 @@ def from_json(text: str, source: object) -> keras.Model:
     Raises:
         ModelError: it would execute code, or cannot be made.
     """
-    check_safe(json.loads(text), source, _known_classes())
+    described = json.loads(text, object_hook=_without_rng_type)
+    check_safe(described, source, _known_classes())
     try:
-        return keras.models.model_from_json(text)
+        return keras.models.model_from_json(json.dumps(described))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"{source}: this model cannot be made again ({_one_line(error)})") from None
+
+
+def _without_rng_type(own: dict[str, Any]) -> dict[str, Any]:
+    """Drops what `randomness` has set in a training, and Keras 3 does not know."""
+    return {key: value for key, value in own.items() if key != "rng_type"}
 
 
 def _loaded(path: Path) -> keras.Model:
