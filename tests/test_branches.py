@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exact is a fixture
 
+import tfprune
 from tfprune.backend import keras
 from tfprune.branches import BRANCHES, CRITERIA, branches
 from tfprune.config import Config
@@ -210,6 +211,18 @@ def test_the_other_criteria_are_means_so_that_wide_branches_are_worth_no_more(to
         ModelError, match="needs branches that end in a scale of BatchNorm, unlike one, two, three, four"
     ):
         CRITERIA["bn"](bare, branches(bare), 0, None)
+
+
+def test_a_model_of_your_own_is_shrunk_by_branches(tower):
+    for name, gamma in zip(residual.BRANCHES, (0.4, 0.1, 0.3, 0.2), strict=True):
+        tower.get_layer(f"{name}_bn").gamma.assign(np.full(8, gamma, np.float32))
+    smaller = tfprune.shrink(tower, 0.5, granularity="branch", criterion="bn")
+    assert branches(smaller).names == ("one", "three")
+    bare = keras.Sequential([L.Dense(2, input_shape=(3,))], name="bare")
+    with pytest.raises(ModelError, match="model bare has 0 residual branches, of which one stays"):
+        tfprune.shrink(bare, granularity="branch")
+    with pytest.raises(ConfigError, match="unknown granularity 'weight': "):
+        tfprune.shrink(bare, granularity="weight")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Fewer channels by criterion: which of them matter least, and how many may stay."""
+"""Fewer channels or branches by criterion: which of them matter least, and how many may stay."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfprune.backend import keras, tf
+from tfprune.branches import BRANCHES, branches
+from tfprune.branches import CRITERIA as OF_BRANCHES
 from tfprune.channels import Channels, Group, channels
 from tfprune.checks import check_choice, check_whole
 from tfprune.errors import ConfigError, ModelError
@@ -25,6 +27,7 @@ def shrink(
     model: keras.Model,
     keep: float = 0.5,
     *,
+    granularity: str = "filter",
     criterion: str = "l1",
     multiple: int = MULTIPLE,
     seed: int = 0,
@@ -32,16 +35,19 @@ def shrink(
 ) -> keras.Model:
     """Returns a smaller dense copy of a model: in each group of channels the most important ones stay.
 
-    Filters and units go together with everything that reads them (see `channels`); outputs stay as they are. Train
-    the copy on: what went is missed at first.
+    Filters and units go together with everything that reads them (see `channels`), or whole residual branches (see
+    `branches`); outputs stay as they are. Train the copy on: what went is missed at first.
 
     Args:
         model: a tf_keras model, functional or sequential. It is not changed.
-        keep: fraction of each group's channels that stays, in (0, 1].
+        keep: fraction of each group's channels, or of the branches, that stays, in (0, 1].
+        granularity: `filter` or `branch`.
         criterion: `l1`, `l2` (norm of the weights that make a channel; Li et al. 2017, arXiv:1608.08710), `bn` (size of
             BatchNorm's factor; Liu et al. 2017, arXiv:1708.06519), `taylor` (what the loss changes by if the channel
-            goes, to first order, squared; Molchanov et al. 2019, arXiv:1906.10771) or `random`.
-        multiple: what a width is rounded to a multiple of, and has at least; groups that are no wider stay whole.
+            goes, to first order, squared; Molchanov et al. 2019, arXiv:1906.10771) or `random`. Of a branch, norms and
+            sizes are means over its weights, so that large branches are worth no more.
+        multiple: what a width is rounded to a multiple of, and has at least; groups that are no wider stay whole. Not
+            of branches.
         seed: of `random`.
         examples: inputs and class numbers for `taylor`, whose model returns logits.
 
@@ -50,7 +56,7 @@ def shrink(
 
     Raises:
         ConfigError: a setting is out of range.
-        ModelError: the model cannot be copied, or no channel of it can go.
+        ModelError: the model cannot be copied, or nothing of it can go.
 
     >>> import tf_keras as keras
     >>> import tfprune
@@ -63,6 +69,8 @@ def shrink(
     check_whole("multiple", multiple, least=1)
     if not isinstance(keep, (int, float)) or not 0 < keep <= 1:
         raise ConfigError(f"keep must be in (0, 1], got {keep!r}")
+    if check_choice("granularity", granularity, ("filter", "branch")) == "branch":
+        return _without_branches(model, keep, criterion, seed, examples)
     found = channels(model)
     if not found.free:
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
@@ -70,6 +78,17 @@ def shrink(
     scores = CRITERIA[criterion](model, found, seed, examples)
     widths = {name: width(len(group), keep, multiple) for name, group in found.free.items()}
     return without(model, least_important(scores, widths))
+
+
+def _without_branches(
+    model: keras.Model, keep: float, criterion: str, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
+) -> keras.Model:
+    found = branches(model)
+    if len(found.names) < 2:
+        raise ModelError(f"model {model.name} has {len(found.names)} residual branches, of which one stays")
+    scores = {BRANCHES: OF_BRANCHES[criterion](model, found, seed, examples)}
+    widths = {BRANCHES: width(len(found.names), keep, 1)}
+    return without(model, {BRANCHES: [found.names[place] for place in least_important(scores, widths)[BRANCHES]]})
 
 
 def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> dict[str, np.ndarray]:
