@@ -15,7 +15,8 @@ LEGEND = (
     "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
     "in the end, has the validation loss that unpruned ends with. Compression is unpruned's non-zero parameters over "
     "those of the method, biases included; speed-up is that of multiply-adds, if those with zeros took no time. "
-    "Sparsity is the share of kernel weights that are zero; of trials named `filter`, that of channels that are gone."
+    "Sparsity is the share of kernel weights that are zero; of trials named `filter` or `branch`, that of channels or "
+    "branches that are gone."
 )
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers and rows
 

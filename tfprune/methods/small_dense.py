@@ -14,7 +14,8 @@ class SmallDense(Method):
     """A dense network of no more parameters than a pruned one has left, trained from scratch.
 
     It is the run's model with all its widths scaled down alike, as far as whole numbers allow; of granularity `filter`
-    it has the very widths that removing a share `sparsity` of the channels leaves.
+    it has the very widths that removing a share `sparsity` of the channels leaves, of `branch` the model's own without
+    the branches that `channels.order` names, and then the last ones.
 
     Args:
         sparsity: that of the pruned network which it is the counterpart of, in [0, 1).
