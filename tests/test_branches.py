@@ -75,6 +75,8 @@ def test_branches_of_the_models_that_come_with_it(name, count, first):
         (lambda: ended_by(L.Activation("softmax")), ("other",)),
         (lambda: ended_by(L.Activation(lambda x: x + 1)), ("other",)),
         (lambda: ended_by(L.Lambda(lambda x: x + 1)), ("other",)),
+        (lambda: ended_by(L.BatchNormalization(scale=False)), ("other",)),
+        (lambda: ended_by(L.ReLU(negative_slope=0.1, threshold=1.0)), ("other",)),
         (lambda: ended_by(inner=L.ReLU()), ("other",)),  # without a weight
     ],
 )
@@ -191,6 +193,8 @@ def test_criterion_taylor_is_what_the_loss_changes_by_to_first_order(tower):
             changed.append(float(loss(y, tower(x, training=False))))
         norm.set_weights(before)
         assert score == pytest.approx(((changed[0] - changed[1]) / (2 * step)) ** 2, rel=0.02)
+    tower.get_layer("two_bn").trainable = False  # which does not make it worthless
+    np.testing.assert_allclose(CRITERIA["taylor"](tower, branches(tower), 0, (x, y)), scores, rtol=1e-5)
     with pytest.raises(ConfigError, match="taylor needs examples"):
         CRITERIA["taylor"](tower, branches(tower), 0, None)
 

@@ -148,7 +148,8 @@ class _Graph:
         node = self._maker[id(tensor)]
         while _is(node.layer, PASSED) and len(node.keras_inputs) == 1 and _keeps_zero(node.layer):
             node = self._maker[id(node.keras_inputs[0])]
-        return node.layer if _is(node.layer, ENDS) and _keeps_zero(node.layer) else None
+        scaled = getattr(node.layer, "scale", True)  # a normalization without would still hand on a constant
+        return node.layer if _is(node.layer, ENDS) and _keeps_zero(node.layer) and scaled else None
 
 
 def _is(layer: keras.layers.Layer, kinds: Sequence[str]) -> bool:
@@ -161,6 +162,8 @@ def _is_sum(layer: keras.layers.Layer) -> bool:
 
 
 def _keeps_zero(layer: keras.layers.Layer) -> bool:
+    if getattr(layer, "threshold", 0):
+        return False
     activation = getattr(layer, "activation", None)
     name = getattr(activation, "__name__", None)
     return activation is None or (name in OF_ZERO and activation is getattr(keras.activations, name, None))
@@ -188,7 +191,7 @@ def _taylor(
 ) -> np.ndarray:
     if examples is None:
         raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
-    weights = [list(layer.trainable_weights) for layer in found.last.values()]
+    weights = [list(layer._trainable_weights) for layer in found.last.values()]  # frozen ones, too
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
         losses = keras.losses.sparse_categorical_crossentropy(

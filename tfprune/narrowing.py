@@ -46,7 +46,7 @@ def removable(model: keras.Model, spare: Sequence[str] = (), granularity: str = 
     """Returns the channels of a model, or of granularity `branch` its residual branches.
 
     Groups that a spared layer makes are protected. Branches are one group, of which those with a spared layer stay,
-    see `_ranked`.
+    see `_least_important`.
 
     Raises:
         ModelError: nothing can go, or `spare` names a layer that is not there.
