@@ -305,6 +305,8 @@ def test_the_order_and_what_is_spared_decide_first(small):
     assert ledger.removed == {BRANCHES: ["two", "four"]}
     ledger = run(small(channels={"order": "four"}, spare=("two_out", "three"), settings=events)).ledger
     assert ledger.removed == {BRANCHES: ["one", "four"]}
+    spared = run(small(channels={"order": "four,two"}, spare=("two_out",), settings=events)).ledger
+    assert "four" in spared.removed[BRANCHES] and "two" not in spared.removed[BRANCHES]  # whatever the order says
     assert ledger.left_alone == {"two": "a layer of it is spared", "three": "a layer of it is spared"}
 
 
