@@ -371,6 +371,12 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     assert "--granularity filter --sparsity 0.5" in out
     code, out, _ = call(*plan, "--target-parameters", 0.4)
     assert code == 0 and re.search(r"the model +195 +67", out)
+    tower = ("plan", "--dataset", "penguins", "--model", "residual:tower", "--granularity", "branch", "--rounds", 2)
+    code, out, _ = call(*tower, "--keep", 0.5, "--set", "channels.order=two")
+    assert code == 0 and "\nGone: two, four\n" in out and re.search(r"four/kernel +128 +0 ", out)
+    assert out.endswith("--granularity branch --sparsity 0.5 --set channels.order=two,four\n")
+    code, _, err = call("plan", "--dataset", "penguins", "--granularity", "weight", "--keep", 0.5)
+    assert code == 2 and "plan is of granularity filter or branch, of which something goes, not weight" in err
     code, _, err = call(*plan, "--keep", 0.5, "--strategy", "mirrored")
     assert code == 2 and err == "Error: plan measures on one device; leave --strategy out\n"
     code, _, err = call(*plan, "--keep", 0.5, "--target-macs", 0.5)

@@ -64,6 +64,7 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
+    from tfprune.branches import BRANCHES
     from tfprune.experiment import build, choose_precision, load_data
     from tfprune.planning import Planner
 
@@ -78,9 +79,10 @@ def plan(
         [(name, most)] = sizes.items()
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
+    gone = planner.ledger.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
     click.echo(
         f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity {config.granularity} "
-        f"--sparsity {1 - chosen.keep:.6g}"
+        f"--sparsity {1 - chosen.keep:.6g}" + (f" --set channels.order={','.join(gone)}" if gone else "")
     )
 
 
