@@ -1,4 +1,3 @@
-import functools
 import json
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 import residual
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_narrowing import run, trainer_of
 from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exact is a fixture
 
 import tfprune
@@ -15,7 +15,7 @@ from tfprune.branches import BRANCHES, CRITERIA, branches
 from tfprune.config import Config
 from tfprune.conversion import convert
 from tfprune.errors import ConfigError, ModelError, SparsityError
-from tfprune.experiment import build, initial_weights, load_data, restore, train
+from tfprune.experiment import build, load_data, restore, train
 from tfprune.formats import FORMATS
 from tfprune.models import MODELS
 from tfprune.narrowing import ChannelTrainer
@@ -238,19 +238,6 @@ def small(tiny):
         return tiny(method, **given | changes)
 
     return make
-
-
-def trainer_of(config, cls=ChannelTrainer):
-    data = load_data(config)
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    return cls(build(config, data), data, config, redraw=redraw)
-
-
-def run(config, cls=ChannelTrainer):
-    trainer = trainer_of(config, cls)
-    config.pruning.run(trainer)
-    trainer.finish()
-    return trainer
 
 
 def test_branches_go_at_events_and_the_training_carries_on(small, monkeypatch):
