@@ -12,6 +12,7 @@ import tfprune
 
 PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
+    {"utils"},
     {"errors", "seeds", "stopping"},
     {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},

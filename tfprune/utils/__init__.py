@@ -1,0 +1,1 @@
+"""The ground floor: text, files and other plain helpers. Knows nothing of models, runs or TensorFlow."""
