@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tfprune import cli
+from tfprune.adapters.loading.gate import load_model, model_from_json
+from tfprune.adapters.loading.trust import FUNCTIONS, TRUST, trust_function
 from tfprune.backend import keras, keras3, tf
 from tfprune.config import Config
-from tfprune.errors import ConfigError, ModelError, RunError
+from tfprune.errors import ConfigError, ModelError
 from tfprune.experiment import initial_weights, load_data, restore, train
-from tfprune.models._files import from_json, load_model
-from tfprune.models._own import build_model, own_model
-from tfprune.models._safe import TRUST
+from tfprune.models._own import build_model, is_function, own_model
 
 L = keras.layers
 
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture(autouse=True)
 def untrusted(monkeypatch):
     monkeypatch.delenv(TRUST, raising=False)
+    monkeypatch.setenv(FUNCTIONS, "")
 
 
 @pytest.fixture
@@ -57,6 +58,9 @@ def small(classes=3, end="softmax", inputs=12):
 
 
 def config(model, tmp_path, **changes):
+    """Returns the settings of a run whose model somebody has typed."""
+    if is_function(str(model)):
+        trust_function(model)
     return Config(**{"dataset": "penguins", "model": str(model), "epochs": 6, "out": str(tmp_path / "runs")} | changes)
 
 
@@ -143,6 +147,7 @@ def test_functions_that_do_not_fit_are_said_in_one_line(module, tmp_path, code, 
 
 def test_unknown_settings_of_a_function_are_named(module, tmp_path):
     module(SMALL)
+    trust_function("brought:net")
     with pytest.raises(ConfigError, match="has no setting 'widht': did you mean width"):
         build_model("brought:net", (12,), 3, own_model("brought:net", {"widht": 3})[1])
 
@@ -237,9 +242,9 @@ def test_operations_that_touch_files_are_refused_and_those_of_tensors_are_not(tm
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b"nonsense"), "this is no Keras model that can be opened"),
+        (lambda path: path.write_bytes(b"nonsense"), "this is no Keras file, whatever its name says"),
         (lambda path: small().save_weights(path.with_suffix(".h5")), "it holds weights alone, without the model"),
-        (lambda path: zipfile.ZipFile(path, "w").close(), "this is no Keras model that can be opened"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "this is no Keras file, whatever its name says"),
         (lambda path: path.mkdir(), r"this is no SavedModel \(it has no saved_model.pb\)"),
         (lambda path: tf.saved_model.save(tf.Module(), str(path)), "has a graph and no layers of Keras"),
         (lambda path: None, "there is no such file"),
@@ -258,14 +263,15 @@ def test_files_that_are_no_models_are_said_in_one_line(tmp_path, make, message):
 def test_a_stored_architecture_executes_nothing_either():
     text = keras.Sequential([L.Input((4,)), L.Lambda(lambda x: x)]).to_json()
     with pytest.raises(ModelError, match="it would execute code: layer Lambda"):
-        from_json(text, "architecture.json")
+        model_from_json(text, "architecture.json")
 
 
 def test_a_run_whose_function_would_have_to_be_imported_asks_for_trust(module, tmp_path):
     module(SMALL)
     result = train(config("brought:net", tmp_path))
     result.folder.architecture.unlink()
-    with pytest.raises(RunError, match="brought:net would be imported, which executes code"):
+    os.environ[FUNCTIONS] = ""  # as in another command
+    with pytest.raises(ModelError, match="brought:net would be imported, which executes code"):
         restore(result, load_data(result.config))
 
 

@@ -108,6 +108,12 @@ def keras3() -> ModuleType:
     return _import("keras")
 
 
+def keras3_operations(module: str) -> ModuleType:
+    """Returns a module of Keras 3's operations, which its public names leave out."""
+    keras3()
+    return _import(module)
+
+
 def machine() -> dict[str, str | int | list[str]]:
     """Returns what seconds depend on: the processor, its cores, the GPUs."""
     import platform

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import model_from_json
 from tfprune.backend import keras, machine, sow, tf, versions
 from tfprune.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.config import PLACES, Config, by_seed
@@ -32,10 +33,8 @@ from tfprune.masks import ones_like
 from tfprune.measure import array_bytes, folder_bytes, parameters, sparsity
 from tfprune.methods import BASELINE
 from tfprune.mishaps import gone, told
-from tfprune.models._files import from_json
 from tfprune.models._narrow import narrowed
-from tfprune.models._own import build_model, is_function
-from tfprune.models._safe import trusted
+from tfprune.models._own import build_model
 from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.pattern_masks import check_pattern
 from tfprune.precision import candidates, computing_in, deterministic_ops, fastest, in_float32
@@ -296,13 +295,8 @@ def restore(result: Result, data: Data) -> keras.Model:
             f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
         )
     if result.folder.architecture.is_file():  # of a person's own model, which may have changed or gone since
-        model = from_json(result.folder.architecture.read_text(encoding="utf-8"), result.folder.architecture)
+        model = model_from_json(result.folder.architecture.read_text(encoding="utf-8"), result.folder.architecture)
     else:
-        if is_function(result.config.model) and not trusted():
-            raise RunError(
-                f"{result.folder.root}: its model {result.config.model} would be imported, which executes code; if you "
-                "know where the run comes from, allow that with --trust"
-            )
         model = plain_model(result.config, data, model_settings(result.config, data))
         model = without(model, result.removed_channels())
     model.set_weights(load_weights(result.model))

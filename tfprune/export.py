@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_graph, reload
 from tfprune.backend import keras, tf
 from tfprune.data._base import Data, Inputs
 from tfprune.errors import ModelError, SparsityError
-from tfprune.models._files import load_graph
 from tfprune.rundir import replacing
 from tfprune.wrapping import kernel_variables
 
@@ -94,7 +94,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     signatures = classifier.signatures()
     with replacing(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=signatures)
-        loaded = tf.saved_model.load(str(draft))
+        loaded = reload(draft)
         examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)
         expected = signatures[ENCODED](inputs=examples)["probabilities"].numpy()
         answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_graph
 from tfprune.backend import tf
 from tfprune.data._columns import is_parquet, read_parquet_columns
 from tfprune.data._csv import number, read_columns, text, whole
 from tfprune.data._tfds import too_large
 from tfprune.data.arrays import read_array
 from tfprune.errors import DataError, ModelError
-from tfprune.models._files import load_graph
 from tfprune.rundir import RunDir
 
 IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files

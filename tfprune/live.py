@@ -13,6 +13,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from tfprune.adapters.loading.trust import trust_function
 from tfprune.backend import keras, tf
 from tfprune.checks import check_choice, check_whole
 from tfprune.config import SCOPES, Config, with_sparsity
@@ -24,6 +25,7 @@ from tfprune.masks import check_sparsity, sparsity_of
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.methods._rehearsal import Training, rehearsed
+from tfprune.models._own import is_function
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.optimizers import fresh
 from tfprune.pruning import check_model, report_unprunable
@@ -157,6 +159,8 @@ def train(model: Any, data: Any = None, **options: Any) -> Result | Trained:
     if isinstance(model, Config):
         if data is not None:
             raise ConfigError("a Config says what a run's data are; data are given with a model only")
+        if is_function(model.model):
+            trust_function(model.model)  # it was typed, in Python
         return run(model, **options)
     if data is None:
         raise ConfigError("training data are missing: train(model, data), or train(Config(...)) for a run")

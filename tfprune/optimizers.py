@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.checks import check_choice, check_fraction, check_least, check_switch
 from tfprune.errors import ConfigError, choose_from
@@ -55,7 +56,7 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     rate = getattr(optimizer, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         settings["learning_rate"] = rate
-    return _alone(type(optimizer).from_config(settings))
+    return _alone(rebuilt(optimizer, config=settings))
 
 
 def _alone(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

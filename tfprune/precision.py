@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf, tf_config
 
 WARM_UP_STEPS, MEASURED_STEPS = 3, 7
@@ -70,7 +71,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=clone)
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+        return rebuilt(layer, dtype="float32")
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())

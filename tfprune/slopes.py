@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.cuts import Criterion
 from tfprune.data._base import Split
@@ -203,15 +204,15 @@ def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
     if type(layer).__name__ in DROPOUTS:
         return _nothing(layer)
     kind = TwiceDifferentiable if type(layer) is keras.layers.BatchNormalization else type(layer)
-    return kind.from_config(layer.get_config() | {"dtype": "float64"})
+    return rebuilt(layer, kind=kind, dtype="float64")
 
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns the layer in float64 without what bends or shifts its output."""
     if type(layer).__name__ in (*DROPOUTS, *NOT_LINEAR):
         return _nothing(layer)
-    config = layer.get_config() | {"dtype": "float64"}
-    return type(layer).from_config(config | ({"activation": "linear"} if "activation" in config else {}))
+    linear = {"activation": "linear"} if "activation" in layer.get_config() else {}
+    return rebuilt(layer, dtype="float64", **linear)
 
 
 def _nothing(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.data._base import Split
 
@@ -84,7 +85,7 @@ def stack(model: keras.Model, networks: int) -> keras.Model:
         if type(layer) is keras.layers.Dense:
             x = StackedDense(layer.units, layer.activation, layer.use_bias, name=layer.name)(x)
         elif not isinstance(layer, keras.layers.InputLayer):
-            x = type(layer).from_config(layer.get_config())(x)
+            x = rebuilt(layer)(x)
     return keras.Model(inputs, keras.layers.Permute((2, 1), name="networks_first")(x), name=model.name)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.branches import BRANCHES, Branches, branches
 from tfprune.channels import Channels, channels
@@ -141,7 +142,7 @@ def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Mod
             own["config"]["units" if "units" in own["config"] else "filters"] = width
     known = {type(layer).__name__: type(layer) for layer in leaf_layers(model)}
     with keras.utils.custom_object_scope(known):
-        smaller = type(model).from_config(config)
+        smaller = rebuilt(model, config=config)
     if not smaller.built:
         smaller.build(model.input_shape)
     return smaller

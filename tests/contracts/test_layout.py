@@ -17,6 +17,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},
     {"backend", "rundir", "notebook"},
+    {"adapters"},
     {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "mishaps", "randomness"},
     {"data", "models", "methods"},
     {"widths", "patterns"},

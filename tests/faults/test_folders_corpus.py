@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from written import write_run
 
+from tfprune.adapters.loading.gate import load_model
 from tfprune.backend import keras
 from tfprune.config import Config
 from tfprune.errors import ModelError, RunError
 from tfprune.experiment import load_data, train
 from tfprune.export import export
 from tfprune.inference import Predictor
-from tfprune.models._files import load_model
 from tfprune.results import read_result
 from tfprune.resuming import Saver
 from tfprune.rundir import RunDir, unpack

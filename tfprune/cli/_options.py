@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.adapters.loading.trust import check_function, trust, trust_function
+from tfprune.cli._typed import with_typed
 from tfprune.config import (
     GRANULARITIES,
     PRECISIONS,
@@ -26,7 +28,7 @@ from tfprune.data._own import asked_of
 from tfprune.errors import ConfigError, choose_from
 from tfprune.executors import EXECUTORS
 from tfprune.models._own import is_function
-from tfprune.models._safe import trust, trusted
+from tfprune.rundir import RunDir
 
 if TYPE_CHECKING:
     from tfprune.executors._base import Executor
@@ -147,7 +149,8 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     """
     values = read_settings(file) if file else {}
     given = {name: value for name, value in given.items() if value is not None}
-    _check_imports(file, values, given)
+    if file and file.name == RunDir(file.parent).config.name:  # of a run, which may have come from anywhere
+        values = with_typed(values, given) | {"out": str(file.parent.parent)}
     sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
     for option, setting in _SHORT.items():
         if (value := given.pop(option, None)) is not None:
@@ -162,17 +165,13 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     values = with_assignments(values, assignments)
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
-    return Config.from_dict(values)
-
-
-def _check_imports(file: Path | None, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` if a file, and no person, names a function to be imported."""
-    model = values.get("model")
-    if isinstance(model, str) and is_function(model) and given.get("model") is None and not trusted():
-        raise ConfigError(
-            f"{file}: its model {model} would be imported, which executes code; if you know where the file comes from, "
-            f"add --model {model}"
-        )
+    typed = given.get("model") or assignments.get("model")
+    if isinstance(typed, str) and is_function(typed):
+        trust_function(typed)
+    config = Config.from_dict(values)
+    if is_function(config.model):
+        check_function(config.model)
+    return config
 
 
 def _parse(assignment: str) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ import click
 
 from tfprune.cli._options import data_options
 from tfprune.cli._output import echo_result, start_logging
+from tfprune.cli._typed import resuming
 from tfprune.config import Config
 from tfprune.rundir import RunDir
 
@@ -24,7 +25,7 @@ def train_and_tell(config: Config, *, force: bool = False) -> None:
     try:
         result = run(config, force=force)
     except KeyboardInterrupt as error:
-        click.echo(f"Interrupted. {_kept(folder)}", err=True)
+        click.echo(f"Interrupted. {_kept(folder, config)}", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
     if repeated:
         click.echo("This run is finished already; --force repeats it.")
@@ -39,9 +40,9 @@ def train_and_tell(config: Config, *, force: bool = False) -> None:
     )
 
 
-def _kept(folder: RunDir) -> str:
+def _kept(folder: RunDir, config: Config) -> str:
     if folder.checkpoints.is_dir():
-        return f"The same command, or tfprune resume {folder.root}, goes on from the last checkpoint."
+        return f"The same command, or {resuming(config, folder.root)}, goes on from the last checkpoint."
     if folder.finished or not folder.history.is_file():
         return "No file was changed. The same command starts the run again."
     kept = f"Kept in {folder.root}: the settings, the history so far and the TensorBoard logs."

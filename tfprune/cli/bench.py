@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfprune.checks import check_whole
 from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._typed import as_typed, takes_data
 from tfprune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ NO_FASTER = 0.95  # of the time of what it is compared with
 @click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples a call.")
 @click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the latencies into this PNG.")
-def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None) -> None:
+@takes_data
+def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None, **given: Any) -> None:
     """Measure size, speed and test accuracy of all files that the models of finished RUNs were exported to.
 
     The first RUN is what the others are compared with, file by file: name the unpruned one first.
@@ -44,7 +46,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
-    test = load_data(results[0].config).test
+    test = load_data(as_typed(results[0].config, given)).test
     models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
     measured = [latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._typed import as_typed, takes_data
 
 
 @click.command()
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")
-def compact(run: Path, out: Path | None) -> None:
+@takes_data
+def compact(run: Path, out: Path | None, **given: Any) -> None:
     """Remove the filters and units that pruning has left dead in the model of the finished run in folder RUN.
 
     A unit is dead if no weight reads it, or none makes it. The smaller model answers as before, which is checked, and
@@ -31,7 +34,7 @@ def compact(run: Path, out: Path | None) -> None:
     result = read_result(RunDir(run))
     if out is None:
         result.folder.check_own()
-    data = load_data(result.config)
+    data = load_data(as_typed(result.config, given))
     found = compacted(restore(result, data))
     if not found.removed:
         count = sum(before for before, _ in found.widths.values())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tfprune.cli._options import trust_option
 from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._typed import again, as_typed, takes_data
 from tfprune.formats import FORMATS
 
 QUANTIZE = ("none", "dynamic", "int8", "float16")
@@ -20,7 +22,8 @@ LOSS = 0.01  # of accuracy, from which on it is pointed out
 @click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
 @click.option("--quantize", type=click.Choice(QUANTIZE), default="none", show_default=True, help="Smaller numbers.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; by default in RUN/exports.")
-def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
+@takes_data
+def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) -> None:
     """Write the model of the finished run in folder RUN in another format.
 
     The file is loaded again and compared with the model on the validation data before it counts. int8 is calibrated on
@@ -35,7 +38,7 @@ def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
     result = read_result(RunDir(run))
     if out is None:
         result.folder.check_own()
-    data = load_data(result.config)
+    data = load_data(as_typed(result.config, given))
     path = out or result.folder.exports / _file_name(name, quantize)
     done = convert(restore(result, data), data, path, name, quantize)
     echo_table(
@@ -49,7 +52,7 @@ def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
     )
     if done.before - done.after > LOSS:
         click.echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
-    click.echo(f"\nNext: tfprune bench {run}")
+    click.echo(f"\nNext: tfprune bench {run}{again(given)}")
 
 
 def _file_name(name: str, quantize: str) -> str:

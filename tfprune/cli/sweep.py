@@ -8,26 +8,35 @@ from typing import Any
 
 import click
 
+from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
-from tfprune.cli._options import executor_options, make_executor
+from tfprune.cli._options import executor_options, make_executor, trust_option
 from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.models._own import is_function
 from tfprune.plans import outcome, plan_table, read_plan
 
 
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path))
+@trust_option
+@click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")
 @click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made.")
 @click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS).")
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
 @executor_options
-def sweep(plan: Path, out: Path | None, data_dir: Path | None, dry_run: bool, **given: Any) -> None:
+def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None, dry_run: bool, **given: Any) -> None:
     """Train what a plan describes: a grid or a list of settings, methods, sparsities and seeds.
 
     Finished runs are reused: the same command goes on where an earlier one was stopped. Runs that fail are named in
     the end, and the exit code is then 1.
     """
-    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir)}
+    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir), "model": model}
+    if model and is_function(model):
+        trust_function(model)
     configs = read_plan(plan, {name: value for name, value in places.items() if value is not None})
+    for config in configs:
+        if is_function(config.model):
+            check_function(config.model)
     start_logging()
     if dry_run:
         echo_runs(configs)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tfprune.adapters.loading.trust import FUNCTIONS, TRUST
 from tfprune.config import Config
 from tfprune.errors import ConfigError, RunError, TfpruneError
 from tfprune.executors._base import Executor, Resources, Train
@@ -98,7 +99,9 @@ class Cluster:
         return self._resources.gpus_per_trial or 0
 
     def start(self, folders: Collection[str]) -> _Actor:
-        options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "scheduling_strategy": "SPREAD"}
+        trusted = {name: os.environ[name] for name in (TRUST, FUNCTIONS) if name in os.environ}
+        options = {"runtime_env": {"env_vars": trusted}} if trusted else {}
+        options |= {"num_cpus": self._cpus, "num_gpus": self._gpus, "scheduling_strategy": "SPREAD"}
         remote = self._ray.remote(**options)(_Trainer)
         return _Actor(self._ray, remote.remote(max(1, int(self._cpus))), {out: self._mark(out) for out in folders})
 

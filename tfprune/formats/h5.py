@@ -7,12 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import h5py
-
+from tfprune.adapters.loading.gate import load_model, open_hdf5
 from tfprune.backend import keras
 from tfprune.data._base import Data
 from tfprune.formats._base import Answer, Format, softmax
-from tfprune.models._files import check_file
 
 _OF_NO_KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 SAYS_NOTHING = {  # settings that these layers inherit and do not use; Keras 3 refuses them
@@ -27,7 +25,7 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
         model.save(str(path), include_optimizer=False, save_format="h5")
-    with h5py.File(path, "r+") as file:
+    with open_hdf5(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         for layer in _layers(config):
             for word in SAYS_NOTHING.get(layer["class_name"], ()):
@@ -36,8 +34,7 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
-    check_file(path)
-    model = keras.models.load_model(str(path), compile=False)
+    model = load_model(path)
     return lambda inputs: softmax(model.predict_on_batch(inputs))
 
 

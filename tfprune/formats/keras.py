@@ -10,24 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_with
 from tfprune.backend import keras, keras3
 from tfprune.data._base import Data
 from tfprune.formats import h5
 from tfprune.formats._base import Answer, Format, softmax
-from tfprune.models._files import check_file
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
     with tempfile.TemporaryDirectory() as folder, _its_own_affairs():
         bridge = Path(folder) / "model.h5"
         h5.write(model, data, bridge, quantize)
-        keras3().saving.load_model(str(bridge), compile=False).save(str(path))
+        load_with(bridge, keras3()).save(str(path))
 
 
 def load(path: Path) -> Answer:
-    check_file(path)
-    with _its_own_affairs():
-        model = keras3().saving.load_model(str(path), compile=False)
+    model = load_with(path, keras3())
 
     def answer(inputs: np.ndarray) -> np.ndarray:
         with _its_own_affairs():

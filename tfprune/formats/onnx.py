@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_onnx
 from tfprune.backend import cores, keras
 from tfprune.data._base import Data
+from tfprune.errors import ModelError
 from tfprune.formats._base import Answer, Format, calibration, extra, probabilities
 
 OPSET = 17
@@ -33,12 +35,15 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
-    runtime = extra("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = cores()
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (taken,) = session.get_inputs()
-    dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[taken.type]
+    for package in ("onnx", "onnxruntime"):
+        extra(package)
+    session = load_onnx(path, cores())
+    names = [output.name for output in session.get_outputs()]
+    dtypes = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+    taken = session.get_inputs()[0]
+    if len(session.get_inputs()) != 1 or taken.type not in dtypes or "probabilities" not in names:
+        raise ModelError(f"{path}: this model was not exported by tfprune (no one input, no probabilities)")
+    dtype = dtypes[taken.type]
 
     def answer(inputs: np.ndarray) -> np.ndarray:
         return session.run(["probabilities"], {taken.name: np.asarray(inputs, dtype)})[0]

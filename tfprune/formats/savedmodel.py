@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_graph
 from tfprune.backend import keras, tf
 from tfprune.data._base import Data
 from tfprune.export import ENCODED, export
 from tfprune.formats._base import Answer, Format
-from tfprune.models._files import load_graph
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:

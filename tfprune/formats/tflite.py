@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfprune.adapters.loading.gate import load_tflite
 from tfprune.backend import cores, keras, quiet_stderr, tf
 from tfprune.data._base import Data
+from tfprune.errors import ModelError
 from tfprune.formats._base import Answer, Format, calibration, extra, probabilities
 
 
@@ -24,8 +26,12 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
 
 
 def load(path: Path) -> Answer:
+    extra("ai_edge_litert.interpreter")
+    interpreter = load_tflite(path, cores())
+    signatures = interpreter.get_signature_list()
+    if [(own["inputs"], own["outputs"]) for own in signatures.values()] != [(["inputs"], ["probabilities"])]:
+        raise ModelError(f"{path}: this model was not exported by tfprune (no inputs and probabilities)")
     with quiet_stderr():
-        interpreter = extra("ai_edge_litert.interpreter").Interpreter(str(path), num_threads=cores())
         runner = interpreter.get_signature_runner()
         taken = interpreter.get_input_details()[0]
         runner(inputs=np.zeros((1, *taken["shape"][1:]), taken["dtype"]))  # the first call says what computes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.errors import ModelError
 
@@ -53,7 +54,7 @@ def _is_softmax(layer: keras.layers.Layer, kind: type) -> bool:
 
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config(layer.get_config() | {"activation": "linear"})
+    return rebuilt(layer, activation="linear")
 
 
 def _cloned(model: keras.Model, changed: Callable[[keras.layers.Layer], Any], **kwargs: Any) -> keras.Model:
@@ -64,7 +65,7 @@ def _cloned(model: keras.Model, changed: Callable[[keras.layers.Layer], Any], **
             return other
         if isinstance(layer, keras.Model) and not (isinstance(layer, keras.Sequential) or layer._is_graph_network):
             return layer
-        return layer.__class__.from_config(layer.get_config())
+        return rebuilt(layer)
 
     copy = keras.models.clone_model(model, clone_function=clone, **kwargs)
     copy.set_weights(model.get_weights())

@@ -6,13 +6,14 @@ import inspect
 import operator
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, keras3, tf
 from tfprune.errors import ModelError
+from tfprune.utils.text import one_line
 
 TOLERANCE = 1e-4  # largest difference of an output, relative to the largest output
 COMPARED = 4  # examples
@@ -33,24 +34,28 @@ BY_KEYWORD = {"zero_output_for_mask"}  # what recurrent layers take and do not n
 PARTS = ("layers", "initializers", "regularizers", "constraints", "activations")
 
 
-def from_keras3(path: Path) -> keras.Model:
-    """Opens a file of Keras 3 as a tf_keras model, and compares what both answer.
+def as_tf_keras(source: Any, path: object) -> Any:
+    """Returns a model of Keras 3 as one of tf_keras, after comparing what both answer; anything else as it is.
 
     Args:
-        path: a `.keras` or `.h5` file that has been checked for parts that execute code.
+        source: what was loaded.
+        path: where it is from, for messages.
 
     Raises:
-        ModelError: it cannot be opened, has layers that tf_keras lacks (each is named), or answers differently.
+        ModelError: it has layers that tf_keras lacks (each is named), or answers differently.
     """
+    if not is_keras3(source):
+        return source
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras 3 says of its own affairs
-        try:
-            source = keras3().saving.load_model(str(path), compile=False)
-        except Exception as error:  # Keras 3 raises whatever a broken file makes it meet
-            raise ModelError(f"{path}: Keras 3 cannot open this model ({_one_line(error)})") from None
         model = converted(source, path)
         _check_answers(source, model, path)
     return model
+
+
+def is_keras3(model: object) -> bool:
+    """Says whether a model is of Keras 3, without importing that."""
+    return any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__)
 
 
 def converted(source: Any, path: object) -> keras.Model:
@@ -138,13 +143,13 @@ def _counterpart(operation: Any, problems: list[str]) -> Any:
     try:
         config = _config(type(operation), operation.get_config(), keras.layers)
         layer = getattr(keras.layers, kind)
-        return layer(**config) if kind in WITHOUT_SHAPES else layer.from_config(config)
+        return layer(**config) if kind in WITHOUT_SHAPES else rebuilt(operation, kind=layer, config=config)
     except _NoCounterpart as error:
         problems.append(f"{operation.name} ({kind}: {error})")
     except AttributeError:
         problems.append(f"{operation.name} ({kind})")
     except (TypeError, ValueError) as error:
-        problems.append(f"{operation.name} ({kind}: {_one_line(error)})")
+        problems.append(f"{operation.name} ({kind}: {one_line(error)})")
     return None
 
 
@@ -232,8 +237,3 @@ def _examples(tensor: Any, model: keras.Model) -> np.ndarray:
     if sizes or not tf.as_dtype(tensor.dtype).is_floating:
         return random.integers(0, min([*sizes, 256]), shape).astype(tensor.dtype.name)
     return random.normal(size=shape).astype(tensor.dtype.name)
-
-
-def _one_line(error: object) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.machinery
 import inspect
 import os
@@ -138,8 +137,10 @@ def build_model(
     """
     if not is_own_model(name):
         return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype)
+    from tfprune.adapters.loading.gate import import_function, load_model
     from tfprune.backend import keras
     from tfprune.models import _fit
+    from tfprune.models._keras3 import as_tf_keras
 
     if name.startswith(APPLICATIONS):
         from tfprune.models.applications import application
@@ -150,36 +151,15 @@ def build_model(
     settings.pop(FINGERPRINT, None)
     rescale = settings.pop("rescale", "auto")
     if _is_function(name):
-        model = _called(_imported(name), name, input_shape, classes, settings)
+        model = _called(import_function(name), name, input_shape, classes, settings)
     else:
-        from tfprune.models._files import load_model
-
-        model = load_model(Path(name))
+        model = as_tf_keras(load_model(Path(name)), name)
     model = _fit.as_logits(_fit.functional(model, input_shape, name), name)
     model = _fit.rescaled(model, input_shape, dtype, rescale)
     _fitting(model, name, input_shape, classes, dtype)
     if fresh:
         model = keras.models.clone_model(model)
     return model
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` has it
-    from tfprune.backend import keras
-
-    _ = keras.Model  # so that tf_keras is chosen before the module imports TensorFlow
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
-            raise ModelError(f"there is no module {error.name!r} here or among the installed packages") from None
-        raise
-    if not callable(getattr(found, function, None)):
-        names = [key for key, value in vars(found).items() if inspect.isfunction(value) and value.__module__ == module]
-        raise ModelError(f"module {module} has no function {function!r}: {choose_from(function, names)}")
-    return getattr(found, function)
 
 
 def _called(
