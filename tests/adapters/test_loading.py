@@ -396,6 +396,18 @@ def test_what_tensorflow_does_to_tensors_passes(tmp_path):
     np.testing.assert_array_equal(again(np.ones((2, 4, 3))), keras.Model(inputs, x)(np.ones((2, 4, 3))))
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+def test_a_model_that_has_been_trained_passes(tmp_path, suffix):
+    model = small(L.BatchNormalization(), L.Dropout(0.5))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)]
+    )
+    model.fit(np.ones((8, 12)), np.arange(8) % 3, verbose=0)
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix else model.save(path, save_format="tf")
+    np.testing.assert_array_equal(load_model(path)(np.ones((2, 12))), model(np.ones((2, 12))))
+
+
 def test_the_lists_name_what_there_is_and_nothing_that_names_files():
     for name in allowed.FUNCTIONS:
         place = tf

@@ -77,6 +77,19 @@ ACTIVATIONS = frozenset(
     """.split()
 )
 
+# Metrics that a SavedModel of Keras keeps; a run asks them for nothing.
+METRICS = frozenset(
+    """
+    AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy CategoricalCrossentropy
+    CategoricalHinge CosineSimilarity F1Score FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence
+    LogCoshError Mean MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper MeanRelativeError
+    MeanSquaredError MeanSquaredLogarithmicError MeanTensor OneHotIoU OneHotMeanIoU Poisson Precision PrecisionAtRecall
+    R2Score Recall RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity SparseCategoricalAccuracy
+    SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum
+    SumOverBatchSize TopKCategoricalAccuracy TrueNegatives TruePositives
+    """.split()
+)
+
 # Data types that layers compute in.
 POLICIES = frozenset(
     """

@@ -125,6 +125,8 @@ class _Inspector:
             yield from self.of_values({key: value for key, value in part.items() if key != "class_name"}, label, depth)
         elif name == "function":
             yield from self.of_function(part)
+        elif name in allowed.METRICS and not part.get("registered_name"):
+            yield from self.of_values(config, label, depth)
         elif (settings := self.settings(part)) is None:
             yield f"custom object {label}", True
         else:

@@ -181,10 +181,10 @@ def _load_layers(path: Path) -> Any:
         )
     metadata = _parsed(path / "keras_metadata.pb", saved_metadata.SavedMetadata())
     for node in metadata.nodes:
-        described = _described(path, lambda node=node: json.loads(node.metadata)) if node.metadata else None
-        if isinstance(described, dict) and "class_name" in described and node.identifier != "_tf_keras_metric":
-            own = {key: described[key] for key in ("class_name", "config", "name", "inbound_nodes") if key in described}
-            check_config(own, path, keras)
+        stored = _described(path, lambda node=node: json.loads(node.metadata)) if node.metadata else None
+        if isinstance(stored, dict) and "class_name" in stored:
+            read = {key: stored[key] for key in ("class_name", "config", "name", "inbound_nodes") if key in stored}
+            check_config(read, path, keras)  # what else is stored is shapes, and what compiling would read
     check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
     return _opened(path, lambda: keras.models.load_model(str(path), compile=False))
 
