@@ -11,7 +11,7 @@ import click
 
 from tfprune.checks import check_whole
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
     measured = [latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]
     echo_table(*_sizes_table(models, right))
-    click.echo()
+    echo()
     echo_table(*_times_table(models, measured))
     if figure:
         from tfprune.figures import plot_latencies
@@ -59,9 +59,9 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
             for size, own in zip(sizes, measured, strict=True)
         }
         plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
-        click.echo(f"Figure: {figure}")
+        echo(f"Figure: {figure}")
     for line in _in_vain(models, measured):
-        click.echo(line)
+        echo(line)
 
 
 def _sizes(batches: str) -> list[int]:

@@ -13,7 +13,8 @@ import click
 from tfprune.checks import check_least, check_whole
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
-from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.cli._output import echo_failures
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.config import Config
 from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
@@ -75,18 +76,18 @@ def compare(
     kind = "sparsities" if _several_sparsities(summary) else "budget" if equal_budget else "results"
     for headers, rows in result_tables(summary):
         echo_table(rows, headers)
-        click.echo()
-    click.echo(LEGEND)
+        echo()
+    echo(LEGEND)
     for figure in _draw(results, summary, kind, figures or Path(configs[0].out)):
-        click.echo(f"Figure: {figure}")
+        echo(f"Figure: {figure}")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, as_json(results, summary, failures))
-        click.echo(f"Numbers: {json_file}")
+        echo(f"Numbers: {json_file}")
     for page in pages:
         _write_page(page, results, summary, kind)
-        click.echo(f"Page: {page}")
-    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+        echo(f"Page: {page}")
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.formats import FORMATS
 
 QUANTIZE = ("none", "dynamic", "int8", "float16")
@@ -48,8 +48,8 @@ def export(run: Path, name: str, quantize: str, out: Path | None) -> None:
         ("exported", str(done.path)),
     )
     if done.before - done.after > LOSS:
-        click.echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
-    click.echo(f"\nNext: tfprune bench {run}")
+        echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
+    echo("", f"Next: tfprune bench {run}")
 
 
 def _file_name(name: str, quantize: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tfprune.cli._options import make_config, run_options
+from tfprune.cli._terminal import echo
 from tfprune.errors import ConfigError
 from tfprune.models._own import is_function
 from tfprune.rundir import replacing
@@ -41,4 +42,4 @@ def init(path: Path, force: bool, **given: Any) -> None:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
     train = ["tfprune", "train", "--config", str(path)]
     train += ["--model", config.model] if is_function(config.model) else []  # which no file may name alone
-    click.echo(f"Wrote {path}.\nNext: {shlex.join(train)} --dry-run")
+    echo(f"Wrote {path}.", f"Next: {shlex.join(train)} --dry-run")

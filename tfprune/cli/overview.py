@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._output import echo_table
+from tfprune.cli._terminal import echo, echo_table
 
 
 @click.command()
@@ -23,7 +23,7 @@ def overview(files: tuple[Path, ...], page: Path | None) -> None:
     tables = [table for table in (overview_table(comparisons), overview_verdicts(comparisons)) if table[1]]
     for headers, rows in tables:
         echo_table(rows, headers)
-        click.echo()
+        echo()
     if page:
         content = [
             tabulate(
@@ -35,4 +35,4 @@ def overview(files: tuple[Path, ...], page: Path | None) -> None:
             for headers, rows in tables
         ]
         update_page(page, "overview", "\n\n".join(content))
-        click.echo(f"Page: {page}")
+        echo(f"Page: {page}")

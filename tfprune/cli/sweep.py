@@ -10,7 +10,8 @@ import click
 
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor
-from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.cli._output import echo_failures
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.plans import outcome, plan_table, read_plan
 
 
@@ -39,6 +40,6 @@ def sweep(plan: Path, out: Path | None, data_dir: Path | None, dry_run: bool, **
     if outcomes:
         headers, rows = plan_table(outcomes)
         echo_table(rows, headers)
-    click.echo(f"\nMedians over seeds. {len(outcomes)} of {len(configs)} runs are finished.")
-    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+    echo("", f"Medians over seeds. {len(outcomes)} of {len(configs)} runs are finished.")
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)
