@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.errors import RunError, TfpruneError
+from tfprune.utils.text import LONGEST, one_line
 
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
@@ -132,7 +133,7 @@ class RunDir:
             if self.config.is_file() and not self.finished:
                 kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
                 with contextlib.suppress(OSError), replacing(self.failure) as draft:
-                    draft.write_text(f"{kind}{' '.join(str(error).split())}\n", encoding="utf-8")
+                    draft.write_text(f"{kind}{one_line(error, LONGEST)}\n", encoding="utf-8")
             raise
 
     def read_failure(self) -> str | None:

@@ -14,7 +14,7 @@ from tfprune.cli._terminal import echo
 from tfprune.errors import TfpruneError, choose_from
 from tfprune.registry import Registry
 from tfprune.utils.system_errors import explained, of_output
-from tfprune.utils.text import one_line
+from tfprune.utils.text import LONGEST, one_line
 
 COMMANDS = Registry(
     "command",
@@ -37,7 +37,6 @@ COMMANDS = Registry(
     },
 )
 
-LONGEST = 1000  # characters of an error; some quote what a person's file holds
 CLOSED_PIPE = 128 + 13  # as a shell has it of a command that SIGPIPE ended
 
 

@@ -19,6 +19,7 @@ from tfprune.config import Config
 from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.tables import LEGEND
+from tfprune.utils.text import markdown, showable
 
 if TYPE_CHECKING:
     from tfprune.results import Result
@@ -150,23 +151,19 @@ def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
 
 
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str) -> None:
-    from tabulate import tabulate
-
     from tfprune.report import result_tables
-    from tfprune.tables import update_page
+    from tfprune.tables import markdown_table, update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
     versions, machine = metrics["versions"], metrics["machine"]
-    gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
+    hardware = markdown(", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"])))
     source = (
         f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
-        f"`{config.model_name}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"`{showable(config.model_name)}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
         f"{config.optimizer} {config.learning_rate:g}, {metrics['precision']['policy']}. Python {versions['python']}, "
         f"TensorFlow {versions['tensorflow']}, "
-        f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
+        f"tfmot {versions['tensorflow-model-optimization']}; {hardware}. {LEGEND}"
     )
-    tables = [
-        tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in result_tables(summary)
-    ]
+    tables = map(markdown_table, result_tables(summary))
     update_page(page, f"{kind} {config.data_name}", "\n\n".join((*tables, source)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import traceback
 
 from tfprune.utils.text import shortened, showable
@@ -28,10 +29,7 @@ def explained(error: OSError | UnicodeEncodeError) -> str | None:
     names that the locale has no letters for. That a file is missing is no such error: a program has to look first.
     """
     if isinstance(error, UnicodeEncodeError):
-        if _can_be_named(error.object):
-            return None
-        reason = "it is no text" if error.encoding == "utf-8" else "the locale is not of UTF-8; set LC_ALL=C.UTF-8"
-        return f"{_name(error.object)}: this name cannot be used here: {reason}"
+        return _explained_name(error)
     if error.errno in FULL and of_output(error):
         return f"the output cannot be written ({error.strerror})"
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
@@ -47,12 +45,14 @@ def _name(path: object) -> str:
     return shortened(showable(os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else str(path)))
 
 
-def _can_be_named(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _explained_name(error: UnicodeEncodeError) -> str | None:
+    """Tells a path that cannot be spelled here from a text that somebody wrote with the wrong encoding."""
+    encoding = sys.getfilesystemencoding()
+    surrogates = any("\ud800" <= char <= "\udfff" for char in error.object[error.start : error.end])
+    if "\n" in error.object or not (surrogates or error.encoding == encoding):
+        return None
+    reason = "it is no text" if encoding == "utf-8" else "the locale is not of UTF-8; set LC_ALL=C.UTF-8"
+    return f"{_name(error.object)}: this name cannot be used here: {reason}"
 
 
 def _has_working_directory() -> bool:
