@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.errors import ConfigError, RunError
+from tfprune.errors import ConfigError
 from tfprune.methods import BASELINE
 from tfprune.report import Section, as_json, facts, notes
-from tfprune.rundir import replacing, write_json
+from tfprune.rundir import replacing, write_json, written_to
 from tfprune.tables import (
     LEGEND,
     comparison_table,
@@ -112,7 +111,7 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
             blocks += [f"### {figure.heading}"]
             if figure.panels:
                 picture = folder / f"{number}-{figure.name}.png"
-                with _written_to(picture):
+                with written_to(picture):
                     write_png(figure.panels, picture, title=section.title, columns=figure.columns)
                 written += [picture]
                 alt = markdown(" ".join(panel.alt for panel in figure.panels))
@@ -146,7 +145,7 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
 def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
     comparisons = [as_json(section.results, section.summary) for section in report]
-    with _written_to(path):
+    with written_to(path):
         write_json(path, comparisons[0] if len(comparisons) == 1 else {"comparisons": comparisons})
     return [path]
 
@@ -267,16 +266,6 @@ def _shown(value: Any) -> Any:
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with _written_to(path), replacing(path) as draft:
+    with written_to(path), replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
     return path
-
-
-@contextlib.contextmanager
-def _written_to(path: Path) -> Iterator[None]:
-    """Makes the folder of a file, and says in one line why it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None

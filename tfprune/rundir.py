@@ -183,6 +183,20 @@ def replacing(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Makes the folder of a file that a person has named, and says in one line why it cannot be written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 def pack(folder: RunDir) -> dict[str, bytes]:
     """Returns the files of a run, by their path in its folder."""
     files = sorted(path for path in folder.root.rglob("*") if path.is_file())

@@ -91,7 +91,7 @@ def main() -> None:
         status = _run()
     except _BrokenPipe as broken:
         status = _end(broken.error)
-    except (OSError, UnicodeEncodeError) as error:
+    except (OSError, ValueError) as error:
         status = _end(error)
     sys.exit(status)
 
@@ -112,7 +112,7 @@ def _run() -> int:
     return status if isinstance(status, int) else 0
 
 
-def _end(error: OSError | UnicodeEncodeError) -> int:
+def _end(error: OSError | ValueError) -> int:
     """Says in one line what the system would not do; a bug goes on as it came."""
     if of_output(error):
         _give_up_output()

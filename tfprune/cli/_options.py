@@ -27,6 +27,7 @@ from tfprune.errors import ConfigError, choose_from
 from tfprune.executors import EXECUTORS
 from tfprune.models._own import is_function
 from tfprune.models._safe import trust, trusted
+from tfprune.utils.system_errors import unspeakable
 
 if TYPE_CHECKING:
     from tfprune.executors._base import Executor
@@ -162,7 +163,11 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     values = with_assignments(values, assignments)
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
-    return Config.from_dict(values)
+    config = Config.from_dict(values)
+    for name in ("out", "data_dir", "dataset", "model"):  # of which TensorFlow makes UTF-8, perhaps hours later
+        if problem := unspeakable(getattr(config, name) or ""):
+            raise ConfigError(problem)
+    return config
 
 
 def _check_imports(file: Path | None, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:

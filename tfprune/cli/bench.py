@@ -39,7 +39,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     from tfprune.bench import accuracy, latencies, models_of
     from tfprune.experiment import load_data
     from tfprune.results import read_result
-    from tfprune.rundir import RunDir
+    from tfprune.rundir import RunDir, written_to
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
@@ -58,7 +58,8 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
             f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}
             for size, own in zip(sizes, measured, strict=True)
         }
-        plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
+        with written_to(figure):
+            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
         echo(f"Figure: {figure}")
     for line in _in_vain(models, measured):
         echo(line)

@@ -67,7 +67,7 @@ def compare(
         return
     from tfprune.comparison import summarise
     from tfprune.report import as_json, result_tables
-    from tfprune.rundir import write_json
+    from tfprune.rundir import write_json, written_to
     from tfprune.sweeps import run_all
 
     results, failures = run_all(configs, executor)
@@ -79,11 +79,14 @@ def compare(
         echo_table(rows, headers)
         echo()
     echo(LEGEND)
-    for figure in _draw(results, summary, kind, figures or Path(configs[0].out)):
+    folder = figures or Path(configs[0].out)
+    with written_to(folder / "figure"):
+        drawn = _draw(results, summary, kind, folder)
+    for figure in drawn:
         echo(f"Figure: {figure}")
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json_file, as_json(results, summary, failures))
+        with written_to(json_file):
+            write_json(json_file, as_json(results, summary, failures))
         echo(f"Numbers: {json_file}")
     for page in pages:
         _write_page(page, results, summary, kind)
@@ -130,7 +133,6 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: s
 
     config = results[0].config
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
-    folder.mkdir(parents=True, exist_ok=True)
     if kind == "sparsities":
         paths = [folder / f"{config.data_name}-{what}.png" for what in ("sparsities", "trade-offs")]
         plot_sparsities(summary, paths[0], title=trained)

@@ -13,16 +13,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 # What no name of ours is: too long, links in a circle, a file where a folder should be and the other way round.
 _MISNAMED = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+_TENSORFLOW_TEXT = "Error converting unicode string"
 _PRINTING = ("click", "tqdm")  # who writes to the terminal
 
 
 def of_output(error: BaseException) -> bool:
     """Says whether an error came of writing to the terminal, or to the file or pipe in its place."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals["__name__"].partition(".")[0] in _PRINTING
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").partition(".")[0] in _PRINTING
 
 
-def explained(error: OSError | UnicodeEncodeError) -> str | None:
+def explained(error: Exception) -> str | None:
     """Returns a line on an error that no change of a program would mend; None of one that may be a bug.
 
     Such are paths that the system refuses whatever is done with them, full disks, a working directory that is gone and
@@ -30,6 +31,10 @@ def explained(error: OSError | UnicodeEncodeError) -> str | None:
     """
     if isinstance(error, UnicodeEncodeError):
         return _explained_name(error)
+    if isinstance(error, ValueError) and _TENSORFLOW_TEXT in str(error):
+        return f"a name cannot be used here: {_reason()}"
+    if not isinstance(error, OSError):
+        return None
     if error.errno in FULL and of_output(error):
         return f"the output cannot be written ({error.strerror})"
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
@@ -45,14 +50,27 @@ def _name(path: object) -> str:
     return shortened(showable(os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else str(path)))
 
 
+def unspeakable(name: str) -> str | None:
+    """Returns a line on a name that is no text, as those are whose bytes the locale cannot read; None of any other."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"{_name(name)}: this name cannot be used here: {_reason()}"
+    return None
+
+
 def _explained_name(error: UnicodeEncodeError) -> str | None:
     """Tells a path that cannot be spelled here from a text that somebody wrote with the wrong encoding."""
-    encoding = sys.getfilesystemencoding()
-    surrogates = any("\ud800" <= char <= "\udfff" for char in error.object[error.start : error.end])
-    if "\n" in error.object or not (surrogates or error.encoding == encoding):
+    if "\n" in error.object:
         return None
-    reason = "it is no text" if encoding == "utf-8" else "the locale is not of UTF-8; set LC_ALL=C.UTF-8"
-    return f"{_name(error.object)}: this name cannot be used here: {reason}"
+    if error.encoding == sys.getfilesystemencoding() != "utf-8":
+        return f"{_name(error.object)}: this name cannot be used here: {_reason()}"
+    return unspeakable(error.object)
+
+
+def _reason() -> str:
+    utf8 = sys.getfilesystemencoding() == "utf-8"
+    return "it is no text" if utf8 else "the locale is not of UTF-8; set LC_ALL=C.UTF-8"
 
 
 def _has_working_directory() -> bool:
