@@ -151,4 +151,4 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def as_json(rows: Sequence[Row]) -> str:
     """Returns rows as a JSON array of objects."""
-    return json.dumps(list(rows), indent=2).replace("\x7f", r"\u007f")  # the one control that JSON leaves as it is
+    return json.dumps(list(rows), indent=2)

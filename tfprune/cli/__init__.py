@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -114,10 +113,8 @@ def _run() -> int:
 
 def _end(error: OSError | ValueError) -> int:
     """Says in one line what the system would not do; a bug goes on as it came."""
-    if of_output(error):
-        _give_up_output()
-        if isinstance(error, BrokenPipeError):
-            return CLOSED_PIPE
+    if isinstance(error, BrokenPipeError) and of_output(error):
+        return CLOSED_PIPE
     if (reason := explained(error)) is None:
         raise error
     return _fail(reason)
@@ -127,14 +124,3 @@ def _fail(message: object) -> int:
     with contextlib.suppress(OSError):  # stderr may be full too: the exit code says it then
         echo(f"Error: {one_line(message, LONGEST)}", err=True)
     return 2
-
-
-def _give_up_output() -> None:
-    """Lets what is still to be written go nowhere, so that Python does not try again, and complain, as it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream and stream.flush()
-        except OSError:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
