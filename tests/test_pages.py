@@ -9,6 +9,7 @@ import pytest
 from written import write_run, write_runs
 
 from tfprune.errors import ConfigError, RunError
+from tfprune.listing import as_csv, list_runs
 from tfprune.pages import WRITERS, writer_for
 from tfprune.report import sections
 from tfprune.results import find_results, read_comparisons
@@ -129,13 +130,19 @@ def test_names_in_markdown_stay_names(tmp_path, evil):
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [4]  # kernel and two trials
 
 
-def test_a_folder_that_looks_like_a_formula_does_not_begin_like_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["+1", "=cmd", "@a", "-1+1", "\uff1dcmd"])
+def test_no_cell_is_a_formula(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     from pathlib import Path
 
-    write_run(tmp_path / "=cmd", "dynamic")
-    (row,) = csv.DictReader(report(tmp_path, ".csv", Path("=cmd")).read_text().splitlines())
-    assert row["folder"].startswith("./=cmd/penguins-dynamic") and Path(row["folder"]).is_dir()
+    rows = "".join(f"{number},{number % 2}\n" for number in range(60))
+    Path(f"{name}.csv").write_text(f"x,y\n{rows}")
+    write_run(tmp_path / name, "dynamic", dataset=f"{name}.csv", data_settings={"label": "y"})
+    (row,) = csv.DictReader(report(tmp_path, ".csv", Path(name)).read_text("utf-8").splitlines())
+    assert row["folder"].startswith(f"'{name}/")
+    assert not [cell for cell in row.values() if re.match(r"[=+@-](?![\d.e]*$)", cell)]
+    (row,) = csv.DictReader(as_csv(list_runs([Path(name)])[0]).splitlines())
+    assert row["path"].startswith(f"'{name}/") and row["dataset"] == row["dataset"].lstrip("=@-")
 
 
 def test_markdown_has_the_tables_and_figures_of_the_page(tmp_path, runs):

@@ -20,8 +20,10 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, PercentF
 from tfprune.comparison import paired_difference
 from tfprune.methods import BASELINE
 from tfprune.rundir import replacing
+from tfprune.utils.text import shortened, showable
 
 NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
+LONGEST_LABEL, LONGEST_TITLE = 50, 110  # characters; longer ones would leave no room for what is drawn
 MARKERS = "osD^vPX<>*"
 SCORES = {"test_loss": "test loss", "test_accuracy": "test accuracy"}
 UNITS = {"test_loss": "", "test_accuracy": "%"}
@@ -387,7 +389,7 @@ def _draw_strips(
         axes.plot(strip.mean, place, marker, color=colour, markersize=7, markeredgecolor=theme.paper)
     if zero:
         axes.axvline(0, color=theme.ink, linewidth=1, linestyle="--", zorder=1)
-    axes.set_yticks(range(len(strips)), list(strips))
+    axes.set_yticks(range(len(strips)), list(map(_label, strips)))
     axes.set(xlabel=label, ylim=(len(strips) - 0.5, -0.5))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color=theme.muted, alpha=0.2)
@@ -403,7 +405,7 @@ def _draw_latencies(axes: Axes, theme: Theme, *, times: Mapping[str, tuple[float
     for place, (median, low, high) in enumerate(times.values()):
         axes.barh(place, 1000 * median, color=theme.train, height=0.6)
         axes.plot((1000 * low, 1000 * high), (place, place), color=theme.ink, linewidth=1.5)
-    axes.set_yticks(range(len(times)), list(times))
+    axes.set_yticks(range(len(times)), list(map(_label, times)))
     axes.set(xlabel="milliseconds a call: median, 10th to 90th percentile", ylim=(len(times) - 0.5, -0.5))
     axes.tick_params(axis="y", length=0)
 
@@ -538,7 +540,8 @@ def _draw_sparsity(axes: Axes, theme: Theme, *, history: Rows) -> None:
 def _draw_layers(axes: Axes, theme: Theme, *, layers: Mapping[str, Mapping[str, int]]) -> None:
     names = list(layers)[::-1]
     shares = [layers[name]["zeros"] / layers[name]["size"] for name in names]
-    bars = axes.barh(names, shares, color=theme.sparsity)
+    bars = axes.barh(range(len(names)), shares, color=theme.sparsity)
+    axes.set_yticks(range(len(names)), list(map(_label, names)))
     counts = [f"{layers[name]['zeros']:,} of {layers[name]['size']:,}" for name in names]
     for bar, share, count in zip(bars, shares, counts, strict=True):
         inside = share > 0.6
@@ -581,6 +584,11 @@ def _apart(places: Sequence[float]) -> list[float]:
         rivals.sort(key=lambda n: places[n])
         shifts.append((rivals.index(number) - (len(rivals) - 1) / 2) * min(0.03, 0.24 / len(rivals)))
     return shifts
+
+
+def _label(name: str, longest: int = LONGEST_LABEL) -> str:
+    """Returns a name as a figure has room for it."""
+    return shortened(showable(name), longest)
 
 
 def _ticks() -> MaxNLocator:
@@ -647,7 +655,12 @@ def _mark_phases(axes: Axes, theme: Theme, phases: Sequence[tuple[str, float]]) 
     for name, start in phases:
         axes.axvline(start, color=theme.muted, alpha=0.4, linewidth=1, zorder=0)
         axes.annotate(
-            name, (start, 1), xycoords=("data", "axes fraction"), xytext=(2, 2), textcoords="offset points", fontsize=8
+            _label(name),
+            (start, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, 2),
+            textcoords="offset points",
+            fontsize=8,
         )
 
 
@@ -683,14 +696,14 @@ def _figure(panels: Sequence[Panel], theme: Theme, *, title: str = "", columns: 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title)
+        figure.suptitle(_label(title, LONGEST_TITLE))
     named = {}
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(lines, columns, number)
         panel.draw(axes, theme)
-        axes.set_title(panel.title)
+        axes.set_title(_label(panel.title))
         handles, labels = axes.get_legend_handles_labels()
-        named = dict(zip(labels, handles, strict=True)) | named
+        named = dict(zip(map(_label, labels), handles, strict=True)) | named
     if named and legend:
         room = max(1, int(72 * width / (32 + 5.7 * max(map(len, named)))))
         figure.legend(

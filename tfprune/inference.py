@@ -18,6 +18,7 @@ from tfprune.data._tfds import too_large
 from tfprune.data.arrays import read_array
 from tfprune.errors import DataError, ModelError
 from tfprune.rundir import RunDir
+from tfprune.utils.text import one_line
 
 IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files
 _OUTPUTS = {"class", "label", "probabilities"}
@@ -154,13 +155,9 @@ def image_paths(paths: Iterable[Path]) -> Iterator[Path]:
             raise DataError(f"{path}: there is no such file or folder")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _reason(error: Exception) -> str:
     """Finds in TensorFlow's long message what the model's own check said."""
     for piece in str(error).replace("'", "[").replace("]", "[").split("["):
         if " must be " in piece:
             return piece.strip()
-    return _first_line(error)
+    return one_line(error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import operator
 import re
@@ -16,6 +14,7 @@ from tfprune.errors import ConfigError, RunError, choose_from
 from tfprune.results import read_config, read_result, run_folders
 from tfprune.rundir import RunDir
 from tfprune.tables import Table
+from tfprune.utils.text import csv_text
 
 WORDS = ("method", "dataset", "model", "state", "path", "failure")
 NUMBERS = ("seed", "sparsity", "accuracy", "loss", "parameters", "bytes", "epochs", "seconds")
@@ -147,11 +146,7 @@ def runs_table(rows: Iterable[Row]) -> Table:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Returns rows as CSV with a line of headers; numbers keep all their digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -34,6 +34,7 @@ from tfprune.results import Result
 from tfprune.scores import Evidence
 from tfprune.seeds import derive
 from tfprune.summaries import HEADERS, Summary, summary
+from tfprune.utils.text import one_line
 from tfprune.wrapping import (
     get_masks,
     has_graph,
@@ -398,7 +399,7 @@ def _copied(model: keras.Model) -> keras.Model:
     try:
         copy = keras.models.clone_model(model)
     except (NotImplementedError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise ModelError(
             f"model {model.name} cannot be copied ({reason}); train it as it is with in_place=True"
         ) from None

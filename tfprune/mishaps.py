@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 from tfprune.backend import tf
 from tfprune.errors import DataError, RunError, TrainingError
+from tfprune.utils.system_errors import FULL, REFUSED
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 NO_SPACE = "No space left on device"  # as TensorFlow has it in its own errors
 
 

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import csv
 import dataclasses
-import io
-import re
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.errors import ConfigError, RunError
+from tfprune.errors import ConfigError
 from tfprune.methods import BASELINE
 from tfprune.report import Section, as_json, facts, notes
-from tfprune.rundir import replacing, write_json
+from tfprune.rundir import replacing, write_json, written_to
 from tfprune.tables import (
     LEGEND,
-    Table,
     comparison_table,
     cost_table,
     layer_sparsities,
     layer_table,
+    markdown_table,
     trade_table,
     verdict_table,
 )
+from tfprune.utils.text import csv_text, markdown, showable
 from tfprune.verdicts import RULE
 
 if TYPE_CHECKING:
@@ -75,6 +73,7 @@ def write_html(report: Sequence[Section], path: Path) -> list[Path]:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfprune", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -93,32 +92,32 @@ def write_html(report: Sequence[Section], path: Path) -> list[Path]:
 
 def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes a Markdown page, and its figures as PNGs into a folder beside it."""
-    from urllib.parse import quote
+    from urllib.parse import quote_from_bytes
 
     from tfprune.figures import write_png
 
     folder = path.with_name(f"{path.stem}_files")
     blocks, written = [f"# {TITLE}"], []
     for number, section in enumerate(report, start=1):
-        blocks += [f"## {_plain(section.title)}"]
-        blocks += ["\n".join(f"* {name}: {_plain(value)}" for name, value in facts(section).items())]
-        blocks += [f"**{_plain(note)}**" for note in notes(section)]
+        blocks += [f"## {markdown(section.title)}"]
+        blocks += ["\n".join(f"* {name}: {markdown(value)}" for name, value in facts(section).items())]
+        blocks += [f"**{markdown(note)}**" for note in notes(section)]
         if section.verdicts:
-            blocks += ["### Verdicts", _markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
-        blocks += ["### Results", _markdown_table(comparison_table(section.summary))]
-        blocks += ["### Size, speed and accuracy", _markdown_table(trade_table(section.summary))]
-        blocks += ["### Costs", _markdown_table(cost_table(section.summary)), LEGEND]
+            blocks += ["### Verdicts", markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
+        blocks += ["### Results", markdown_table(comparison_table(section.summary))]
+        blocks += ["### Size, speed and accuracy", markdown_table(trade_table(section.summary))]
+        blocks += ["### Costs", markdown_table(cost_table(section.summary)), LEGEND]
         for figure in _figures(section):
             blocks += [f"### {figure.heading}"]
             if figure.panels:
                 picture = folder / f"{number}-{figure.name}.png"
-                with _written_to(picture):
+                with written_to(picture):
                     write_png(figure.panels, picture, title=section.title, columns=figure.columns)
                 written += [picture]
-                alt = _plain(" ".join(panel.alt for panel in figure.panels))
-                blocks += [f"![{alt}]({quote(folder.name)}/{picture.name})"]
+                alt = markdown(" ".join(panel.alt for panel in figure.panels))
+                blocks += [f"![{alt}]({quote_from_bytes(os.fsencode(folder.name))}/{picture.name})"]
             blocks += [figure.caption]
-        blocks += ["### Sparsity per layer", _markdown_table(layer_table(section.trials)), LAYERS_CAPTION]
+        blocks += ["### Sparsity per layer", markdown_table(layer_table(section.trials)), LAYERS_CAPTION]
     return [_write_text(path, "\n\n".join(blocks) + "\n"), *written]
 
 
@@ -134,23 +133,19 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
             "requested_sparsity": run.config.requested_sparsity,
             "seed": run.config.seed,
             **section.summary[trial]["seeds"][str(run.config.seed)],
-            "folder": _no_formula(str(run.folder.root)),
+            "folder": str(run.folder.root),
         }
         for section in report
         for trial, runs in section.trials.items()
         for run in runs
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return [_write_text(path, text.getvalue())]
+    return [_write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
 
 
 def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
     comparisons = [as_json(section.results, section.summary) for section in report]
-    with _written_to(path):
+    with written_to(path):
         write_json(path, comparisons[0] if len(comparisons) == 1 else {"comparisons": comparisons})
     return [path]
 
@@ -265,40 +260,12 @@ def _as_image(panel: Panel, *, legend: bool) -> dict[str, Any]:
     return {"title": panel.title, "alt": panel.alt, "light": uri(LIGHT), "dark": uri(DARK), **size}
 
 
-def _markdown_table(table: Table) -> str:
-    from tabulate import tabulate
-
-    headers, rows = table
-    cells = [[_plain(cell) for cell in row] for row in rows]
-    return tabulate(cells, [_plain(name) for name in headers], tablefmt="github", disable_numparse=True)
-
-
-def _plain(text: str) -> str:
-    """Returns Markdown that shows a text as it is, on one line.
-
-    >>> print(_plain("a|b <i> [x](y) small_dense"))
-    a\\|b &lt;i&gt; \\[x\\](y) small_dense
-    """
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
-
-
-def _no_formula(path: str) -> str:
-    """Returns the same path so that no spreadsheet takes it for a formula."""
-    return f"./{path}" if path[:1] in "=+-@" else path
+def _shown(value: Any) -> Any:
+    """Returns a value that a template shows; what is markup already has been here."""
+    return showable(value) if type(value) is str else value
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with _written_to(path), replacing(path) as draft:
+    with written_to(path), replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
     return path
-
-
-@contextlib.contextmanager
-def _written_to(path: Path) -> Iterator[None]:
-    """Makes the folder of a file, and says in one line why it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None

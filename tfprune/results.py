@@ -16,6 +16,7 @@ from tfprune.errors import BROKEN_ARCHIVE, ConfigError, RunError
 from tfprune.locks import LOCK, locked
 from tfprune.notebook import curves, html_image, html_table
 from tfprune.rundir import RunDir, read_json
+from tfprune.utils.text import showable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,7 @@ class Result:
             html_table(scores, ("split", "loss", "accuracy")),
             html_table(rows, ("kernel", "gone", "of", "sparsity")),
         )
-        return f"<p>{html.escape(self.config.run_id)}: {share}</p>{figure}{''.join(tables)}"
+        return f"<p>{html.escape(showable(self.config.run_id))}: {share}</p>{figure}{''.join(tables)}"
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as numbers, missing ones as None."""

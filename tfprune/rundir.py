@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.errors import RunError, TfpruneError
+from tfprune.utils.text import LONGEST, one_line
 
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
@@ -132,7 +133,7 @@ class RunDir:
             if self.config.is_file() and not self.finished:
                 kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
                 with contextlib.suppress(OSError), replacing(self.failure) as draft:
-                    draft.write_text(f"{kind}{' '.join(str(error).split())}\n", encoding="utf-8")
+                    draft.write_text(f"{kind}{one_line(error, LONGEST)}\n", encoding="utf-8")
             raise
 
     def read_failure(self) -> str | None:
@@ -180,6 +181,20 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(draft)
         else:
             draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Makes the folder of a file that a person has named, and says in one line why it cannot be written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def pack(folder: RunDir) -> dict[str, bytes]:

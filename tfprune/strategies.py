@@ -25,6 +25,7 @@ from tfprune.data._pipeline import Share
 from tfprune.errors import ConfigError, RunError
 from tfprune.locks import locked
 from tfprune.masks import Arrays
+from tfprune.utils.text import one_line
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 GONE = (
@@ -87,8 +88,7 @@ def _workers(description: str) -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RunError(f"cannot join the workers of TF_CONFIG: {reason}") from error
+        raise RunError(f"cannot join the workers of TF_CONFIG: {one_line(error)}") from error
 
 
 def divided(

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfprune.backend import keras
 from tfprune.notebook import html_table
+from tfprune.utils.text import showable
 from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
@@ -78,7 +79,7 @@ class Summary:
         """Returns the cells of the table, the total last."""
         rows = [
             (
-                *(layer.name, layer.kind, _shape(layer.output), f"{layer.parameters:,}"),
+                *(showable(layer.name), layer.kind, _shape(layer.output), f"{layer.parameters:,}"),
                 *(_percent(layer.sparsity), "" if layer.macs is None else f"{layer.macs:,}", layer.note),
             )
             for layer in self.layers

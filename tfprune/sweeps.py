@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import logging
 import queue
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from tfprune.executors._base import Executor, Train, Worker
 from tfprune.executors.local import Here
 from tfprune.methods import BASELINE
 from tfprune.results import Result, find_result, tidy
+from tfprune.utils.text import LONGEST, one_line
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class _Sweep:
             worker.stop()
             self._stillborn += 1
             if self._stillborn >= ATTEMPTS:
-                raise RunError(f"workers end as they start, {ATTEMPTS} in a row ({_line(error)})") from None
+                raise RunError(f"workers end as they start, {ATTEMPTS} in a row ({one_line(error)})") from None
             return
         self._stillborn = 0
         self._idle.append(worker)
@@ -250,8 +250,8 @@ class _Sweep:
 
     def _fail(self, config: Config, reason: object) -> None:
         if isinstance(reason, Exception) and not isinstance(reason, TfpruneError):  # a bug: its traceback is needed
-            log.error("%s failed:\n%s", config.run_id, "".join(traceback.format_exception(reason)))
-        self.failures[config.run_id] = f"{config.run_id}: {_line(reason)}"
+            log.error("%s failed", config.run_id, exc_info=reason)
+        self.failures[config.run_id] = f"{config.run_id}: {one_line(reason, LONGEST)}"
         self._go_on(config.run_id)
 
     def _note(self, name: str, result: Result) -> None:
@@ -268,10 +268,6 @@ class _Sweep:
         for worker in (*self._idle, *self._starting.values(), *(worker for worker, _ in self._running.values())):
             worker.stop()
         self._bar.close()
-
-
-def _line(reason: object) -> str:
-    return " ".join(str(reason).split()) or type(reason).__name__
 
 
 def _families(configs: Iterable[Config]) -> list[list[Config]]:

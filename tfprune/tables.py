@@ -8,6 +8,7 @@ from typing import Any
 
 from tfprune.errors import RunError
 from tfprune.rundir import replacing
+from tfprune.utils.text import markdown
 
 LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
@@ -18,7 +19,8 @@ LEGEND = (
     "Sparsity is the share of kernel weights that are zero; of trials named `filter` or `branch`, that of channels or "
     "branches that are gone."
 )
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # headers and rows
+Cell = str | tuple[str, ...]  # a line, or several
+Table = tuple[tuple[str, ...], list[tuple[Cell, ...]]]  # headers and rows
 
 
 def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -148,7 +150,7 @@ def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
         seeds = max(len(values["seeds"]) for values in summary.values())
         trained = f"{settings['model']}, {settings['epochs']:,} epochs, {seeds} seed{'s' if seeds > 1 else ''}"
         cells = (_overview_cell(summary[method]) for method in methods)
-        rows.append((f"{comparison['dataset']}\n{trained}", *cells))
+        rows.append(((comparison["dataset"], trained), *cells))
     return ("data set", *methods), rows
 
 
@@ -162,14 +164,23 @@ def overview_verdicts(comparisons: Sequence[Mapping[str, Any]]) -> Table:
     return ("statement", *(comparison["dataset"] for comparison in comparisons)), rows
 
 
-def _overview_cell(values: Mapping[str, Any]) -> str:
+def _overview_cell(values: Mapping[str, Any]) -> tuple[str, ...]:
     mean, sd, delta = values["mean"], values["sd"], values["delta"]
     parts = [f"{100 * mean['test_accuracy']:.1f}{_plus_minus(sd['test_accuracy'], '.1f', 100)} %"]
     if mean["sparsity"]:
         parts.append(f"{100 * mean['sparsity']:.0f} % zeros")
     if delta:
         parts.append(f"loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})")
-    return "\n".join(parts)
+    return tuple(parts)
+
+
+def markdown_table(table: Table) -> str:
+    """Returns a table for a Markdown page; whatever a cell holds, it stays one."""
+    from tabulate import tabulate
+
+    headers, rows = table
+    cells = [["<br>".join(map(markdown, (cell,) if isinstance(cell, str) else cell)) for cell in row] for row in rows]
+    return tabulate(cells, list(map(markdown, headers)), tablefmt="github", disable_numparse=True)
 
 
 def update_page(path: Path, name: str, content: str) -> None:

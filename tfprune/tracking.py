@@ -15,6 +15,7 @@ from typing import Any
 from tfprune.config import PLACES, Config
 from tfprune.errors import ConfigError, RunError
 from tfprune.rundir import RunDir
+from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Mlflow(Tracker):
             if self.id is None:
                 self._start()
         except Exception as error:  # of whatever the store is made of
-            raise RunError(f"MLflow at {self._config.mlflow} does not take the run ({_reason(error)})") from error
+            raise RunError(f"MLflow at {self._config.mlflow} does not take the run ({one_line(error)})") from error
 
     def _again(self, known: str) -> str | None:
         """Takes a run up again; None if MLflow does not know it, as after --mlflow has changed."""
@@ -127,7 +128,7 @@ class Mlflow(Tracker):
         try:
             call()
         except Exception as error:  # of whatever the store is made of: a server, a disk, a database
-            log.warning("MLflow at %s does not answer (%s); the run goes on", self._config.mlflow, _reason(error))
+            log.warning("MLflow at %s does not answer (%s); the run goes on", self._config.mlflow, one_line(error))
             return False
         return True
 
@@ -164,7 +165,7 @@ def _client(uri: str) -> Any:
     try:
         return MlflowClient(tracking_uri=uri if "://" in uri else Path(uri).absolute().as_uri())
     except Exception as error:  # a scheme that it does not know, a database that is not installed
-        raise ConfigError(f"MLflow cannot use {uri} ({_reason(error)})") from error
+        raise ConfigError(f"MLflow cannot use {uri} ({one_line(error)})") from error
 
 
 def _parameters(config: Config) -> dict[str, str]:
@@ -180,7 +181,3 @@ def _parameters(config: Config) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from tfprune.cli._terminal import echo
 from tfprune.errors import TfpruneError, choose_from
 from tfprune.registry import Registry
+from tfprune.utils.system_errors import explained, of_output
+from tfprune.utils.text import LONGEST, one_line
 
 COMMANDS = Registry(
     "command",
@@ -31,15 +36,38 @@ COMMANDS = Registry(
     },
 )
 
+CLOSED_PIPE = 128 + 13  # as a shell has it of a command that SIGPIPE ended
 
-LONGEST = 1000  # characters of an error; some quote what a person's file holds
+
+class _BrokenPipe(Exception):
+    """A broken pipe on its way past click, which takes each for one of the output and ends without a word."""
+
+    def __init__(self, error: BrokenPipeError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _BrokenPipe(error) from None
 
 
 class Cli(click.Group):
     """A group whose commands are imported when they are asked for."""
 
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        with _past_click():  # help is printed here
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _past_click():
+            return super().invoke(context)
+
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a module here, once that command has been asked for
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         return COMMANDS[name] if name in COMMANDS else None
@@ -59,26 +87,40 @@ def cli() -> None:
 def main() -> None:
     """Entry point: runs a command and turns errors into exit codes."""
     try:
+        status = _run()
+    except _BrokenPipe as broken:
+        status = _end(broken.error)
+    except (OSError, ValueError) as error:
+        status = _end(error)
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help())
+        echo(*error.message.split("\n"))
         status = 0
     except click.ClickException as error:
         status = _fail(error.format_message())
     except TfpruneError as error:
-        status = _fail(str(error))
+        status = _fail(error)
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         status = getattr(error.__cause__ or error, "exit_code", 130)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
-def _fail(message: str) -> int:
-    click.echo(f"Error: {_one_line(message)}", err=True)
+def _end(error: OSError | ValueError) -> int:
+    """Says in one line what the system would not do; a bug goes on as it came."""
+    if isinstance(error, BrokenPipeError) and of_output(error):
+        return CLOSED_PIPE
+    if (reason := explained(error)) is None:
+        raise error
+    return _fail(reason)
+
+
+def _fail(message: object) -> int:
+    with contextlib.suppress(OSError):  # stderr may be full too: the exit code says it then
+        echo(f"Error: {one_line(message, LONGEST)}", err=True)
     return 2
-
-
-def _one_line(message: str) -> str:
-    """Returns a message without what would move a terminal's cursor, and no longer than anybody reads."""
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(message.split()))
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 300]} ... {line[-300:]}"

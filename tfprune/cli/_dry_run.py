@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.config import Config
 from tfprune.rundir import RunDir
 
@@ -24,7 +22,7 @@ def echo_runs(configs: Iterable[Config]) -> None:
     from tfprune.results import find_result
 
     for config in configs:
-        click.echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
+        echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
 
 
 def echo_plan(config: Config) -> None:
@@ -32,19 +30,22 @@ def echo_plan(config: Config) -> None:
     start_logging(steps=True)
     from tfprune.data._base import SPLITS
     from tfprune.forecast import forecast
+    from tfprune.summaries import HEADERS
 
     found = forecast(config)
     _echo_data(found.data, SPLITS)
-    click.echo(f"\n{found.summary}\n")
+    echo()
+    echo_table(found.summary.rows(), HEADERS)
+    echo()
     _echo_events(config, found)
     _echo_costs(config, found)
     folder = RunDir(Path(config.out) / config.run_id)
-    click.echo(f"Writes       {folder.root}/: {', '.join(path.name for path in found.files)}")
+    echo(f"Writes       {folder.root}/: {', '.join(path.name for path in found.files)}")
     if folder.finished:
-        click.echo("This run is finished already: it would be shown; --force repeats it.")
+        echo("This run is finished already: it would be shown; --force repeats it.")
     elif folder.checkpoints.is_dir():
-        click.echo("This run was begun already: it would go on from its last checkpoint; --force starts it anew.")
-    click.echo("Nothing was written. The same command without --dry-run trains.")
+        echo("This run was begun already: it would go on from its last checkpoint; --force starts it anew.")
+    echo("Nothing was written. The same command without --dry-run trains.")
 
 
 def _echo_data(data: Data, splits: Iterable[str]) -> None:
@@ -56,7 +57,7 @@ def _echo_data(data: Data, splits: Iterable[str]) -> None:
     echo_table([*rows, ("total", *(f"{sum(own.values()):,}" for own in counts.values()))], (data.target, *splits))
     for remark in (*data.remarks, data.imbalance()):
         if remark:
-            click.echo(remark)
+            echo(remark)
 
 
 def _echo_events(config: Config, found: Forecast) -> None:
@@ -83,10 +84,11 @@ def _echo_costs(config: Config, found: Forecast) -> None:
     looks = f", {found.validations:,} looks at the validation split" if found.validation_seconds else ""
     start = f"{_short(found.start_seconds)} until the first step is done, then "
     each = f"{_short(found.step_seconds)} a step (of {found.measured_steps:,} measured, in {found.precision})"
-    click.echo(
-        f"\nSteps        {found.steps:,}, {found.steps_per_epoch:,} an epoch, of up to {config.batch_size:,} examples\n"
-        f"Time         about {_duration(found.seconds)}: {start}{each}{looks}; saving, logging, export come on top\n"
-        f"Memory       {memory}, at most, while this was measured"
+    echo(
+        "",
+        f"Steps        {found.steps:,}, {found.steps_per_epoch:,} an epoch, of up to {config.batch_size:,} examples",
+        f"Time         about {_duration(found.seconds)}: {start}{each}{looks}; saving, logging, export come on top",
+        f"Memory       {memory}, at most, while this was measured",
     )
 
 

@@ -29,6 +29,7 @@ from tfprune.errors import ConfigError, choose_from
 from tfprune.executors import EXECUTORS
 from tfprune.models._own import is_function
 from tfprune.rundir import RunDir
+from tfprune.utils.system_errors import unspeakable
 
 if TYPE_CHECKING:
     from tfprune.executors._base import Executor
@@ -171,6 +172,9 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     config = Config.from_dict(values)
     if is_function(config.model):
         check_function(config.model)
+    for name in ("out", "data_dir", "dataset", "model"):  # of which TensorFlow makes UTF-8, perhaps hours later
+        if problem := unspeakable(getattr(config, name) or ""):
+            raise ConfigError(problem)
     return config
 
 

@@ -1,52 +1,21 @@
-"""What commands print."""
+"""What several commands print."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from tfprune.cli._terminal import echo, echo_table
 from tfprune.config import Config
 from tfprune.results import Result
-
-
-class _BesideBars(logging.Handler):
-    """Writes to stderr without tearing a progress bar apart."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        prefix = f"{record.levelname.capitalize()}: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
-
-
-def start_logging(*, steps: bool = False) -> None:
-    """Shows the package's warnings on stderr, one line each.
-
-    Args:
-        steps: on a terminal, also what is being done.
-    """
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for those who write code
-    logger = logging.getLogger("tfprune")
-    logger.handlers[:] = [_BesideBars()]
-    logger.propagate = False  # TensorFlow's libraries hang a handler of their own on the root logger
-    logger.setLevel(logging.INFO if steps and sys.stderr.isatty() else logging.WARNING)
-
-
-def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
-    """Prints a plain table."""
-    from tabulate import tabulate
-
-    click.echo(tabulate(list(rows), headers, tablefmt="simple", disable_numparse=True, stralign="left"))
 
 
 def echo_failures(failures: Sequence[str]) -> None:
     """Names the runs that failed, and ends the command with exit code 1 if there are any."""
     for failure in failures:
-        click.echo(f"Failed: {failure}", err=True)
+        echo(f"Failed: {failure}", err=True)
     if failures:
         raise click.exceptions.Exit(1)
 
@@ -54,7 +23,7 @@ def echo_failures(failures: Sequence[str]) -> None:
 def echo_result(result: Result) -> None:
     """Prints loss, accuracy, sparsity and sizes of a finished run."""
     metrics = result.metrics
-    click.echo(f"\n{result.config.run_id}, finished in {metrics['seconds']['total']:.0f} s\n")
+    echo("", f"{result.config.run_id}, finished in {metrics['seconds']['total']:.0f} s", "")
     splits = ("train", "validation", "test")
     echo_table(
         [(name, f"{metrics[name]['loss']:.4f}", f"{metrics[name]['accuracy']:.1%}") for name in splits],
@@ -67,28 +36,29 @@ def echo_result(result: Result) -> None:
     if "channels" in metrics:
         _echo_channels(metrics["channels"], metrics["sparsity"]["achieved"])
     else:
-        click.echo(
-            f"\nSparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)\n"
-            f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero"
+        echo(
+            "",
+            f"Sparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)",
+            f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero",
         )
     if "pattern" in metrics:
         _echo_pattern(result.config, metrics["pattern"]["layers"])
-    click.echo(f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}")
+    echo(f"Size         {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped{of}")
 
 
 def _echo_pattern(config: Config, layers: Mapping[str, Mapping[str, int]]) -> None:
     """Prints what weights are pruned by, and where its units did not come out whole."""
     unit = f"blocks by their {config.pooling}" if config.granularity == "block" else "along the inputs"
-    click.echo(f"Pattern      {config.pattern}, {unit}")
+    echo(f"Pattern      {config.pattern}, {unit}")
     for name, own in layers.items():
         if own["smaller"]:
             what = "blocks" if config.granularity == "block" else f"groups of {config.pattern.partition(':')[2]}"
-            click.echo(f"Cut short: {name}: {own['smaller']:,} of {own['units']:,} {what} are smaller, at its edge")
+            echo(f"Cut short: {name}: {own['smaller']:,} of {own['units']:,} {what} are smaller, at its edge")
 
 
 def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     """Prints what the removal of channels came to, and what was left alone why."""
-    click.echo()
+    echo()
     branches = [name for group in channels["groups"].values() for name in group.get("gone", ())]
     counts = [(name, group["before"], group["after"]) for name, group in channels["groups"].items()]
     rows = [*counts, *((name, *channels[name].values()) for name in ("parameters", "macs"))]
@@ -98,8 +68,8 @@ def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
         ("" if branches else "filters, units", "before", "after", "left"),
     )
     for name, reason in channels["left_alone"].items():
-        click.echo(f"Left alone: {name}: {reason}")
+        echo(f"Left alone: {name}: {reason}")
     what = (
         f"residual branches are gone: {', '.join(branches)}" if branches else "filters and units that can go are gone"
     )
-    click.echo(f"\nSparsity     {gone:.1%} of the {what}")
+    echo("", f"Sparsity     {gone:.1%} of the {what}")

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from tfprune.cli._options import data_options
-from tfprune.cli._output import echo_result, start_logging
+from tfprune.cli._output import echo_result
+from tfprune.cli._terminal import echo, start_logging
 from tfprune.cli._typed import resuming
 from tfprune.config import Config
 from tfprune.rundir import RunDir
@@ -17,7 +18,7 @@ def train_and_tell(config: Config, *, force: bool = False) -> None:
     """Trains a run, or goes on with it, and prints what came out."""
     start_logging(steps=True)
     trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"
-    click.echo(f"{trained}, seed {config.seed}")
+    echo(f"{trained}, seed {config.seed}")
     folder = RunDir(Path(config.out) / config.run_id)
     repeated = not force and folder.exported
     from tfprune.experiment import train as run
@@ -25,18 +26,19 @@ def train_and_tell(config: Config, *, force: bool = False) -> None:
     try:
         result = run(config, force=force)
     except KeyboardInterrupt as error:
-        click.echo(f"Interrupted. {_kept(folder, config)}", err=True)
+        echo(f"Interrupted. {_kept(folder, config)}", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
     if repeated:
-        click.echo("This run is finished already; --force repeats it.")
+        echo("This run is finished already; --force repeats it.")
     echo_result(result)
-    click.echo(
-        f"\nSavedModel   {result.folder.model}\n"
-        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}\n"
-        f"TensorBoard  tensorboard --logdir {config.out}\n"
-        f"Next         tfprune show {result.folder.root}\n"
-        f"             tfprune predict {result.folder.root} FILE\n"
-        f"             tfprune compare {data_options(config)} --seeds 3"
+    echo(
+        "",
+        f"SavedModel   {result.folder.model}",
+        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}",
+        f"TensorBoard  tensorboard --logdir {config.out}",
+        f"Next         tfprune show {result.folder.root}",
+        f"             tfprune predict {result.folder.root} FILE",
+        f"             tfprune compare {data_options(config)} --seeds 3",
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from tfprune.checks import check_whole
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 from tfprune.errors import ConfigError
 
@@ -41,7 +41,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     from tfprune.bench import accuracy, latencies, models_of
     from tfprune.experiment import load_data
     from tfprune.results import read_result
-    from tfprune.rundir import RunDir
+    from tfprune.rundir import RunDir, written_to
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
@@ -51,7 +51,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
     measured = [latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]
     echo_table(*_sizes_table(models, right))
-    click.echo()
+    echo()
     echo_table(*_times_table(models, measured))
     if figure:
         from tfprune.figures import plot_latencies
@@ -60,10 +60,11 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
             f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}
             for size, own in zip(sizes, measured, strict=True)
         }
-        plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
-        click.echo(f"Figure: {figure}")
+        with written_to(figure):
+            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
+        echo(f"Figure: {figure}")
     for line in _in_vain(models, measured):
-        click.echo(line)
+        echo(line)
 
 
 def _sizes(batches: str) -> list[int]:

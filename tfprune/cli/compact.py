@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 
 
@@ -38,9 +38,9 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
     found = compacted(restore(result, data))
     if not found.removed:
         count = sum(before for before, _ in found.widths.values())
-        click.echo(
-            f"Nothing is dead: weights that are not zero make and read each of the {count:,} filters and units.\n"
-            "Scattered zeros make a model neither smaller nor faster. Nothing was written."
+        echo(
+            f"Nothing is dead: weights that are not zero make and read each of the {count:,} filters and units.",
+            "Scattered zeros make a model neither smaller nor faster. Nothing was written.",
         )
         return
     done = convert(found.model, data, out or result.folder.exports / "compact", "savedmodel")
@@ -52,4 +52,4 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
         ("kB gzipped", f"{size['gzip'] / 1000:,.1f}", f"{done.gzip / 1000:,.1f}"),
     ]
     echo_table(rows, ("filters, units", "before", "after"))
-    click.echo(f"\nAccuracy     {done.after:.2%} of {done.examples:,} validation examples\nSavedModel   {done.path}")
+    echo("", f"Accuracy     {done.after:.2%} of {done.examples:,} validation examples", f"SavedModel   {done.path}")

@@ -13,11 +13,13 @@ import click
 from tfprune.checks import check_least, check_whole
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
-from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.cli._output import echo_failures
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.config import Config
 from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.tables import LEGEND
+from tfprune.utils.text import markdown, showable
 
 if TYPE_CHECKING:
     from tfprune.results import Result
@@ -65,7 +67,7 @@ def compare(
         return
     from tfprune.comparison import summarise
     from tfprune.report import as_json, result_tables
-    from tfprune.rundir import write_json
+    from tfprune.rundir import write_json, written_to
     from tfprune.sweeps import run_all
 
     results, failures = run_all(configs, executor)
@@ -75,18 +77,21 @@ def compare(
     kind = "sparsities" if _several_sparsities(summary) else "budget" if equal_budget else "results"
     for headers, rows in result_tables(summary):
         echo_table(rows, headers)
-        click.echo()
-    click.echo(LEGEND)
-    for figure in _draw(results, summary, kind, figures or Path(configs[0].out)):
-        click.echo(f"Figure: {figure}")
+        echo()
+    echo(LEGEND)
+    folder = figures or Path(configs[0].out)
+    with written_to(folder / "figure"):
+        drawn = _draw(results, summary, kind, folder)
+    for figure in drawn:
+        echo(f"Figure: {figure}")
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json_file, as_json(results, summary, failures))
-        click.echo(f"Numbers: {json_file}")
+        with written_to(json_file):
+            write_json(json_file, as_json(results, summary, failures))
+        echo(f"Numbers: {json_file}")
     for page in pages:
         _write_page(page, results, summary, kind)
-        click.echo(f"Page: {page}")
-    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+        echo(f"Page: {page}")
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)
 
 
@@ -128,7 +133,6 @@ def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: s
 
     config = results[0].config
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
-    folder.mkdir(parents=True, exist_ok=True)
     if kind == "sparsities":
         paths = [folder / f"{config.data_name}-{what}.png" for what in ("sparsities", "trade-offs")]
         plot_sparsities(summary, paths[0], title=trained)
@@ -149,23 +153,19 @@ def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
 
 
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str) -> None:
-    from tabulate import tabulate
-
     from tfprune.report import result_tables
-    from tfprune.tables import update_page
+    from tfprune.tables import markdown_table, update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
     versions, machine = metrics["versions"], metrics["machine"]
-    gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
+    hardware = markdown(", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"])))
     source = (
         f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
-        f"`{config.model_name}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"`{showable(config.model_name)}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
         f"{config.optimizer} {config.learning_rate:g}, {metrics['precision']['policy']}. Python {versions['python']}, "
         f"TensorFlow {versions['tensorflow']}, "
-        f"tfmot {versions['tensorflow-model-optimization']}; {machine['cpu']}, {machine['cores']} cores{gpus}. {LEGEND}"
+        f"tfmot {versions['tensorflow-model-optimization']}; {hardware}. {LEGEND}"
     )
-    tables = [
-        tabulate(rows, headers, tablefmt="github", disable_numparse=True) for headers, rows in result_tables(summary)
-    ]
+    tables = map(markdown_table, result_tables(summary))
     update_page(page, f"{kind} {config.data_name}", "\n\n".join((*tables, source)))

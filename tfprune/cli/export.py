@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed, takes_data
 from tfprune.formats import FORMATS
 
@@ -51,8 +51,8 @@ def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) 
         ("exported", str(done.path)),
     )
     if done.before - done.after > LOSS:
-        click.echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
-    click.echo(f"\nNext: tfprune bench {run}{again(given)}")
+        echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
+    echo("", f"Next: tfprune bench {run}{again(given)}")
 
 
 def _file_name(name: str, quantize: str) -> str:

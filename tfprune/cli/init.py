@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from tfprune.cli._options import make_config, run_options
+from tfprune.cli._terminal import echo
 from tfprune.errors import ConfigError
 from tfprune.models._own import is_function
-from tfprune.rundir import replacing
+from tfprune.rundir import replacing, written_to
 
 
 @click.command()
@@ -34,11 +35,8 @@ def init(path: Path, force: bool, **given: Any) -> None:
 
     folder = config.data_dir and Path(config.data_dir)
     text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)
-    try:
-        with replacing(path) as draft:
-            draft.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+    with written_to(path), replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
     train = ["tfprune", "train", "--config", str(path)]
     train += ["--model", config.model] if is_function(config.model) else []  # which no file may name alone
-    click.echo(f"Wrote {path}.\nNext: {shlex.join(train)} --dry-run")
+    echo(f"Wrote {path}.", f"Next: {shlex.join(train)} --dry-run")

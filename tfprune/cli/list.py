@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._terminal import echo
 from tfprune.config import model_defaults
 from tfprune.criteria import CRITERIA
 from tfprune.data import DATASETS
@@ -18,28 +19,28 @@ from tfprune.models import MODELS
 @click.command("list")
 def list_names() -> None:
     """List data sets, models and methods with their settings."""
-    click.echo("DATA SETS (--dataset)")
+    echo("DATA SETS (--dataset)")
     for name in DATASETS:
         spec = DATASETS[name]
         training = {"model": spec.model, "epochs": spec.epochs, "batch_size": spec.batch_size}
         _echo(name, spec.summary, training | {"learning_rate": spec.learning_rate, "optimizer": spec.optimizer})
-        click.echo(f"      source: {spec.source}")
-    click.echo("\nMODELS (--model; settings with --set model.KEY=VALUE)")
+        echo(f"      source: {spec.source}")
+    echo("", "MODELS (--model; settings with --set model.KEY=VALUE)")
     for name in MODELS:
         _echo(name, inspect.getdoc(MODELS[name]).splitlines()[0], model_defaults(name))
-    click.echo("\nCRITERIA (--set criterion=NAME, of methods that have it)")
-    click.echo(f"  {', '.join(CRITERIA)}")
-    click.echo("\nMETHODS (--method; settings with --set KEY=VALUE)")
+    echo("", "CRITERIA (--set criterion=NAME, of methods that have it)")
+    echo(f"  {', '.join(CRITERIA)}")
+    echo("", "METHODS (--method; settings with --set KEY=VALUE)")
     for name in METHODS:
         method = METHODS[name]
         _echo(name, method.summary(), method.defaults())
-        click.echo(f"      paper: {method.paper}")
+        echo(f"      paper: {method.paper}")
 
 
 def _echo(name: str, summary: str, settings: dict[str, Any]) -> None:
-    click.echo(f"  {click.style(name, bold=True)}: {summary}")
+    echo(f"  {name}: {summary}", bold=name)
     if settings:
-        click.echo(f"      {', '.join(f'{key}={_text(value)}' for key, value in settings.items())}")
+        echo(f"      {', '.join(f'{key}={_text(value)}' for key, value in settings.items())}")
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._output import echo_table
+from tfprune.cli._terminal import echo, echo_table
 
 
 @click.command()
@@ -14,25 +14,14 @@ from tfprune.cli._output import echo_table
 @click.option("--page", type=click.Path(path_type=Path), help="A Markdown page to renew.")
 def overview(files: tuple[Path, ...], page: Path | None) -> None:
     """Set the comparisons of several data sets side by side: what `compare --json` or `report` wrote."""
-    from tabulate import tabulate
-
     from tfprune.results import read_comparisons
-    from tfprune.tables import overview_table, overview_verdicts, update_page
+    from tfprune.tables import markdown_table, overview_table, overview_verdicts, update_page
 
     comparisons = [comparison for file in files for comparison in read_comparisons(file)]
     tables = [table for table in (overview_table(comparisons), overview_verdicts(comparisons)) if table[1]]
     for headers, rows in tables:
         echo_table(rows, headers)
-        click.echo()
+        echo()
     if page:
-        content = [
-            tabulate(
-                [[cell.replace("\n", "<br>") for cell in row] for row in rows],
-                headers,
-                tablefmt="github",
-                disable_numparse=True,
-            )
-            for headers, rows in tables
-        ]
-        update_page(page, "overview", "\n\n".join(content))
-        click.echo(f"Page: {page}")
+        update_page(page, "overview", "\n\n".join(map(markdown_table, tables)))
+        echo(f"Page: {page}")

@@ -9,7 +9,7 @@ import click
 
 from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
-from tfprune.cli._output import echo_table, start_logging
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.config import REMOVING
 from tfprune.errors import ConfigError
 
@@ -80,7 +80,7 @@ def plan(
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
     gone = planner.ledger.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
-    click.echo(
+    echo(
         f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity {config.granularity} "
         f"--sparsity {1 - chosen.keep:.6g}" + (f" --set channels.order={','.join(gone)}" if gone else "")
     )
@@ -103,12 +103,12 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     gone = planner.ledger.removed.get(BRANCHES, ())
     echo_table(groups, ("what goes" if gone else "filters, units", "of", "before", "after"))
     if gone:
-        click.echo(f"Gone: {', '.join(gone)}")
+        echo(f"Gone: {', '.join(gone)}")
     for name, reason in planner.ledger.left_alone.items():
-        click.echo(f"Left alone: {name}: {reason}")
-    click.echo()
+        echo(f"Left alone: {name}: {reason}")
+    echo()
     echo_table(rows, ("kernel", "parameters", "after", "MACs", "after"))
-    click.echo()
+    echo()
     taken = []
     for what, said in zip(SPEEDS, ("a training step", "an answer to one example"), strict=True):
         before, after = getattr(times, what)
@@ -125,7 +125,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     )
     echo_table(taken, ("measured", "before", "after", "after / before"))
     what = "residual branches" if gone else "filters and units"
-    click.echo(f"\n{chosen.keep:.1%} of the {what} stay, before rounding.")
+    echo("", f"{chosen.keep:.1%} of the {what} stay, before rounding.")
     for what in SPEEDS:
         if times.ratio(what) > NO_FASTER:
-            click.echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")
+            echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import echo_table
+from tfprune.cli._terminal import echo, echo_table
 from tfprune.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
         )
     echo_table(rows, ("file", predictor.target, "probabilities"))
     for line in skipped:
-        click.echo(f"Skipped {line}", err=True)
+        echo(f"Skipped {line}", err=True)
 
 
 def _most_probable(answer: Prediction) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._terminal import echo
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...", type=click.Path(path_type=Path))
@@ -30,8 +32,8 @@ def report(runs: tuple[Path, ...], files: tuple[Path, ...]) -> None:
     writers = [(writer_for(file), file) for file in files]
     results, left_out = find_results(runs)
     for line in left_out:
-        click.echo(f"Left out: {line}", err=True)
+        echo(f"Left out: {line}", err=True)
     found = sections(results)
     for write, file in writers:
         for path in write(found, file):
-            click.echo(f"Report: {path}" if path == file else f"Figure: {path}")
+            echo(f"Report: {path}" if path == file else f"Figure: {path}")

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._output import start_logging
 from tfprune.cli._running import train_and_tell
+from tfprune.cli._terminal import start_logging
 from tfprune.cli._typed import as_typed, takes_data, with_model
 from tfprune.errors import RunError
 from tfprune.results import read_config

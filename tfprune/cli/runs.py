@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._output import echo_table
+from tfprune.cli._terminal import echo, echo_table
 from tfprune.config import Config
 from tfprune.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
 
@@ -35,12 +35,12 @@ def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...]
     meant = [condition(text) for text in conditions]
     rows, left_out = list_runs(folders or (Path(Config.out),))
     for line in left_out:
-        click.echo(f"Left out: {line}", err=True)
+        echo(f"Left out: {line}", err=True)
     rows = [row for row in rows if all(meets(row) for meets in meant)]
     if key:
         rows = in_order(rows, key)
     if form:
-        click.echo((as_csv if form == "csv" else as_json)(rows).rstrip("\n"))
+        echo(*(as_csv if form == "csv" else as_json)(rows).rstrip("\n").split("\n"))
         return
     headers, cells = runs_table(rows)
     echo_table(cells, headers)

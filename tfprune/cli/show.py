@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._output import echo_result, echo_table
+from tfprune.cli._output import echo_result
+from tfprune.cli._terminal import echo, echo_table
 from tfprune.results import read_result
 from tfprune.rundir import RunDir
 
@@ -17,20 +18,22 @@ def show(run: Path) -> None:
     """Show what the finished run in folder RUN came to."""
     result = read_result(RunDir(run))
     echo_result(result)
-    click.echo()
+    echo()
     layers = result.metrics["sparsity"]["layers"]
     echo_table(
         [(name, f"{c['zeros']:,}", f"{c['size']:,}", f"{c['zeros'] / c['size']:.1%}") for name, c in layers.items()],
         ("kernel", "gone" if "channels" in result.metrics else "zeros", "size", "sparsity"),
     )
-    click.echo(f"\nSettings     {result.folder.config}\nHistory      {result.folder.history}")
+    echo("", f"Settings     {result.folder.config}", f"History      {result.folder.history}")
     if result.folder.exported:
-        click.echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
+        echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
         return
     if "networks" not in result.metrics:
-        click.echo(f"\nIts SavedModel is gone.\nNext         tfprune train --config {result.folder.config} --force")
+        echo("", "Its SavedModel is gone.", f"Next         tfprune train --config {result.folder.config} --force")
         return
-    click.echo(
-        f"\nThis run was trained side by side with {result.metrics['networks'] - 1} others and left no SavedModel and "
-        f"no plots.\nNext         tfprune train --config {result.folder.config}   # makes them"
+    echo(
+        "",
+        f"This run was trained side by side with {result.metrics['networks'] - 1} others and left no SavedModel and "
+        "no plots.",
+        f"Next         tfprune train --config {result.folder.config}   # makes them",
     )

@@ -11,7 +11,8 @@ import click
 from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor, trust_option
-from tfprune.cli._output import echo_failures, echo_table, start_logging
+from tfprune.cli._output import echo_failures
+from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.models._own import is_function
 from tfprune.plans import outcome, plan_table, read_plan
 
@@ -48,6 +49,6 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
     if outcomes:
         headers, rows = plan_table(outcomes)
         echo_table(rows, headers)
-    click.echo(f"\nMedians over seeds. {len(outcomes)} of {len(configs)} runs are finished.")
-    click.echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+    echo("", f"Medians over seeds. {len(outcomes)} of {len(configs)} runs are finished.")
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)

@@ -19,6 +19,7 @@ from tfprune.backend import tf
 from tfprune.data._base import Inputs
 from tfprune.data._csv import MISSING, MOST_COLUMNS, Column, check_header, read_header, text, too_many_columns
 from tfprune.errors import DataError
+from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,11 +68,11 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise DataError(f"{path}: this is no table that can be read ({_first_line(error)})") from None
+        raise DataError(f"{path}: this is no table that can be read ({one_line(error)})") from None
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or _first_line(error)})") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror or one_line(error)})") from None
 
 
 def is_parquet(path: Path) -> bool:
@@ -232,10 +233,6 @@ def _unreadable(name: str, column: pa.ChunkedArray) -> DataError:
     return DataError(
         f"column {name} holds {column.type}, neither numbers nor text; leave it out with --set data.ignore={name}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from tfprune.data._base import Data, Inputs, Split
 from tfprune.data._splits import hold_out
 from tfprune.errors import DataError, TfpruneError
 from tfprune.seeds import derive
+from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +148,8 @@ def reading(name: str, folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # TFDS, protobuf and TensorFlow have no common way to say that files are broken
         raise DataError(
-            f"{folder / name}: the prepared copy cannot be read ({one_line(error)}); remove that folder, then copy it "
-            f"anew or run: tfds build {name} --data_dir {folder}"
+            f"{folder / name}: the prepared copy cannot be read ({tensorflow_line(error)}); remove that folder, then "
+            f"copy it anew or run: tfds build {name} --data_dir {folder}"
         ) from error
 
 
@@ -189,7 +190,7 @@ def _download(builder: Any, name: str, folder: Path) -> None:
             builder.download_and_prepare()
             return
         except Exception as error:  # network, disk, checksum, a site that is gone: TFDS raises what it meets
-            problem = one_line(error)
+            problem = tensorflow_line(error)
     raise DataError(
         f"{folder}: holds no complete {name}, and it cannot be downloaded ({problem}); on a machine with a network "
         f"run: tfds build {name} --data_dir FOLDER, and copy FOLDER/{name} to {folder / name}"
@@ -206,7 +207,7 @@ def _offline(builder: Any) -> str | None:
         except urllib.error.HTTPError:  # an answer
             return None
         except (OSError, ValueError) as error:
-            problem = f"no network: {one_line(getattr(error, 'reason', error))}"
+            problem = f"no network: {tensorflow_line(getattr(error, 'reason', error))}"
     return problem
 
 
@@ -340,8 +341,7 @@ def image_inputs(side: int, channels: int) -> Mapping[str, Inputs]:
     }
 
 
-def one_line(error: object) -> str:
-    """Returns what an error of TensorFlow or TFDS says, without what helps nobody and not too long."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error))  # which nodes of a graph were at work helps nobody
-    text = " ".join(text.split()).removesuffix(" name:") or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
+def tensorflow_line(error: object) -> str:
+    """Returns what an error of TensorFlow or TFDS says, on a line, without which nodes of a graph were at work."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", str(error))
+    return one_line(" ".join(text.split()).removesuffix(" name:") or type(error).__name__)

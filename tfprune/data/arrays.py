@@ -15,6 +15,7 @@ from tfprune.data.folder import images_spec
 from tfprune.data.table import classes_of, rows_spec
 from tfprune.errors import BROKEN_ARCHIVE, DataError
 from tfprune.fingerprints import fingerprint
+from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,8 +152,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except BROKEN_ARCHIVE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: cannot be read as .npz ({reason})") from None
+        raise DataError(f"{path}: cannot be read as .npz ({one_line(error)})") from None
 
 
 def read_array(path: Path, name: str) -> np.ndarray:

@@ -227,7 +227,7 @@ def read_files(
 
     from tfprune.backend import tf
     from tfprune.data._stored import PLACE, Stored, whole_file
-    from tfprune.data._tfds import decode, one_line, square, too_large
+    from tfprune.data._tfds import decode, square, tensorflow_line, too_large
 
     shape, readable = (side, side, channels), np.zeros(len(files), bool)
     x, places = np.zeros((0 if stored else len(files), *shape), np.uint8), np.zeros(len(files), PLACE)
@@ -259,5 +259,5 @@ def read_files(
         try:
             image(tf.constant(0), tf.constant(str(files[first])))
         except (tf.errors.OpError, ValueError) as error:
-            reason = one_line(error)
+            reason = tensorflow_line(error)
     return x, readable, reason

@@ -26,6 +26,7 @@ from tfprune.executors.local import settle
 from tfprune.locks import taken
 from tfprune.results import Result, read_result
 from tfprune.rundir import RunDir, pack, unpack
+from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Cluster:
                 _knock(address, ray.util.get_node_ip_address())  # Ray itself goes on asking for minutes
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
             hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it asks for a token, set RAY_AUTH_MODE=token"
             raise RunError(f"--address {address}: no Ray cluster answers there ({reason}){hint}") from None
         self._joined = True

@@ -8,6 +8,7 @@ from typing import Any
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.errors import ModelError
+from tfprune.utils.text import one_line
 
 SCALES = {"unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}
 NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
@@ -34,7 +35,7 @@ def functional(model: Any, input_shape: tuple[int, ...], name: str) -> keras.Mod
     try:
         return keras.Model(inputs, model(inputs), name=f"{model.name}_on_{'x'.join(map(str, input_shape))}")
     except (TypeError, ValueError, tf.errors.OpError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise ModelError(f"model {name} is subclassed and cannot be called on {input_shape} ({reason})") from None
 
 

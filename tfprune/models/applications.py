@@ -8,6 +8,7 @@ from tfprune.backend import keras
 from tfprune.checks import check_fraction, check_switch
 from tfprune.errors import ConfigError, ModelError, choose_from
 from tfprune.models._images import image_input, logits
+from tfprune.utils.text import one_line
 
 # How ImageNet's weights want their images: beside [-1, 1] of `image_input` raw, or standardised a channel.
 RAW = ("EfficientNet", "ConvNeXt", "RegNet", "ResNetRS", "MobileNetV3")
@@ -52,11 +53,11 @@ def application(
             input_tensor=x, include_top=False, weights="imagenet" if pretrained else None
         )
     except (OSError, ValueError) as error:
-        raise ModelError(f"applications:{name} cannot be made ({_one_line(error)})") from None
+        raise ModelError(f"applications:{name} cannot be made ({one_line(error)})") from None
     except Exception as error:  # what Keras raises when a download fails is no more than that
         if not str(error).startswith("URL fetch failure"):
             raise
-        raise ModelError(f"the weights of applications:{name} cannot be downloaded ({_one_line(error)})") from None
+        raise ModelError(f"the weights of applications:{name} cannot be downloaded ({one_line(error)})") from None
     if pretrained and name.startswith(BLUE_FIRST) and not name.endswith("V2"):
         _reads_red_first(body)
     for layer in body.layers:
@@ -86,7 +87,3 @@ def _reads_red_first(body: keras.Model) -> None:
     first = next(layer for layer in body.layers if isinstance(layer, keras.layers.Conv2D))
     kernel, *rest = first.get_weights()
     first.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *rest])
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:160]

@@ -8,6 +8,7 @@ from tfprune.backend import keras
 from tfprune.checks import check_fraction, check_positive, check_switch
 from tfprune.errors import ConfigError, ModelError
 from tfprune.models._images import image_input, logits
+from tfprune.utils.text import one_line
 
 SIDES = (96, 128, 160, 192, 224)  # for which there are weights; 224 serves for others
 ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -78,5 +79,5 @@ def _no_weights(input_shape: tuple[int, ...], alpha: float, error: Exception) ->
     path = weights_file(input_shape, alpha)
     return ModelError(
         f"the weights {path.name} are not in {path.parent} and cannot be downloaded or read "
-        f"({' '.join(str(error).split())}); put the file into that folder"
+        f"({one_line(error)}); put the file into that folder"
     )

@@ -20,6 +20,7 @@ _BLANK = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+LONGEST = 1000  # characters of an error that stands alone; some quote what a file of a person holds
 _LONGEST_NAME = 120  # characters of a path in an error
 
 
@@ -63,6 +64,16 @@ def shortened(text: str, longest: int = _LONGEST_NAME) -> str:
         return text
     tail = (longest - 5) * 3 // 10
     return f"{text[: longest - 5 - tail]} ... {text[-tail:]}"
+
+
+def markdown(text: str) -> str:
+    """Returns Markdown that shows a text as it is, on one line.
+
+    >>> print(markdown("a|b <i> [x](y) small_dense"))
+    a\\|b &lt;i&gt; \\[x\\](y) small_dense
+    """
+    text = showable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
 
 
 def csv_text(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
