@@ -89,9 +89,10 @@ def activation_traits(activation: Any) -> ActivationTraits | None:
     """Returns what is known of an activation (None is linear); None if it may not work element by element."""
     if activation is None:
         return ACTIVATIONS["linear"]
-    name = getattr(activation, "__name__", None)
-    own = str(getattr(activation, "__module__", "")).partition(".")[0] == OWN_FRAMEWORK
-    return ACTIVATIONS.get(name) if own else None
+    package, _, module = str(getattr(activation, "__module__", "")).partition(".")
+    if package != OWN_FRAMEWORK or not module.endswith("activations"):
+        return None
+    return ACTIVATIONS.get(getattr(activation, "__name__", ""))
 
 
 def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
@@ -229,7 +230,7 @@ def _multi_head(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
 
 
 def _attention(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
-    """For each pair of positions one product for its score and one for what it hands on."""
+    """For each pair of positions one product (of additive attention a sum) for its score, one for what it hands on."""
     query, value = _each(inputs)[:2]
     pairs = _product(query[1:-1]) * (value[-2] or 1)
     return {"scores": pairs * (query[-1] or 1), "mixture": pairs * (value[-1] or 1)}
@@ -278,7 +279,7 @@ ACTIVATIONS: dict[str, ActivationTraits] = {
         ("linear", "relu", "elu", "selu", "gelu", "swish", "tanh", "softsign"),
         ActivationTraits(zero=True, stackable=True),
     ),
-    **dict.fromkeys(("mish", "leaky_relu"), ActivationTraits(zero=True)),
+    "mish": ActivationTraits(zero=True),
     **dict.fromkeys(("sigmoid", "softplus"), ActivationTraits(stackable=True)),
     **dict.fromkeys(("hard_sigmoid", "exponential"), ActivationTraits()),
 }
