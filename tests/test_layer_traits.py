@@ -328,3 +328,30 @@ def test_kernels_inside_of_a_layer_that_has_some_of_its_own_are_found():
 
     [layer] = [leaf for leaf in leaf_layers(functional((4,), Both(3, name="both"))) if leaf.weights]
     assert [*all_kernels(layer)] == ["both/kernel", "both/inner/kernel"]
+
+
+def test_a_run_says_which_layers_its_cost_leaves_out(tmp_path):
+    import csv
+
+    from tfprune.config import Config
+    from tfprune.experiment import train
+
+    table = tmp_path / "rows.csv"
+    with open(table, "w", newline="") as file:
+        csv.writer(file).writerows([("a", "b", "kind"), *((n, n % 7, "xy"[n % 2]) for n in range(60))])
+    common = {
+        "dataset": str(table),
+        "data_settings": {"label": "kind"},
+        "method": "pruned",
+        "epochs": 1,
+        "out": tmp_path,
+    }
+    own = train(Config(**common, model="test_layer_traits:own_model"))
+    assert own.metrics["cost"]["uncounted"] == ["scaled"] and own.metrics["cost"]["forward_flops"] == 2 * 4 * 2
+    assert "uncounted" not in train(Config(**common, model="mlp")).metrics["cost"]
+
+
+def own_model(input_shape, classes):
+    inputs = L.Input(input_shape)
+    scaled = Scale(name="scaled")(L.Reshape((-1,))(inputs))
+    return keras.Model(inputs, L.Dense(classes, name="logits")(L.Concatenate()([scaled, scaled])))
