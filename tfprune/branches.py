@@ -16,16 +16,10 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.channels import Channels, Group
 from tfprune.errors import ConfigError, ModelError, choose_from
+from tfprune.layer_traits import activation_traits, traits_of
 from tfprune.wrapping import all_kernels, has_graph, leaf_layers
 
 BRANCHES = "residual branches"  # the name of their group, which no layer can have
-ENDS = (
-    *("Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Dense"),
-    *("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
-    *("BatchNormalization", "LayerNormalization", "GroupNormalization"),
-)  # layers that give zero where their weights are zero, if their activation does
-PASSED = ("Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "SpatialDropout1D", "SpatialDropout2D")  # zero of zero
-OF_ZERO = ("linear", "relu", "elu", "selu", "gelu", "swish", "mish", "tanh", "softsign", "leaky_relu")  # zero of zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,10 +140,10 @@ class _Graph:
     def last(self, tensor: tf.Tensor) -> keras.layers.Layer | None:
         """Returns the layer whose weights decide what a tensor is; None if it is not zero where they are."""
         node = self._maker[id(tensor)]
-        while _is(node.layer, PASSED) and len(node.keras_inputs) == 1 and _keeps_zero(node.layer):
+        while traits_of(node.layer).zero == "inputs" and len(node.keras_inputs) == 1 and _keeps_zero(node.layer):
             node = self._maker[id(node.keras_inputs[0])]
         scaled = getattr(node.layer, "scale", True)  # a normalization without would still hand on a constant
-        return node.layer if _is(node.layer, ENDS) and _keeps_zero(node.layer) and scaled else None
+        return node.layer if traits_of(node.layer).zero == "weights" and _keeps_zero(node.layer) and scaled else None
 
 
 def _is(layer: keras.layers.Layer, kinds: Sequence[str]) -> bool:
@@ -164,9 +158,8 @@ def _is_sum(layer: keras.layers.Layer) -> bool:
 def _keeps_zero(layer: keras.layers.Layer) -> bool:
     if getattr(layer, "threshold", 0):
         return False
-    activation = getattr(layer, "activation", None)
-    name = getattr(activation, "__name__", None)
-    return activation is None or (name in OF_ZERO and activation is getattr(keras.activations, name, None))
+    activation = activation_traits(getattr(layer, "activation", None))
+    return activation is not None and activation.zero
 
 
 def _mean_norm(order: int, model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:

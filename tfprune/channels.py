@@ -16,6 +16,7 @@ import numpy as np
 
 from tfprune.backend import keras, tf
 from tfprune.errors import ModelError
+from tfprune.layer_traits import activation_traits, traits_of
 from tfprune.wrapping import leaf_layers
 
 Labels = np.ndarray  # of whole numbers, one for each entry of an axis
@@ -198,10 +199,8 @@ def _last(shape: tf.TensorShape) -> int:
 
 
 def _rule(layer: keras.layers.Layer) -> Rule:
-    own = type(layer).__module__.partition(".")[0] == "tf_keras"
-    if not own or getattr(layer, "data_format", None) == "channels_first":
-        return _unknown
-    return RULES.get(type(layer).__name__, _unknown)
+    name = traits_of(layer).channels
+    return _unknown if name is None or getattr(layer, "data_format", None) == "channels_first" else RULES[name]
 
 
 def _unknown(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Labels]) -> None:
@@ -218,11 +217,10 @@ def _activation(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Label
 
 
 def _elementwise(activation: Callable[..., tf.Tensor] | None) -> bool:
-    name = getattr(activation, "__name__", None)
-    return activation is None or (name in ELEMENTWISE and activation is getattr(keras.activations, name, None))
+    return activation_traits(activation) is not None
 
 
-def _normalised(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Labels]) -> Labels | None:
+def _normalized(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Labels]) -> Labels | None:
     (labels,) = inputs
     if list(layer.axis) != [layer.input_spec.ndim - 1]:
         return None
@@ -302,32 +300,16 @@ def _flattened(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Labels
     return None if None in positions else np.tile(inputs[0], int(np.prod(positions, dtype=int)))
 
 
-ELEMENTWISE = {
-    *("linear", "relu", "elu", "selu", "gelu", "swish", "mish", "tanh", "sigmoid", "hard_sigmoid"),
-    *("softplus", "softsign", "exponential", "leaky_relu"),
-}
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Dense", "Conv1D", "Conv2D", "Conv3D"), _dense),
-    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _transposed),
-    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), _depthwise),
-    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merged),
-    "BatchNormalization": _normalised,
-    "PReLU": _sloped,
-    "Activation": _activation,
-    "Concatenate": _concatenated,
-    "Flatten": _flattened,
-    **dict.fromkeys(("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "ActivityRegularization", "Rescaling"), _pass),
-    **dict.fromkeys(("Dropout", "GaussianDropout", "GaussianNoise", "AlphaDropout"), _pass),
-    **dict.fromkeys(
-        (
-            f"{kind}{rank}D"
-            for kind in (
-                *("MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling"),
-                *("SpatialDropout", "ZeroPadding", "Cropping", "UpSampling"),
-            )
-            for rank in (1, 2, 3)
-        ),
-        _pass,
-    ),
+RULES: dict[str, Rule] = {  # by the names that `layer_traits` has for them
+    "pass": _pass,
+    "activation": _activation,
+    "sloped": _sloped,
+    "normalized": _normalized,
+    "dense": _dense,
+    "transposed": _transposed,
+    "depthwise": _depthwise,
+    "separable": _separable,
+    "merged": _merged,
+    "concatenated": _concatenated,
+    "flattened": _flattened,
 }

@@ -10,6 +10,7 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
+from tfprune.layer_traits import traits_of
 from tfprune.pruning import copy_of
 from tfprune.surgery import without
 from tfprune.wrapping import leaf_layers, multiplications
@@ -118,14 +119,9 @@ def _watched(model: keras.Model, layer: keras.layers.Layer, count: int) -> np.nd
 
 def _takes(layer: keras.layers.Layer) -> bool:
     """Says whether a layer can take a constant input over into its bias."""
-    if not getattr(layer, "use_bias", False) or isinstance(layer, keras.layers.SeparableConv2D):
+    if not traits_of(layer).takes_constants or not layer.use_bias:
         return False
-    whole = isinstance(layer, keras.layers.Dense)
-    conv = isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D))
-    transposed = isinstance(
-        layer, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-    )
-    return whole or (conv and not transposed and (layer.padding == "valid" or max(layer.kernel_size) == 1))
+    return getattr(layer, "padding", "valid") == "valid" or max(layer.kernel_size) == 1
 
 
 def _folds(found: Channels, model: keras.Model, gone: set[int]) -> Iterator[tuple[str, np.ndarray]]:

@@ -49,7 +49,7 @@ from tfprune.strategies import Crew, strategy_of
 from tfprune.surgery import without
 from tfprune.tracking import Tracker, tracked
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate, pattern_report
-from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, wrap
+from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, uncounted, wrap
 
 log = logging.getLogger(__name__)
 WORKSHOP = Workshop(KEPT)
@@ -393,8 +393,10 @@ def cost(trainer: Trainer) -> dict[str, Any]:
 
     A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
     and that of the weights. `masked` numbers leave out multiplications with pruned weights, which are still done.
-    Those of the training include `scoring`: what criteria that look at derivatives took.
+    Those of the training include `scoring`: what criteria that look at derivatives took. `uncounted` names the layers
+    of a person's own model of which something is missing in all of them, if there are any.
     """
+    missing = uncounted(trainer.model)
     examples = trainer.trained_epochs * len(trainer.data.train)
     return {
         "examples": examples,
@@ -403,7 +405,7 @@ def cost(trainer: Trainer) -> dict[str, Any]:
         "scoring_flops": 2 * trainer.scored,
         "training_flops": 6 * trainer.trained + 2 * trainer.scored,
         "training_flops_masked": 6 * trainer.trained_masked + 2 * trainer.scored_masked,
-    }
+    } | ({"uncounted": sorted(missing)} if missing else {})
 
 
 def write_splits(path: Path, data: Data) -> None:

@@ -19,23 +19,20 @@ import numpy as np
 from tfprune.backend import keras, tf
 from tfprune.data._base import Split
 from tfprune.data._pipeline import epoch_order
+from tfprune.layer_traits import TRAITS, traits_of
 from tfprune.wrapping import Masked, leaf_layers
 
 MOST_STEPS = 64  # an epoch
 LARGEST_SPLIT = 2**26  # bytes
 KEPT = 16  # compiled models
-# Layers that draw nothing at random and that XLA does not make slower on a CPU, as it does convolutions.
-LAYERS = (
-    *("Activation", "Add", "BatchNormalization", "Concatenate", "Dense", "ELU", "Flatten", "InputLayer"),
-    *("LayerNormalization", "LeakyReLU", "Permute", "ReLU", "Rescaling", "Reshape", "Softmax", "StackedDense"),
-)
+LAYERS = tuple(sorted(name.rpartition(".")[2] for name, traits in TRAITS.items() if traits.fusable))
 
 
 def fits(model: keras.Model, split: Split, batch_size: int) -> bool:
     """Says whether model and data are of a size and a kind to be trained many epochs a call."""
     layers = [layer.layer if isinstance(layer, Masked) else layer for layer in leaf_layers(model)]
     return (
-        all(type(layer).__name__ in LAYERS and layer.compute_dtype == "float32" for layer in layers)
+        all(traits_of(layer).fusable and layer.compute_dtype == "float32" for layer in layers)
         and -(-len(split) // batch_size) <= MOST_STEPS
         and split.x.nbytes <= LARGEST_SPLIT
         and not split.stored

@@ -463,7 +463,8 @@ class ChannelTrainer(Trainer):
     @property
     def forward_masked(self) -> int:
         counts, masks = self.ledger.multiplications, self.ledger.masks()
-        return round(sum(count * np.mean(masks[name], dtype=np.float64) for name, count in counts.items()))
+        alive = {name: np.mean(mask, dtype=np.float64) for name, mask in masks.items()}
+        return round(sum(count * alive.get(name, 1.0) for name, count in counts.items()))
 
     @property
     def trained(self) -> int:

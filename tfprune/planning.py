@@ -108,7 +108,8 @@ class Planner:
         for name, shape in self.ledger.kernel_shapes().items():
             size = int(np.prod(shape))
             kernels[name] = (size, round(uses.get(name, 0) * size / self.ledger.kernel_sizes[name]))
-        macs = sum(own for _, own in kernels.values())
+        products = sum(count for name, count in uses.items() if name not in self.ledger.kernel_sizes)
+        macs = products + sum(own for _, own in kernels.values())
         return Candidate(keep, widths, self.ledger.parameters_left(), macs, kernels)
 
     def within(self, what: str, most: float) -> Candidate:

@@ -16,14 +16,10 @@ from tfprune.backend import keras, tf
 from tfprune.cuts import Criterion
 from tfprune.data._base import Split
 from tfprune.errors import ModelError
+from tfprune.layer_traits import traits_of
 from tfprune.masks import Arrays
 from tfprune.wrapping import Masked, has_graph, kernel_variables, leaf_layers
 
-DROPOUTS = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", *(f"SpatialDropout{n}D" for n in (1, 2, 3)))
-NOT_LINEAR = (
-    *("Activation", "ELU", "LayerNormalization", "LeakyReLU", "Normalization", "PReLU", "ReLU"),
-    *("Rescaling", "Softmax", "ThresholdedReLU"),
-)
 ADDED = ("bias", "beta", "moving_mean")  # weights that are added to what flows, not multiplied with it
 PASSES = {
     "gradients": 3,
@@ -201,7 +197,7 @@ def _layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns the layer in float64; one that draws lots becomes one that does nothing."""
-    if type(layer).__name__ in DROPOUTS:
+    if traits_of(layer).noise:
         return _nothing(layer)
     kind = TwiceDifferentiable if type(layer) is keras.layers.BatchNormalization else type(layer)
     return rebuilt(layer, kind=kind, dtype="float64")
@@ -209,7 +205,7 @@ def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns the layer in float64 without what bends or shifts its output."""
-    if type(layer).__name__ in (*DROPOUTS, *NOT_LINEAR):
+    if traits_of(layer).noise or traits_of(layer).nonlinear:
         return _nothing(layer)
     linear = {"activation": "linear"} if "activation" in layer.get_config() else {}
     return rebuilt(layer, dtype="float64", **linear)

@@ -14,10 +14,13 @@ import numpy as np
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras, tf
 from tfprune.data._base import Split
+from tfprune.layer_traits import activation_traits, traits_of
 
 SMALL_KERNEL = 1024  # weights; up to here a product that runs over the networks in its innermost loop is faster
-ELEMENTWISE_LAYERS = ("ELU", "LeakyReLU", "ReLU", "Rescaling")
-ELEMENTWISE_ACTIVATIONS = ("elu", "gelu", "linear", "relu", "selu", "sigmoid", "softplus", "softsign", "swish", "tanh")
+PENALTIES = (
+    *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+    *("kernel_constraint", "bias_constraint"),
+)  # of a whole weight or output, which would be that of all networks
 
 
 class StackedDense(keras.layers.Layer):
@@ -61,16 +64,9 @@ def stackable(model: keras.Model) -> bool:
 
 
 def _known(layer: keras.layers.Layer) -> bool:
-    if type(layer) is keras.layers.Dense:
-        parts = (layer.kernel_regularizer, layer.bias_regularizer, layer.activity_regularizer)
-        return not any((*parts, layer.kernel_constraint, layer.bias_constraint)) and _elementwise(layer.activation)
-    if type(layer) is keras.layers.Activation:
-        return _elementwise(layer.activation)
-    return isinstance(layer, keras.layers.InputLayer) or type(layer).__name__ in ELEMENTWISE_LAYERS
-
-
-def _elementwise(activation: Any) -> bool:
-    return keras.activations.serialize(activation) in ELEMENTWISE_ACTIVATIONS
+    activation = activation_traits(getattr(layer, "activation", None))
+    penalties = any(getattr(layer, name, None) for name in PENALTIES)
+    return traits_of(layer).stackable and not penalties and activation is not None and activation.stackable
 
 
 def stack(model: keras.Model, networks: int) -> keras.Model:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from tfprune.backend import keras
 from tfprune.notebook import html_table
 from tfprune.utils.text import showable
-from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications
+from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications, uncounted
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
 
@@ -24,8 +24,9 @@ class LayerSummary:
         output: shape of its output, without the batch; None if it has none that is known.
         parameters: how many numbers it holds.
         kernel_weights, zeros: how many of them can be pruned, and how many of those are zero.
-        macs: multiply-adds of an example's forward pass; None where they are not counted.
-        note: why nothing of it can be pruned, if so.
+        macs: multiply-adds of an example's forward pass; None where they cannot be counted.
+        note: why nothing of it can be pruned, and why its multiply-adds are not all counted, if so.
+        counted: whether all of its multiply-adds are in `macs`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class LayerSummary:
     zeros: int
     macs: int | None
     note: str
+    counted: bool = True
 
     @property
     def sparsity(self) -> float | None:
@@ -48,7 +50,7 @@ class Summary:
     """A table of a model; prints itself, also in a notebook.
 
     Attributes:
-        layers: those that hold numbers or can be pruned, in the model's order.
+        layers: those that hold numbers or multiply, in the model's order.
 
     >>> import tf_keras as keras
     >>> import tfprune
@@ -72,8 +74,13 @@ class Summary:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of an example's forward pass, in the layers where they are counted."""
+        """Multiply-adds of an example's forward pass, without those of the layers in `uncounted`."""
         return sum(layer.macs or 0 for layer in self.layers)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Names of the layers of which `macs` leaves something out."""
+        return tuple(layer.name for layer in self.layers if not layer.counted)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Returns the cells of the table, the total last."""
@@ -84,7 +91,9 @@ class Summary:
             )
             for layer in self.layers
         ]
-        return [*rows, ("total", "", "", f"{self.parameters:,}", _percent(self.sparsity), f"{self.macs:,}", "")]
+        without = ", ".join(self.uncounted)
+        macs, note = (f"≥ {self.macs:,}", f"MACs are incomplete: {without}") if without else (f"{self.macs:,}", "")
+        return [*rows, ("total", "", "", f"{self.parameters:,}", _percent(self.sparsity), macs, note)]
 
     def __str__(self) -> str:
         from tabulate import tabulate
@@ -110,18 +119,21 @@ def summary(model: keras.Model) -> Summary:
     a        Dense   10        90            25.0 %      80
     total                      90            25.0 %      80
     """
-    counted = multiplications(model)
-    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, counted))))
+    counted = {name: count for name, (count, _) in multiplications(model).items()}
+    missing = uncounted(model)
+    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, counted, missing))))
 
 
-def _row(layer: keras.layers.Layer, counted: dict[str, Any]) -> LayerSummary | None:
+def _row(layer: keras.layers.Layer, counted: Mapping[str, int], missing: Mapping[str, str]) -> LayerSummary | None:
     inner = layer.layer if isinstance(layer, Masked) else layer
     kernels = all_kernels(inner)
     parameters = sum(int(np.prod(weight.shape)) for weight in inner.weights)
-    if not parameters:
+    macs = [count for name, count in counted.items() if name.startswith(f"{inner.name}/")]
+    reason = missing.get(inner.name)
+    if not parameters and not macs and reason is None:
         return None
     values = [kernel.numpy() for kernel in kernels.values()]
-    macs = [counted[name][0] for name in kernels if name in counted]
+    notes = ["" if kernels or not parameters else "no kernel that can be pruned", reason and f"MACs: {reason}"]
     return LayerSummary(
         name=inner.name,
         kind=type(inner).__name__,
@@ -130,7 +142,8 @@ def _row(layer: keras.layers.Layer, counted: dict[str, Any]) -> LayerSummary | N
         kernel_weights=sum(int(value.size) for value in values),
         zeros=sum(int(value.size - np.count_nonzero(value)) for value in values),
         macs=sum(macs) if macs else None,
-        note="" if kernels else "no kernel that can be pruned",
+        note="; ".join(filter(None, notes)),
+        counted=reason is None,
     )
 
 

@@ -13,6 +13,7 @@ from tfprune.backend import keras, tf
 from tfprune.branches import BRANCHES, Branches, branches
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
+from tfprune.layer_traits import traits_of
 from tfprune.pruning import compile_alike
 from tfprune.wrapping import has_graph, leaf_layers, slots
 
@@ -139,7 +140,7 @@ def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Mod
         if isinstance(layer, keras.layers.InputLayer):
             own["config"]["batch_input_shape"] = (*own["config"]["batch_input_shape"][:-1], width)
         else:
-            own["config"]["units" if "units" in own["config"] else "filters"] = width
+            own["config"][traits_of(layer).width] = width
     known = {type(layer).__name__: type(layer) for layer in leaf_layers(model)}
     with keras.utils.custom_object_scope(known):
         smaller = rebuilt(model, config=config)

@@ -15,21 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.backend import keras, tf, tfmot_registry, tfmot_wrapper
+from tfprune.backend import keras, tf, tfmot_wrapper
 from tfprune.errors import ModelError, choose_from
+from tfprune.layer_traits import MacsUnknown, count_macs, traits_of, unfixed
 from tfprune.schedules import PruneAtSteps, no_pruning
 from tfprune.scores import Lazily
-from tfprune.stacking import StackedDense
 
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_KERNELS = {  # of layers that tfmot does not know, most of which stand inside of others
-    "LSTMCell": ("kernel", "recurrent_kernel"),
-    "GRUCell": ("kernel", "recurrent_kernel"),
-    "SimpleRNNCell": ("kernel", "recurrent_kernel"),
-    "ConvLSTMCell": ("kernel", "recurrent_kernel"),
-    "EinsumDense": ("kernel",),
-}
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _PLACES = {"first": 0, "last": -1}
 FROZEN = "frozen"  # stands, among spared layers, for those that are not trained
 
@@ -37,18 +28,9 @@ FROZEN = "frozen"  # stands, among spared layers, for those that are not trained
 def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
     """Returns the names of the attributes of a layer that hold prunable kernels; empty if it has none.
 
-    Beyond what tfmot knows these are the depthwise kernels, which it silently leaves dense.
+    See `layer_traits.TRAITS`. What is derived from a known layer may not make the kernels that this one has.
     """
-    if isinstance(layer, _DEPTHWISE):
-        return ("depthwise_kernel",)
-    if isinstance(layer, _SEPARABLE):
-        return ("depthwise_kernel", "pointwise_kernel")
-    if isinstance(layer, StackedDense):
-        return ("kernel",)
-    if type(layer).__module__.startswith("tf_keras.") and type(layer).__name__ in _KERNELS:
-        return _KERNELS[type(layer).__name__]
-    known = tfmot_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ())
-    return tuple(name for name in known if "." not in name)  # kernels of layers within layers are out of reach
+    return tuple(name for name in traits_of(layer).kernels if not layer.built or hasattr(layer, name))
 
 
 def has_graph(model: keras.layers.Layer) -> bool:
@@ -146,11 +128,14 @@ class InPlace:
 
 
 def all_kernels(layer: keras.layers.Layer, path: str = "") -> dict[str, tf.Variable]:
-    """Returns the kernels of a layer or, if it has none of its own, of all layers inside of it, by name."""
+    """Returns the kernels of a layer and of all layers inside of it, by name."""
     path = path or layer.name
-    attributes = kernel_attributes(layer)
-    found = {f"{path}/{name}": kernel for name in attributes if (kernel := getattr(layer, name, None)) is not None}
-    for child in () if attributes else layer._flatten_layers(recursive=False, include_self=False):
+    found = {
+        f"{path}/{name}": kernel
+        for name in kernel_attributes(layer)
+        if (kernel := getattr(layer, name, None)) is not None
+    }
+    for child in layer._flatten_layers(recursive=False, include_self=False):
         name = "cell" if child is getattr(layer, "cell", None) else child.name  # a cell's own name is counted up
         inner = all_kernels(child, f"{path}/{name}")
         found |= {name: own for name, own in inner.items() if not any(own is other for other in found.values())}
@@ -314,32 +299,81 @@ def kernels_by_turns(model: keras.Model) -> Lazily:
 
 
 def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | None]]:
-    """Returns how often an example's forward pass uses each weight of a kernel, and the kernel's mask.
+    """Counts the multiply-adds of an example's forward pass by kernel, see `layer_traits`.
 
-    A dense kernel's weights are used once a position, a convolution's once a pixel of the output. Only kernels
-    that can be pruned are counted: those of attention and recurrent cells are not, nor those of subclassed models;
-    lookups cost nothing.
+    A dense kernel's weights are used once a position, a convolution's once a pixel of the output, a recurrent cell's
+    once a time step; a layer that is called several times counts each time. Attention's products of two inputs have a
+    name of their own below the layer's. Lookups cost nothing. What cannot be counted is not in it, see `uncounted`.
 
     Returns:
-        kernel name -> the number of uses times the size of the kernel, and the mask (None: not wrapped).
+        kernel name -> the number of uses times the size of the kernel, and the mask (None: not masked, or no kernel).
         For a stack of networks it is the number of one of them.
     """
-    counted = {}
-    for layer in leaf_layers(model):
-        inner = layer.layer if isinstance(layer, Masked) else layer
-        masks = {name: mask for name, _, mask in layer.named_vars()} if isinstance(layer, Masked) else {}
-        for attribute in kernel_attributes(inner) if not isinstance(inner, keras.layers.Embedding) else ():
-            transposed = isinstance(inner, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose))
-            try:
-                shape = layer.input_shape if transposed else layer.output_shape
-            except AttributeError:  # a subclassed model calls it out of sight
-                continue
-            stacked = isinstance(inner, StackedDense)
-            positions = 1 if stacked else int(np.prod([side or 1 for side in shape[1:-1]]))
-            size = int(np.prod(getattr(inner, attribute).shape[: -1 if stacked else None]))
-            name = f"{inner.name}/{attribute}"
-            counted[name] = (positions * size, masks.get(name))
-    return counted
+    counted = _count(model)[0]
+    masks = {name: mask for layer in masked_layers(model) for name, _, mask in layer.named_vars()}
+    kernels = [name for layer in leaf_layers(model) for name in all_kernels(_inner(layer))]
+    ordered = [*(name for name in kernels if name in counted), *(name for name in counted if name not in {*kernels})]
+    return {name: (counted[name], masks.get(name)) for name in ordered}
+
+
+def uncounted(model: keras.Model) -> dict[str, str]:
+    """Returns the layers of which `multiplications` leaves something out, with the reason."""
+    return _count(model)[1]
+
+
+def _count(model: keras.Model) -> tuple[dict[str, int], dict[str, str]]:
+    """Returns the multiply-adds by kernel, and the layers of which some are missing, with the reason."""
+    counted: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for layer, shapes in _calls(model):
+        if shapes is None:
+            if any(len(weight.shape) > 1 for weight in layer.weights):
+                missing[layer.name] = "no graph shows how it is called"
+            continue
+        try:
+            own = count_macs(layer, *shapes)
+        except MacsUnknown as error:
+            missing[layer.name] = str(error)
+            continue
+        if own and unfixed(*shapes):
+            missing[layer.name] = "a side that is not fixed counts as 1"
+        for name, count in own.items():
+            counted[f"{layer.name}/{name}"] = counted.get(f"{layer.name}/{name}", 0) + count
+    return counted, missing
+
+
+def _calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, Any] | None]]:
+    """Yields each call of a layer in a model's forward pass: the layer, and the shapes of its inputs and outputs.
+
+    The shapes are None where no graph shows the call, as in subclassed models.
+    """
+    if not (has_graph(model) and getattr(model, "_nodes_by_depth", None)):
+        for layer in model.layers:
+            if has_graph(layer):
+                yield from _calls(layer)
+            else:
+                yield _inner(layer), None
+        return
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if has_graph(node.layer):
+                yield from _calls(node.layer)
+            elif not node.is_input:
+                shapes = _shapes(node.keras_inputs), _shapes(tf.nest.flatten(node.outputs))
+                yield _inner(node.layer), None if None in shapes else shapes
+
+
+def _shapes(tensors: Sequence[keras.KerasTensor]) -> Any:
+    """Returns the shape of a tensor or a list of those of several; None where one is not known at all."""
+    if any(tensor.shape.rank is None for tensor in tensors):
+        return None
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    return shapes[0] if len(shapes) == 1 else shapes
+
+
+def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Returns a layer without its wrapper."""
+    return layer.layer if isinstance(layer, Masked) else layer
 
 
 def get_masks(model: keras.Model) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import tfprune
 PACKAGE = Path(tfprune.__file__).parent
 ORDER = (  # from the ground up; files on one line know nothing of each other
     {"utils"},
-    {"errors", "seeds", "stopping"},
+    {"errors", "seeds", "stopping", "layer_traits"},
     {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
     {"criteria"},
     {"backend", "rundir", "notebook"},

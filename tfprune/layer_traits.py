@@ -1,0 +1,348 @@
+"""What pruning needs to know of a kind of layer, in one table: a new kind of layer is one entry of `TRAITS`.
+
+The table goes by names, so that nothing here imports a framework.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Shape = Any  # of a call's input or output: a tuple with the batch first (None: not fixed), or several of them in a list
+CountMacs = Callable[[Any, Shape, Shape], Mapping[str, int]]
+OWN_FRAMEWORK = "tf_keras"  # its layers stand in the table under their bare names
+
+
+class MacsUnknown(ValueError):
+    """The multiply-adds of a layer cannot be counted; the message says why."""
+
+
+def no_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Counts nothing: lookups, additions, and factors per channel or per element cost no multiply-add here."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerTraits:
+    """What is known of a kind of layer.
+
+    Attributes:
+        kernels: names of the attributes that hold kernels, the weights that can be pruned.
+        width: the setting that says how many channels its output has; None if it has none of its own.
+        channels: the rule by which channels pass through it, a name of `channels.RULES`; None if it may mix them, so
+            that none of those that it touches can be removed.
+        zero: when its output is zero, activation aside: `weights`, if all its weights are; `inputs`, if its inputs are;
+            None if neither can be relied on.
+        macs: counts the multiply-adds of one example in one call: (layer, input shape, output shape) -> name below the
+            layer (`kernel`, `cell/kernel`, or that of a product without a kernel, `scores`) -> multiply-adds. Raises
+            `MacsUnknown`.
+        fusable: whether the loop that trains many epochs per call takes it: it draws nothing at random, and XLA does
+            not make it slower on a CPU, as it does convolutions.
+        stackable: whether several networks with it can be trained as one model, see `stacking`.
+        noise: whether it draws at random in training and does nothing otherwise, as dropout.
+        nonlinear: whether it bends or shifts its inputs by no weight that is added: a linear copy leaves it out.
+        takes_constants: whether an input that is always the same can go into its bias.
+    """
+
+    kernels: tuple[str, ...] = ()
+    width: str | None = None
+    channels: str | None = None
+    zero: str | None = None
+    macs: CountMacs = no_macs
+    fusable: bool = False
+    stackable: bool = False
+    noise: bool = False
+    nonlinear: bool = False
+    takes_constants: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActivationTraits:
+    """What is known of an activation that works element by element.
+
+    Attributes:
+        zero: whether it is zero at zero.
+        stackable: whether several networks with it can be trained as one model.
+    """
+
+    zero: bool = False
+    stackable: bool = False
+
+
+def traits_of(layer: Any) -> LayerTraits:
+    """Returns what is known of a layer; of an unknown kind that nothing can be done with it.
+
+    What is derived from a known layer has its kernels, its width and its multiply-adds; whatever else it does, nobody
+    knows.
+    """
+    kind = type(layer)
+    for own in kind.__mro__:
+        known = TRAITS.get(_key(own))
+        if known is not None:
+            return known if own is kind else LayerTraits(kernels=known.kernels, width=known.width, macs=known.macs)
+    return LayerTraits(macs=_unknown)
+
+
+def activation_traits(activation: Any) -> ActivationTraits | None:
+    """Returns what is known of an activation (None is linear); None if it may not work element by element."""
+    if activation is None:
+        return ACTIVATIONS["linear"]
+    package, _, module = str(getattr(activation, "__module__", "")).partition(".")
+    if package != OWN_FRAMEWORK or not module.endswith("activations"):
+        return None
+    return ACTIVATIONS.get(getattr(activation, "__name__", ""))
+
+
+def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Returns the multiply-adds of one example in one call of a layer, see `LayerTraits.macs`.
+
+    Sides that are not fixed count as 1.
+
+    Raises:
+        MacsUnknown: they cannot be counted.
+    """
+    traits = traits_of(layer)
+    if traits.kernels and _key(type(layer)) not in TRAITS:
+        known = {id(getattr(layer, name, None)) for name in traits.kernels}
+        if any(id(weight) not in known for weight in _matrices(layer)):
+            raise MacsUnknown(f"{type(layer).__name__} has weights that nothing is known of")
+    return dict(traits.macs(layer, inputs, outputs))
+
+
+def unfixed(*shapes: Shape) -> bool:
+    """Says whether a side of these shapes, other than the batch, is not fixed."""
+    return any(side is None for shape in shapes for one in _each(shape) for side in one[1:])
+
+
+def _key(kind: type) -> str:
+    package = kind.__module__.partition(".")[0]
+    return kind.__name__ if package == OWN_FRAMEWORK else f"{package}.{kind.__name__}"
+
+
+def _each(shape: Shape) -> list[tuple[int | None, ...]]:
+    """Returns several shapes, or the only one, as a list."""
+    return shape if isinstance(shape, list) else [shape]
+
+
+def _product(sides: Sequence[int | None]) -> int:
+    return math.prod(side or 1 for side in sides)
+
+
+def _matrices(layer: Any) -> list[Any]:
+    """Returns the weights of a layer that something may be multiplied with by more than one number per channel."""
+    return [weight for weight in layer.weights if len(weight.shape) > 1]
+
+
+def _size(weight: Any) -> int:
+    return math.prod(int(side) for side in weight.shape)
+
+
+def _pixels(layer: Any, shape: Shape) -> int:
+    first = getattr(layer, "data_format", None) == "channels_first"
+    return _product(shape[2:] if first else shape[1:-1])
+
+
+def _per_output(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Each weight is used once per position of the output: of a convolution its pixels, padding included."""
+    return {name: _pixels(layer, outputs) * _size(getattr(layer, name)) for name in traits_of(layer).kernels}
+
+
+def _per_input(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Each weight is used once per pixel of the input."""
+    return {name: _pixels(layer, inputs) * _size(getattr(layer, name)) for name in traits_of(layer).kernels}
+
+
+def _once(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    return {name: _size(getattr(layer, name)) for name in traits_of(layer).kernels}
+
+
+def _once_per_network(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Counts those of one network of a stack, which lie on the kernel's last axis."""
+    return {"kernel": _size(layer.kernel) // int(layer.kernel.shape[-1])}
+
+
+def _einsum(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Each weight is used once for each value of the input's indices that the kernel does not have."""
+    left, _, _ = layer.equation.replace(" ", "").partition("->")
+    of_input, of_kernel = left.split(",")
+    before, dots, after = of_input.partition("...")
+    named = [*before, *[""] * (len(inputs) - len(before) - len(after) if dots else 0), *after]
+    free = [side for index, side in zip(named[1:], inputs[1:], strict=True) if not index or index not in of_kernel]
+    return {"kernel": _product(free) * _size(layer.kernel)}
+
+
+def _recurrent(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """The cell is called once per time step."""
+    first = _each(inputs)[0]  # the others are initial states
+    steps, rest = (first[0], first[1:]) if getattr(layer, "time_major", False) else (first[1], first[2:])
+    return _below("cell", count_macs(layer.cell, (None, *rest), None), times=steps or 1)
+
+
+def _cells(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for cell in layer.cells:
+        counted |= _below(cell.name, count_macs(cell, inputs, None))
+        size = cell.output_size if getattr(cell, "output_size", None) is not None else cell.state_size
+        inputs = (None, size)
+    return counted
+
+
+def _convolutional_cell(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Both kernels are used once per pixel of the state, which has the size of the output."""
+    first = layer.data_format == "channels_first"
+    sides = inputs[2:] if first else inputs[1:-1]
+    settings = zip(sides, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True)
+    pixels = _product([_convolved(*own, padding=layer.padding) for own in settings])
+    return {name: pixels * _size(getattr(layer, name)) for name in ("kernel", "recurrent_kernel")}
+
+
+def _convolved(side: int | None, kernel: int, stride: int, dilation: int, *, padding: str) -> int | None:
+    if side is None:
+        return None
+    return -(-side // stride) if padding == "same" else -(-(side - (kernel - 1) * dilation) // stride)
+
+
+def _both_directions(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    ways = (layer.forward_layer, layer.backward_layer)
+    return {name: n for way in ways for name, n in _below(way.name, count_macs(way, inputs, None)).items()}
+
+
+def _each_step(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    (first, *_), (result, *_) = _each(inputs), _each(outputs)
+    counted = count_macs(layer.layer, (first[0], *first[2:]), (result[0], *result[2:]))
+    return _below(layer.layer.name, counted, times=first[1] or 1)
+
+
+def _multi_head(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """The four projections once per position, and for each pair of positions one product for its score and one for
+    what it hands on, per head."""
+    query, value, key = (tuple(own) for own in (layer._query_shape, layer._value_shape, layer._key_shape))
+    read = [(layer._query_dense, query), (layer._value_dense, value), (layer._key_dense, key)]
+    written = (*query[:-1], layer._num_heads, layer._value_dim)
+    counted: dict[str, int] = {}
+    for projection, shape in (*read, (layer._output_dense, written)):
+        counted |= _below(projection.name, count_macs(projection, shape, None))
+    attended = _product([value[axis] for axis in layer._attention_axes])
+    pairs = layer._num_heads * _product(query[1:-1]) * attended
+    return counted | {"scores": pairs * layer._key_dim, "mixture": pairs * layer._value_dim}
+
+
+def _attention(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """For each pair of positions one product (of additive attention a sum) for its score, one for what it hands on."""
+    query, value = _each(inputs)[:2]
+    pairs = _product(query[1:-1]) * (value[-2] or 1)
+    return {"scores": pairs * (query[-1] or 1), "mixture": pairs * (value[-1] or 1)}
+
+
+def _dot(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    one, other = _each(inputs)
+    axes = (layer.axes,) * 2 if isinstance(layer.axes, int) else layer.axes
+    summed = axes[1] % len(other)
+    rest = [side for axis, side in enumerate(other) if axis not in (0, summed)]
+    return {"product": _product(one[1:]) * _product(rest)}
+
+
+def _operator(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """TensorFlow's functions, of which those that multiply matrices or convolve are not counted."""
+    symbol = str(getattr(layer, "symbol", ""))
+    if any(word in symbol for word in ("matmul", "einsum", "tensordot", "matvec", "conv")):
+        raise MacsUnknown(f"tf.{symbol} is not counted")
+    return {}
+
+
+def _unknown(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    if _matrices(layer):
+        raise MacsUnknown(f"nothing is known of {type(layer).__name__}")
+    return {}
+
+
+def _uncounted(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    raise MacsUnknown(f"those of {type(layer).__name__} are not counted")
+
+
+def _below(name: str, counted: Mapping[str, int], *, times: int = 1) -> dict[str, int]:
+    return {f"{name}/{own}": times * count for own, count in counted.items()}
+
+
+def _entries(names: str, **traits: Any) -> dict[str, LayerTraits]:
+    return dict.fromkeys(names.split(), LayerTraits(**traits))
+
+
+def _ranks(names: str) -> str:
+    return " ".join(f"{name}{rank}D" for name in names.split() for rank in (1, 2, 3))
+
+
+ACTIVATIONS: dict[str, ActivationTraits] = {
+    **dict.fromkeys(
+        ("linear", "relu", "elu", "selu", "gelu", "swish", "tanh", "softsign"),
+        ActivationTraits(zero=True, stackable=True),
+    ),
+    "mish": ActivationTraits(zero=True),
+    **dict.fromkeys(("sigmoid", "softplus"), ActivationTraits(stackable=True)),
+    **dict.fromkeys(("hard_sigmoid", "exponential"), ActivationTraits()),
+}
+_KERNEL = {"kernels": ("kernel",)}
+_CONVOLUTION = _KERNEL | {"width": "filters", "zero": "weights"}
+_CELL = {"kernels": ("kernel", "recurrent_kernel"), "width": "units"}
+TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it is not tf_keras' own
+    **_entries("InputLayer", fusable=True, stackable=True),
+    # Layers with kernels.
+    **_entries(
+        "Dense", **_KERNEL, width="units", channels="dense", zero="weights", macs=_per_output, fusable=True,
+        stackable=True, takes_constants=True,
+    ),
+    **_entries(_ranks("Conv"), **_CONVOLUTION, channels="dense", macs=_per_output, takes_constants=True),
+    **_entries(
+        "Conv1DTranspose Conv2DTranspose Conv3DTranspose", **_CONVOLUTION, channels="transposed", macs=_per_input,
+    ),
+    **_entries(
+        "DepthwiseConv1D DepthwiseConv2D", kernels=("depthwise_kernel",), channels="depthwise", zero="weights",
+        macs=_per_output,
+    ),
+    **_entries(
+        "SeparableConv1D SeparableConv2D", kernels=("depthwise_kernel", "pointwise_kernel"), width="filters",
+        channels="separable", zero="weights", macs=_per_output,
+    ),
+    **_entries("LocallyConnected1D LocallyConnected2D", **_KERNEL, width="filters", macs=_once),
+    **_entries("EinsumDense", **_KERNEL, macs=_einsum),
+    **_entries("Embedding", kernels=("embeddings",), width="output_dim"),
+    **_entries("tfprune.StackedDense", **_KERNEL, width="units", macs=_once_per_network, fusable=True),
+    # Recurrent cells and what calls them.
+    **_entries("LSTMCell GRUCell SimpleRNNCell", **_CELL, macs=_once),
+    **_entries("ConvLSTMCell", **_CELL | {"width": "filters"}, macs=_convolutional_cell),
+    **_entries("StackedRNNCells", macs=_cells),
+    **_entries("RNN LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D", macs=_recurrent),
+    **_entries("CuDNNLSTM CuDNNGRU", macs=_uncounted),
+    **_entries("Bidirectional", macs=_both_directions),
+    **_entries("TimeDistributed", macs=_each_step),
+    # Products of two inputs.
+    **_entries("MultiHeadAttention", macs=_multi_head),
+    **_entries("Attention AdditiveAttention", macs=_attention),
+    **_entries("Dot", macs=_dot),
+    **_entries("TFOpLambda SlicingOpLambda ClassMethod InstanceMethod InstanceProperty", macs=_operator),
+    # Element by element.
+    **_entries("Activation", channels="activation", zero="inputs", fusable=True, stackable=True, nonlinear=True),
+    **_entries("ReLU LeakyReLU ELU", channels="pass", zero="inputs", fusable=True, stackable=True, nonlinear=True),
+    **_entries("ThresholdedReLU", channels="pass", nonlinear=True),
+    **_entries("PReLU", channels="sloped", nonlinear=True),
+    **_entries("Rescaling", channels="pass", fusable=True, stackable=True, nonlinear=True),
+    **_entries("ActivityRegularization", channels="pass"),
+    **_entries("Dropout SpatialDropout1D SpatialDropout2D", channels="pass", zero="inputs", noise=True),
+    **_entries("SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise", channels="pass", noise=True),
+    # Normalizations.
+    **_entries("BatchNormalization", channels="normalized", zero="weights", fusable=True),
+    **_entries("LayerNormalization", zero="weights", fusable=True, nonlinear=True),
+    **_entries("GroupNormalization", zero="weights"),
+    **_entries("Normalization", nonlinear=True),
+    **_entries("Softmax", fusable=True, nonlinear=True),
+    # Merging, pooling, reshaping.
+    **_entries("Add", channels="merged", fusable=True),
+    **_entries("Subtract Multiply Average Maximum Minimum", channels="merged"),
+    **_entries("Concatenate", channels="concatenated", fusable=True),
+    **_entries("Flatten", channels="flattened", fusable=True),
+    **_entries("Permute Reshape", fusable=True),
+    **_entries(_ranks("MaxPooling AveragePooling GlobalMaxPooling GlobalAveragePooling"), channels="pass"),
+    **_entries(_ranks("ZeroPadding Cropping UpSampling"), channels="pass"),
+}  # fmt: skip
