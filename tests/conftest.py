@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
+from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.backend import keras
 from tfprune.config import Config
 
@@ -17,6 +18,12 @@ def seeded():
     logging.getLogger("tfprune").propagate = True  # a command of an earlier test may have kept it to itself
     yield
     keras.backend.clear_session()
+
+
+@pytest.fixture(autouse=True)
+def typed(monkeypatch):
+    """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
+    monkeypatch.setenv(FUNCTIONS, "residual:tower,record:small_resnet,test_layer_traits:own_model")
 
 
 @pytest.fixture
