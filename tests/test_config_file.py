@@ -90,7 +90,7 @@ def test_a_file_is_not_replaced_unless_forced_and_nothing_is_left_half_written(c
     for arguments, message in (
         (["a.toml", "--dataset", "penguins"], "a.toml: is there already; --force replaces it"),
         (["b.json", "--dataset", "penguins"], "b.json: the file must end in .toml"),
-        (["no/b.toml", "--dataset", "penguins"], "no/b.toml: cannot be written"),
+        (["a.toml/b.toml", "--dataset", "penguins"], "a.toml/b.toml: cannot be written"),
         (["b.toml"], "--dataset is missing"),
         (["b.toml", "--dataset", "penguins", "--epochs", 0], "epochs must be"),
     ):
