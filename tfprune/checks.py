@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from tfprune.errors import ConfigError, choose_from
+
+MOST_LETTERS = 10_000  # of a text among settings
+MOST_LEVELS = 8  # of lists and tables in each other
+LARGEST = 1e300  # of numbers that are set
+
+
+def check_plain(name: str, value: object, levels: int = MOST_LEVELS) -> None:
+    """Raises `ConfigError` unless a setting, with all that is in it, is of a size and a depth that settings have."""
+    if isinstance(value, str):
+        if len(value) > MOST_LETTERS:
+            raise ConfigError(f"{name} must have at most {MOST_LETTERS:,} letters, got {len(value):,}")
+    elif isinstance(value, (int, float)):
+        if not abs(value) <= LARGEST:
+            raise ConfigError(f"{name} must be a finite number of at most {LARGEST:g}, got {_short(value)}")
+    elif isinstance(value, (Mapping, list, tuple)):
+        if not levels:
+            raise ConfigError(f"{name} must have at most {MOST_LEVELS} levels of lists and tables")
+        items = value.items() if isinstance(value, Mapping) else ((name, item) for item in value)
+        for key, item in items:
+            check_plain(f"{name}.{key}" if isinstance(value, Mapping) else name, item, levels - 1)
+
+
+def _short(value: float) -> str:
+    return "a number with hundreds of digits" if isinstance(value, int) else str(value)
 
 
 def as_number(name: str, value: object) -> float:
@@ -38,11 +62,13 @@ def check_fraction(name: str, value: object, *, above_zero: bool = False) -> flo
     return float(number)
 
 
-def check_whole(name: str, value: object, *, least: int) -> int:
-    """Returns `value` as a whole number of at least `least`."""
+def check_whole(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Returns `value` as a whole number of at least `least`, and at most `most`."""
     number = as_number(name, value)
     if number != number or abs(number) == float("inf") or number != int(number) or number < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {value}")
+    if most is not None and number > most:
+        raise ConfigError(f"{name} must be a whole number of at most {most:,}, got {value}")
     return int(number)
 
 
@@ -66,6 +92,13 @@ def check_switch(name: str, value: object) -> bool:
     """Returns `value` if it is true or false."""
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be true or false, got {value}")
+    return value
+
+
+def check_text(name: str, value: object) -> str:
+    """Returns `value` if it is text."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be text, got {value!r}")
     return value
 
 

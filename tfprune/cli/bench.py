@@ -38,12 +38,14 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
 
     from tfprune.bench import accuracy, latencies, models_of
     from tfprune.experiment import load_data
-    from tfprune.results import read_result
+    from tfprune.results import check_model, read_result
     from tfprune.rundir import RunDir
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
+    for result in results:
+        check_model(result.folder)
     test = load_data(results[0].config).test
     models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
