@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import logging
+import signal
 
 import numpy as np
 import pytest
@@ -17,6 +18,20 @@ def seeded():
     logging.getLogger("tfprune").propagate = True  # a command of an earlier test may have kept it to itself
     yield
     keras.backend.clear_session()
+
+
+@pytest.fixture
+def soon():
+    """Fails a test that hangs."""
+
+    def too_long(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

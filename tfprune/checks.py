@@ -17,6 +17,8 @@ def check_plain(name: str, value: object, levels: int = MOST_LEVELS) -> None:
     if isinstance(value, str):
         if len(value) > MOST_LETTERS:
             raise ConfigError(f"{name} must have at most {MOST_LETTERS:,} letters, got {len(value):,}")
+        if "\0" in value or not (value.isascii() or value.encode(errors="replace").decode() == value):
+            raise ConfigError(f"{name} must be text that UTF-8 can hold, without zeros, got {value!r}")
     elif isinstance(value, (int, float)):
         if not abs(value) <= LARGEST:
             raise ConfigError(f"{name} must be a finite number of at most {LARGEST:g}, got {_short(value)}")
@@ -123,7 +125,7 @@ def check_widths(name: str, value: object) -> tuple[int, ...]:
     items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
     if not isinstance(items, (list, tuple)):
         raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
-    return tuple(check_whole(name, item, least=1) for item in items)
+    return tuple(check_whole(name, item, least=1, most=2**31 - 1) for item in items)
 
 
 def check_events(name: str, value: object) -> tuple[float, ...]:

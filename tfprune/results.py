@@ -148,7 +148,15 @@ class Result:
         path = self.folder.channels
         if not path.exists() and path.name not in self._digests:
             return {}
-        return check(decode_json(self._content(path, MOST_JSON), path), RemovedChannels, path)
+        removed = check(decode_json(self._content(path, MOST_JSON), path), RemovedChannels, path)
+        groups = self.metrics["channels"]["groups"] if "channels" in self.metrics else {}
+        for name in removed.keys() - groups.keys():
+            raise RunError(f"{path}: {name}: {self.folder.metrics.name} knows no such group")
+        for name, group in groups.items():
+            channels, known = removed.get(name, []), group.get("gone", range(group["before"]))
+            if len({*channels} & {*known}) < len(channels) or len(channels) != group["before"] - group["after"]:
+                raise RunError(f"{path}: {name}: these are not those that {self.folder.metrics.name} says are gone")
+        return removed
 
     def architecture(self) -> str | None:
         """Returns the layers of a person's own model as JSON; None where they could not be written down.
@@ -241,7 +249,7 @@ def check_model(folder: RunDir) -> None:
 
 def _shown(value: object) -> str:
     """Returns a value of a foreign file, as short as a line."""
-    text = str(value)
+    text = " ".join(str(value).split())
     return text if len(text) <= 20 else f"{text[:20]}..."
 
 
@@ -258,7 +266,7 @@ def _as_config(stored: Mapping[str, Any], path: Path) -> Config:
     dataset = stored.get("dataset")
     if dataset not in list(DATASETS) and not check(stored, StoredData, path).data_settings.get("fingerprint"):
         raise RunError(
-            f"{path}: there is no data set {_shown(dataset)!r}; of a path, data_settings.fingerprint is missing"
+            f"{path}: there is no data set {_shown(dataset)!r}, and no fingerprint of what is in such a path"
         )
     try:
         return Config.from_dict(stored)

@@ -38,6 +38,7 @@ CHECKSUM = "checksum"  # the key of a table's SHA-256 over all others
 
 Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Line = Annotated[str, Meta(max_length=LONGEST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Size = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -218,13 +219,13 @@ class RunState(msgspec.Struct):
     """What a checkpoint holds of its run, beside the training."""
 
     precision: tuple[Name, dict[Name, Amount]]
-    circumstances: dict[Name, Any]
+    circumstances: dict[Line, Line | list[Line]]
     data: Any
     stream: Name | UnsetType = UNSET
     mlflow: Text | None = None
 
 
-class PlaceState(msgspec.Struct):
+class PlaceState(msgspec.Struct, forbid_unknown_fields=True):
     """Where in a training a checkpoint was taken."""
 
     epoch: Count
@@ -238,6 +239,10 @@ class RowState(msgspec.Struct):
     epoch: Size
     step: Size
     sparsity: Share
+    loss: float | None = None
+    accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 class TrainingState(msgspec.Struct):
@@ -388,7 +393,7 @@ def check(value: object, schema: type[Schema], path: Path) -> Schema:
     """
     try:
         return msgspec.convert(value, schema)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as error:  # half of a letter
         reason, _, place = str(error).rpartition(" - at ")
         reason, place = (reason, place.strip("`").removeprefix("$").lstrip(".")) if reason else (str(error), "")
         raise RunError(f"{path}: {f'{place}: ' * bool(place)}{reason[:1].lower()}{reason[1:]}") from None

@@ -40,7 +40,20 @@ DEEP, HUGE, MIDDLING = "@deep@", "@huge@", "@nested@"  # stand for text that `js
 RAW = {f'"{DEEP}"': "[" * 100_000 + "]" * 100_000, f'"{HUGE}"': "1" + "0" * 400, f'"{MIDDLING}"': "[" * 200 + "]" * 200}
 VALUES = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.5, 7.25, 1e308, -1e308, 1e-320, 10**9, 2**31, 2**63, 2**64, HUGE),
-    *(float("nan"), float("inf"), float("-inf"), "", "x", "0", "nan", "1e400", "x" * 200_000, "a\nb", "\x1b[31m\u202e"),
+    *(
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+        "",
+        "x",
+        "0",
+        "nan",
+        "1e400",
+        "x" * 200_000,
+        "a\nb",
+        "\x1b[31m\u202e",
+        "\0",
+    ),
     *("\ud800", "../..", "/dev/zero", "=1+1", [], {}, [1], [None], ["x"], {"a": 1}, {"": {}}, [[]], DEEP, MIDDLING),
 )
 CELLS = (
@@ -146,7 +159,7 @@ def read(call):
     try:
         return Outcome(0, repr(call()), "")
     except TfpruneError as error:
-        return Outcome(2, "", f"Error: {' '.join(str(error).split())}")
+        return Outcome(2, "", f"Error: {' '.join(str(error).split())!a}")
     except (Exception, TooLong):
         return Outcome(None, "", "", trace=traceback.format_exc())
 
