@@ -47,7 +47,8 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind, monkeypatch)
     elif kind == "FIFO":
         os.mkfifo(path)
     elif kind == "socket":
-        socket.socket(socket.AF_UNIX).bind(path)
+        with socket.socket(socket.AF_UNIX) as own:
+            own.bind(path)
     elif kind.startswith("link"):
         os.symlink("/dev/zero", path)
     for read in (read_bytes, sha256, lambda path, most: open_regular(path, most).__enter__()):

@@ -14,7 +14,7 @@ from tfprune.listing import list_runs
 from tfprune.pages import write_html, write_json_report
 from tfprune.report import sections
 from tfprune.results import check_model, find_results, read_comparisons, read_result, sealed_metrics
-from tfprune.run_files import read_json, read_masks
+from tfprune.run_files import check_archive, read_json, read_masks
 from tfprune.rundir import RunDir, write_json
 
 pytestmark = pytest.mark.usefixtures("soon")
@@ -60,7 +60,7 @@ FIELDS = {
             channels={
                 "groups": {},
                 "left_alone": {},
-                **dict.fromkeys(("parameters", "macs"), {"before": 1, "after": 1}),
+                **{key: {"before": 1, "after": 1} for key in ("parameters", "macs")},
             }
         ),
         "channels: this is of another run than config.json",
@@ -225,7 +225,6 @@ def header(**changes):
 
 MASKS = {
     "claims terabytes": (zipped(**{"a.npy": header(shape=(10**13,)) + bytes(144)}), "not the array that it says it is"),
-    "a bomb": (zipped(**{f"{n}.npy": header(shape=(2**29,)) + bytes(2**29) for n in range(9)}), "take more than"),
     "objects": (zipped(**{"a.npy": header(descr="|O") + bytes(144)}), "not the array that it says it is"),
     "no array": (zipped(**{"a.txt": b"x"}), "cannot be read"),
     "nothing": (b"", "cannot be read"),
@@ -250,6 +249,15 @@ def test_masks_that_are_none_are_named(tmp_path, name):
         read_result(RunDir(run)).masks()
 
 
+def test_an_archive_that_unpacks_to_more_than_its_limit_is_refused():
+    bomb = zipped(**{f"{n}.npy": header(shape=(10**6,)) + bytes(10**6) for n in range(9)})
+    assert len(bomb) < 20_000
+    with zipfile.ZipFile(io.BytesIO(bomb)) as archive:
+        check_archive(archive, 10**7)
+        with pytest.raises(ValueError, match="its arrays take more than 5,000,000 bytes"):
+            check_archive(archive, 5 * 10**6)
+
+
 def test_masks_are_read_by_kernel(tmp_path):
     run = write_run(tmp_path)
     save_masks(run)
@@ -264,7 +272,7 @@ def test_a_config_of_elsewhere_has_nothing_looked_up(tmp_path):
     """A path that is no data set of its own would be searched for data when the settings are made."""
     run = write_run(tmp_path)
     edit(run / "config.json", lambda c: c.update(dataset="/", data_settings={}))
-    with pytest.raises(RunError, match="there is no data set '/', and no fingerprint of what a path holds"):
+    with pytest.raises(RunError, match="there is no data set '/', and no fingerprint of what is in such a path"):
         read_result(RunDir(run))
 
 

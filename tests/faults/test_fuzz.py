@@ -29,13 +29,15 @@ from tfprune import cli
 from tfprune.config import Config
 from tfprune.errors import TfpruneError
 from tfprune.experiment import _checkpoint
+from tfprune.methods import METHODS
+from tfprune.optimizers import OPTIMIZERS
 from tfprune.results import read_config, read_result
 from tfprune.rundir import RunDir
 
 SEED = 7
 STRUCTURES, FLIPS = 2000, 2000
 SECONDS = 30  # a case may take
-HEAVY = 60  # one case in so many loads a model
+HEAVY = 30  # one case in so many loads a model
 DEEP, HUGE, MIDDLING = "@deep@", "@huge@", "@nested@"  # stand for text that `json.dumps` cannot write
 RAW = {f'"{DEEP}"': "[" * 100_000 + "]" * 100_000, f'"{HUGE}"': "1" + "0" * 400, f'"{MIDDLING}"': "[" * 200 + "]" * 200}
 VALUES = (
@@ -557,6 +559,64 @@ def test_altered_files_are_one_line_or_change_nothing(fuzz, monkeypatch, tmp_pat
     for told, fault in faults[:20]:
         print(f"{told}: {fault}")
     assert [told for told, _ in faults] == []
+
+
+def kinds_of_settings():
+    """Yields settings of each method, optimizer, granularity and kind of data."""
+    for method in METHODS:
+        yield Config(dataset="penguins", method=method)
+    for optimizer in OPTIMIZERS:
+        yield Config(dataset="penguins", optimizer=optimizer)
+    yield Config(dataset="fashion_mnist", granularity="filter")
+    yield Config(dataset="cifar10", granularity="branch")
+    yield Config(dataset="penguins", granularity="block", pattern="4x1")
+    yield Config(dataset="penguins", granularity="n:m", pattern="2:4")
+    for path, own in (
+        ("t.csv", {"kind": "table", "label": "l"}),
+        ("images", {"kind": "images", "side": 32, "channels": 3}),
+        ("a.npz", {"kind": "arrays", "shape": [8, 8, 3], "dtype": "uint8"}),
+        ("tfds:x", {"kind": "tfds", "label": "l", "what": "images", "side": 32, "channels": 3, "image": "i"}),
+    ):
+        yield Config(dataset=path, data_settings={**own, "fingerprint": "f", "examples": 60})
+
+
+def fields(values, before=()):
+    for key, value in values.items():
+        yield (*before, key)
+        if isinstance(value, dict):
+            yield from fields(value, (*before, key))
+
+
+def test_each_setting_set_to_anything_is_one_line_or_counts(tmp_path):
+    """Of a run's config.json, by way of JSON; what settings are asked for must not fail later."""
+    path, faults = tmp_path / "config.json", []
+    signal.signal(signal.SIGALRM, _too_long)
+    for config in kinds_of_settings():
+        stored = json.loads(json.dumps(config.to_dict()))
+        for field in fields(stored):
+            for value in (*VALUES, [10**9], "1,2", 10**6, 2**40):
+                altered = owner = json.loads(json.dumps(stored))
+                for key in field[:-1]:
+                    owner = owner[key]
+                owner[field[-1]] = value
+                text = json.dumps(altered)
+                for mark, raw in RAW.items():
+                    text = text.replace(mark, raw)
+                path.write_text(text)
+                signal.alarm(SECONDS)
+                try:
+                    read = read_config(RunDir(tmp_path))
+                    read.replace(seed=read.seed + 1).as_baseline().identity()
+                    read.pruning.total_epochs(read.epochs)
+                    assert read.run_id and read.requested_sparsity < 1 and read.data_name and read.model_name
+                except TfpruneError as error:
+                    if "\n" in str(error) or "config.json: " not in str(error):
+                        faults.append((config.run_id, field, str(value)[:20], str(error)[:200]))
+                except (Exception, TooLong) as error:
+                    faults.append((config.run_id, field, str(value)[:20], repr(error)[:200]))
+                finally:
+                    signal.alarm(0)
+    assert faults[:20] == []
 
 
 if __name__ == "__main__":
