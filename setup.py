@@ -34,6 +34,7 @@ setup(
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",
+        "msgspec>=0.20,<1",  # the files of a run, each with its schema
         "numpy>=1.26,<3",
         "pillow>=10,<14",  # the sizes of images; matplotlib needs it anyway
         "pyarrow>=15,<27",  # tables; tensorflow-datasets needs it anyway

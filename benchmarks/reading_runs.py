@@ -10,7 +10,6 @@ print. Importing TensorFlow is no part of it.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -20,8 +19,8 @@ from typing import Any
 from tfprune.comparison import summarise
 from tfprune.config import Config
 from tfprune.listing import list_runs
-from tfprune.results import Result
-from tfprune.rundir import RunDir, pack, unpack
+from tfprune.results import Result, sealed_metrics
+from tfprune.rundir import RunDir, pack, unpack, write_json
 from tfprune.sweeps import run_all
 
 METHODS = ("unpruned", "pruned", "lottery", "dynamic")
@@ -51,9 +50,9 @@ def _write_again(trained: Result, seeds: Iterable[int]) -> None:
     files = pack(trained.folder)
     for seed in seeds:
         config = trained.config.replace(seed=seed)
-        metrics = json.dumps(trained.metrics | {"seed": seed}).encode()
         folder = RunDir(Path(config.out, config.run_id))
-        unpack(files | {folder.metrics.name: metrics}, folder, config.to_dict())
+        unpack({name: files[name] for name in files if name != folder.metrics.name}, folder, config.to_dict())
+        write_json(folder.metrics, sealed_metrics(folder, trained.metrics | {"seed": seed}))
 
 
 def _timed(what: str, call: Callable[[], Any]) -> Any:

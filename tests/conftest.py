@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import logging
+import signal
 
 import numpy as np
 import pytest
@@ -24,6 +25,20 @@ def seeded():
 def typed(monkeypatch):
     """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
     monkeypatch.setenv(FUNCTIONS, "residual:tower,record:small_resnet,test_layer_traits:own_model")
+
+
+@pytest.fixture
+def soon():
+    """Fails a test that hangs."""
+
+    def too_long(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

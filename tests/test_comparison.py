@@ -72,6 +72,7 @@ def ticket(tmp_path, config, losses):
     ]
     write_history(folder.history, [row | {"val_loss": loss} for row, loss in zip(rows, losses, strict=True)])
     metrics = {"epochs": 8, "seconds": {"prepare": 50.0, "dense": 8.0, "ticket 1": 12.0, "total": 70.0}}
+    metrics["cpu_seconds"] = {"dense": 16.0, "ticket 1": 24.0, "total": 40.0}
     return Result(folder, config, metrics)
 
 

@@ -64,7 +64,7 @@ def test_the_facts_are_what_was_compared_and_where(tmp_path):
     assert said["Optimizer"].startswith("adam (") and "learning rate 0.0001, constant" in said["Optimizer"]
     assert said["Precision"] == "float32"
     assert said["Ranked in another scope than the layer"] == "pruned global, lottery global, dynamic global"
-    assert said["Versions"] == "Python 3.11.7, TensorFlow 2.21.0"
+    assert said["Versions"] == "Python 3.11.7, TensorFlow 2.21.0, tfmot 0.8.1"
     assert said["Machine"] == "Some CPU, 2 cores; B, 1 cores, G"
     assert said["Runs"] == f"9 in {tmp_path}"
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from tfprune.errors import RunError
-from tfprune.rundir import RunDir, pack, read_json, replacing, unpack, write_json
+from tfprune.run_files import read_json
+from tfprune.rundir import RunDir, pack, replacing, unpack, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -56,7 +56,7 @@ def _metrics(config, history):
     layers = {name: {"zeros": round(sparsity * size), "size": size} for name, size in LAYERS.items()}
     epochs = config.pruning.total_epochs(config.epochs)
     cost = {"examples": 200 * epochs, "training_flops": 1000 * epochs, "training_flops_masked": 900 * epochs}
-    cost["forward_flops_masked"] = 360 * (1 - sparsity)
+    cost |= {"forward_flops": 360, "forward_flops_masked": 360 * (1 - sparsity)}
     return {
         "schema": SCHEMA,
         "seed": config.seed,
@@ -69,8 +69,8 @@ def _metrics(config, history):
         "epochs": epochs,
         "cost": cost,
         "seconds": {**{row["phase"]: 0.5 for row in history}, "total": 0.5 * epochs + 0.01 * config.seed},
-        "cpu_seconds": {"total": 0.5 * epochs + 0.01 * config.seed},
-        "versions": {"python": "3.11.7", "tensorflow": "2.21.0"},
+        "cpu_seconds": {**{row["phase"]: 0.5 for row in history}, "total": 0.5 * epochs + 0.01 * config.seed},
+        "versions": {"python": "3.11.7", "tensorflow": "2.21.0", "tensorflow-model-optimization": "0.8.1"},
         "machine": {"cpu": "Some CPU", "cores": 2, "gpus": []},
         "precision": {"policy": "float32", "step_seconds": {}},
     }

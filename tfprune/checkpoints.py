@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.checks import as_number
-from tfprune.errors import ConfigError
+from tfprune.errors import BROKEN_ARCHIVE, ConfigError
+from tfprune.run_files import check_archive
+from tfprune.utils.files import MEGABYTE, open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,7 @@ MAGIC = b"tfprune checkpoint 1\n"
 STATE = "state.json"  # the name of the JSON among the arrays
 KEPT = 2
 SUFFIX = ".ckpt"
+MOST_BYTES = 2**40  # of a checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +113,8 @@ class Checkpoints:
         self._tidy()
         for path in reversed(self._files()):
             try:
-                return _unpacked(path.read_bytes())
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                return _read(path)
+            except (*BROKEN_ARCHIVE, KeyError, RecursionError) as error:
                 log.warning("%s is torn or altered (%s); the checkpoint before it is used", path, error)
                 path.unlink(missing_ok=True)
         return None
@@ -141,17 +144,27 @@ def _packed(state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
     return content.getvalue()
 
 
-def _unpacked(file: bytes) -> Checkpoint:
+def _read(path: Path) -> Checkpoint:
     import numpy as np
 
-    if not file.startswith(MAGIC):
-        raise ValueError("it is no checkpoint of this version")
-    digest, _, content = file[len(MAGIC) :].partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise ValueError("its checksum does not fit")
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        arrays = dict(stored)
-    return Checkpoint(json.loads(arrays.pop(STATE).tobytes()), arrays)
+    with open_regular(path, MOST_BYTES) as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError("it is no checkpoint of this version")
+        digest, found = file.read(2 * hashlib.sha256().digest_size + 1), hashlib.sha256()
+        start = file.tell()
+        while chunk := file.read(MEGABYTE):
+            found.update(chunk)
+        if f"{found.hexdigest()}\n".encode() != digest:
+            raise ValueError("its checksum does not fit")
+        with zipfile.ZipFile(file) as archive:  # which knows of what stands before it
+            check_archive(archive, os.fstat(file.fileno()).st_size)
+        file.seek(start)
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+    state = json.loads(arrays.pop(STATE).tobytes())
+    if not isinstance(state, dict):
+        raise ValueError("its state is no table")
+    return Checkpoint(state, arrays)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from tfprune.errors import ConfigError, choose_from
+
+MOST_LETTERS = 10_000  # of a text among settings
+MOST_LEVELS = 8  # of lists and tables in each other
+LARGEST = 1e300  # of numbers that are set
+
+
+def check_plain(name: str, value: object, levels: int = MOST_LEVELS) -> None:
+    """Raises `ConfigError` unless a setting, with all that is in it, is of a size and a depth that settings have."""
+    if isinstance(value, str):
+        if len(value) > MOST_LETTERS:
+            raise ConfigError(f"{name} must have at most {MOST_LETTERS:,} letters, got {len(value):,}")
+        if "\0" in value or not (value.isascii() or value.encode(errors="replace").decode() == value):
+            raise ConfigError(f"{name} must be text that UTF-8 can hold, without zeros, got {value!r}")
+    elif isinstance(value, (int, float)):
+        if not abs(value) <= LARGEST:
+            raise ConfigError(f"{name} must be a finite number of at most {LARGEST:g}, got {_short(value)}")
+    elif isinstance(value, (Mapping, list, tuple)):
+        if not levels:
+            raise ConfigError(f"{name} must have at most {MOST_LEVELS} levels of lists and tables")
+        items = value.items() if isinstance(value, Mapping) else ((name, item) for item in value)
+        for key, item in items:
+            check_plain(f"{name}.{key}" if isinstance(value, Mapping) else name, item, levels - 1)
+
+
+def _short(value: float) -> str:
+    return "a number with hundreds of digits" if isinstance(value, int) else str(value)
 
 
 def as_number(name: str, value: object) -> float:
@@ -38,11 +64,13 @@ def check_fraction(name: str, value: object, *, above_zero: bool = False) -> flo
     return float(number)
 
 
-def check_whole(name: str, value: object, *, least: int) -> int:
-    """Returns `value` as a whole number of at least `least`."""
+def check_whole(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Returns `value` as a whole number of at least `least`, and at most `most`."""
     number = as_number(name, value)
     if number != number or abs(number) == float("inf") or number != int(number) or number < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {value}")
+    if most is not None and number > most:
+        raise ConfigError(f"{name} must be a whole number of at most {most:,}, got {value}")
     return int(number)
 
 
@@ -69,6 +97,13 @@ def check_switch(name: str, value: object) -> bool:
     return value
 
 
+def check_text(name: str, value: object) -> str:
+    """Returns `value` if it is text."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be text, got {value!r}")
+    return value
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """Returns `value` if it is one of `choices`."""
     choices = list(choices)
@@ -90,7 +125,7 @@ def check_widths(name: str, value: object) -> tuple[int, ...]:
     items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
     if not isinstance(items, (list, tuple)):
         raise ConfigError(f"{name} must be a list of whole numbers, got {value!r}")
-    return tuple(check_whole(name, item, least=1) for item in items)
+    return tuple(check_whole(name, item, least=1, most=2**31 - 1) for item in items)
 
 
 def check_events(name: str, value: object) -> tuple[float, ...]:

@@ -80,7 +80,7 @@ def reached(result: Result, target: float) -> tuple[float, float] | None:
     """
     metrics, seconds = result.metrics, result.metrics["seconds"]
     phases, steps, losses, levels = result.history_columns("phase", "step", "val_loss", "sparsity").values()
-    found = next((n for n, loss in enumerate(losses) if loss <= target and levels[n] == levels[-1]), None)
+    found = next((n for n, v in enumerate(losses) if v is not None and v <= target and levels[n] == levels[-1]), None)
     if found is None:
         return None
     phase = phases[found]
@@ -222,7 +222,8 @@ def _add_corrected(deltas: Iterable[dict[str, float]]) -> None:
 
 
 def _median_ratio(rows: Rows, baseline: Rows, name: str) -> float | None:
-    ratios = [values[name] / baseline[seed][name] for seed, values in rows.items() if seed in baseline]
+    pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
+    ratios = [own / other for own, other in pairs if other]
     return float(np.median(ratios)) if ratios else None
 
 

@@ -19,7 +19,15 @@ from types import ModuleType
 from typing import Any
 
 from tfprune.checkpoints import Interval
-from tfprune.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
+from tfprune.checks import (
+    check_choice,
+    check_least,
+    check_names,
+    check_plain,
+    check_positive,
+    check_switch,
+    check_whole,
+)
 from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS, DatasetSpec
@@ -33,6 +41,7 @@ from tfprune.models import MODELS
 from tfprune.models._own import is_own_model, own_model, own_model_name
 from tfprune.optimizers import check_optimizer
 from tfprune.patterns import NOfM, Pattern, pattern_of
+from tfprune.utils.files import MEGABYTE, read_text
 from tfprune.widths import check_channel_settings
 
 GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
@@ -43,7 +52,12 @@ LOOPS = ("auto", "plain", "fused")
 # Where things lie on this machine: not part of what a run is.
 PLACES = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
+MOST_SETTINGS = 32 * MEGABYTE  # bytes of a file of settings
 TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
+_TEXTS = (
+    *("dataset", "method", "model", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy", "scope"),
+    *("granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
+)
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -149,6 +163,11 @@ class Config:
     mlflow: str | None = None
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check_plain(field.name, getattr(self, field.name))
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name), (str, os.PathLike, type(None))):
+                raise ConfigError(f"{name} must be text, got {getattr(self, name)!r}")
         self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))
         for name in PLACES:
             if getattr(self, name) is not None:
@@ -428,7 +447,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if path.suffix not in (".json", ".toml"):
         raise ConfigError(f"{path}: a config file must end in .json or .toml")
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, MOST_SETTINGS, "utf-8-sig")
         values = json.loads(content) if path.suffix == ".json" else _toml().loads(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None

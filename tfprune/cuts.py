@@ -96,6 +96,9 @@ def nominal_sparsity(cuts: Iterable[Cut]) -> float:
     return sparsity
 
 
+MOST_ROUNDS = 10_000  # of `geometric`, each of which is a cut to keep
+
+
 def geometric(final: float, steps: int, criterion: Criterion = Criterion()) -> tuple[Cut, ...]:
     """Splits a final sparsity into `steps` cuts that each take the same share of what is left.
 

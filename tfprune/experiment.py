@@ -39,8 +39,19 @@ from tfprune.narrowing import ChannelTrainer, narrower
 from tfprune.pattern_masks import check_pattern
 from tfprune.precision import candidates, computing_in, deterministic_ops, fastest, in_float32
 from tfprune.pruning import report_unprunable
-from tfprune.results import SCHEMA, Result, check_same, find_result, read_config, read_result, tidy
+from tfprune.results import (
+    SCHEMA,
+    Result,
+    check_model,
+    check_same,
+    find_result,
+    read_config,
+    read_result,
+    sealed_metrics,
+    tidy,
+)
 from tfprune.resuming import Saving, circumstances, cut_back, warn_of_differences
+from tfprune.run_files import TrainingState, check
 from tfprune.rundir import RunDir, replacing, write_json
 from tfprune.seeds import derive
 from tfprune.stacking import apart, stack, stack_weights, stackable
@@ -130,6 +141,7 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
     check_same(started, config, folder)
     checkpoint = Checkpoints(folder.checkpoints).latest()
     if checkpoint is not None:
+        check(checkpoint.state, TrainingState, folder.checkpoints)
         warn_of_differences(checkpoint.state["run"]["circumstances"])
     return checkpoint
 
@@ -210,6 +222,7 @@ def _train(
     metrics["devices"] = trained_on
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
         raise gone(folder.root)
+    metrics = sealed_metrics(folder, metrics)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
@@ -287,19 +300,24 @@ def restore(result: Result, data: Data) -> keras.Model:
     """Rebuilds the trained model of a finished run, without wrappers, in float32.
 
     Raises:
-        RunError: the run left no SavedModel.
+        RunError: the run left no SavedModel, or it was altered.
     """
     if not result.folder.exported:
         again = f"tfprune train --config {result.folder.config}"
         raise RunError(
             f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
         )
-    if result.folder.architecture.is_file():  # of a person's own model, which may have changed or gone since
-        model = model_from_json(result.folder.architecture.read_text(encoding="utf-8"), result.folder.architecture)
+    check_model(result.folder)
+    architecture = result.architecture()
+    if architecture is not None:  # of a person's own model, which may have changed or gone since
+        model = model_from_json(architecture, result.folder.architecture)
     else:
         model = plain_model(result.config, data, model_settings(result.config, data))
         model = without(model, result.removed_channels())
-    model.set_weights(load_weights(result.model))
+    try:
+        model.set_weights(load_weights(result.model))
+    except ValueError:
+        raise RunError(f"{result.folder.root}: the weights of its SavedModel do not fit its settings") from None
     return model
 
 
@@ -554,6 +572,7 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
             write_json(folder.config, config.to_dict())
             write_splits(folder.splits, data[number])
             _write_arrays(folder, history, masks)
+            metrics = sealed_metrics(folder, metrics)
             write_json(folder.metrics, metrics)
         with tracked(config) as tracker:
             tracker.begin(None)

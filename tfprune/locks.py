@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfprune.errors import RunError
+from tfprune.utils.files import read_text
 
 try:
     import fcntl
@@ -26,6 +27,7 @@ except ImportError:  # not on Windows, where runs are not locked
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"  # name of the file in a folder
+MOST_BYTES = 10_000  # of what it says
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # what file systems answer that have none
 
 
@@ -132,7 +134,7 @@ def _sign(handle: int) -> None:
 def holder(path: Path) -> str:
     """Says who holds the lock of a file, as far as that is known."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_text(path, MOST_BYTES))
         return f"process {values['pid']} on {values['host']} since {values['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -11,6 +11,7 @@ from tfprune.comparison import by_trial, summarise
 from tfprune.config import Config
 from tfprune.methods import BASELINE, METHODS
 from tfprune.results import COMPARISON_SCHEMA, Result
+from tfprune.run_files import sealed
 from tfprune.tables import Table, comparison_table, cost_table, levels_table, trade_table, verdict_table
 from tfprune.verdicts import Verdict, verdicts
 
@@ -109,16 +110,18 @@ def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str]
         failures: a line on each run that failed.
     """
     config, metrics = results[0].config, results[0].metrics
-    return {
-        "schema": COMPARISON_SCHEMA,
-        "dataset": config.data_name,
-        "settings": _shared(config),
-        "versions": metrics["versions"],
-        "machine": metrics["machine"],
-        "methods": summary,
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(summary)],
-        "failures": list(failures),
-    }
+    return sealed(
+        {
+            "schema": COMPARISON_SCHEMA,
+            "dataset": config.data_name,
+            "settings": _shared(config),
+            "versions": metrics["versions"],
+            "machine": metrics["machine"],
+            "methods": summary,
+            "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(summary)],
+            "failures": list(failures),
+        }
+    )
 
 
 def facts(section: Section) -> dict[str, str]:

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
+import hashlib
 import html
-from collections.abc import Iterable, Sequence
+import itertools
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tfprune.config import Config
+from msgspec import Meta
+
+from tfprune.config import PLACES, Config
+from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS
-from tfprune.errors import BROKEN_ARCHIVE, ConfigError, RunError
+from tfprune.errors import RunError, TfpruneError
 from tfprune.locks import LOCK, locked
 from tfprune.notebook import curves, html_image, html_table
-from tfprune.rundir import RunDir, read_json
-from tfprune.utils.text import showable
+from tfprune.run_files import (
+    MOST_ARRAYS,
+    MOST_COMPARISON,
+    MOST_CSV,
+    MOST_JSON,
+    MOST_MODEL,
+    Comparison,
+    Metrics,
+    RemovedChannels,
+    StoredData,
+    altered,
+    check,
+    check_seal,
+    decode_json,
+    digest_of,
+    digests,
+    read_file,
+    read_history,
+    read_json,
+    read_masks,
+    sealed,
+)
+from tfprune.rundir import RunDir
+from tfprune.utils.files import sha256
+from tfprune.utils.text import LONGEST, one_line, shortened, showable
 
 if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
-READ = (  # numbers of metrics.json that this version reads; `*` stands for any name
-    *(f"{split}.{score}" for split in ("train", "validation", "test") for score in ("loss", "accuracy")),
-    *("sparsity.achieved", "sparsity.layers.*.zeros", "sparsity.layers.*.size", "parameters", "nonzero_parameters"),
-    *("bytes.weights.raw", "bytes.weights.gzip", "epochs", "seconds.total", "cpu_seconds.total", "machine.cores"),
-    *(f"cost.{name}" for name in ("examples", "forward_flops_masked", "training_flops", "training_flops_masked")),
-)
+FILES = ("history.csv", "masks.npz", "channels.json", "splits.csv", "architecture.json", "model")  # with checksums
+SETTINGS = "config.json"  # has one too, of the settings that `PLACES` does not name
+FINISHED = "pruned"  # the phase of a history's last row where that is the model as it was finished
 COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
 
 
@@ -65,8 +91,8 @@ class Result:
         share = f"{100 * self.sparsity:.1f} % of the {pruned} are gone"
         try:
             figure = html_image(curves(self.history()), "loss and sparsity over epochs")
-        except RunError:  # the folder has been removed since
-            figure = ""
+        except RunError as error:  # the folder has been removed since, or altered
+            figure = f"<p>{html.escape(str(error))}</p>"
         scores = [(n, f"{self.metrics[n]['loss']:.4f}", f"{100 * self.metrics[n]['accuracy']:.1f} %") for n in SPLITS]
         layers = self.metrics["sparsity"]["layers"].items()
         rows = [(n, f"{c['zeros']:,}", f"{c['size']:,}", f"{100 * c['zeros'] / c['size']:.1f} %") for n, c in layers]
@@ -85,33 +111,76 @@ class Result:
         """Returns columns of `history.csv` by name, all if none is named. Comparisons read those of thousands of runs.
 
         Raises:
-            RunError: there is no such file, or it is no history.
+            RunError: there is no such file, it is no history, or it was altered.
         """
-        try:
-            with open(self.folder.history, newline="", encoding="utf-8") as file:
-                header, *rows = csv.reader(file, strict=True)
-            cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-            return {name: _column(name, cells[name]) for name in names or header}
-        except OSError as error:
-            raise RunError(f"{self.folder.history}: cannot be read ({error.strerror})") from None
-        except (ValueError, csv.Error) as error:  # cut short or altered
-            raise RunError(f"{self.folder.history}: cannot be read ({error})") from None
-        except KeyError as error:
-            raise RunError(f"{self.folder.history}: this is no history of a run (it has no {error})") from None
+        path = self.folder.history
+        columns = read_history(self._content(path, MOST_CSV), path, names)
+        steps, phases = columns.get("step"), columns.get("phase")
+        if steps is not None and any(one > next_one for one, next_one in itertools.pairwise(steps)):
+            raise RunError(f"{path}: step: each is at least the one before, or rows have been moved")
+        if phases is not None:
+            self._check_phases(phases)
+        return columns
+
+    def _check_phases(self, phases: Sequence[str]) -> None:
+        """Raises a `RunError` if trainings of a history took no time, or come after the model was finished."""
+        timed = self.metrics["seconds"].keys() & self.metrics["cpu_seconds"].keys()
+        for phase in set(phases[:-1] if phases[-1] == FINISHED else phases):
+            if phase not in timed:
+                known = self.folder.metrics.name
+                raise RunError(f"{self.folder.history}: phase: {known} has no seconds and cpu_seconds of {phase!r}")
 
     def masks(self) -> dict[str, np.ndarray]:
-        """Returns the masks by kernel name, uint8."""
-        import numpy as np  # here, so that `tfprune --help` does without
+        """Returns the masks by kernel name, uint8.
 
-        try:
-            with open(self.folder.masks, "rb") as file:
-                return dict(np.load(file, allow_pickle=False))
-        except (*BROKEN_ARCHIVE, TypeError) as error:  # an array alone is no archive of some
-            raise RunError(f"{self.folder.masks}: cannot be read ({error})") from None
+        Raises:
+            RunError: there is no such file, it holds no masks of the run's kernels, or it was altered.
+        """
+        kernels = {name: counts["size"] for name, counts in self.metrics["sparsity"]["layers"].items()}
+        path = self.folder.masks
+        return read_masks(self._content(path, MOST_ARRAYS), path, kernels)
 
-    def removed_channels(self) -> dict[str, list[int]]:
-        """Returns which channels of the model went, by group, as `surgery.without` takes them; empty if none did."""
-        return read_json(self.folder.channels) if self.folder.channels.is_file() else {}
+    def removed_channels(self) -> dict[str, list[int]] | dict[str, list[str]]:
+        """Returns which channels of the model went, by group, as `surgery.without` takes them; empty if none did.
+
+        Raises:
+            RunError: the file cannot be read, or was altered.
+        """
+        path = self.folder.channels
+        if not path.exists() and path.name not in self._digests:
+            return {}
+        removed = check(decode_json(self._content(path, MOST_JSON), path), RemovedChannels, path)
+        groups = self.metrics["channels"]["groups"] if "channels" in self.metrics else {}
+        for name in removed.keys() - groups.keys():
+            raise RunError(f"{path}: {name}: {self.folder.metrics.name} knows no such group")
+        for name, group in groups.items():
+            channels, known = removed.get(name, []), group.get("gone", range(group["before"]))
+            if len({*channels} & {*known}) < len(channels) or len(channels) != group["before"] - group["after"]:
+                raise RunError(f"{path}: {name}: these are not those that {self.folder.metrics.name} says are gone")
+        return removed
+
+    def architecture(self) -> str | None:
+        """Returns the layers of a person's own model as JSON; None where they could not be written down.
+
+        Raises:
+            RunError: the file cannot be read, or was altered.
+        """
+        path = self.folder.architecture
+        if not path.exists() and path.name not in self._digests:
+            return None
+        return json.dumps(decode_json(self._content(path, MOST_CSV), path))
+
+    @property
+    def _digests(self) -> Mapping[str, str]:
+        return self.metrics.get("files", {})  # which runs of earlier versions do not have
+
+    def _content(self, path: Path, most: int) -> bytes:
+        """Returns what a file of the run holds, as it was when the run finished."""
+        content = read_file(path, most)
+        digest = self._digests.get(path.name)
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise altered(path)
+        return content
 
 
 def read_result(folder: RunDir) -> Result:
@@ -126,25 +195,62 @@ def read_result(folder: RunDir) -> Result:
         raise RunError(f"{folder.root}: this is no run folder (it has no {folder.config.name})")
     if not folder.finished:
         raise RunError(f"{folder.root}: this run is not finished; run its command again")
-    metrics = read_json(folder.metrics)
+    metrics = read_metrics(folder.metrics)
+    stored = read_json(folder.config)
+    config = _as_config(stored, folder.config)
+    if metrics.get("files", {}).get(SETTINGS, digest := settings_digest(stored)) != digest:
+        raise altered(folder.config)
+    of_config = {"seed": config.seed, "channels": config.removes, "pattern": config.units is not None}
+    of_metrics = {"seed": metrics["seed"], **{name: name in metrics for name in ("channels", "pattern")}}
+    for name, value in of_config.items():
+        if of_metrics[name] != value:
+            raise RunError(f"{folder.metrics}: {name}: this is of another run than {folder.config.name}")
+    return Result(folder, config, metrics)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Reads `metrics.json`.
+
+    Raises:
+        RunError: it is of another version, lacks something that is read or has it otherwise, or was altered.
+    """
+    metrics = read_json(path)
     if metrics.get("schema") != SCHEMA:
-        raise RunError(f"{folder.metrics}: schema {metrics.get('schema')} is not {SCHEMA}, which this version reads")
-    if absent := [name for name in READ if not _has(metrics, name.split("."))]:
-        raise RunError(f"{folder.metrics}: {absent[0]} is missing, or is not what it should be")
-    return Result(folder, read_config(folder), metrics)
+        raise RunError(f"{path}: schema {_shown(metrics.get('schema'))} is not {SCHEMA}, which this version reads")
+    check(metrics, Metrics, path)
+    check_seal(metrics, path)
+    return metrics
 
 
-def _has(metrics: Any, path: Sequence[str]) -> bool:
-    """Says whether metrics have what is read of them: numbers, or at the end of a path with a `*` a table of those."""
-    for place, key in enumerate(path):
-        if not isinstance(metrics, dict):
-            return False
-        if key == "*":
-            return all(_has(value, path[place + 1 :]) for value in metrics.values())
-        if key not in metrics:
-            return False
-        metrics = metrics[key]
-    return isinstance(metrics, (int, float))
+def sealed_metrics(folder: RunDir, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns metrics with the checksums of all that a run's folder holds and of themselves, to be written last."""
+    files = {SETTINGS: settings_digest(read_json(folder.config)), **digests(folder.root, FILES)}
+    return sealed({**metrics, "files": files})
+
+
+def settings_digest(stored: Mapping[str, Any]) -> str:
+    """Returns the checksum of settings as they are stored; of what lies elsewhere on another machine, the names."""
+    named = {key: Path(stored[key]).name for key in ("dataset", "model") if os.path.isabs(str(stored.get(key)))}
+    return digest_of({key: value for key, value in (stored | named).items() if key not in PLACES})
+
+
+def check_model(folder: RunDir) -> None:
+    """Raises a `RunError` if the SavedModel of a finished run was altered; those of earlier versions go unchecked."""
+    files = read_json(folder.metrics).get("files", {})
+    for name, digest in check(files, dict[str, str], folder.metrics).items():
+        if name.split("/")[0] != folder.model.name:
+            continue
+        path = folder.root / name
+        try:
+            if sha256(path, MOST_MODEL) != digest:
+                raise altered(path)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _shown(value: object) -> str:
+    """Returns a value of a foreign file, as short as a line."""
+    return shortened(one_line(value), 30)
 
 
 def read_config(folder: RunDir) -> Config:
@@ -153,10 +259,19 @@ def read_config(folder: RunDir) -> Config:
     Raises:
         RunError: there are none, or this version does not take them.
     """
+    return _as_config(read_json(folder.config), folder.config)
+
+
+def _as_config(stored: Mapping[str, Any], path: Path) -> Config:
+    dataset = stored.get("dataset")
+    if dataset not in list(DATASETS) and not check(stored, StoredData, path).data_settings.get("fingerprint"):
+        raise RunError(
+            f"{path}: there is no data set {_shown(dataset)!r}, and no fingerprint of what is in such a path"
+        )
     try:
-        return Config.from_dict(read_json(folder.config))
-    except ConfigError as error:
-        raise RunError(f"{folder.config}: {error}") from None
+        return Config.from_dict(stored)
+    except TfpruneError as error:
+        raise RunError(f"{path}: {one_line(error, LONGEST)}") from None
 
 
 def find_result(config: Config) -> Result | None:
@@ -242,19 +357,14 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: the file is something else.
     """
-    content = read_json(path)
+    content = read_json(path, MOST_COMPARISON)
     comparisons = content.get("comparisons", [content])
+    check(comparisons, Annotated[list[dict[str, Any]], Meta(min_length=1)], path)
     for values in comparisons:
         if not {"dataset", "settings", "methods"} <= set(values) or values.get("schema") != COMPARISON_SCHEMA:
             raise RunError(
                 f"{path}: this is no comparison of schema {COMPARISON_SCHEMA}; `tfprune compare --json` writes them"
             )
+        check(values, Comparison, path)
+        check_seal(values, path)
     return comparisons
-
-
-def _column(name: str, cells: Sequence[str]) -> Sequence[Any]:
-    """Returns a column of a history, of which thousands are read: numbers as numbers, missing ones as None."""
-    if name == "phase":
-        return cells
-    kind = int if name in ("epoch", "step") else float
-    return [kind(cell) if cell else None for cell in cells]

@@ -278,6 +278,8 @@ def parts(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
 def numbered(arrays: Mapping[str, np.ndarray], part: str) -> list[np.ndarray]:
     """Returns the arrays called `part/0`, `part/1` ... in order."""
     own = parts(arrays, part)
+    if own.keys() != {str(number) for number in range(len(own))}:
+        raise RunError(f"the checkpoint has not all arrays of {part!r}; use --force to run anew")
     return [own[str(number)] for number in range(len(own))]
 
 

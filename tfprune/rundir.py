@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.errors import RunError, TfpruneError
+from tfprune.utils.files import MEGABYTE, read_bytes, read_text
 from tfprune.utils.text import LONGEST, one_line
 
+MOST_LINE = MEGABYTE  # bytes of what ended a run
+MOST_FILE = 2**36  # bytes of a file of a run that travels
 DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 
 
@@ -139,11 +142,13 @@ class RunDir:
     def read_failure(self) -> str | None:
         """Returns the line on the error that ended the run, None if none did."""
         try:
-            return self.failure.read_text(encoding="utf-8").strip()
+            return " ".join(read_text(self.failure, MOST_LINE).split())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except UnicodeDecodeError as error:
             raise RunError(f"{self.failure}: cannot be read ({error})") from None
+        except OSError as error:
+            raise RunError(f"{self.failure}: cannot be read ({error.strerror})") from None
 
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
@@ -200,7 +205,7 @@ def written_to(path: Path) -> Iterator[None]:
 def pack(folder: RunDir) -> dict[str, bytes]:
     """Returns the files of a run, by their path in its folder."""
     files = sorted(path for path in folder.root.rglob("*") if path.is_file())
-    return {path.relative_to(folder.root).as_posix(): path.read_bytes() for path in files}
+    return {path.relative_to(folder.root).as_posix(): read_bytes(path, MOST_FILE) for path in files}
 
 
 def unpack(files: Mapping[str, bytes], folder: RunDir, config: Mapping[str, Any] | None = None) -> None:
@@ -234,20 +239,3 @@ def write_json(path: Path, value: Any) -> None:
     """Writes JSON with a line a setting."""
     with replacing(path) as draft:
         draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        RunError: the file is missing, cannot be read or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: a JSON object is needed, got {type(value).__name__}")
-    return value

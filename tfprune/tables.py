@@ -8,7 +8,10 @@ from typing import Any
 
 from tfprune.errors import RunError
 from tfprune.rundir import replacing
+from tfprune.utils.files import MEGABYTE, read_text
 from tfprune.utils.text import markdown
+
+MOST_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
 
 LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
@@ -119,7 +122,7 @@ def trade_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
         rows.append(
             (
                 method,
-                *("" if share is None else f"{1 / share:.1f} x" for share in left),
+                *(f"{1 / share:.1f} x" if share else "" for share in left),
                 _ratio(ratio["training_flops_masked"]),
                 f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
                 "" if untuned is None else f"{100 * untuned:.1f} %",
@@ -191,9 +194,11 @@ def update_page(path: Path, name: str, content: str) -> None:
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     try:
-        page = path.read_text(encoding="utf-8")
+        page = read_text(path, MOST_PAGE)
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path}: cannot be read ({error})") from None
     before, found, rest = page.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:

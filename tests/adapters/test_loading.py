@@ -28,7 +28,7 @@ from tfprune.errors import ModelError
 from tfprune.export import load_weights
 from tfprune.formats import FORMATS
 from tfprune.inference import Predictor
-from tfprune.rundir import read_json
+from tfprune.run_files import read_json
 
 L = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -30,9 +30,8 @@ ELSEWHERE = {  # who calls one of these without a name or a file of somebody's, 
     "backend.py": {"import_module"},  # TensorFlow and Keras
     "formats/_base.py": {"import_module"},  # packages of the extra `export`
     "adapters/rebuilding.py": {"from_config"},  # objects that are in memory
-    "utils/files.py": {"np.load"},  # bounded, and with nothing pickled
-    "checkpoints.py": {"np.load"},
-    "results.py": {"np.load"},
+    "checkpoints.py": {"np.load"},  # bounded, and with nothing pickled
+    "run_files.py": {"np.load"},
     "data/arrays.py": {"np.load"},  # data that were typed
 }
 PREFIXES = {"compile": "re."}  # `model.compile` and `re.compile` are no loaders

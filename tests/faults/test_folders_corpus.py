@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -107,14 +108,22 @@ BROKEN_HISTORIES = {
         (run / "history.csv").read_text().replace("0.", "x")
     ),
     "gone": lambda run: (run / "history.csv").unlink(),
+    "a FIFO": lambda run: ((run / "history.csv").unlink(), os.mkfifo(run / "history.csv")),
+    "a link to what never ends": lambda run: (
+        (run / "history.csv").unlink(),
+        (run / "history.csv").symlink_to("/dev/zero"),
+    ),
+    "a hole of terabytes": lambda run: os.truncate(run / "history.csv", 2**42),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN_HISTORIES)
-def test_a_broken_history_is_one_line(refused, tmp_path, name):
+def test_a_broken_history_is_one_line(refused, call, tmp_path, name):
     run = write_run(tmp_path / "runs", "unpruned")
     BROKEN_HISTORIES[name](run)
     assert "history.csv" in refused("report", run, "--out", tmp_path / "report.json")
+    for command in ("show", "runs"):  # which do not read it
+        assert call(command, run) == (0, "")
 
 
 class Opened:

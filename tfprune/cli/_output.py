@@ -61,7 +61,7 @@ def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     echo()
     branches = [name for group in channels["groups"].values() for name in group.get("gone", ())]
     counts = [(name, group["before"], group["after"]) for name, group in channels["groups"].items()]
-    rows = [*counts, *((name, *channels[name].values()) for name in ("parameters", "macs"))]
+    rows = [*counts, *((n, channels[n]["before"], channels[n]["after"]) for n in ("parameters", "macs"))]
     names = {"parameters": "parameters", "macs": "MACs"}
     echo_table(
         [(names.get(n, n), f"{before:,}", f"{after:,}", f"{after / before:.1%}") for n, before, after in rows],

@@ -40,12 +40,14 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
 
     from tfprune.bench import accuracy, latencies, models_of
     from tfprune.experiment import load_data
-    from tfprune.results import read_result
+    from tfprune.results import check_model, read_result
     from tfprune.rundir import RunDir, written_to
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
+    for result in results:
+        check_model(result.folder)
     test = load_data(as_typed(results[0].config, given)).test
     models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]

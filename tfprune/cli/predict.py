@@ -28,7 +28,11 @@ def predict(model: Path, paths: tuple[Path, ...]) -> None:
     Parquet files, one of arrays .npz and .npy files.
     """
     from tfprune.inference import Predictor
+    from tfprune.results import check_model
+    from tfprune.rundir import RunDir
 
+    if RunDir(model).exported:
+        check_model(RunDir(model))
     predictor = Predictor(model)
     if predictor.reads_images:
         _predict_images(predictor, paths)

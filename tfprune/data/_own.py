@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tfprune.checks import check_fraction, check_whole
+from tfprune.checks import check_fraction, check_text, check_whole
 from tfprune.data import DATASETS
 from tfprune.data._base import Data, DatasetSpec
 from tfprune.errors import ConfigError, DataError, choose_from
@@ -67,6 +67,8 @@ class Source(abc.ABC):
                 f"got {self.validation:g} and {self.test:g}"
             )
         self._store("split_seed", check_whole("data.split_seed", self.split_seed, least=0))
+        self._store("examples", check_whole("data.examples", self.examples, least=0))
+        check_text("data.fingerprint", self.fingerprint)
 
     def _store(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tfprune.checks import check_choice, check_whole
+from tfprune.checks import check_choice, check_text, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._own import TFDS
 from tfprune.data.folder import LARGEST_COMMON_SIDE, SIDES, SPLIT_FOLDERS, images_spec
@@ -42,6 +42,8 @@ class AnyTfds(Table):
         super().__post_init__()
         self._store("side", check_whole("data.side", self.side, least=0))
         check_choice("data.what", self.what, WHATS)
+        check_text("data.image", self.image)
+        self._store("channels", check_whole("data.channels", self.channels, least=0))
 
     def described(self, path: str, data_dir: Path | None) -> AnyTfds:
         from tfprune.data import _tfds

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfprune.checks import check_switch
+from tfprune.checks import check_choice, check_switch, check_widths
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
 from tfprune.data._own import Source
 from tfprune.data.folder import images_spec
@@ -51,7 +51,8 @@ class Arrays(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_switch("data.standardise", self.standardise)
-        self._store("shape", tuple(self.shape))
+        self._store("shape", check_widths("data.shape", self.shape))
+        check_choice("data.dtype", self.dtype, ("", "uint8", "float32"))
 
     def described(self, path: str, data_dir: Path | None) -> Arrays:
         with _opened(Path(path)) as arrays:

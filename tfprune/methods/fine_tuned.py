@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
-from tfprune.cuts import Criterion, Cut, geometric
+from tfprune.cuts import MOST_ROUNDS, Criterion, Cut, geometric
 from tfprune.methods._base import EVERY, Method, Task
 
 
@@ -35,7 +35,7 @@ class FineTuned(Method):
     def __post_init__(self) -> None:
         self._normalise(
             sparsity=check_fraction("sparsity", self.sparsity),
-            rounds=check_whole("rounds", self.rounds, least=1),
+            rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS),
             criterion=check_choice("criterion", self.criterion, CRITERIA),
         )
         if self.tuning_epochs is not None:

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.checks import check_choice, check_fraction, check_whole
 from tfprune.criteria import CRITERIA
-from tfprune.cuts import Criterion, Cut, geometric
+from tfprune.cuts import MOST_ROUNDS, Criterion, Cut, geometric
 from tfprune.errors import ConfigError
 from tfprune.methods._base import EVERY, Method, Task
 
@@ -39,7 +39,7 @@ class Lottery(Method):
     def __post_init__(self) -> None:
         self._normalise(
             sparsity=check_fraction("sparsity", self.sparsity),
-            rounds=check_whole("rounds", self.rounds, least=1),
+            rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS),
             rewind_epoch=check_whole("rewind_epoch", self.rewind_epoch, least=0),
             criterion=check_choice("criterion", self.criterion, CRITERIA),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfprune.checks import check_whole
-from tfprune.cuts import Cut, geometric
+from tfprune.cuts import MOST_ROUNDS, Cut, geometric
 from tfprune.methods._at_init import AtInit
 
 
@@ -26,7 +26,7 @@ class Synflow(AtInit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._normalise(rounds=check_whole("rounds", self.rounds, least=1))
+        self._normalise(rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS))
 
     @property
     def cuts(self) -> tuple[Cut, ...]:

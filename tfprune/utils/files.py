@@ -1,0 +1,83 @@
+"""Reading files that others may have written: regular ones alone, and up to a size."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+MEGABYTE = 2**20
+_CHUNK = MEGABYTE
+# A FIFO that is put in a file's place after it was looked at does not block.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def open_regular(path: str | Path, most: int) -> Iterator[BinaryIO]:
+    """Opens a regular file of at most `most` bytes; a link to one counts.
+
+    Raises:
+        OSError: it is missing, cannot be opened, is a folder, a FIFO, a socket or a device, or is too large. None of
+            those blocks, and `strerror` always says what is wrong.
+    """
+    _check_regular(os.stat(path), most)  # before it is opened, which some devices take for a command
+    handle = os.open(path, _FLAGS)
+    with os.fdopen(handle, "rb") as file:
+        _check_regular(os.fstat(handle), most)
+        yield file
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """Returns what a regular file holds.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    with open_regular(path, most) as file:
+        content = file.read(os.fstat(file.fileno()).st_size + 1)
+        while chunk := file.read(_CHUNK):  # it has grown, or lies in a file system that knows no sizes
+            content += chunk
+            if len(content) > most:
+                raise _too_large(most)
+    return content
+
+
+def read_text(path: str | Path, most: int, encoding: str = "utf-8") -> str:
+    """Returns what a regular file holds, as text.
+
+    Raises:
+        OSError: see `open_regular`.
+        UnicodeDecodeError: it is no text in that encoding.
+    """
+    return read_bytes(path, most).decode(encoding)
+
+
+def sha256(path: str | Path, most: int) -> str:
+    """Returns the SHA-256 of a regular file, in hexadecimal digits.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path, most) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_regular(status: os.stat_result, most: int) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if status.st_size > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it has more than {most:,} bytes")
