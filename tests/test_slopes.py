@@ -12,7 +12,7 @@ from tfprune.ranking import masks_after
 from tfprune.scores import Evidence, grasp, snip, synflow, taylor
 from tfprune.slopes import PASSES, Slopes, balanced, sampled
 from tfprune.stacking import stack, stack_weights
-from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, wrap
+from tfprune.wrapping import get_masks, get_weights, kernels, mask_in_place, set_masks, set_weights, wrap
 
 CRITERION = Criterion(per_class=10)
 
@@ -249,4 +249,4 @@ def test_a_subclassed_model_is_refused_in_one_line(features):
     model = Own()
     model(features.x)
     with pytest.raises(ModelError, match="model own is subclassed and cannot be copied .* such as magnitude"):
-        slopes_of(wrap(model), features)("gradients", CRITERION)
+        slopes_of(mask_in_place(model), features)("gradients", CRITERION)

@@ -25,8 +25,8 @@ from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.notebook import curves, html_image, html_table
-from tfprune.optimizers import fresh
-from tfprune.pruning import check_model, report_unprunable
+from tfprune.optimizers import fresh, schedule_of
+from tfprune.pruning import check_model, report_unprunable, uncompiled_copy_of
 from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
 from tfprune.scores import Evidence
@@ -35,13 +35,12 @@ from tfprune.summaries import HEADERS, Summary, summary
 from tfprune.wrapping import (
     get_masks,
     has_graph,
+    hold_masks,
     kernels,
     kernels_by_turns,
     mask_in_place,
     set_masks,
     set_weights,
-    strip,
-    wrap,
 )
 
 Fit = Mapping[str, Any]  # arguments of `model.fit` and `model.compile`
@@ -52,7 +51,8 @@ class Trained:
     """A model that was trained and pruned in memory.
 
     Attributes:
-        model: without wrappers, compiled like the original.
+        model: of the class of the original and compiled like it. It stays sparse when it is trained on; what is
+            loaded from a file that it was saved to is an ordinary model.
         masks: kernel name -> uint8, 1 where a weight lives.
         history: a row an epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
         method: its name.
@@ -186,7 +186,7 @@ def _train(
     compiled = _compiled(model)
     _check_rate(chosen, epochs, model.optimizer)
     report_unprunable(model)
-    masked = mask_in_place(model, spare) if in_place else wrap(_copied(model), spare)
+    masked = mask_in_place(model if in_place else uncompiled_copy_of(model), spare)
     fit = {
         **_data_arguments(data, check_whole("batch_size", batch_size, least=1)),
         "validation_data": validation_data,
@@ -197,9 +197,8 @@ def _train(
     chosen.run(task)
     masks = get_masks(masked)
     check_sparsity(kernels(masked), masks, chosen.cuts, task.scope, f"model {model.name}")
-    plain = strip(masked)
-    plain.compile(**_fresh(compiled))
-    return Trained(plain, masks, task.history, method)
+    _compile(masked, compiled)
+    return Trained(masked, masks, task.history, method)
 
 
 class LiveTask:
@@ -247,7 +246,7 @@ class LiveTask:
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains, see `methods._base.Task`; the learning rate is the compiled optimizer's, from its start."""
-        self.model.compile(**_fresh(self._compiled))
+        _compile(self.model, self._compiled)
 
         def event(cut: Cut) -> None:
             self.prune(cut)
@@ -286,7 +285,7 @@ class LiveTask:
         if not has_graph(self.model):
             raise ModelError(f"the weights of model {self.model.name} cannot be drawn anew: it is subclassed")
         keras.utils.set_random_seed(derive(self._seed, "reinit"))
-        set_weights(self.model, keras.models.clone_model(strip(self.model)).get_weights())
+        set_weights(self.model, keras.models.clone_model(self.model).get_weights())
 
     def rewinding(self, epoch: int) -> Rewinding:
         """Returns a callback that rewinds to `epoch` of the first training that it sees."""
@@ -351,7 +350,7 @@ def method_of(name: str, sparsity: float | None, settings: Mapping[str, Any] | N
 
 def _check_rate(method: Method, epochs: int, optimizer: keras.optimizers.Optimizer) -> None:
     """Refuses methods that take hold of the learning rate where the optimizer has a schedule of its own."""
-    if not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+    if schedule_of(optimizer) is None:
         return
     for training in rehearsed(method, epochs):
         if not isinstance(training, Training):
@@ -381,27 +380,14 @@ def _compiled(model: keras.Model) -> Fit:
     """Returns the arguments that a model was compiled with."""
     if getattr(model, "optimizer", None) is None:
         raise ModelError(f"model {model.name} is not compiled: call model.compile(optimizer, loss) first")
-    known = {"optimizer", "loss", "metrics", "loss_weights", "weighted_metrics", "run_eagerly", "jit_compile"}
-    return {name: value for name, value in model._compile_config.config.items() if name in known}
+    return dict(model._compile_config.config)
 
 
-def _fresh(compiled: Fit) -> dict[str, Any]:
-    """Returns the arguments with an optimizer that has made no step."""
-    return {**compiled, "optimizer": fresh(keras.optimizers.get(compiled["optimizer"]))}
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    try:
-        copy = keras.models.clone_model(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(
-            f"model {model.name} cannot be copied ({reason}); train it as it is with in_place=True"
-        ) from None
-    copy.set_weights(model.get_weights())
-    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
-        new.trainable = old.trainable
-    return copy
+def _compile(masked: keras.Model, compiled: Fit) -> None:
+    """Compiles a model with an optimizer that has made no step, and that keeps to the masks."""
+    with masked.distribute_strategy.scope():
+        masked.compile(**compiled | {"optimizer": fresh(keras.optimizers.get(compiled["optimizer"]))})
+    hold_masks(masked)
 
 
 def _data_arguments(data: Any, batch_size: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tfprune.live import LiveTask, PruneAtEpochs, method_of, scope_of
 from tfprune.masks import sparsity_of
 from tfprune.methods._rehearsal import Step, Training, rehearsed
 from tfprune.pruning import check_model, report_unprunable
-from tfprune.wrapping import get_masks, mask_in_place
+from tfprune.wrapping import get_masks, hold_masks, mask_in_place
 
 
 class Pruning(PruneAtEpochs):
@@ -43,6 +43,7 @@ class Pruning(PruneAtEpochs):
                 f"epochs must be what tfprune.callbacks was told, {self.epochs}, got {self.params.get('epochs')}: when "
                 "to prune depends on it"
             )
+        hold_masks(self.model)
         self.model.make_train_function(force=True)  # one that was made before knows nothing of the masks
         if not self._started:
             for cut in self.before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Collection
 
 import numpy as np
@@ -99,10 +100,38 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
 def copy_of(model: keras.Model) -> keras.Model:
     """Returns a copy of a model with its weights, compiled alike with an optimizer of its own."""
     check_model(model)
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = uncompiled_copy_of(model)
     if getattr(model, "optimizer", None) is not None:
         compile_alike(copy, model)
+    return copy
+
+
+def uncompiled_copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model, of the same class, with all that its layers know, and not compiled.
+
+    Raises:
+        ModelError: it cannot be copied.
+    """
+    try:
+        copy = keras.models.clone_model(model)
+        if type(copy) is not type(model):  # Keras clones a functional model of a person's own class as one of its own
+            copy = type(model).from_config(model.get_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
+        ) from None
+    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    for old, new in layers:
+        new.trainable = old.trainable
+    copy.set_weights(model.get_weights())
+    for old, new in layers:
+        if hasattr(new, "load_assets"):  # vocabularies
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+        elif hasattr(new, "finalize_state"):  # what a layer has adapted to
+            new.finalize_state()
     return copy
 
 

@@ -26,6 +26,7 @@ from tfprune.keras_callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.randomness import get_draws, set_draws
 from tfprune.stopping import Stopper
 from tfprune.strategies import Crew
+from tfprune.wrapping import in_place_masks
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +239,9 @@ def variables_of(model: keras.Model) -> dict[str, list[tf.Variable]]:
     if getattr(optimizer, "dynamic", False):  # loss scaling
         own += [optimizer._loss_scale.current_loss_scale, optimizer._loss_scale.counter]
     metrics = [variable for metric in model.metrics for variable in metric.variables]
-    return {"weight": list(model.weights), "optimizer": own, "metric": metrics}
+    masks = in_place_masks(model)  # those of wrappers are among the weights
+    weights = [*model.weights, *(mask for _, _, mask in (masks.named_vars() if masks else ()))]
+    return {"weight": weights, "optimizer": own, "metric": metrics}
 
 
 def arrays_of(model: keras.Model, *, in_epoch: bool) -> dict[str, np.ndarray]:

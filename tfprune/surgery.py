@@ -12,8 +12,9 @@ from tfprune.backend import keras, tf
 from tfprune.branches import BRANCHES, Branches, branches
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
+from tfprune.optimizers import slots
 from tfprune.pruning import compile_alike
-from tfprune.wrapping import has_graph, leaf_layers, slots
+from tfprune.wrapping import has_graph, leaf_layers
 
 # Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
 Removed = Mapping[str, Sequence[int] | Sequence[str]]

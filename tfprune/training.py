@@ -36,7 +36,16 @@ from tfprune.seeds import derive
 from tfprune.slopes import Slopes, sampled
 from tfprune.stacking import apart, stack_splits
 from tfprune.strategies import Crew, divided
-from tfprune.wrapping import get_masks, get_weights, kernels_by_turns, multiplications, set_masks, set_weights
+from tfprune.wrapping import (
+    get_masks,
+    get_weights,
+    hold_masks,
+    kernels_by_turns,
+    multiplications,
+    set_masks,
+    set_weights,
+    share_masks,
+)
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
@@ -224,7 +233,9 @@ class Trainer(Resumable):
                 f"loop=fused needs float32, data in memory, no augmentation, at most {MOST_STEPS} steps an epoch and "
                 f"layers of the kinds {', '.join(LAYERS)}; use loop=auto or plain"
             )
-        return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
+        if not suits:
+            return model
+        return share_masks(Fused(model.inputs, model.outputs, config.batch_size, name=model.name), model)
 
     def _start(self, initial_epoch: int, scale: tf.Variable | None = None, rate_epoch: int | None = None) -> None:
         """Gives the model a fresh optimizer.
@@ -573,6 +584,7 @@ def compile_model(
         )
     if config.strategy == "none":  # else TensorFlow traces the first step twice: an optimizer makes its variables in it
         getattr(model.optimizer, "inner_optimizer", model.optimizer).build(model.trainable_variables)
+    hold_masks(model)
 
 
 def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:

@@ -18,6 +18,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
     {"criteria"},
     {"backend", "rundir", "notebook"},
     {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "mishaps", "randomness"},
+    {"masking"},
     {"data", "models", "methods"},
     {"widths", "patterns"},
     {"config", "schedules", "stacking", "pattern_masks"},
