@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Collection
 
 import numpy as np
@@ -14,7 +13,7 @@ from tfprune.cuts import Cut
 from tfprune.errors import ModelError
 from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
 from tfprune.optimizers import fresh
-from tfprune.wrapping import all_kernels, has_graph, kernel_variables, leaf_layers, prunable_names
+from tfprune.wrapping import all_kernels, carry_state, has_graph, kernel_variables, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
 
@@ -126,12 +125,8 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         new.trainable = old.trainable
     copy.set_weights(model.get_weights())
     for old, new in layers:
-        if hasattr(new, "load_assets"):  # vocabularies
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
-        elif hasattr(new, "finalize_state"):  # what a layer has adapted to
-            new.finalize_state()
+        if not isinstance(new, keras.Model):
+            carry_state(old, new)
     return copy
 
 

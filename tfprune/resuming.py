@@ -367,7 +367,7 @@ class Resumable:
             seconds, cpu_seconds = took()
             remembered = [rewinding.remembered for rewinding in self._rewindings]
             arrays = {f"rewinding {n}/{m}": w for n, own in enumerate(remembered) for m, w in enumerate(own or ())}
-            for number, settling in enumerate(self._settling):
+            for number, settling in enumerate(self.pruner.settling):
                 for rank, masks in enumerate(settling.recent):
                     arrays |= {f"settling {number} {rank}/{name}": mask for name, mask in masks.items()}
             state = {name: getattr(self, name) for name in self.COUNTERS} | {
@@ -399,7 +399,7 @@ class Resumable:
         return Saver(self._saving, save, restore, place, steps_per_epoch, lambda: self.form_is_settled)
 
     def _restore_settling(self, arrays: Mapping[str, np.ndarray]) -> None:
-        for number, settling in enumerate(self._settling):
+        for number, settling in enumerate(self.pruner.settling):
             settling.recent.clear()
             rank = 0
             while masks := parts(arrays, f"settling {number} {rank}"):

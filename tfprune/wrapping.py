@@ -13,6 +13,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -147,6 +148,21 @@ def _constrain(kernel: tf.Variable, mask: tf.Variable) -> None:
     variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
     for own in getattr(variable, "values", (variable,)):  # that of each device, where a strategy mirrors it
         own._constraint = constraint
+
+
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Gives a layer that was made from another's configuration all that the other knows.
+
+    Weights, vocabularies of lookups, and what a normalization has adapted to.
+    """
+    if new.weights:
+        new.set_weights(old.get_weights())
+    if hasattr(new, "load_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    elif hasattr(new, "finalize_state"):
+        new.finalize_state()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
         "config_file",
         "tracking",
     },
-    {"resuming", "branches"},
+    {"resuming", "branches", "pruner"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
     {"shrinking"},
     {"narrowing"},
