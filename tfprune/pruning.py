@@ -10,9 +10,12 @@ import numpy as np
 from tfprune.backend import keras
 from tfprune.checks import check_choice, check_fraction
 from tfprune.cuts import Cut
-from tfprune.errors import ModelError
-from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
+from tfprune.errors import ConfigError, ModelError
+from tfprune.masks import SCOPES, ones_like
+from tfprune.methods._base import ZEROED
 from tfprune.optimizers import fresh
+from tfprune.pattern_masks import check_pattern, cut_pattern
+from tfprune.patterns import NOfM, check_every_m, pattern_of
 from tfprune.wrapping import all_kernels, carry_state, has_graph, kernel_variables, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
@@ -20,9 +23,12 @@ log = logging.getLogger(__name__)
 
 def prune(
     model: keras.Model,
-    sparsity: float,
+    sparsity: float | None = None,
     *,
     scope: str = "layer",
+    granularity: str = "weight",
+    pattern: str | None = None,
+    pooling: str | None = None,
     spare: Collection[str] = (),
     in_place: bool = False,
 ) -> keras.Model:
@@ -34,8 +40,12 @@ def prune(
 
     Args:
         model: a tf_keras model, functional or sequential. It is not changed.
-        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight.
+        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight, or to one block. None is that
+            of the pattern, of granularity `n:m` alone.
         scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
+        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
+        pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
+        pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
         spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
             trained.
         in_place: prune the model itself and return it: subclassed models cannot be copied.
@@ -44,7 +54,7 @@ def prune(
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
 
     Raises:
-        ConfigError: `sparsity` or `scope` is out of range.
+        ConfigError: `sparsity`, `scope` or what goes as one is out of range.
         ModelError: the model cannot be copied or has no layer to prune.
 
     >>> import tf_keras as keras
@@ -53,8 +63,14 @@ def prune(
     >>> int((tfprune.prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
     20
     """
-    cut = Cut(sparsity=check_fraction("sparsity", sparsity))
     check_choice("scope", scope, SCOPES)
+    check_choice("granularity", granularity, ZEROED)
+    units = pattern_of(granularity, pattern, pooling)
+    if sparsity is None and not isinstance(units, NOfM):
+        raise ConfigError("how sparse? prune(model, sparsity=0.5) zeroes half of the kernel weights")
+    cut = Cut(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
+    if isinstance(units, NOfM):
+        check_every_m(units, cut.sparsity, [cut], scope)
     copy = model if in_place else copy_of(model)
     check_model(copy, copied=not in_place)
     report_unprunable(copy)
@@ -62,10 +78,11 @@ def prune(
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
-    masks = cut_masks(scores, ones_like(scores), cut, scope)
+    masks = cut_pattern(scores, ones_like(scores), cut, scope, units)
     for name, variable in variables.items():
         variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
-    check_sparsity({name: v.numpy() for name, v in variables.items()}, masks, [cut], scope, f"model {model.name}")
+    pruned = {name: variable.numpy() for name, variable in variables.items()}
+    check_pattern(pruned, masks, [cut], scope, units, f"model {model.name}")
     return copy
 
 

@@ -282,7 +282,11 @@ def compiled_loss(model: keras.Model) -> Loss:
         if all(getattr(own, "_fn_kwargs", {}).get("from_logits") for own in tf.nest.flatten(model.loss)):
             outputs = tf.nest.map_structure(lambda own: own / criterion.temperature, outputs)
         known = [(variable, variable.numpy()) for own in model.compiled_loss.metrics for variable in own.variables]
-        value = model.compiled_loss(batch.y, outputs, batch.weights)
+        y, weights = (
+            None if own is None else tf.nest.map_structure(tf.convert_to_tensor, own)
+            for own in (batch.y, batch.weights)
+        )
+        value = model.compiled_loss(y, outputs, weights)
         for variable, before in known:  # what Keras has summed up of the training
             variable.assign(before)
         if not known:

@@ -37,7 +37,7 @@ ORDER = (  # from the ground up; files on one line know nothing of each other
         "config_file",
         "tracking",
     },
-    {"resuming", "branches", "pruner"},
+    {"resuming", "branches", "pruner", "examples"},
     {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
     {"shrinking"},
     {"narrowing"},
