@@ -340,6 +340,14 @@ def test_files_of_pruned_models_and_checkpoints_open_without_tfprune(tmp_path, b
     assert all(np.mean(kernel == 0) == 0.5 for kernel in kernels(kept).values())
 
 
+def test_a_summary_counts_all_kernels_of_layers_that_share_a_name():
+    inputs = L.Input((8,))
+    bodies = [keras.Sequential([L.Input((8,)), L.Dense(units, name="d")], name=f"body_{units}") for units in (4, 6)]
+    model = keras.Model(inputs, L.Concatenate()([body(inputs) for body in bodies]))
+    table = tfprune.summary(tfprune.prune(model, 0.5))
+    assert [(row.zeros, row.kernel_weights, row.macs) for row in table.layers] == [(16, 32, 32), (24, 48, 48)]
+
+
 def test_results_show_themselves_in_a_notebook():
     result = tfprune.train(compiled(), data(), epochs=3, sparsity=0.5, verbose=0)
     page = result._repr_html_()

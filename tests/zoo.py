@@ -215,7 +215,7 @@ ZOO = {
     "frozen DenseNet121": application("DenseNet121"),
 }
 LARGE = [name for name in ZOO if name.startswith("frozen")]
-IN_PLACE = {"subclassed", "own `train_step`"}  # cannot be copied as what they are
+IN_PLACE = {"subclassed"}  # cannot be copied
 
 
 def examples(model, count=4):

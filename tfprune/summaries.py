@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from tfprune.backend import keras
 from tfprune.notebook import html_table
-from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications
+from tfprune.wrapping import Masked, kernels_of, leaf_layers, multiplications, named_kernels
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
 
@@ -110,17 +109,18 @@ def summary(model: keras.Model) -> Summary:
     total                      90            25.0 %      80
     """
     counted = multiplications(model)
-    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, counted))))
+    macs = {own.variable._unique_id: counted[own.name][0] for own in named_kernels(model) if own.name in counted}
+    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, macs))))
 
 
-def _row(layer: keras.layers.Layer, counted: dict[str, Any]) -> LayerSummary | None:
+def _row(layer: keras.layers.Layer, counted: dict[str, int]) -> LayerSummary | None:
     inner = layer.layer if isinstance(layer, Masked) else layer
-    kernels = all_kernels(inner)
+    kernels = kernels_of(inner)
     parameters = sum(int(np.prod(weight.shape)) for weight in inner.weights)
     if not parameters:
         return None
-    values = [kernel.numpy() for kernel in kernels.values()]
-    macs = [counted[name][0] for name in kernels if name in counted]
+    values = [kernel.numpy() for kernel in kernels]
+    macs = [counted[kernel._unique_id] for kernel in kernels if kernel._unique_id in counted]
     return LayerSummary(
         name=inner.name,
         kind=type(inner).__name__,

@@ -206,6 +206,11 @@ def named_kernels(model: keras.layers.Layer) -> list[Kernel]:
     return kernels
 
 
+def kernels_of(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """Returns the kernels of a layer or, if it has none of its own, of all layers inside of it, each once."""
+    return list({kernel._unique_id: kernel for _, kernel in _every_kernel(layer, layer.name)}.values())
+
+
 def _leaves(model: keras.layers.Layer, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields the leaf layers of a model, and the models that they are in (`"encoder/block/"`)."""
     for layer in model.layers:
