@@ -283,7 +283,7 @@ def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):
 
 
 def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatch):
-    monkeypatch.setattr("tfprune.training.set_masks", lambda model, masks: None)
+    monkeypatch.setattr("tfprune.pruner.set_masks", lambda model, masks: None)
     with pytest.raises(SparsityError, match="the trained model: dense_1/kernel keeps 144 weights where 100 were asked"):
         train(tiny())
 

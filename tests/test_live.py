@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -160,12 +163,31 @@ def test_callbacks_say_what_does_not_fit():
     [
         (lambda m: tfprune.train(m), r"training data are missing: train\(model, data\)"),
         (lambda m: tfprune.train(tfprune.Config(dataset="penguins"), data()), "data are given with a model only"),
-        (lambda m: tfprune.train(m, data()[0]), r"data must be a tf.data.Dataset or a pair \(x, y\), got ndarray"),
+        (lambda m: tfprune.train(m, data()[0]), r"a tuple \(x, y\) or \(x, y, weights\), got ndarray"),
         (lambda m: tfprune.train(m, data(), method="dinamic"), "did you mean dynamic"),
         (lambda m: tfprune.train(m, data(), sparsity=50), "must be a fraction"),
         (lambda m: tfprune.train(m, data(), epochs=0), "epochs must be a whole number of at least 1"),
         (lambda m: tfprune.train(m, data(), method="longer"), "method longer is there for comparisons of runs"),
-        (lambda m: tfprune.train(m, data(), method="snip", epochs=3, verbose=0), "ranks weights by gradients"),
+        (lambda m: tfprune.train(tfprune.Config(dataset="penguins"), epochs=3), "epochs is given with a model only"),
+        (lambda m: tfprune.train(m, data(), force=True), "force repeats a run"),
+        (
+            lambda m: tfprune.callbacks(m, method="snip", epochs=3),
+            r"snip ranks weights by .* give it data=\(x, y\) too",
+        ),
+        (
+            lambda m: tfprune.callbacks(m, method="rigl", epochs=3),
+            r"rigl ranks weights by .* give it data=\(x, y\) too",
+        ),
+        (
+            lambda m: tfprune.train(m, data(), granularity="filter"),
+            r"Config\(\.\.\., granularity='filter'\)\); tfprune.shr",
+        ),
+        (lambda m: tfprune.train(m, data(), granularity="blok"), "did you mean block"),
+        (lambda m: tfprune.train(m, data(), granularity="block", method="snip"), "snip has no granularity 'block'"),
+        (lambda m: tfprune.train(m, data(), granularity="n:m", sparsity=0.3), "2:4 is a sparsity of 0.5, and 0.3 is"),
+        (lambda m: tfprune.train(m, data(), pattern="4x1"), "pattern 4x1 is of granularity block or n:m, not weight"),
+        (lambda m: tfprune.prune(m), r"how sparse\? prune\(model, sparsity=0.5\)"),
+        (lambda m: tfprune.prune(m, granularity="n:m", scope="global"), "granularity n:m ranks within every 4"),
         (lambda m: tfprune.train(m, data(), spare=("c",), epochs=3), "spare names 'c', which is no prunable layer"),
         (lambda m: tfprune.train(keras.Sequential([L.Dense(3, input_shape=(8,))]), data()), "is not compiled"),
         (lambda m: tfprune.train(5, data(), epochs=3), "a tf_keras model is needed, got builtins.int"),
@@ -175,6 +197,155 @@ def test_mistakes_are_said_in_one_line(call, message):
     with pytest.raises((ConfigError, ModelError), match=message) as caught:
         call(compiled())
     assert "\n" not in str(caught.value)
+
+
+def named():
+    inputs = L.Input((8,), name="row")
+    x = L.Dense(16, "relu", name="a")(inputs)
+    model = keras.Model(inputs, {"cls": L.Dense(3, name="cls")(x), "size": L.Dense(1, name="size")(x)})
+    model.compile("adam", {"cls": LOSS, "size": "mse"}, metrics={"cls": ["accuracy"]}, loss_weights={"size": 0.1})
+    return model
+
+
+def test_losses_metrics_targets_and_logs_keep_the_names_of_a_persons_outputs():
+    x, y = data()
+    targets = {"cls": y, "size": x[:, :1]}
+    model = named()
+    model.fit(x, targets, epochs=1, verbose=0, validation_data=(x, targets))
+    expected = set(model.history.history)
+    stopping = keras.callbacks.EarlyStopping("val_cls_loss", patience=9)
+    result = tfprune.train(
+        named(), (x, targets), validation_data=(x, targets), epochs=3, sparsity=0.5, callbacks=[stopping], verbose=0
+    )
+    assert set(result.history[0]) == {"phase", "epoch", "sparsity"} | expected
+    assert stopping.best < np.inf  # it has found what it watches
+    assert result.model.output_names == model.output_names and result.sparsity == 0.5
+
+
+def sequences():
+    return np.random.default_rng(0).integers(0, 5, (32, 6)), np.arange(32) % 3
+
+
+@pytest.mark.parametrize("recurrent", [L.LSTM, L.GRU])
+def test_masks_of_time_steps_pass_through_pruned_layers(recurrent):
+    def make():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([L.Embedding(5, 4, mask_zero=True), L.Dense(4), recurrent(4), L.Dense(3)])
+        model.build((None, 6))
+        model.compile(keras.optimizers.SGD(0.1), LOSS)
+        return model
+
+    (x, y), plain = sequences(), make()
+    plain.fit(x, y, epochs=2, verbose=0, shuffle=False)
+    result = tfprune.train(make(), (x, y), method="unpruned", epochs=2, verbose=0)
+    assert result.history[0]["loss"] != result.history[1]["loss"]
+    pruned = tfprune.train(make(), (x, y), epochs=3, sparsity=0.5, verbose=0)
+    assert pruned.sparsity == pytest.approx(0.5, abs=0.01)
+    padded = np.concatenate([x, np.zeros((32, 3), int)], axis=1)
+    np.testing.assert_allclose(pruned.model(padded), pruned.model(x), atol=1e-6)  # what is padded is left out
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("make", [keras.optimizers.Adam, keras.optimizers.legacy.SGD])
+def test_mixed_float16_and_loss_scaling(explicit, make):
+    optimizer = make(0.01)
+    layers = [L.Input((8,)), L.Dense(16, "relu", dtype="mixed_float16"), L.Dense(3, dtype="float32")]
+    model = keras.Sequential(layers)
+    model.compile(keras.mixed_precision.LossScaleOptimizer(optimizer) if explicit else optimizer, LOSS)
+    result = tfprune.train(model, data(), epochs=4, settings={"rate_factor": 0.5, "rate": 0.5}, verbose=0)
+    assert result.sparsity == 0.75
+    assert isinstance(result.model.optimizer, keras.mixed_precision.LossScaleOptimizer) is explicit
+    again = tfprune.train(model, data(), epochs=3, method="lottery", verbose=0)
+    assert again.sparsity == pytest.approx(0.3, abs=0.02)
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data):
+        return super().train_step(data) | {"own": 1.0}
+
+
+def test_a_copy_is_of_the_persons_class_and_knows_what_its_layers_know():
+    normal, words = L.Normalization(), L.StringLookup()
+    normal.adapt(1000 + data()[0])
+    words.adapt(np.array(["a", "b", "c"]))
+    row, word = L.Input((8,)), L.Input((1,), dtype="string")
+    x = L.Concatenate()([normal(row), L.Flatten()(L.Embedding(5, 2)(words(word)))])
+    model = OwnStep([row, word], L.Dense(3)(L.Dropout(0.0)(x)))
+    model.compile("sgd", LOSS)
+    inputs = (1000 + data()[0], np.array([["a"], ["c"], ["d"], ["b"]] * 16))
+    expected = model.predict(inputs, verbose=0)
+    seen = []
+    begin = keras.callbacks.LambdaCallback(on_train_begin=lambda _: seen.append(watch.model.predict(inputs, verbose=0)))
+    watch = keras.callbacks.Callback()
+    result = tfprune.train(
+        model, (list(map(tf.constant, inputs)), data()[1]), epochs=3, sparsity=0.5, callbacks=[watch, begin], verbose=0
+    )
+    np.testing.assert_array_equal(seen[0], expected)
+    assert type(result.model) is OwnStep and result.history[0]["own"] == 1.0
+    copy = tfprune.prune(model, 0.0)
+    np.testing.assert_array_equal(copy.predict(inputs, verbose=0), expected)
+    assert type(copy) is OwnStep
+
+
+LOADED = """
+import os, sys
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+import numpy as np
+import tf_keras as keras
+
+saved = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path)
+    for n, weight in enumerate(model.get_weights()):
+        np.testing.assert_array_equal(weight, saved[f"weight_{n}"], err_msg=path)
+    if not path.endswith(".tf"):  # of a SavedModel Keras does not restore the optimizer's steps
+        assert int(model.optimizer.iterations) == int(saved["steps"]), path
+        for n, value in enumerate(model.optimizer.variables()):
+            np.testing.assert_array_equal(value, saved[f"slot_{n}"], err_msg=path)
+    model.fit(saved["x"], saved["y"], verbose=0)
+assert "tfprune" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("by", ["train", "callbacks"])
+def test_files_of_pruned_models_and_checkpoints_open_without_tfprune(tmp_path, by):
+    """All formats, in mid-training and afterwards, with the state of the optimizer."""
+    names = [str(tmp_path / f"net{suffix}") for suffix in (".keras", ".h5", ".tf")]
+    savers = [keras.callbacks.ModelCheckpoint(name) for name in names]
+    model = compiled(keras.optimizers.Adagrad(0.1))
+    if by == "train":
+        result = tfprune.train(model, data(), epochs=3, sparsity=0.5, callbacks=savers, verbose=0)
+        trained = savers[0].model
+        assert trained is result.model
+        weights, optimizer = trained.get_weights(), None
+    else:
+        trained = model
+        pruning = tfprune.callbacks(model, epochs=3, sparsity=0.5)
+        model.fit(*data(), epochs=3, callbacks=[*pruning, *savers], verbose=0)
+        weights, optimizer = trained.get_weights(), trained.optimizer
+        for name in names:
+            model.save(name)
+    assert "tfprune" not in str(trained.get_config())
+    if optimizer is None:  # the model that comes back has a fresh one: what the files hold is that of the training
+        optimizer = keras.models.load_model(names[0]).optimizer
+        assert int(optimizer.iterations) == 6
+    saved = {f"weight_{n}": weight for n, weight in enumerate(weights)}
+    saved |= {f"slot_{n}": variable.numpy() for n, variable in enumerate(optimizer.variables())}
+    np.savez(tmp_path / "saved.npz", x=data()[0], y=data()[1], steps=int(optimizer.iterations), **saved)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, str(tmp_path / "saved.npz"), *names], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    kept = keras.models.load_model(names[0])
+    assert all(np.mean(kernel == 0) == 0.5 for kernel in kernels(kept).values())
+
+
+def test_a_summary_counts_all_kernels_of_layers_that_share_a_name():
+    inputs = L.Input((8,))
+    bodies = [keras.Sequential([L.Input((8,)), L.Dense(units, name="d")], name=f"body_{units}") for units in (4, 6)]
+    model = keras.Model(inputs, L.Concatenate()([body(inputs) for body in bodies]))
+    table = tfprune.summary(tfprune.prune(model, 0.5))
+    assert [(row.zeros, row.kernel_weights, row.macs) for row in table.layers] == [(16, 32, 32), (24, 48, 48)]
 
 
 def test_results_show_themselves_in_a_notebook():

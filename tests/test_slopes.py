@@ -12,7 +12,7 @@ from tfprune.ranking import masks_after
 from tfprune.scores import Evidence, grasp, snip, synflow, taylor
 from tfprune.slopes import PASSES, Slopes, balanced, sampled
 from tfprune.stacking import stack, stack_weights
-from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, wrap
+from tfprune.wrapping import get_masks, get_weights, kernels, mask_in_place, set_masks, set_weights, wrap
 
 CRITERION = Criterion(per_class=10)
 
@@ -237,16 +237,44 @@ def test_at_one_weight_in_a_thousand_only_synflow_leaves_a_way_through(name, rou
         assert min(int(mask.sum()) for mask in masks.values()) > 1
 
 
-def test_a_subclassed_model_is_refused_in_one_line(features):
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__(name="own")
-            self.dense = keras.layers.Dense(3, name="dense")
+class Own(keras.Model):
+    """A subclassed model with all that a training would leave traces of."""
 
-        def call(self, inputs):
-            return self.dense(inputs)
+    def __init__(self):
+        super().__init__(name="own")
+        self.hidden, self.norm = keras.layers.Dense(5, "tanh", name="hidden"), keras.layers.BatchNormalization()
+        self.drop, self.logits = keras.layers.Dropout(0.9), keras.layers.Dense(3, name="logits")
 
-    model = Own()
-    model(features.x)
-    with pytest.raises(ModelError, match="model own is subclassed and cannot be copied .* such as magnitude"):
-        slopes_of(wrap(model), features)("gradients", CRITERION)
+    def call(self, inputs, training=None):
+        x = self.norm(self.hidden(inputs), training=training)
+        return self.logits(self.drop(x, training=training))
+
+
+@pytest.mark.parametrize("kind", ["gradients", "hessian_gradients", "squared_gradients"])
+def test_a_subclassed_model_is_looked_at_as_it_is_and_stays_so(features, kind):
+    own = Own()
+    own(features.x)
+    inputs = keras.layers.Input((4,))
+    functional = keras.Model(inputs, own.logits(own.drop(own.norm(own.hidden(inputs)))))
+    before = own.get_weights()
+    slopes = slopes_of(mask_in_place(own), features)(kind, CRITERION)
+    for weight, then in zip(own.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, then)
+    assert own.drop.rate == 0.9
+    for name, slope in slopes_of(functional, features)(kind, CRITERION).items():
+        np.testing.assert_allclose(slopes[name], slope, rtol=2e-3, atol=1e-5)
+
+
+def test_a_subclassed_model_has_no_flow(features):
+    own = Own()
+    own(features.x)
+    with pytest.raises(ModelError, match="model own cannot be rebuilt without what bends its outputs"):
+        slopes_of(own, features)("flow_gradients", CRITERION)
+
+
+def test_frozen_layers_have_slopes_too(features):
+    model = mlp(5, 3)
+    expected = slopes_of(model, features)("gradients", CRITERION)
+    model.layers[0].trainable = False
+    for name, slope in slopes_of(model, features)("gradients", CRITERION).items():
+        np.testing.assert_array_equal(slope, expected[name])

@@ -8,9 +8,11 @@ from tfprune.masks import cut_masks
 from tfprune.wrapping import (
     Masked,
     get_masks,
+    hold_masks,
     kernel_variables,
     kernels,
     leaf_layers,
+    mask_in_place,
     masked_layers,
     multiplications,
     prunable_names,
@@ -225,13 +227,13 @@ def test_multiplications_of_other_layers():
 
 
 def test_kernels_inside_of_other_layers_are_masked_in_place():
-    """Cells, attention, wrappers of layers: what no `Masked` can reach stays zero under an optimizer all the same."""
+    """Cells, attention, wrappers of layers: what no `Masked` can reach stays zero, and so does what is remembered."""
     layers = keras.layers
     inputs = layers.Input((5, 8))
     x = layers.Add()([inputs, layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)])
     x = layers.Bidirectional(layers.LSTM(4, return_sequences=True, name="lstm"), name="both")(x)
     x = layers.TimeDistributed(layers.Dense(6, name="inner"), name="each")(x)
-    model = wrap(keras.Model(inputs, layers.Dense(2, name="logits")(layers.GRU(3, name="gru")(x))))
+    model = mask_in_place(keras.Model(inputs, layers.Dense(2, name="logits")(layers.GRU(3, name="gru")(x))))
     names = set(get_masks(model))
     assert names == {
         *(f"attention/{part}/kernel" for part in ("query", "key", "value", "attention_output")),
@@ -241,13 +243,79 @@ def test_kernels_inside_of_other_layers_are_masked_in_place():
     random = np.random.default_rng(0)
     masks = {name: (random.random(mask.shape) < 0.5).astype(np.uint8) for name, mask in get_masks(model).items()}
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    hold_masks(model)
     set_masks(model, masks)
     before = kernels(model)
-    model.fit(random.normal(size=(8, 5, 8)).astype(np.float32), np.arange(8) % 2, epochs=2, verbose=0)
-    after = kernels(strip(model))
-    for name, mask in masks.items():
-        np.testing.assert_array_equal(after[name] == 0, mask == 0)
-        assert np.any(after[name] != before[name]), name
+    watch = Watch(masks)
+    x, y = random.normal(size=(8, 5, 8)).astype(np.float32), np.arange(8) % 2
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[watch])
+    assert watch.batches == 2
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, verbose=0)  # an optimizer that knows of no masks moves no pruned weight either
+    for name, kernel in kernels(model).items():
+        np.testing.assert_array_equal(kernel == 0, masks[name] == 0)
+        assert np.any(kernel != before[name]), name
+
+
+def body(name, units=16):
+    dense = keras.layers.Dense
+    return keras.Sequential([keras.layers.Input((8,)), dense(units, "relu", name="d1"), dense(8, name="d2")], name=name)
+
+
+def two_bodies(units=16):
+    inputs = keras.layers.Input((8,))
+    x = keras.layers.Add()([body("a")(inputs), body("b", units)(inputs)])
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+
+
+class Twins(keras.layers.Layer):
+    """A layer of somebody's own with two layers of one name."""
+
+    def __init__(self):
+        super().__init__(name="twins")
+        self.one, self.two = keras.layers.Dense(4, name="d"), keras.layers.Dense(4, name="d")
+
+    def call(self, inputs):
+        return self.one(inputs) + self.two(inputs)
+
+
+def test_kernels_of_layers_that_share_a_name_have_names_of_their_own():
+    names = ["a/d1/kernel", "a/d2/kernel", "b/d1/kernel", "b/d2/kernel", "head/kernel"]
+    for units in (16, 24):
+        model = two_bodies(units)
+        assert list(kernel_variables(model)) == names
+        assert len({id(kernel) for kernel in kernel_variables(model).values()}) == 5
+        assert list(multiplications(model).values()) == [
+            *((8 * 16, None), (16 * 8, None), (8 * units, None), (units * 8, None), (8 * 3, None))
+        ]
+    inputs = keras.layers.Input((4,))
+    assert list(kernel_variables(keras.Model(inputs, Twins()(inputs)))) == ["twins/d/kernel", "twins/d_1/kernel"]
+
+
+def test_names_that_were_unique_stay_those_of_the_layers(conv_net):
+    inputs = keras.layers.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(conv_net(inputs)))
+    assert list(kernel_variables(model)) == [*KERNELS, "logits/kernel", "head/kernel"]
+
+
+def test_a_model_that_is_called_twice_has_one_mask_a_kernel():
+    one, two = keras.layers.Input((8,)), keras.layers.Input((8,))
+    tower = body("tower")
+    model = mask_in_place(keras.Model([one, two], keras.layers.Add()([tower(one), tower(two)])))
+    assert list(get_masks(model)) == ["d1/kernel", "d2/kernel"]
+
+
+@pytest.mark.parametrize(
+    ("spare", "left"),
+    [
+        (("a/d1",), ["a/d2", "b/d1", "b/d2", "head"]),
+        (("a",), ["b/d1", "b/d2", "head"]),
+        (("d1",), ["a/d2", "b/d2", "head"]),
+        (("first", "last"), ["a/d2", "b/d1", "b/d2"]),
+    ],
+)
+def test_layers_of_one_name_are_spared_by_path_model_or_together(spare, left):
+    assert prunable_names(two_bodies(), spare) == left
 
 
 def test_spare_names_what_is_inside_of_a_layer_and_what_is_frozen():

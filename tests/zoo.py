@@ -13,7 +13,7 @@ import tfprune
 from tfprune.backend import keras, tf
 from tfprune.errors import TfpruneError
 from tfprune.tables import update_page
-from tfprune.wrapping import all_kernels, kernels, leaf_layers
+from tfprune.wrapping import kernels, kernels_of, leaf_layers
 
 L = keras.layers
 PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"
@@ -215,7 +215,7 @@ ZOO = {
     "frozen DenseNet121": application("DenseNet121"),
 }
 LARGE = [name for name in ZOO if name.startswith("frozen")]
-IN_PLACE = {"subclassed", "own `train_step`"}  # cannot be copied as what they are
+IN_PLACE = {"subclassed"}  # cannot be copied
 
 
 def examples(model, count=4):
@@ -253,7 +253,7 @@ def run(name, folder):
     total = sum(int(np.prod(v.shape)) for v in result.model.weights)
     pruned = sum(mask.size for mask in result.masks.values())
     alone = sorted(
-        {type(layer).__name__ for layer in leaf_layers(result.model) if layer.weights and not all_kernels(layer)}
+        {type(layer).__name__ for layer in leaf_layers(result.model) if layer.weights and not kernels_of(layer)}
     )
     return name, "in place" if name in IN_PLACE else "yes", f"{100 * pruned / total:.0f} %", ", ".join(alone)
 

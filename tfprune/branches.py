@@ -17,7 +17,7 @@ from tfprune.backend import keras, tf
 from tfprune.channels import Channels, Group
 from tfprune.errors import ConfigError, ModelError, choose_from
 from tfprune.layer_traits import activation_traits, traits_of
-from tfprune.wrapping import all_kernels, has_graph, leaf_layers
+from tfprune.wrapping import has_graph, kernels_of, leaf_layers
 
 BRANCHES = "residual branches"  # the name of their group, which no layer can have
 
@@ -70,7 +70,7 @@ def branches(model: keras.Model) -> Branches:
         for number in range(len(node.keras_inputs)) if _is(node.layer, ("Add",)) else ():
             inside = graph.between(node, number)
             last = graph.last(node.keras_inputs[number]) if inside else None
-            if last is not None and any(all_kernels(layer) for layer in inside):
+            if last is not None and any(kernels_of(layer) for layer in inside):
                 found.append((node.layer.name, number, inside, last))
     labels = np.arange(len(found))
     ends: dict[str, list[int]] = {}
@@ -166,7 +166,7 @@ def _mean_norm(order: int, model: keras.Model, found: Branches, seed: int, examp
     sums, counts = np.zeros(len(found.names)), np.zeros(len(found.names))
     for layer in (layer for layer in model.layers if layer.name in found.inside):
         for leaf in leaf_layers(layer) if has_graph(layer) else (layer,):
-            for kernel in all_kernels(leaf).values():
+            for kernel in kernels_of(leaf):
                 sums[found.inside[layer.name]] += np.sum(np.abs(kernel.numpy(), dtype=np.float64) ** order)
                 counts[found.inside[layer.name]] += kernel.shape.num_elements()
     return (sums / counts) ** (1 / order)

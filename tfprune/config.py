@@ -28,7 +28,6 @@ from tfprune.checks import (
     check_switch,
     check_whole,
 )
-from tfprune.cuts import keep_after
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS, DatasetSpec
 from tfprune.data._own import is_own, own_name, own_spec
@@ -40,7 +39,7 @@ from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.models._own import is_own_model, own_model, own_model_name
 from tfprune.optimizers import check_optimizer
-from tfprune.patterns import NOfM, Pattern, pattern_of
+from tfprune.patterns import NOfM, Pattern, check_every_m, pattern_of
 from tfprune.utils.files import MEGABYTE, read_text
 from tfprune.widths import check_channel_settings
 
@@ -53,7 +52,6 @@ LOOPS = ("auto", "plain", "fused")
 PLACES = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 MOST_SETTINGS = 32 * MEGABYTE  # bytes of a file of settings
-TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 _TEXTS = (
     *("dataset", "method", "model", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy", "scope"),
     *("granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
@@ -247,7 +245,7 @@ class Config:
                 f"it can be {', '.join(self.pruning.granularities)}"
             )
         if isinstance(self.units, NOfM):
-            self._check_every_m(self.units)
+            check_every_m(self.units, self.requested_sparsity, self.pruning.cuts, self.scope, option="--sparsity")
         if not self.removes:
             for key in self.channel_settings:
                 raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")
@@ -271,16 +269,6 @@ class Config:
         if self.loop == "fused":
             raise ConfigError(
                 f"granularity {self.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
-            )
-
-    def _check_every_m(self, units: NOfM) -> None:
-        if self.scope != "layer":
-            raise ConfigError(f"granularity n:m ranks within every {units.m} weights: scope layer, not {self.scope}")
-        asked = self.requested_sparsity
-        if abs(asked - units.sparsity) > TOLERANCE or keep_after(self.pruning.cuts, units.m) != units.n:
-            raise ConfigError(
-                f"pattern {units.text} is a sparsity of {units.sparsity:.4g}, and {asked:.4g} is asked for; leave "
-                "--sparsity out"
             )
 
     def _store(self, name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """The criteria that weights are ranked by. A new one is a function in `scores` and a line here."""
 
+from tfprune.cuts import Cut
 from tfprune.registry import Registry
 
 CRITERIA = Registry(
@@ -16,3 +17,9 @@ CRITERIA = Registry(
         "gradient": "tfprune.scores:gradient",
     },
 )
+OF_DATA = ("taylor", "snip", "grasp", "gradient")  # those that look at training examples
+
+
+def asks_for_data(cut: Cut) -> bool:
+    """Says whether a cut ranks by a criterion that looks at training examples."""
+    return cut.criterion.name in OF_DATA or (cut.regrown > 0 and cut.growth.name in OF_DATA)

@@ -60,7 +60,17 @@ from tfprune.strategies import Crew, strategy_of
 from tfprune.surgery import without
 from tfprune.tracking import Tracker, tracked
 from tfprune.training import COMPILE, Dense, StackedTrainer, Trainer, compile_model, devices, evaluate, pattern_report
-from tfprune.wrapping import get_masks, get_weights, kernels, set_masks, set_weights, strip, uncounted, wrap
+from tfprune.wrapping import (
+    get_masks,
+    get_weights,
+    kernels,
+    mask_in_place,
+    set_masks,
+    set_weights,
+    strip,
+    uncounted,
+    wrap,
+)
 
 log = logging.getLogger(__name__)
 WORKSHOP = Workshop(KEPT)
@@ -244,7 +254,7 @@ def load_data(config: Config) -> Data:
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:
     """Builds the model with its initial weights, which depend on the run's seed and on no precision.
 
-    It is wrapped unless channels are removed from it: then there is nothing to mask.
+    It is masked, see `_masked`, unless channels are removed from it: then there is nothing to mask.
     """
     settings = model_settings(config, data)
     sow(derive(config.seed, "init"), anew=config.has_own_model)
@@ -253,7 +263,12 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
         model = plain_model(config, data, settings)
         if config.has_own_model:
             report_unprunable(model)
-        return model if config.removes else wrap(model, config.spare)
+        return model if config.removes else _masked(model, config)
+
+
+def _masked(model: keras.Model, config: Config) -> keras.Model:
+    """Returns the model with masks: in tfmot's wrappers if it is one of ours, in place if a person brought it."""
+    return mask_in_place(model, config.spare) if config.has_own_model else wrap(model, config.spare)
 
 
 def on_one_device(trainer: Trainer, precision: str) -> keras.Model:
@@ -543,7 +558,7 @@ def _kind(config: Config, data: Data, networks: int = 0) -> str:
 
 def _stacked(config: Config, data: Data, networks: int) -> keras.Model:
     model = make_model(config, data, model_settings(config, data))
-    return wrap(stack(model, networks), config.spare)
+    return _masked(stack(model, networks), config)
 
 
 def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Result]:

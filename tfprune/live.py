@@ -7,44 +7,45 @@ optimizer, loss and metrics on whatever `model.fit` takes, and writes nothing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import html
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.loading.trust import trust_function
 from tfprune.backend import keras, tf
 from tfprune.checks import check_choice, check_whole
-from tfprune.config import SCOPES, Config, with_sparsity
+from tfprune.config import GRANULARITIES, REMOVING, SCOPES, Config, with_sparsity
 from tfprune.cuts import Cut
-from tfprune.errors import ConfigError, ModelError, choose_from
+from tfprune.errors import ConfigError, ModelError
+from tfprune.examples import first_examples
 from tfprune.experiment import train as run
 from tfprune.keras_callbacks import Rewinding, StopOnNaN
-from tfprune.masks import check_sparsity, sparsity_of
+from tfprune.masks import sparsity_of
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
-from tfprune.methods._rehearsal import Training, rehearsed
+from tfprune.methods._rehearsal import Step, Training, rehearsed
 from tfprune.models._own import is_function
 from tfprune.notebook import curves, html_image, html_table
-from tfprune.optimizers import fresh
-from tfprune.pruning import check_model, report_unprunable
-from tfprune.ranking import Settling, masks_after
-from tfprune.results import Result
-from tfprune.scores import Evidence
+from tfprune.optimizers import fresh, schedule_of
+from tfprune.pattern_masks import check_pattern
+from tfprune.patterns import NOfM, Pattern, check_every_m, pattern_of
+from tfprune.pruner import Pruner
+from tfprune.pruning import check_model, report_unprunable, uncompiled_copy_of
 from tfprune.seeds import derive
+from tfprune.slopes import Batch, Slopes, compiled_loss
 from tfprune.summaries import HEADERS, Summary, summary
-from tfprune.utils.text import one_line
 from tfprune.wrapping import (
     get_masks,
+    get_weights,
     has_graph,
+    hold_masks,
     kernels,
-    kernels_by_turns,
     mask_in_place,
     set_masks,
-    set_weights,
-    strip,
-    wrap,
 )
 
 Fit = Mapping[str, Any]  # arguments of `model.fit` and `model.compile`
@@ -55,7 +56,8 @@ class Trained:
     """A model that was trained and pruned in memory.
 
     Attributes:
-        model: without wrappers, compiled like the original.
+        model: of the class of the original and compiled like it. It stays sparse when it is trained on; what is
+            loaded from a file that it was saved to is an ordinary model.
         masks: kernel name -> uint8, 1 where a weight lives.
         history: a row an epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
         method: its name.
@@ -95,14 +97,9 @@ class Trained:
         return f"<p>{html.escape(repr(self))}</p>{figure}{html_table(self.summary.rows(), HEADERS)}"
 
 
-@overload
-def train(model: Config, *, force: bool = False) -> Result: ...
-
-
-@overload
 def train(
-    model: keras.Model,
-    data: Any,
+    model: keras.Model | Config,
+    data: Any = None,
     *,
     validation_data: Any = None,
     method: str = "dynamic",
@@ -111,38 +108,45 @@ def train(
     batch_size: int = 32,
     steps_per_epoch: int | None = None,
     scope: str | None = None,
+    granularity: str = "weight",
+    pattern: str | None = None,
+    pooling: str | None = None,
     spare: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     in_place: bool = False,
     verbose: int | str = "auto",
-) -> Trained: ...
-
-
-def train(model: Any, data: Any = None, **options: Any) -> Result | Trained:
-    """Trains and prunes: a run by its `Config`, or a compiled model on data as `model.fit` takes them.
+    force: bool = False,
+) -> Any:
+    """Trains and prunes: a compiled model on data as `model.fit` takes them, or a run by its `Config`.
 
     Args:
-        model: the settings of a run, which is read if it is finished already; or a compiled tf_keras model.
-        data: of a model: a `tf.data.Dataset` of batches, or a pair of arrays.
-        force: of a run: repeat it though it is finished.
+        model: a compiled tf_keras model; or the settings of a run, which is read if it is finished already.
+        data: of a model: a `tf.data.Dataset` or `keras.utils.Sequence` of batches, or a tuple `(x, y)` or
+            `(x, y, weights)` of arrays.
         validation_data: evaluated after each epoch.
-        method: name of a pruning method, see `tfprune list`.
+        method: name of a pruning method, see `tfprune list`. One that ranks weights by gradients takes those of the
+            model's loss for some of the data: `per_class` examples of each class, or ten times as many where y is not
+            one class an example.
         sparsity: fraction of the kernel weights that is zero in the end, in [0, 1); None is the method's default.
         epochs: passes over the data, at least 1; a lottery ticket takes that many again.
         batch_size: of arrays.
         steps_per_epoch: batches an epoch, of a dataset without end.
         scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default.
+        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
+        pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
+        pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its weights' scores.
         spare: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
         settings: the method's other settings.
         seed: of what the method draws.
         callbacks: Keras callbacks for all trainings.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
         verbose: as for `model.fit`.
+        force: of a run: repeat it though it is finished.
 
     Returns:
-        Of a run its `Result`, of a model a `Trained`. The model that was passed is not changed unless `in_place`.
+        Of a model a `Trained`, of a run its `Result`. The model that was passed is not changed unless `in_place`.
 
     Raises:
         TfpruneError: something that the user can mend.
@@ -158,53 +162,47 @@ def train(model: Any, data: Any = None, **options: Any) -> Result | Trained:
     Trained(dynamic, 3 epochs, 50.0% of the kernel weights are zero)
     """
     if isinstance(model, Config):
-        if data is not None:
-            raise ConfigError("a Config says what a run's data are; data are given with a model only")
+        _check_left_out(train, locals(), ("model", "force"))
         if is_function(model.model):
             trust_function(model.model)  # it was typed, in Python
-        return run(model, **options)
+        return run(model, force=force)
+    if force:
+        raise ConfigError("force repeats a run, and a model that is given is trained in any case")
     if data is None:
         raise ConfigError("training data are missing: train(model, data), or train(Config(...)) for a run")
-    return _train(model, data, **options)
-
-
-def _train(
-    model: keras.Model,
-    data: Any,
-    *,
-    validation_data: Any = None,
-    method: str = "dynamic",
-    sparsity: float | None = None,
-    epochs: int = 10,
-    batch_size: int = 32,
-    steps_per_epoch: int | None = None,
-    scope: str | None = None,
-    spare: Collection[str] = (),
-    settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    in_place: bool = False,
-    verbose: int | str = "auto",
-) -> Trained:
-    chosen = method_of(method, sparsity, settings, epochs)
+    asked = asked_for(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
     check_model(model, copied=not in_place)
     compiled = _compiled(model)
-    _check_rate(chosen, epochs, model.optimizer)
+    check_rates(rehearsed(asked.method, epochs), model.optimizer)
     report_unprunable(model)
-    masked = mask_in_place(model, spare) if in_place else wrap(_copied(model), spare)
     fit = {
         **_data_arguments(data, check_whole("batch_size", batch_size, least=1)),
         "validation_data": validation_data,
         "steps_per_epoch": steps_per_epoch,
         "verbose": verbose,
     }
-    task = LiveTask(masked, compiled, fit, epochs, scope_of(scope, chosen), seed, callbacks)
-    chosen.run(task)
+    masked = mask_in_place(model if in_place else uncompiled_copy_of(model), spare)
+    _compile(masked, compiled)
+    task = LiveTask(masked, compiled, fit, epochs, asked.scope, seed, callbacks, pattern=asked.pattern, data=data)
+    asked.method.run(task)
     masks = get_masks(masked)
-    check_sparsity(kernels(masked), masks, chosen.cuts, task.scope, f"model {model.name}")
-    plain = strip(masked)
-    plain.compile(**_fresh(compiled))
-    return Trained(plain, masks, task.history, method)
+    check_pattern(kernels(masked), masks, asked.method.cuts, asked.scope, asked.pattern, f"model {model.name}")
+    _compile(masked, compiled)
+    return Trained(masked, masks, task.history, method)
+
+
+def _check_left_out(function: Callable, given: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """Raises `ConfigError` if an argument that is of models was given along with a `Config`."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        value = given[name]
+        if (
+            name in allowed
+            or value is parameter.default
+            or (isinstance(value, str | int) and value == parameter.default)
+        ):
+            continue
+        what = "data are" if name == "data" else f"{name} is"
+        raise ConfigError(f"a Config says all of a run: {what} given with a model only")
 
 
 class LiveTask:
@@ -218,6 +216,11 @@ class LiveTask:
         scope: of the ranking.
         seed: of what the method draws.
         callbacks: for all trainings.
+        pattern: what goes as one; None: single weights.
+        data: for criteria that look at some, see `examples.first_examples`.
+
+    Attributes:
+        pruner: holds its masks.
     """
 
     def __init__(
@@ -229,17 +232,20 @@ class LiveTask:
         scope: str,
         seed: int,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        pattern: Pattern | None = None,
+        data: Any = None,
     ) -> None:
         self.model = model
         self.epochs = epochs
-        self.scope = scope
+        slopes = Slopes(model, self._examples, compiled_loss(model))
+        self.pruner = Pruner(model, slopes, scope, pattern, seeds=[seed])
+        self._data = data
         self.history: list[dict[str, Any]] = []
         self._compiled = compiled
         self._fit = fit
         self._seed = seed
         self._callbacks = callbacks
-        self._drawn = 0
-        self._settling = Settling()
 
     def fit(
         self,
@@ -252,14 +258,11 @@ class LiveTask:
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains, see `methods._base.Task`; the learning rate is the compiled optimizer's, from its start."""
-        self.model.compile(**_fresh(self._compiled))
+        _compile(self.model, self._compiled)
+        self.pruner.begin()
 
-        def event(cut: Cut) -> None:
-            self.prune(cut)
-            if rate_factor != 1.0:
-                self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * rate_factor
-
-        pruning = PruneAtEpochs({epoch: lambda cut=cut: event(cut) for epoch, cut in (events or {}).items()})
+        cuts = {epoch: functools.partial(self.event, cut, rate_factor) for epoch, cut in (events or {}).items()}
+        pruning = PruneAtEpochs(cuts)
         watching = _Rows(self.history, phase)
         self.model.fit(
             **self._fit,
@@ -267,31 +270,37 @@ class LiveTask:
             initial_epoch=initial_epoch,
             callbacks=[StopOnNaN(), pruning, *callbacks, *self._callbacks, watching],
         )
+        self.keep()
+
+    def event(self, cut: Cut, rate_factor: float = 1.0) -> None:
+        """Cuts the model in the middle of a training, and multiplies the learning rate."""
+        self.prune(cut)
+        if rate_factor != 1.0:
+            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * rate_factor
+
+    def keep(self) -> None:
+        """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""
+        set_masks(self.model, self.pruner.masks())
 
     def prune(self, cut: Cut) -> None:
         """Cuts the model as it stands."""
-        self._drawn += 1
-        random = np.random.default_rng(derive(self._seed, f"scores {self._drawn}"))
-        evidence = Evidence(kernels_by_turns(self.model), get_masks(self.model), random, _no_slopes)
-        masks = masks_after(cut, evidence, self.scope)
-        if cut.settled is not None and not self._settling.settled(masks, cut.settled):
-            return
-        if cut.regrown:
-            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots
-        set_masks(self.model, masks)
+        self.pruner.cut(cut)
 
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
-        random = np.random.default_rng(derive(self._seed, "shuffle"))
-        masks = get_masks(self.model)
-        set_masks(self.model, {n: random.permutation(m.reshape(-1)).reshape(m.shape) for n, m in masks.items()})
+        self.pruner.shuffle()
 
     def reinitialise(self) -> None:
         """Draws all weights anew; what is pruned stays zero."""
         if not has_graph(self.model):
             raise ModelError(f"the weights of model {self.model.name} cannot be drawn anew: it is subclassed")
         keras.utils.set_random_seed(derive(self._seed, "reinit"))
-        set_weights(self.model, keras.models.clone_model(strip(self.model)).get_weights())
+        self.pruner.reinitialise(lambda: get_weights(keras.models.clone_model(self.model)))
+
+    def _examples(self, per_class: int) -> Batch:
+        if self._data is None:
+            raise ConfigError("this method ranks weights by gradients of the loss: give it training data, data=(x, y)")
+        return first_examples(self._data, per_class, self.pruner.random("sample"))
 
     def rewinding(self, epoch: int) -> Rewinding:
         """Returns a callback that rewinds to `epoch` of the first training that it sees."""
@@ -339,10 +348,41 @@ class _Rows(keras.callbacks.Callback):
         self.rows.append(row | {name: float(value) for name, value in (logs or {}).items()})
 
 
-def method_of(name: str, sparsity: float | None, settings: Mapping[str, Any] | None, epochs: int) -> Method:
-    """Returns a method with its settings, if it can be used without a run."""
-    values = {"method": name, "settings": dict(settings or {})}
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a person asks for, checked: a method, where it ranks, and what goes as one."""
+
+    method: Method
+    scope: str
+    pattern: Pattern | None
+
+
+def asked_for(
+    name: str,
+    sparsity: float | None,
+    settings: Mapping[str, Any] | None,
+    epochs: int,
+    scope: str | None,
+    granularity: str,
+    pattern: str | None,
+    pooling: str | None,
+) -> Asked:
+    """Returns a method with its settings, if it can be used without a run; see `train` for the arguments."""
     kind = METHODS[name]
+    check_choice("granularity", granularity, GRANULARITIES)
+    if granularity in REMOVING:
+        raise ConfigError(
+            f"granularity {granularity} is there for runs: tfprune.train(Config(..., granularity={granularity!r})); "
+            "tfprune.shrink takes channels out of a model that is trained already"
+        )
+    if granularity not in kind.granularities:
+        raise ConfigError(
+            f"method {name} has no granularity {granularity!r}; it can be {', '.join(kind.granularities)}"
+        )
+    units = pattern_of(granularity, pattern, pooling)
+    values = {"method": name, "settings": dict(settings or {})}
+    if isinstance(units, NOfM) and kind.sparsity_setting is not None:
+        values["settings"] = {kind.sparsity_setting: units.sparsity} | values["settings"]
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
     method = kind.from_settings(name, values["settings"])
@@ -351,14 +391,17 @@ def method_of(name: str, sparsity: float | None, settings: Mapping[str, Any] | N
         raise ConfigError(
             f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
         )
-    return method
+    where = method.scope if scope is None else check_choice("scope", scope, SCOPES)
+    if isinstance(units, NOfM):
+        check_every_m(units, method.requested_sparsity, method.cuts, where)
+    return Asked(method, where, units)
 
 
-def _check_rate(method: Method, epochs: int, optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuses methods that take hold of the learning rate where the optimizer has a schedule of its own."""
-    if not isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+def check_rates(steps: Sequence[Step], optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses trainings that take hold of the learning rate where the optimizer has a schedule of its own."""
+    if schedule_of(optimizer) is None:
         return
-    for training in rehearsed(method, epochs):
+    for training in steps:
         if not isinstance(training, Training):
             continue
         if training.rate_factor != 1.0:
@@ -370,48 +413,26 @@ def _check_rate(method: Method, epochs: int, optimizer: keras.optimizers.Optimiz
         raise ConfigError(f"{moved} needs an optimizer with a constant learning rate, and this one has a schedule")
 
 
-def scope_of(scope: str | None, method: Method) -> str:
-    """Returns the scope that is asked for, or the method's own."""
-    return method.scope if scope is None else check_choice("scope", scope, SCOPES)
-
-
-def _no_slopes(kind: str, **kwargs: Any) -> Any:
-    raise ConfigError(
-        "this method ranks weights by gradients, which needs a run's data: tfprune.train(Config(...)), or choose from "
-        f"methods that do not: {choose_from('', ('dynamic', 'gradual', 'lottery', 'pruned'))}"
-    )
-
-
 def _compiled(model: keras.Model) -> Fit:
     """Returns the arguments that a model was compiled with."""
     if getattr(model, "optimizer", None) is None:
         raise ModelError(f"model {model.name} is not compiled: call model.compile(optimizer, loss) first")
-    known = {"optimizer", "loss", "metrics", "loss_weights", "weighted_metrics", "run_eagerly", "jit_compile"}
-    return {name: value for name, value in model._compile_config.config.items() if name in known}
+    return dict(model._compile_config.config)
 
 
-def _fresh(compiled: Fit) -> dict[str, Any]:
-    """Returns the arguments with an optimizer that has made no step."""
-    return {**compiled, "optimizer": fresh(keras.optimizers.get(compiled["optimizer"]))}
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    try:
-        copy = keras.models.clone_model(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        reason = one_line(error)
-        raise ModelError(
-            f"model {model.name} cannot be copied ({reason}); train it as it is with in_place=True"
-        ) from None
-    copy.set_weights(model.get_weights())
-    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
-        new.trainable = old.trainable
-    return copy
+def _compile(masked: keras.Model, compiled: Fit) -> None:
+    """Compiles a model with an optimizer that has made no step, and that keeps to the masks."""
+    with masked.distribute_strategy.scope():
+        masked.compile(**compiled | {"optimizer": fresh(keras.optimizers.get(compiled["optimizer"]))})
+    hold_masks(masked)
 
 
 def _data_arguments(data: Any, batch_size: int) -> dict[str, Any]:
-    if isinstance(data, tf.data.Dataset):
+    if isinstance(data, (tf.data.Dataset, keras.utils.Sequence)):
         return {"x": data}
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        return {"x": data[0], "y": data[1], "batch_size": batch_size}
-    raise ConfigError(f"data must be a tf.data.Dataset or a pair (x, y), got {type(data).__name__}")
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        return {**dict(zip(("x", "y", "sample_weight"), data, strict=False)), "batch_size": batch_size}
+    raise ConfigError(
+        "data must be a tf.data.Dataset, a keras.utils.Sequence or a tuple (x, y) or (x, y, weights), got "
+        f"{type(data).__name__}"
+    )

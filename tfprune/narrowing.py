@@ -350,7 +350,7 @@ class ChannelTrainer(Trainer):
 
     def _cut(self, cut: Cut) -> None:
         """Removes the least important channels of each group, or branches; in a training when its epoch has ended."""
-        self._prunings += 1
+        self.pruner.prunings += 1
         found = self._removable()
         criterion = OF_CHANNELS.get(cut.criterion.name, self.config.channel_settings["criterion"])
         widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], multiple_of(self.config))
@@ -359,14 +359,15 @@ class ChannelTrainer(Trainer):
         if cut.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
         marked = _least_important(self.model, found, scores, widths, self.config)
-        if cut.settled is not None and not self._settling[0].settled(self.ledger.alive_without(marked), cut.settled):
+        settling = self.pruner.settling[0]
+        if cut.settled is not None and not settling.settled(self.ledger.alive_without(marked), cut.settled):
             self._levels.append(self.forward_masked)
             return
         self._cuts.append(cut)
         self._marked = marked
         masked(self.model, self._marked)
         if count := self.config.channel_settings["recalibrate"]:
-            chosen = self._random("recalibration", self.config).permutation(len(self.data.train))[:count]
+            chosen = self.pruner.random("recalibration").permutation(len(self.data.train))[:count]
             recalibrate(self.model, np.asarray(self.data.train.x[chosen]))
         self.ledger.remove(self._marked)
         self._levels.append(self.forward_masked)
@@ -374,10 +375,10 @@ class ChannelTrainer(Trainer):
             self._take_out()
 
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
-        random = self._random("channels", self.config)
+        random = self.pruner.random("channels")
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
         examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen])
-        seed = derive(self.config.seed, f"channels {self._prunings}")
+        seed = derive(self.config.seed, f"channels {self.pruner.prunings}")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
         else:

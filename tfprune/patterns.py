@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tfprune.checks import check_choice
+from tfprune.cuts import Cut, keep_after
 from tfprune.errors import ConfigError
 
 PATTERNS = {"block": "4x1", "n:m": "2:4"}  # granularity -> its default
 POOLINGS = ("avg", "max")
+TOLERANCE = 1e-3  # of a sparsity that is written down by hand, such as 0.667 for 1:3
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,17 @@ class NOfM:
 
 
 Pattern = Blocks | NOfM
+
+
+def check_every_m(units: NOfM, sparsity: float, cuts: Iterable[Cut], scope: str, *, option: str = "sparsity") -> None:
+    """Raises `ConfigError` if cuts of all to a sparsity do not leave n of every m, or are not ranked within those."""
+    if scope != "layer":
+        raise ConfigError(f"granularity n:m ranks within every {units.m} weights: scope layer, not {scope}")
+    if abs(sparsity - units.sparsity) > TOLERANCE or keep_after(cuts, units.m) != units.n:
+        raise ConfigError(
+            f"pattern {units.text} is a sparsity of {units.sparsity:.4g}, and {sparsity:.4g} is asked for; leave "
+            f"{option} out"
+        )
 
 
 def pattern_of(granularity: str, pattern: str | None, pooling: str | None) -> Pattern | None:

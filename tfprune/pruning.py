@@ -7,22 +7,30 @@ from collections.abc import Collection
 
 import numpy as np
 
+from tfprune.adapters.rebuilding import rebuilt
 from tfprune.backend import keras
 from tfprune.checks import check_choice, check_fraction
 from tfprune.cuts import Cut
-from tfprune.errors import ModelError
-from tfprune.masks import SCOPES, check_sparsity, cut_masks, ones_like
+from tfprune.errors import ConfigError, ModelError
+from tfprune.masks import SCOPES, ones_like
+from tfprune.methods._base import ZEROED
 from tfprune.optimizers import fresh
-from tfprune.wrapping import all_kernels, has_graph, kernel_variables, leaf_layers, prunable_names
+from tfprune.pattern_masks import check_pattern, cut_pattern
+from tfprune.patterns import NOfM, check_every_m, pattern_of
+from tfprune.utils.text import one_line
+from tfprune.wrapping import carry_state, has_graph, kernel_variables, kernels_of, leaf_layers, prunable_names
 
 log = logging.getLogger(__name__)
 
 
 def prune(
     model: keras.Model,
-    sparsity: float,
+    sparsity: float | None = None,
     *,
     scope: str = "layer",
+    granularity: str = "weight",
+    pattern: str | None = None,
+    pooling: str | None = None,
     spare: Collection[str] = (),
     in_place: bool = False,
 ) -> keras.Model:
@@ -34,8 +42,12 @@ def prune(
 
     Args:
         model: a tf_keras model, functional or sequential. It is not changed.
-        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight.
+        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight, or to one block. None is that
+            of the pattern, of granularity `n:m` alone.
         scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
+        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
+        pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
+        pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
         spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
             trained.
         in_place: prune the model itself and return it: subclassed models cannot be copied.
@@ -44,7 +56,7 @@ def prune(
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
 
     Raises:
-        ConfigError: `sparsity` or `scope` is out of range.
+        ConfigError: `sparsity`, `scope` or what goes as one is out of range.
         ModelError: the model cannot be copied or has no layer to prune.
 
     >>> import tf_keras as keras
@@ -53,8 +65,14 @@ def prune(
     >>> int((tfprune.prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
     20
     """
-    cut = Cut(sparsity=check_fraction("sparsity", sparsity))
     check_choice("scope", scope, SCOPES)
+    check_choice("granularity", granularity, ZEROED)
+    units = pattern_of(granularity, pattern, pooling)
+    if sparsity is None and not isinstance(units, NOfM):
+        raise ConfigError("how sparse? prune(model, sparsity=0.5) zeroes half of the kernel weights")
+    cut = Cut(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
+    if isinstance(units, NOfM):
+        check_every_m(units, cut.sparsity, [cut], scope)
     copy = model if in_place else copy_of(model)
     check_model(copy, copied=not in_place)
     report_unprunable(copy)
@@ -62,10 +80,11 @@ def prune(
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
-    masks = cut_masks(scores, ones_like(scores), cut, scope)
+    masks = cut_pattern(scores, ones_like(scores), cut, scope, units)
     for name, variable in variables.items():
         variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
-    check_sparsity({name: v.numpy() for name, v in variables.items()}, masks, [cut], scope, f"model {model.name}")
+    pruned = {name: variable.numpy() for name, variable in variables.items()}
+    check_pattern(pruned, masks, [cut], scope, units, f"model {model.name}")
     return copy
 
 
@@ -74,7 +93,7 @@ def report_unprunable(model: keras.Model) -> list[str]:
     reasons = [
         f"{layer.name} ({type(layer).__name__})"
         for layer in leaf_layers(model)
-        if layer.trainable_weights and not all_kernels(layer)
+        if layer.trainable_weights and not kernels_of(layer)
     ]
     if reasons:
         log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))
@@ -99,10 +118,34 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
 def copy_of(model: keras.Model) -> keras.Model:
     """Returns a copy of a model with its weights, compiled alike with an optimizer of its own."""
     check_model(model)
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    copy = uncompiled_copy_of(model)
     if getattr(model, "optimizer", None) is not None:
         compile_alike(copy, model)
+    return copy
+
+
+def uncompiled_copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model, of the same class, with all that its layers know, and not compiled.
+
+    Raises:
+        ModelError: it cannot be copied.
+    """
+    try:
+        copy = keras.models.clone_model(model)
+        if type(copy) is not type(model):  # Keras clones a functional model of a person's own class as one of its own
+            copy = rebuilt(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = one_line(error)
+        raise ModelError(
+            f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
+        ) from None
+    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    for old, new in layers:
+        new.trainable = old.trainable
+    copy.set_weights(model.get_weights())
+    for old, new in layers:
+        if not isinstance(new, keras.Model):
+            carry_state(old, new)
     return copy
 
 

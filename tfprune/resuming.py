@@ -26,6 +26,7 @@ from tfprune.keras_callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.randomness import get_draws, set_draws
 from tfprune.stopping import Stopper
 from tfprune.strategies import Crew
+from tfprune.wrapping import in_place_masks
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +239,9 @@ def variables_of(model: keras.Model) -> dict[str, list[tf.Variable]]:
     if getattr(optimizer, "dynamic", False):  # loss scaling
         own += [optimizer._loss_scale.current_loss_scale, optimizer._loss_scale.counter]
     metrics = [variable for metric in model.metrics for variable in metric.variables]
-    return {"weight": list(model.weights), "optimizer": own, "metric": metrics}
+    masks = in_place_masks(model)  # those of wrappers are among the weights
+    weights = [*model.weights, *(mask for _, _, mask in (masks.named_vars() if masks else ()))]
+    return {"weight": weights, "optimizer": own, "metric": metrics}
 
 
 def arrays_of(model: keras.Model, *, in_epoch: bool) -> dict[str, np.ndarray]:
@@ -366,7 +369,7 @@ class Resumable:
             seconds, cpu_seconds = took()
             remembered = [rewinding.remembered for rewinding in self._rewindings]
             arrays = {f"rewinding {n}/{m}": w for n, own in enumerate(remembered) for m, w in enumerate(own or ())}
-            for number, settling in enumerate(self._settling):
+            for number, settling in enumerate(self.pruner.settling):
                 for rank, masks in enumerate(settling.recent):
                     arrays |= {f"settling {number} {rank}/{name}": mask for name, mask in masks.items()}
             state = {name: getattr(self, name) for name in self.COUNTERS} | {
@@ -398,7 +401,7 @@ class Resumable:
         return Saver(self._saving, save, restore, place, steps_per_epoch, lambda: self.form_is_settled)
 
     def _restore_settling(self, arrays: Mapping[str, np.ndarray]) -> None:
-        for number, settling in enumerate(self._settling):
+        for number, settling in enumerate(self.pruner.settling):
             settling.recent.clear()
             rank = 0
             while masks := parts(arrays, f"settling {number} {rank}"):

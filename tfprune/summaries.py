@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
 from tfprune.backend import keras
 from tfprune.notebook import html_table
 from tfprune.utils.text import showable
-from tfprune.wrapping import Masked, all_kernels, leaf_layers, multiplications, uncounted
+from tfprune.wrapping import Masked, kernels_of, leaf_layers, macs_of_layers
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
 
@@ -119,20 +118,21 @@ def summary(model: keras.Model) -> Summary:
     a        Dense   10        90            25.0 %      80
     total                      90            25.0 %      80
     """
-    counted = {name: count for name, (count, _) in multiplications(model).items()}
-    missing = uncounted(model)
-    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, counted, missing))))
+    counted = macs_of_layers(model)
+    return Summary(tuple(row for layer in leaf_layers(model) if (row := _row(layer, *counted[id(_inner(layer))]))))
 
 
-def _row(layer: keras.layers.Layer, counted: Mapping[str, int], missing: Mapping[str, str]) -> LayerSummary | None:
-    inner = layer.layer if isinstance(layer, Masked) else layer
-    kernels = all_kernels(inner)
+def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return layer.layer if isinstance(layer, Masked) else layer
+
+
+def _row(layer: keras.layers.Layer, macs: dict[str, int], reason: str | None) -> LayerSummary | None:
+    inner = _inner(layer)
+    kernels = kernels_of(inner)
     parameters = sum(int(np.prod(weight.shape)) for weight in inner.weights)
-    macs = [count for name, count in counted.items() if name.startswith(f"{inner.name}/")]
-    reason = missing.get(inner.name)
     if not parameters and not macs and reason is None:
         return None
-    values = [kernel.numpy() for kernel in kernels.values()]
+    values = [kernel.numpy() for kernel in kernels]
     notes = ["" if kernels or not parameters else "no kernel that can be pruned", reason and f"MACs: {reason}"]
     return LayerSummary(
         name=inner.name,
@@ -141,7 +141,7 @@ def _row(layer: keras.layers.Layer, counted: Mapping[str, int], missing: Mapping
         parameters=parameters,
         kernel_weights=sum(int(value.size) for value in values),
         zeros=sum(int(value.size - np.count_nonzero(value)) for value in values),
-        macs=sum(macs) if macs else None,
+        macs=sum(macs.values()) if macs else None,
         note="; ".join(filter(None, notes)),
         counted=reason is None,
     )

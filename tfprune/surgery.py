@@ -14,8 +14,9 @@ from tfprune.branches import BRANCHES, Branches, branches
 from tfprune.channels import Channels, channels
 from tfprune.errors import ModelError
 from tfprune.layer_traits import traits_of
+from tfprune.optimizers import slots
 from tfprune.pruning import compile_alike
-from tfprune.wrapping import has_graph, leaf_layers, slots
+from tfprune.wrapping import has_graph, leaf_layers
 
 # Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
 Removed = Mapping[str, Sequence[int] | Sequence[str]]

@@ -15,28 +15,33 @@ import numpy as np
 
 from tfprune.backend import keras, sow, tf
 from tfprune.config import Config
-from tfprune.cuts import Criterion, Cut
+from tfprune.cuts import Cut
 from tfprune.data._base import SPLITS, Data, Split
 from tfprune.data._pipeline import evaluation_batches, training_batches
-from tfprune.errors import ConfigError, TrainingError
+from tfprune.errors import ConfigError
 from tfprune.export import load_weights
 from tfprune.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits, longest
 from tfprune.keras_callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.learning_rates import build_learning_rate
-from tfprune.masks import Arrays, sparsity_of
+from tfprune.masks import Arrays
 from tfprune.optimizers import build_optimizer
 from tfprune.pattern_masks import check_pattern, described
+from tfprune.pruner import Networks, Pruner, StackedNetworks
 from tfprune.randomness import DrawsOfEpochs
-from tfprune.ranking import Settling, masks_after
 from tfprune.results import Result
 from tfprune.resuming import Place, Resumable, Saving, operation
 from tfprune.schedules import PruneAtSteps
-from tfprune.scores import Evidence
 from tfprune.seeds import derive
 from tfprune.slopes import Slopes, sampled
-from tfprune.stacking import apart, stack_splits
+from tfprune.stacking import stack_splits
 from tfprune.strategies import Crew, divided
-from tfprune.wrapping import get_masks, get_weights, kernels_by_turns, multiplications, set_masks, set_weights
+from tfprune.wrapping import (
+    get_weights,
+    hold_masks,
+    multiplications,
+    set_weights,
+    share_masks,
+)
 
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 STEPS_IN_ONE_CALL = 64  # at most: an epoch of so few steps runs as one call of the compiled function
@@ -86,8 +91,10 @@ class Trainer(Resumable):
             it takes it over, with its history and its cost.
         redraw: returns other initial weights, for methods that ask for them.
         saving: where and how often the training is saved, and what it goes on from; None saves nothing.
+        seeds, networks: of several networks in the model, see `Pruner`.
 
     Attributes:
+        pruner: holds its masks.
         history: the rows of a `keras_callbacks.History` so far.
         seconds: phase -> wall time; under `compile` what a fused loop took before its first step, or an
             earlier run for this one, under `ranking` what
@@ -111,6 +118,9 @@ class Trainer(Resumable):
         dense: Dense | None = None,
         redraw: Callable[[], list[np.ndarray]] | None = None,
         saving: Saving | None = None,
+        *,
+        seeds: Sequence[int] = (),
+        networks: Networks | None = None,
     ) -> None:
         super().__init__(saving)
         self.model = self._chosen(model, data, config)
@@ -126,13 +136,19 @@ class Trainer(Resumable):
         self._dense = dense
         self._redraw = redraw
         self._steps = 0  # of the optimizer, over finished phases
-        self._prunings = 0
         self.forward = sum(count for count, _ in multiplications(model).values())
         self.trained_masked = self.scored = self.scored_masked = 0
         self.untuned: dict[str, Any] | None = None
-        self._slopes = Slopes(self.model, self._sample)
-        self._settling = [Settling()]
         self._crew = Crew.of(config)
+        self.pruner = Pruner(
+            self.model,
+            Slopes(self.model, self._sample),
+            config.scope,
+            config.units,
+            seeds=seeds or [config.seed],
+            networks=networks,
+            crew=self._crew,
+        )
         self._compiled: set[int] = set()  # the lengths of chunks that this run has compiled its step for
         self._owed = (0.0, 0.0)  # seconds that an earlier run took for that
         self._levels = [self.forward_masked]  # since the last training began
@@ -177,7 +193,7 @@ class Trainer(Resumable):
         if scale is None and rate_factor != 1.0:
             scale = tf.Variable(1.0, trainable=False)
         self._start(initial_epoch, scale, rate_epoch)
-        self._settling = [Settling() for _ in self.configs]
+        self.pruner.begin()
 
         def event(cut: Cut) -> None:
             self._cut(cut)
@@ -224,7 +240,9 @@ class Trainer(Resumable):
                 f"loop=fused needs float32, data in memory, no augmentation, at most {MOST_STEPS} steps an epoch and "
                 f"layers of the kinds {', '.join(LAYERS)}; use loop=auto or plain"
             )
-        return Fused(model.inputs, model.outputs, config.batch_size, name=model.name) if suits else model
+        if not suits:
+            return model
+        return share_masks(Fused(model.inputs, model.outputs, config.batch_size, name=model.name), model)
 
     def _start(self, initial_epoch: int, scale: tf.Variable | None = None, rate_epoch: int | None = None) -> None:
         """Gives the model a fresh optimizer.
@@ -353,67 +371,42 @@ class Trainer(Resumable):
 
     def _cut(self, cut: Cut) -> None:
         """Puts on the masks that a cut leads to."""
-        self._prunings += 1
-        self._slopes.renew()
-        before = self._networks(get_masks(self.model))
-        weights = self._networks(self._finite(kernels_by_turns(self.model)))
-        after = []
-        for number, (config, own, masks) in enumerate(zip(self.configs, weights, before, strict=True)):
-            slopes_of = functools.partial(self._slopes_of, number)
-            evidence = Evidence(own, masks, self._random("scores", config), slopes_of)
-            new = self._crew.of_chief(masks_after(cut, evidence, self.config.scope, self.config.units))
-            waits = cut.settled is not None and not self._settling[number].settled(new, cut.settled)
-            after.append(masks if waits else new)
-        passes, self._slopes.passes = self._slopes.passes, 0
+        lived = self.forward_masked
+        self.pruner.cut(cut)
+        passes, self.pruner.slopes.passes = self.pruner.slopes.passes, 0
         self.scored += passes * self.forward
-        self.scored_masked += passes * (2 * self.forward_masked + self.forward) / 3  # slopes of pruned weights too
-        if cut.regrown:
-            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots, everywhere
-        set_masks(self.model, self._together(after))
+        self.scored_masked += passes * (2 * lived + self.forward) / 3  # slopes of pruned weights too
         self._levels.append(self.forward_masked)
 
     def _sample(self, per_class: int) -> Split:
-        return sampled(self.data.train, per_class, [self._random("sample", config) for config in self.configs])
-
-    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
-        """Returns the derivatives of one network."""
-        return self._slopes(kind, criterion)
-
-    def _networks(self, arrays: Arrays) -> list[Arrays]:
-        """Returns the arrays of each network; `_together` undoes it."""
-        return [arrays]
-
-    def _together(self, arrays: Sequence[Arrays]) -> Arrays:
-        return arrays[0]
-
-    def _finite(self, weights: Arrays) -> Arrays:
-        """Returns weights that are to be ranked; a `TrainingError` if the network has diverged."""
-        for name, kernel in weights.items():
-            if not np.all(np.isfinite(kernel)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
-        return weights
+        randoms = [self.pruner.random("sample", number) for number in range(len(self.pruner.seeds))]
+        return sampled(self.data.train, per_class, randoms)
 
     @operation
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
-        shuffled = []
-        for config, masks in zip(self.configs, self._networks(get_masks(self.model)), strict=True):
-            random = self._random("shuffle", config)
-            shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
-        set_masks(self.model, self._together(shuffled))
+        self.pruner.shuffle()
 
     @operation
     def reinitialise(self) -> None:
         """Draws all weights anew; what is pruned stays zero."""
-        set_weights(self.model, self._redraw())
+        self.pruner.reinitialise(self._redraw)
+
+    @property
+    def _prunings(self) -> int:
+        return self.pruner.prunings
+
+    @_prunings.setter
+    def _prunings(self, count: int) -> None:  # where a checkpoint is taken up
+        self.pruner.prunings = count
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns what lives of the network as it was built: masks by kernel name."""
-        return get_masks(self.model)
+        return self.pruner.masks()
 
     def sparsity(self) -> Any:
         """Returns the share that is pruned, in [0, 1]; of a stack a number a network."""
-        return sparsity_of(self.masks())
+        return self.pruner.sparsity()
 
     def check(self, kernels: Arrays, where: str) -> None:
         """Compares the kernels of a model with what was asked for.
@@ -445,9 +438,6 @@ class Trainer(Resumable):
     @staticmethod
     def _alive(mask: np.ndarray) -> Any:
         return np.mean(mask, dtype=np.float64)
-
-    def _random(self, purpose: str, config: Config) -> np.random.Generator:
-        return np.random.default_rng(derive(config.seed, f"{purpose} {self._prunings}"))
 
     def finish(self) -> None:
         """Logs the finished model if it was pruned after its last training."""
@@ -494,27 +484,10 @@ class StackedTrainer(Trainer):
     ) -> None:
         parts = {name: stack_splits([getattr(own, name) for own in data]) for name in SPLITS}
         config = configs[0].replace(loop="fused")
-        super().__init__(model, dataclasses.replace(data[0], **parts), config, dense=dense, redraw=redraw)
+        data = dataclasses.replace(data[0], **parts)
+        seeds = [own.seed for own in configs]
+        super().__init__(model, data, config, dense=dense, redraw=redraw, seeds=seeds, networks=StackedNetworks())
         self.configs = configs
-
-    def sparsity(self) -> Any:
-        masks = get_masks(self.model).values()
-        alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks)
-        return 1 - alive / sum(mask[..., 0].size for mask in masks)
-
-    def _networks(self, arrays: Arrays) -> list[Arrays]:
-        return apart(arrays)
-
-    def _together(self, arrays: Sequence[Arrays]) -> Arrays:
-        return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
-
-    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
-        return {name: np.nan_to_num(slope[..., number]) for name, slope in self._slopes(kind, criterion).items()}
-
-    def _finite(self, weights: Arrays) -> Arrays:
-        return {
-            name: np.nan_to_num(kernel) for name, kernel in weights.items()
-        }  # a lost network must not stop the rest
 
     @staticmethod
     def _alive(mask: np.ndarray) -> Any:
@@ -573,6 +546,7 @@ def compile_model(
         )
     if config.strategy == "none":  # else TensorFlow traces the first step twice: an optimizer makes its variables in it
         getattr(model.optimizer, "inner_optimizer", model.optimizer).build(model.trainable_variables)
+    hold_masks(model)
 
 
 def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:

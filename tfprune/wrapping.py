@@ -1,4 +1,4 @@
-"""tfmot's wrappers around a model's layers, with masks that are ours.
+"""Masks of a model's kernels: tfmot's wrappers around the layers of built-in models, and in place in people's own.
 
 What stock tfmot does inside the graph (count steps, sort every kernel, write the masked kernel back
 before each forward pass) is not done here. A `Masked` layer multiplies the gradients of its kernels by
@@ -9,8 +9,12 @@ whenever anyone can look, under every optimizer.
 
 from __future__ import annotations
 
+import collections
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import dataclasses
+import itertools
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +22,13 @@ import numpy as np
 from tfprune.backend import keras, tf, tfmot_wrapper
 from tfprune.errors import ModelError, choose_from
 from tfprune.layer_traits import MacsUnknown, count_macs, traits_of, unfixed
+from tfprune.masking import InPlaceMasks
+from tfprune.optimizers import slots
 from tfprune.schedules import PruneAtSteps, no_pruning
 from tfprune.scores import Lazily
 
 _PLACES = {"first": 0, "last": -1}
+MASKS = "_tfprune_masks"  # the attribute of a model with its masks in place
 FROZEN = "frozen"  # stands, among spared layers, for those that are not trained
 
 
@@ -100,62 +107,105 @@ class Masked(tfmot_wrapper.PruneLowMagnitude):
             yield f"{self.layer.name}/{name}", kernel, mask
 
 
-class InPlace:
-    """Masks of the kernels inside of a layer that no wrapper can reach: an attention, a recurrent cell, a block of
-    somebody's own, a subclassed model.
-
-    Their constraints multiply them by the masks after each optimizer step. Their gradients are not masked, so an
-    optimizer goes on remembering something of a pruned weight, which stays zero all the same.
-
-    Args:
-        layer: the outermost layer.
-        kernels: name -> variable.
-    """
-
-    def __init__(self, layer: keras.layers.Layer, kernels: Mapping[str, tf.Variable]) -> None:
-        self.layer = layer
-        self.pruning_schedule: PruneAtSteps | None = None
-        self._vars = [
-            (name, kernel, tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{name}_mask"))
-            for name, kernel in kernels.items()
-        ]
-        for _, kernel, mask in self._vars:
-            _constrain(kernel, mask)
-
-    def named_vars(self) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
-        """Yields each kernel's name (`"lstm/cell/kernel"`), the kernel and its mask."""
-        yield from self._vars
-
-
-def all_kernels(layer: keras.layers.Layer, path: str = "") -> dict[str, tf.Variable]:
-    """Returns the kernels of a layer and of all layers inside of it, by name."""
-    path = path or layer.name
-    found = {
-        f"{path}/{name}": kernel
-        for name in kernel_attributes(layer)
-        if (kernel := getattr(layer, name, None)) is not None
-    }
-    for child in layer._flatten_layers(recursive=False, include_self=False):
-        name = "cell" if child is getattr(layer, "cell", None) else child.name  # a cell's own name is counted up
-        inner = all_kernels(child, f"{path}/{name}")
-        found |= {name: own for name, own in inner.items() if not any(own is other for other in found.values())}
-    return found
-
-
 def _constrain(kernel: tf.Variable, mask: tf.Variable) -> None:
     """Masks a kernel after each step, after what it is constrained to otherwise."""
-    constraint = _masked_after(kernel.constraint, mask)
+    inner = kernel.constraint
+
+    def constraint(kernel: tf.Tensor) -> tf.Tensor:
+        kernel = kernel if inner is None else inner(kernel)
+        return kernel * tf.cast(mask, kernel.dtype)
+
     variable = getattr(kernel, "_variable", kernel)  # under mixed precision Keras wraps the real one
     for own in getattr(variable, "values", (variable,)):  # that of each device, where a strategy mirrors it
         own._constraint = constraint
 
 
-def _masked_after(inner: Callable | None, mask: tf.Variable) -> Callable[[tf.Tensor], tf.Tensor]:
-    def constraint(kernel: tf.Tensor) -> tf.Tensor:
-        kernel = kernel if inner is None else inner(kernel)
-        return kernel * tf.cast(mask, kernel.dtype)
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Gives a layer that was made from another's configuration all that the other knows.
 
-    return constraint
+    Weights, vocabularies of lookups, and what a normalization has adapted to.
+    """
+    if new.weights:
+        new.set_weights(old.get_weights())
+    if hasattr(new, "load_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    elif hasattr(new, "finalize_state"):
+        new.finalize_state()
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A prunable kernel of a model.
+
+    Attributes:
+        name: no other kernel of the model has it.
+        layer: name of its layer, the same as far as the last `/`.
+        path: of the layer, through the models that it is in.
+        variable: its values.
+    """
+
+    name: str
+    path: str
+    variable: tf.Variable
+
+    @property
+    def layer(self) -> str:
+        return self.name.rpartition("/")[0]
+
+
+def named_kernels(model: keras.layers.Layer) -> list[Kernel]:
+    """Returns all prunable kernels of a model, each once, in the order of the layers.
+
+    A kernel is called after its layer: `"dense_1/kernel"`, `"lstm/cell/kernel"`. Where layers in different models of a
+    model have one name, theirs are the paths through these: `"encoder/dense_1/kernel"`; where layers inside of one
+    layer have, they are counted up.
+    """
+    found: dict[Any, tuple[str, str, tf.Variable]] = {}  # what a variable is known by -> short name, path, itself
+    for path, leaf in _leaves(model):
+        for name, variable in _every_kernel(leaf, leaf.name):
+            found.setdefault(variable._unique_id, (name, f"{path}{name}", variable))
+    short = collections.Counter(name for name, _, _ in found.values())
+    taken = {name for name, count in short.items() if count == 1}
+    kernels = []
+    for name, path, variable in found.values():
+        chosen = name if short[name] == 1 else _free(path, taken)
+        taken.add(chosen)
+        kernels.append(Kernel(chosen, path.rpartition("/")[0], variable))
+    return kernels
+
+
+def kernels_of(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """Returns the kernels of a layer and of all layers inside of it, each once."""
+    return list({kernel._unique_id: kernel for _, kernel in _every_kernel(layer, layer.name)}.values())
+
+
+def _leaves(model: keras.layers.Layer, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Yields the leaf layers of a model, and the models that they are in (`"encoder/block/"`)."""
+    for layer in model.layers:
+        inner = layer.layer if isinstance(layer, Masked) else layer
+        if has_graph(inner):
+            yield from _leaves(inner, f"{path}{inner.name}/")
+        else:
+            yield path, inner
+
+
+def _every_kernel(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, tf.Variable]]:
+    """Yields the kernels of a layer and of all layers inside of it, of one name or not."""
+    for name in kernel_attributes(layer):
+        if (kernel := getattr(layer, name, None)) is not None:
+            yield f"{path}/{name}", kernel
+    for child in layer._flatten_layers(recursive=False, include_self=False):
+        name = "cell" if child is getattr(layer, "cell", None) else child.name  # a cell's own name is counted up
+        yield from _every_kernel(child, f"{path}/{name}")
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Returns a kernel's name or, if it is taken, its layer's counted up."""
+    layer, _, attribute = name.rpartition("/")
+    numbered = (f"{layer}_{number}/{attribute}" for number in itertools.count(1))
+    return name if name not in taken else next(own for own in numbered if own not in taken)
 
 
 def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]:
@@ -169,44 +219,42 @@ def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]
     Raises:
         ModelError: none is left, or `spare` names a layer that is not there or has no kernel.
     """
-    names = _kernel_layers(model)
-    spare = [own for name in spare for own in (_inside(name, names) or [name])]
-    if FROZEN in spare and FROZEN not in names:
-        frozen = [name for layer in leaf_layers(model) if not layer.trainable_weights for name in _names_of(layer)]
-        spare = [*(name for name in spare if name != FROZEN), *frozen]
-    spare = [names[_PLACES[name]] if name in _PLACES and name not in names and names else name for name in spare]
-    for name in spare:
-        if name not in names:
-            raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, names)}")
-    left = [name for name in names if name not in spare]
+    kernels = named_kernels(model)
+    names = list(dict.fromkeys(kernel.layer for kernel in kernels))
+    spared = [own for name in spare for own in _spared(model, name, kernels, names)]
+    left = [name for name in names if name not in spared]
     if not left:
         raise ModelError(f"model {model.name} has no layer left to prune")
     return left
 
 
-def _kernel_layers(model: keras.Model) -> list[str]:
-    """Returns the names of all layers with kernels; of those inside of other layers with the names of these."""
-    return [name for layer in leaf_layers(model) for name in _names_of(layer)]
-
-
-def _inside(name: str, names: Sequence[str]) -> list[str]:
-    """Returns those of the names that are of layers inside of the layer called `name`."""
-    return [other for other in names if other.startswith(f"{name}/")]
-
-
-def _names_of(layer: keras.layers.Layer) -> list[str]:
-    if isinstance(layer, Masked):
-        layer = layer.layer
-    return list(dict.fromkeys(name.rpartition("/")[0] for name in all_kernels(layer)))
+def _spared(model: keras.Model, name: str, kernels: Sequence[Kernel], names: Sequence[str]) -> list[str]:
+    """Returns the layers with kernels that a name stands for, see `prunable_names`."""
+    inside = [
+        kernel.layer
+        for kernel in kernels
+        if any(f"{own}/".startswith(f"{name}/") for own in (kernel.layer, kernel.path))
+    ]
+    if inside:
+        return inside
+    if name == FROZEN:
+        trained = {variable._unique_id for variable in model.trainable_variables}
+        return [kernel.layer for kernel in kernels if kernel.variable._unique_id not in trained]
+    same = [kernel.layer for kernel in kernels if f"/{kernel.path}".endswith(f"/{name}")]  # of several models
+    if same:
+        return same
+    if name in _PLACES and names:
+        return [names[_PLACES[name]]]
+    raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, names)}")
 
 
 def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
-    """Returns the model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
+    """Returns a built-in model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
 
-    Kernels inside of other layers, which no wrapper can reach, get their masks in place, see `InPlace`.
+    People's models are masked in place, see `mask_in_place`.
 
     Args:
-        model: functional or sequential; the result shares its layers and weights.
+        model: functional or sequential, of layers that tfmot wraps; the result shares its layers and weights.
         spare: names of layers to leave unwrapped, see `prunable_names`.
 
     Raises:
@@ -217,43 +265,49 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if has_graph(layer):
             return keras.models.clone_model(layer, clone_function=wrap_layer)
-        if kernel_attributes(layer):
-            return Masked(layer) if layer.name in names else layer
-        _mask_in_place(layer, names)
-        return layer
+        return Masked(layer) if kernel_attributes(layer) and layer.name in names else layer
 
-    if has_graph(model):
-        wrapped = keras.models.clone_model(model, clone_function=wrap_layer)
-    else:
-        wrapped = mask_in_place(model, spare)
-    wrapped.masked_in_place = True  # which `strip` does not hand on, though it shares the layers
-    return wrapped
+    return keras.models.clone_model(model, clone_function=wrap_layer)
 
 
 def mask_in_place(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
-    """Gives all kernels of a model masks in place, see `InPlace`; returns the model itself.
+    """Gives the kernels of any model masks in place, all ones, see `masking`; returns the model itself.
+
+    Masks that it had before are taken off.
 
     Args:
         model: any model that has weights, subclassed ones too.
         spare: as for `wrap`.
     """
+    if (known := in_place_masks(model)) is not None:
+        known.release()
     names = prunable_names(model, spare)
-    for layer in leaf_layers(model):
-        _mask_in_place(layer, names)
-    model.masked_in_place = True
+    with model.distribute_strategy.scope():
+        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model) if own.layer in names})
+    vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
     return model
 
 
-def _mask_in_place(layer: keras.layers.Layer, names: Collection[str]) -> None:
-    chosen = {name: kernel for name, kernel in all_kernels(layer).items() if name.rpartition("/")[0] in names}
-    layer.in_place = InPlace(layer, chosen) if chosen else None
+def in_place_masks(model: keras.Model) -> InPlaceMasks | None:
+    """Returns the masks that `mask_in_place` has given a model."""
+    return vars(model).get(MASKS)
+
+
+def share_masks(model: keras.Model, other: keras.Model) -> keras.Model:
+    """Gives a model the masks in place of another one whose layers it shares; returns it."""
+    if (masks := in_place_masks(other)) is not None:
+        vars(model)[MASKS] = masks
+    return model
+
+
+def hold_masks(model: keras.Model) -> None:
+    """Makes the optimizer of a model that was just compiled keep what is masked in place at zero."""
+    if (masks := in_place_masks(model)) is not None:
+        masks.hold(model.optimizer)
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """Returns the model without wrappers; it shares the (masked) weights.
-
-    What was masked in place stays as it is: its kernels go on being zero where they are pruned.
-    """
+    """Returns the model without wrappers and masks; it shares the weights, which stay as they are."""
 
     def unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
         if has_graph(layer):
@@ -264,27 +318,26 @@ def strip(model: keras.Model) -> keras.Model:
             layer.layer._batch_input_shape = layer._batch_input_shape  # a Sequential's first layer is built by it
         return layer.layer
 
-    if has_graph(model):
-        return keras.models.clone_model(model, clone_function=unwrapped)
-    model.masked_in_place = False
-    return model
+    return keras.models.clone_model(model, clone_function=unwrapped) if has_graph(model) else model
 
 
-def masked_layers(model: keras.Model) -> list[Masked | InPlace]:
-    """Returns the wrappers of a model, and the masks in place, in the order of its layers."""
-    in_place = getattr(model, "masked_in_place", False)
-    found = [
-        layer if isinstance(layer, Masked) else getattr(layer, "in_place", None) if in_place else None
-        for layer in leaf_layers(model)
-    ]
-    return [masked for masked in found if masked is not None]
+def masked_layers(model: keras.Model) -> list[Masked | InPlaceMasks]:
+    """Returns the wrappers of a model, in the order of its layers, or what holds its masks in place."""
+    if (masks := in_place_masks(model)) is not None:
+        return [masks]
+    return [layer for layer in leaf_layers(model) if isinstance(layer, Masked)]
 
 
 def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """Returns the prunable kernels by name; of a wrapped model those under wrappers, of a plain one all."""
+    """Returns the prunable kernels by name; of a masked model those with masks, of a plain one all."""
     if masked := masked_layers(model):
         return {name: kernel for layer in masked for name, kernel, _ in layer.named_vars()}
-    return {name: kernel for layer in leaf_layers(model) for name, kernel in all_kernels(layer).items()}
+    return {kernel.name: kernel.variable for kernel in named_kernels(model)}
+
+
+def mask_variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """Returns the masks of a masked model by kernel name."""
+    return {name: mask for layer in masked_layers(model) for name, _, mask in layer.named_vars()}
 
 
 def kernels(model: keras.Model) -> dict[str, np.ndarray]:
@@ -309,37 +362,49 @@ def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | No
         kernel name -> the number of uses times the size of the kernel, and the mask (None: not masked, or no kernel).
         For a stack of networks it is the number of one of them.
     """
-    counted = _count(model)[0]
-    masks = {name: mask for layer in masked_layers(model) for name, _, mask in layer.named_vars()}
-    kernels = [name for layer in leaf_layers(model) for name in all_kernels(_inner(layer))]
-    ordered = [*(name for name in kernels if name in counted), *(name for name in counted if name not in {*kernels})]
-    return {name: (counted[name], masks.get(name)) for name in ordered}
+    counted = macs_of_layers(model)
+    masks = mask_variables(model)
+    names = {kernel.variable._unique_id: kernel.name for kernel in named_kernels(model)}
+    macs: dict[str, int] = {}
+    for path, layer in _leaves(model):
+        of_kernels = dict(_every_kernel(layer, layer.name))
+        for name, count in counted.pop(id(layer), ({}, None))[0].items():
+            kernel = of_kernels.get(f"{layer.name}/{name}")
+            known = _free(f"{path}{layer.name}/{name}", macs) if kernel is None else names[kernel._unique_id]
+            macs[known] = count
+    products = [name for name in macs if name not in set(names.values())]
+    return {name: (macs[name], masks.get(name)) for name in (*names.values(), *products) if name in macs}
 
 
 def uncounted(model: keras.Model) -> dict[str, str]:
     """Returns the layers of which `multiplications` leaves something out, with the reason."""
-    return _count(model)[1]
+    counted = macs_of_layers(model)
+    return {layer.name: reason for _, layer in _leaves(model) if (reason := counted[id(layer)][1])}
 
 
-def _count(model: keras.Model) -> tuple[dict[str, int], dict[str, str]]:
-    """Returns the multiply-adds by kernel, and the layers of which some are missing, with the reason."""
-    counted: dict[str, int] = {}
-    missing: dict[str, str] = {}
+def macs_of_layers(model: keras.Model) -> dict[int, tuple[dict[str, int], str | None]]:
+    """Counts the multiply-adds of an example's forward pass by layer.
+
+    Returns:
+        id of each leaf layer -> its counts by kernel or product, and why some are missing, if they are.
+    """
+    counted: dict[int, dict[str, int]] = {id(layer): {} for _, layer in _leaves(model)}
+    missing: dict[int, str] = {}
     for layer, shapes in _calls(model):
         if shapes is None:
             if any(len(weight.shape) > 1 for weight in layer.weights):
-                missing[layer.name] = "no graph shows how it is called"
+                missing[id(layer)] = "no graph shows how it is called"
             continue
         try:
             own = count_macs(layer, *shapes)
         except MacsUnknown as error:
-            missing[layer.name] = str(error)
+            missing[id(layer)] = str(error)
             continue
         if own and unfixed(*shapes):
-            missing[layer.name] = "a side that is not fixed counts as 1"
+            missing[id(layer)] = "a side that is not fixed counts as 1"
         for name, count in own.items():
-            counted[f"{layer.name}/{name}"] = counted.get(f"{layer.name}/{name}", 0) + count
-    return counted, missing
+            counted[id(layer)][name] = counted[id(layer)].get(name, 0) + count
+    return {key: (own, missing.get(key)) for key, own in counted.items()}
 
 
 def _calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, Any] | None]]:
@@ -377,18 +442,20 @@ def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def get_masks(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns the masks of a wrapped model by kernel name, uint8."""
-    return {
-        name: mask.numpy().astype(np.uint8) for layer in masked_layers(model) for name, _, mask in layer.named_vars()
-    }
+    """Returns the masks of a masked model by kernel name, uint8."""
+    return {name: mask.numpy().astype(np.uint8) for name, mask in mask_variables(model).items()}
 
 
 def set_masks(model: keras.Model, masks: Mapping[str, np.ndarray]) -> None:
-    """Puts masks on a wrapped model: kernels become zero where they are, and so do the optimizer's slots."""
+    """Puts masks on a masked model: kernels become zero where they are, what the optimizer remembers starts anew."""
+    optimizer = getattr(model, "optimizer", None)
     for layer in masked_layers(model):
+        if isinstance(layer, InPlaceMasks):
+            layer.set(masks, optimizer)
+            continue
         for name, kernel, mask in layer.named_vars():
             mask.assign(masks[name].astype(mask.dtype.as_numpy_dtype))
-            for variable in (kernel, *slots(getattr(model, "optimizer", None), kernel)):
+            for variable in (kernel, *slots(optimizer, kernel)):
                 variable.assign(variable * tf.cast(mask, variable.dtype))
 
 
@@ -404,15 +471,3 @@ def set_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
         # A wrapper's get_weights and set_weights are those of its layer: without masks, steps and thresholds.
         layer.set_weights([next(rest) for _ in layer.get_weights()])
     set_masks(model, get_masks(model))
-
-
-def slots(optimizer: keras.optimizers.Optimizer | None, variable: tf.Variable) -> list[tf.Variable]:
-    """Returns what an optimizer remembers weight by weight of a variable (momentum, squared gradients...)."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling
-    index = getattr(optimizer, "_index_dict", {}).get(optimizer._var_key(variable)) if optimizer else None
-    if index is None:
-        return []
-    lists = [value for value in vars(optimizer).values() if isinstance(value, (list, tuple))]
-    per_variable = [values for values in lists if len(values) == len(optimizer._index_dict)]
-    found = [values[index] for values in per_variable if hasattr(values[index], "assign")]
-    return [slot for slot in found if slot.shape == variable.shape]

@@ -141,6 +141,27 @@ def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granul
     check_cuts(config, tmp_path, monkeypatch, [2, 3])
 
 
+RECURRENT = """
+import tf_keras as keras
+L = keras.layers
+
+def net(input_shape, classes):
+    return keras.Sequential([L.Input(input_shape), L.Reshape((4, 3)), L.LSTM(4, name="a"), L.Dense(classes, name="b")])
+"""
+
+
+@pytest.mark.parametrize("loop", ["auto", "plain"])
+def test_a_persons_model_goes_on_with_the_masks_that_it_has_in_place(loop, tiny, tmp_path, monkeypatch):
+    (tmp_path / "recurrent.py").write_text(RECURRENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = tiny(model="recurrent:net", checkpoint_every=1, epochs=4, loop=loop, settings={"final_sparsity": 0.8})
+    whole = check_cuts(config, tmp_path, monkeypatch, [2, 3])
+    assert {name: int(mask.sum()) for name, mask in get_masks(whole.model).items()} == {
+        "a/cell/kernel": 10, "a/cell/recurrent_kernel": 13, "b/kernel": 2,
+    }  # fmt: skip
+    assert whole.forward_masked < whole.forward
+
+
 def test_weights_that_are_not_finite_are_never_saved(caplog):
     model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,), name="broken")])
     model.set_weights([np.full((3, 2), np.nan), np.zeros(2)])
