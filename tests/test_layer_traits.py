@@ -6,7 +6,7 @@ from tfprune import channels as channel_rules
 from tfprune.backend import keras, tf, tfmot_registry
 from tfprune.channels import channels
 from tfprune.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
-from tfprune.wrapping import kernel_attributes, kernels, multiplications, uncounted, wrap
+from tfprune.wrapping import kernel_attributes, kernels, mask_in_place, multiplications, uncounted, wrap
 
 L = keras.layers
 
@@ -213,7 +213,7 @@ def test_attention_is_counted_with_its_products():
         "m/mixture": 2 * 5 * 7 * 4,
     }
     assert macs(model) == expected
-    wrapped = multiplications(wrap(model))
+    wrapped = multiplications(mask_in_place(model))
     assert {name: count for name, (count, _) in wrapped.items()} == expected
     assert {name for name, (_, mask) in wrapped.items() if mask is None} == {"m/scores", "m/mixture"}
     [row] = tfprune.summary(model).layers
