@@ -26,7 +26,7 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["tfprune", "tfprune.*"]),
-    package_data={"tfprune": ["py.typed", "templates/*"], "tfprune.data": ["penguins.csv"]},
+    package_data={"tfprune": ["py.typed"], "tfprune.reporting": ["templates/*"], "tfprune.data": ["penguins.csv"]},
     entry_points={"console_scripts": ["tfprune=tfprune.cli:main"]},
     install_requires=[
         "click>=8.1,<9",

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from tfprune.cuts import Cut
-from tfprune.masks import SCOPES, cut_masks, ones_like
-from tfprune.tables import update_page
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import SCOPES, cut_masks, ones_like
+from tfprune.reporting.tables import update_page
 
 KERNELS = 4
 LAYERS = 10
@@ -48,9 +48,9 @@ def event(parameters: int, masked: str) -> tuple[float, float]:
         parameters: of the model, about.
         masked: by wrappers (`wrap`), as in runs, or `in place`, as with `tfprune.callbacks`.
     """
-    from tfprune.backend import keras
-    from tfprune.live import LiveTask
-    from tfprune.wrapping import mask_in_place, wrap
+    from tfprune.adapters.backend import keras
+    from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
+    from tfprune.training.in_memory import LiveTask
 
     side = round((parameters / LAYERS) ** 0.5)
     layers = [keras.layers.Dense(side, use_bias=False, name=f"dense_{n}") for n in range(LAYERS)]

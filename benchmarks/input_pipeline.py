@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from tfprune.backend import keras, tf
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.data import DATASETS
 from tfprune.data._pipeline import training_batches
 from tfprune.models import MODELS
-from tfprune.wrapping import wrap
 
 IMAGES = ("fashion_mnist", "flowers", "cifar10")
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch.nn.utils import prune
 
-from tfprune.backend import keras, machine, versions
-from tfprune.config import Config
+from tfprune.adapters.backend import keras, machine, versions
 from tfprune.data.penguins import load
-from tfprune.experiment import train_together
+from tfprune.experiments.experiment import train_together
+from tfprune.training.config import Config
 
 TRIALS = ("unpruned", "pruned", "lottery", "dynamic")
 

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tfprune.comparison import summarise
-from tfprune.config import Config
-from tfprune.listing import list_runs
-from tfprune.results import Result, sealed_metrics
-from tfprune.rundir import RunDir, pack, unpack, write_json
-from tfprune.sweeps import run_all
+from tfprune.experiments.listing import list_runs
+from tfprune.experiments.results import Result, sealed_metrics
+from tfprune.experiments.rundir import RunDir, pack, unpack
+from tfprune.experiments.sweeps import run_all
+from tfprune.reporting.comparison import summarise
+from tfprune.training.config import Config
+from tfprune.utils.files import write_json
 
 METHODS = ("unpruned", "pruned", "lottery", "dynamic")
 EPOCHS = 200  # 100 rows of history a phase

@@ -31,15 +31,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from tabulate import tabulate
 
-from tfprune.backend import cores
-from tfprune.config import Config
-from tfprune.executors._base import Train
-from tfprune.figures import Panel, Theme, write_png
-from tfprune.plans import outcome
-from tfprune.results import Result
-from tfprune.rundir import RunDir
-from tfprune.sweeps import run_all
-from tfprune.tables import update_page
+from tfprune.adapters.backend import cores
+from tfprune.experiments.executors._base import Train
+from tfprune.experiments.plans import outcome
+from tfprune.experiments.results import Result
+from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.sweeps import run_all
+from tfprune.reporting.figures import Panel, Theme, write_png
+from tfprune.reporting.tables import update_page
+from tfprune.training.config import Config
 
 METRICS = Path(__file__).parents[1] / "docs/results/cifar10/cifar10-dynamic-seed1-f84c30ab/metrics.json"
 SIDE = 96  # of the images

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.cli._options import make_config
-from tfprune.config import REMOVING, Config
-from tfprune.experiment import train
-from tfprune.figures import Panel, Theme, write_png
-from tfprune.results import Result
+from tfprune.experiments.experiment import train
+from tfprune.experiments.results import Result
+from tfprune.reporting.figures import Panel, Theme, write_png
+from tfprune.training.config import REMOVING, Config
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,18 +15,18 @@ from pathlib import Path
 import click
 import numpy as np
 
-from tfprune.backend import keras, tf
-from tfprune.bench import Latency, Model, latencies
-from tfprune.config import Config
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.copies import prune
+from tfprune.adapters.tf_keras.wrapping import multiplications
 from tfprune.data._base import Data, Inputs, Split
-from tfprune.formats import FORMATS
-from tfprune.measure import path_bytes
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.latency import Latency, Model, latencies
 from tfprune.models import MODELS
-from tfprune.precision import computing_in
-from tfprune.pruning import prune
-from tfprune.shrinking import shrink
-from tfprune.training import compile_model
-from tfprune.wrapping import multiplications
+from tfprune.pruning.counts import path_bytes
+from tfprune.structured.shrinking import shrink
+from tfprune.training.config import Config
+from tfprune.training.precision import computing_in
+from tfprune.training.trainer import compile_model
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),

@@ -17,12 +17,12 @@ from collections.abc import Callable
 import click
 import numpy as np
 
-from tfprune.backend import keras, tf, tfmot, tfmot_wrapper
-from tfprune.config import Config
+from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
+from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.models import MODELS
-from tfprune.precision import computing_in, deterministic_ops
-from tfprune.training import compile_model
-from tfprune.wrapping import wrap
+from tfprune.training.config import Config
+from tfprune.training.precision import computing_in, deterministic_ops
+from tfprune.training.trainer import compile_model
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),

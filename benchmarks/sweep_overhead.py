@@ -21,14 +21,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tfprune.backend import cores
-from tfprune.config import Config
-from tfprune.executors._base import Executor, Resources
-from tfprune.executors.local import Here, Processes
-from tfprune.executors.ray import Cluster
-from tfprune.results import Result
-from tfprune.sweeps import run_all, train_runs
-from tfprune.tables import update_page
+from tfprune.adapters.backend import cores
+from tfprune.experiments.executors._base import Executor, Resources
+from tfprune.experiments.executors.local import Here, Processes
+from tfprune.experiments.executors.ray import Cluster
+from tfprune.experiments.results import Result
+from tfprune.experiments.sweeps import run_all, train_runs
+from tfprune.reporting.tables import update_page
+from tfprune.training.config import Config
 
 
 def timed(configs: Sequence[Config], dense: Result | None) -> list[Result]:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from tfprune.comparison import paired_difference, summarise
-from tfprune.config import Config
+from tfprune.experiments.sweeps import run_all
 from tfprune.methods import BASELINE
-from tfprune.rundir import write_json
-from tfprune.sweeps import run_all
-from tfprune.tables import comparison_table, update_page
+from tfprune.reporting.comparison import paired_difference, summarise
+from tfprune.reporting.tables import comparison_table, update_page
+from tfprune.training.config import Config
+from tfprune.utils.files import write_json
 
 EVENTS = ((0.1,), (1 / 3,), (2 / 3,), (0.9,), (0.1, 0.2), (1 / 3, 2 / 3))
 SPARSITIES = (0.1, 0.31, 0.6)

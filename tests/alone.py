@@ -2,10 +2,10 @@
 
 import functools
 
-from tfprune.experiment import build, initial_weights, load_data
-from tfprune.masks import ones_like
-from tfprune.training import Trainer
-from tfprune.wrapping import get_masks, set_masks, set_weights
+from tfprune.adapters.tf_keras.wrapping import get_masks, set_masks, set_weights
+from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.pruning.masks import ones_like
+from tfprune.training.trainer import Trainer
 
 COMPILED = {}
 

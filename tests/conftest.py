@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
+from tfprune.adapters.backend import keras
 from tfprune.adapters.loading.trust import FUNCTIONS
-from tfprune.backend import keras
-from tfprune.config import Config
+from tfprune.training.config import Config
 
 
 @pytest.fixture(autouse=True)

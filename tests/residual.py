@@ -1,6 +1,6 @@
 """A model of our own with residual branches, for tables; `--model residual:tower`."""
 
-from tfprune.backend import keras
+from tfprune.adapters.backend import keras
 
 L = keras.layers
 BRANCHES = ("one", "two", "three", "four")

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, sow, tf
+from tfprune.adapters.backend import keras, sow, tf
 from tfprune.models import MODELS
 
 

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune.bench import Latency, Model, accuracy, latencies, models_of
 from tfprune.cli.bench import _in_vain
-from tfprune.config import Config
 from tfprune.data._base import Split
-from tfprune.experiment import load_data, train
+from tfprune.experiments.experiment import load_data, train
+from tfprune.experiments.exports import models_of
+from tfprune.exporting.latency import Latency, Model, accuracy, latencies
+from tfprune.training.config import Config
 
 
 def model(answer, run="run"):
@@ -17,7 +18,7 @@ def model(answer, run="run"):
 
 def test_models_are_called_in_turns_and_the_second_call_of_each_counts(monkeypatch):
     calls, clock = [], iter(range(1000))
-    monkeypatch.setattr("tfprune.bench.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tfprune.exporting.latency.time.perf_counter", lambda: next(clock))
     models = [model(lambda x, name=name: calls.append((name, x.shape))) for name in "abc"]
     measured = latencies(models, np.zeros((5, 2)), batch=7, rounds=2)
     assert "".join(name for name, _ in calls) == "aabbcc" + "ccbbaa" + "aabbcc"

@@ -10,17 +10,17 @@ from test_narrowing import run, trainer_of
 from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exact is a fixture
 
 import tfprune
-from tfprune.backend import keras
-from tfprune.branches import BRANCHES, CRITERIA, branches
-from tfprune.config import Config
-from tfprune.conversion import convert
-from tfprune.errors import ConfigError, ModelError, SparsityError
-from tfprune.experiment import build, load_data, restore, train
-from tfprune.formats import FORMATS
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import get_weights, kernels, slots
+from tfprune.experiments.experiment import build, load_data, restore, train
+from tfprune.exporting.conversion import convert
+from tfprune.exporting.formats import FORMATS
 from tfprune.models import MODELS
-from tfprune.narrowing import ChannelTrainer
-from tfprune.surgery import masked, without
-from tfprune.wrapping import get_weights, kernels, slots
+from tfprune.structured.branches import BRANCHES, CRITERIA, branches
+from tfprune.structured.surgery import masked, without
+from tfprune.training.channel_trainer import ChannelTrainer
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError, ModelError, SparsityError
 
 L = keras.layers
 

@@ -3,10 +3,10 @@ import re
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf
-from tfprune.channels import channels
-from tfprune.errors import ModelError
+from tfprune.adapters.backend import keras, tf
 from tfprune.models import MODELS
+from tfprune.structured.channels import channels
+from tfprune.utils.errors import ModelError
 
 layers = keras.layers
 

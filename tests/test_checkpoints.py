@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune import checkpoints
-from tfprune.checkpoints import Checkpoints, Interval
-from tfprune.errors import ConfigError
+from tfprune.training import checkpoints
+from tfprune.training.checkpoints import Checkpoints, Interval
+from tfprune.utils.errors import ConfigError
 
 ARRAYS = {"weight/0": np.arange(12, dtype=np.float32).reshape(3, 4), "weight/1": np.array(7, np.int64)}
 

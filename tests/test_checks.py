@@ -1,7 +1,7 @@
 import pytest
 
-from tfprune import checks
-from tfprune.errors import ConfigError
+from tfprune.utils import checks
+from tfprune.utils.errors import ConfigError
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0.0), (0.5, 0.5), ("0.25", 0.25), ("1/3", 1 / 3), ("1e-3", 1e-3)])

@@ -16,7 +16,7 @@ from written import write_run, write_runs
 from tfprune import cli
 from tfprune.data.penguins import CSV
 from tfprune.methods import METHODS, TRIALS
-from tfprune.training import Trainer
+from tfprune.training.trainer import Trainer
 
 TRAIN = ("train", "--dataset", "penguins")
 HEADER = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year\n"
@@ -232,7 +232,7 @@ def test_ctrl_c_before_the_training_says_that_nothing_was_changed(call, tmp_path
     def stop(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tfprune.experiment.load_data", stop)
+    monkeypatch.setattr("tfprune.experiments.experiment.load_data", stop)
     code, _, err = call(*TRAIN, "--epochs", 6, "--out", tmp_path)
     assert code == 130 and "No file was changed." in err
     assert list(tmp_path.iterdir()) == []
@@ -513,8 +513,8 @@ def test_overview_names_a_file_that_is_no_comparison(call, tmp_path):
 
 
 def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
-    from tfprune.errors import TrainingError
     from tfprune.methods.lottery import Lottery
+    from tfprune.utils.errors import TrainingError
 
     def fail(self, task):
         raise TrainingError("the loss is nan after epoch 1")

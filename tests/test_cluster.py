@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from tfprune.executors._base import Resources
-from tfprune.executors.ray import Cluster
-from tfprune.experiment import train
-from tfprune.plans import read_plan
-from tfprune.results import find_result, read_result
-from tfprune.rundir import RunDir
+from tfprune.experiments.executors._base import Resources
+from tfprune.experiments.executors.ray import Cluster
+from tfprune.experiments.experiment import train
+from tfprune.experiments.plans import read_plan
+from tfprune.experiments.results import find_result, read_result
+from tfprune.experiments.rundir import RunDir
 
 pytestmark = [
     pytest.mark.skipif(

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tfprune import compaction
-from tfprune.backend import keras
-from tfprune.compaction import compact
-from tfprune.errors import ModelError
+from tfprune.adapters.backend import keras
+from tfprune.structured import compaction
+from tfprune.structured.compaction import compact
+from tfprune.utils.errors import ModelError
 
 layers = keras.layers
 

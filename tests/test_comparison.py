@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import pytest
 from scipy import stats
 
-from tfprune.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
-from tfprune.keras_callbacks import write_history
-from tfprune.results import Result
-from tfprune.rundir import RunDir
-from tfprune.sweeps import run_all
+from tfprune.experiments.results import Result
+from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.sweeps import run_all
+from tfprune.reporting.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
+from tfprune.training.callbacks import write_history
 
 
 def rows(*losses):

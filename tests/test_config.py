@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from tfprune.config import Config, model_defaults, read_settings, with_assignments, with_sparsity
-from tfprune.errors import ConfigError
+from tfprune.training.config import Config, model_defaults, read_settings, with_assignments, with_sparsity
+from tfprune.utils.errors import ConfigError
 
 
 def config(**changes):

@@ -7,9 +7,9 @@ from test_own_data import insects, write_images, write_rows
 from tfprune import cli
 from tfprune.cli._options import make_config
 from tfprune.cli.train import train
-from tfprune.config import Config
-from tfprune.config import _toml as parser
-from tfprune.config_file import settings_file
+from tfprune.experiments.config_file import settings_file
+from tfprune.training.config import Config
+from tfprune.training.config import _toml as parser
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from test_formats import data  # noqa: F401 - a fixture
 
-from tfprune.backend import keras
-from tfprune.conversion import convert
-from tfprune.errors import ConfigError, ModelError, RunError
-from tfprune.formats import h5
+from tfprune.adapters.backend import keras
+from tfprune.exporting.conversion import convert
+from tfprune.exporting.formats import h5
+from tfprune.utils.errors import ConfigError, ModelError, RunError
 
 
 def test_accuracy_difference_and_bytes_are_those_of_the_file(conv_net, data, tmp_path):  # noqa: F811

@@ -1,7 +1,7 @@
 import pytest
 
 from tfprune.data._csv import number, read_columns, text, whole
-from tfprune.errors import DataError
+from tfprune.utils.errors import DataError
 
 COLUMNS = {"name": text, "size": number, "year": whole}
 HEADER = "name,size,year\n"

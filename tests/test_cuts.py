@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfprune.cuts import Cut, geometric, keep_after, nominal_sparsity
-from tfprune.errors import ConfigError
+from tfprune.pruning.events import Cut, geometric, keep_after, nominal_sparsity
+from tfprune.utils.errors import ConfigError
 
 
 def test_the_class_projects_two_events_take_24_and_20_of_144_and_6_and_5_of_36():

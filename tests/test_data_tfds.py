@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from prepared import COPIES, STORED, write_copy
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
 from tfprune.data._splits import hold_out
 from tfprune.data._tfds import image_inputs, read_images, square, usual_folder
-from tfprune.errors import DataError
+from tfprune.utils.errors import DataError
 
 
 @pytest.fixture

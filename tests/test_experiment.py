@@ -12,20 +12,21 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import tfprune
-from tfprune import experiment, live
-from tfprune.backend import keras, tf
-from tfprune.checkpoints import Checkpoints
-from tfprune.config import Config
-from tfprune.errors import ModelError, RunError, SparsityError, TrainingError
-from tfprune.experiment import train
-from tfprune.export import load_weights
-from tfprune.fused import Workshop
-from tfprune.keras_callbacks import PRUNED_COLOUR
-from tfprune.locks import LOCK
-from tfprune.results import SCHEMA, read_result
-from tfprune.rundir import RunDir
-from tfprune.sweeps import run_all
-from tfprune.training import Trainer
+from tfprune import api
+from tfprune.adapters.backend import keras, tf
+from tfprune.experiments import experiment
+from tfprune.experiments.experiment import train
+from tfprune.experiments.results import SCHEMA, read_result
+from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.sweeps import run_all
+from tfprune.exporting.savedmodel import load_weights
+from tfprune.training.callbacks import PRUNED_COLOUR
+from tfprune.training.checkpoints import Checkpoints
+from tfprune.training.config import Config
+from tfprune.training.fused import Workshop
+from tfprune.training.trainer import Trainer
+from tfprune.utils.errors import ModelError, RunError, SparsityError, TrainingError
+from tfprune.utils.locks import LOCK
 
 FILES = {
     "config.json",
@@ -255,7 +256,7 @@ def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_char
         return [weights.tobytes() for weights in load_weights(result.model)], result.history()
 
     def workshop():
-        monkeypatch.setattr("tfprune.experiment.WORKSHOP", Workshop(4))
+        monkeypatch.setattr("tfprune.experiments.experiment.WORKSHOP", Workshop(4))
         return experiment.WORKSHOP
 
     config = tiny(method, shuffle=True)
@@ -284,7 +285,7 @@ def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):
 
 
 def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatch):
-    monkeypatch.setattr("tfprune.pruner.set_masks", lambda model, masks: None)
+    monkeypatch.setattr("tfprune.training.pruner.set_masks", lambda model, masks: None)
     with pytest.raises(SparsityError, match="the trained model: dense_1/kernel keeps 144 weights where 100 were asked"):
         train(tiny())
 
@@ -308,7 +309,7 @@ def test_a_read_only_folder_is_named(tiny, tmp_path):
 def test_the_package_offers_what_its_readme_shows():
     assert {"Config", "callbacks", "prune", "shrink", "summary", "train"} <= set(tfprune.__all__)
     assert all(callable(getattr(tfprune, name)) for name in tfprune.__all__)
-    assert tfprune.train is live.train and tfprune.Config is Config
+    assert tfprune.train is api.train and tfprune.Config is Config
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = tfprune.nonsense
 

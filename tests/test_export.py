@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
+from tfprune.adapters.tf_keras.wrapping import get_masks, get_weights, set_weights, strip, wrap
 from tfprune.data.penguins import load
-from tfprune.errors import ModelError, SparsityError
-from tfprune.experiment import build, load_data, train
-from tfprune.export import Classifier, export, load_weights
-from tfprune.precision import in_float32
-from tfprune.wrapping import get_masks, get_weights, set_weights, strip, wrap
+from tfprune.experiments.experiment import build, load_data, train
+from tfprune.exporting.savedmodel import Classifier, export, load_weights
+from tfprune.training.precision import in_float32
+from tfprune.utils.errors import ModelError, SparsityError
 
 PLAIN = """
 import json, sys
@@ -34,7 +34,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from tfprune.config import Config
+    from tfprune.training.config import Config
 
     return train(Config(dataset="penguins", epochs=60, out=str(tmp_path_factory.mktemp("runs"))))
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfprune.comparison import paired_difference
-from tfprune.figures import (
+from tfprune.reporting.comparison import paired_difference
+from tfprune.reporting.figures import (
     DARK,
     LIGHT,
     MARKERS,

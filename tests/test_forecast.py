@@ -1,11 +1,11 @@
 import pytest
 
-from tfprune import forecast as module
-from tfprune.cuts import keep_after
-from tfprune.errors import ConfigError
-from tfprune.forecast import forecast
+from tfprune.experiments import forecast as module
+from tfprune.experiments.forecast import forecast
 from tfprune.methods import METHODS
 from tfprune.methods._rehearsal import Training, rehearsed
+from tfprune.pruning.events import keep_after
+from tfprune.utils.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", METHODS)

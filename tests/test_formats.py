@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-from tfprune.backend import keras
+from tfprune.adapters.backend import keras
 from tfprune.data._base import Data, Inputs, Split
-from tfprune.errors import ConfigError, ModelError
-from tfprune.formats import FORMATS
-from tfprune.formats._base import calibration, extra, softmax
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats._base import calibration, extra, softmax
+from tfprune.utils.errors import ConfigError, ModelError
 
 # What a person runs who has the file and the library that it is for, and has never heard of this package.
 READERS = {

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf
-from tfprune.config import Config
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import get_weights, wrap
 from tfprune.data._base import Split
-from tfprune.errors import ConfigError, TrainingError
-from tfprune.experiment import build, load_data
-from tfprune.fused import LAYERS, Fused, Workshop, chunks, fits
-from tfprune.keras_callbacks import StopOnNaN
-from tfprune.stacking import stack_splits
-from tfprune.training import Trainer
-from tfprune.wrapping import get_weights, wrap
+from tfprune.experiments.experiment import build, load_data
+from tfprune.training.callbacks import StopOnNaN
+from tfprune.training.config import Config
+from tfprune.training.fused import LAYERS, Fused, Workshop, chunks, fits
+from tfprune.training.stacking import stack_splits
+from tfprune.training.trainer import Trainer
+from tfprune.utils.errors import ConfigError, TrainingError
 
 SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 SETTINGS = {

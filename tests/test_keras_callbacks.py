@@ -3,10 +3,12 @@ import csv
 import numpy as np
 import pytest
 
-from tfprune.backend import keras
-from tfprune.cuts import Cut
-from tfprune.errors import TrainingError
-from tfprune.keras_callbacks import (
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.schedules import PruneAtSteps
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernels, masked_layers, set_masks, wrap
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import cut_masks, sparsity_of
+from tfprune.training.callbacks import (
     ALIVE_COLOUR,
     History,
     PruneOnSchedule,
@@ -15,9 +17,7 @@ from tfprune.keras_callbacks import (
     mask_image,
     write_history,
 )
-from tfprune.masks import cut_masks, sparsity_of
-from tfprune.schedules import PruneAtSteps
-from tfprune.wrapping import get_masks, kernels, masked_layers, set_masks, wrap
+from tfprune.utils.errors import TrainingError
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

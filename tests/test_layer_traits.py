@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune import channels as channel_rules
-from tfprune.backend import keras, tf, tfmot_registry
-from tfprune.channels import channels
-from tfprune.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
-from tfprune.wrapping import kernel_attributes, kernels, mask_in_place, multiplications, uncounted, wrap
+from tfprune.adapters.backend import keras, tf, tfmot_registry
+from tfprune.adapters.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
+from tfprune.adapters.tf_keras.wrapping import (
+    kernel_attributes,
+    kernels,
+    mask_in_place,
+    multiplications,
+    uncounted,
+    wrap,
+)
+from tfprune.structured import channels as channel_rules
+from tfprune.structured.channels import channels
 
 L = keras.layers
 
@@ -332,8 +339,8 @@ def test_kernels_inside_of_a_layer_that_has_some_of_its_own_are_found():
 def test_a_run_says_which_layers_its_cost_leaves_out(tmp_path):
     import csv
 
-    from tfprune.config import Config
-    from tfprune.experiment import train
+    from tfprune.experiments.experiment import train
+    from tfprune.training.config import Config
 
     table = tmp_path / "rows.csv"
     with open(table, "w", newline="") as file:

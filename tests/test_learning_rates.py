@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import tf
-from tfprune.experiment import build, load_data
-from tfprune.learning_rates import LEARNING_RATE_SCHEDULES, build_learning_rate
-from tfprune.training import Trainer
+from tfprune.adapters.backend import tf
+from tfprune.experiments.experiment import build, load_data
+from tfprune.training.learning_rates import LEARNING_RATE_SCHEDULES, build_learning_rate
+from tfprune.training.trainer import Trainer
 
 
 def rates(name, steps, **options):

@@ -5,8 +5,8 @@ import json
 import pytest
 from written import write_run, write_runs
 
-from tfprune.errors import ConfigError, RunError
-from tfprune.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.experiments.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.utils.errors import ConfigError, RunError
 
 
 @pytest.fixture

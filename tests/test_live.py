@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune.backend import keras, tf
-from tfprune.cuts import Criterion, Cut
-from tfprune.errors import ConfigError, ModelError
-from tfprune.live import LiveTask
-from tfprune.wrapping import get_masks, kernel_variables, kernels, mask_in_place, set_masks, slots
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernel_variables, kernels, mask_in_place, set_masks, slots
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.training.in_memory import LiveTask
+from tfprune.utils.errors import ConfigError, ModelError
 
 L = keras.layers
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

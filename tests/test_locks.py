@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from tfprune.errors import RunError
-from tfprune.locks import holder, locked
+from tfprune.utils.errors import RunError
+from tfprune.utils.locks import holder, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tfprune.locks import locked
+from tfprune.utils.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

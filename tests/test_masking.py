@@ -5,10 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf
-from tfprune.masks import ones_like
-from tfprune.optimizers import initial_slots, slots
-from tfprune.wrapping import (
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.optimizers import initial_slots, slots
+from tfprune.adapters.tf_keras.wrapping import (
     get_masks,
     hold_masks,
     in_place_masks,
@@ -17,6 +16,7 @@ from tfprune.wrapping import (
     mask_in_place,
     set_masks,
 )
+from tfprune.pruning.masks import ones_like
 
 L = keras.layers
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tfprune import masks
-from tfprune.cuts import Cut
-from tfprune.errors import SparsityError
-from tfprune.masks import (
+from tfprune.pruning import masks
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import (
     AT_ONCE,
     SCOPES,
     check_sparsity,
@@ -21,6 +20,7 @@ from tfprune.masks import (
     regrown,
     sparsity_of,
 )
+from tfprune.utils.errors import SparsityError
 
 scores = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=8), elements=st.sampled_from([0, 1, 2, 3]))
 

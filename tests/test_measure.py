@@ -2,7 +2,7 @@ import gzip
 
 import numpy as np
 
-from tfprune import measure
+from tfprune.pruning import counts as measure
 
 
 def test_sparsity_counts_zeros_a_kernel_and_overall():

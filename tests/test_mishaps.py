@@ -3,9 +3,9 @@ import os
 
 import pytest
 
-from tfprune.backend import tf
-from tfprune.errors import RunError, TrainingError
-from tfprune.mishaps import told
+from tfprune.adapters.backend import tf
+from tfprune.experiments.system_errors import told
+from tfprune.utils.errors import RunError, TrainingError
 
 NO_FORM = "A deterministic GPU implementation of DepthwiseConvBackpropFilter is not currently available"
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernels, set_masks, strip, wrap
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import training_batches
 from tfprune.data._tfds import image_inputs
-from tfprune.errors import ConfigError, ModelError
-from tfprune.export import export
+from tfprune.exporting.savedmodel import export
 from tfprune.models import MODELS
 from tfprune.models.mobilenets import weights_file
-from tfprune.wrapping import get_masks, kernels, set_masks, strip, wrap
+from tfprune.utils.errors import ConfigError, ModelError
 
 IMAGE_MODELS = [name for name in MODELS if name != "mlp"]
 SMALL = {  # settings that keep the tests quick

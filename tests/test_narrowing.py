@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from test_formats import READERS
 
-from tfprune.backend import keras
-from tfprune.channels import channels
-from tfprune.config import Config
-from tfprune.conversion import convert
-from tfprune.errors import ConfigError, ModelError, SparsityError, TrainingError
-from tfprune.experiment import build, initial_weights, load_data, restore, train
-from tfprune.formats import FORMATS
-from tfprune.formats._base import softmax
-from tfprune.narrowing import ChannelTrainer, Ledger, removable
-from tfprune.surgery import masked, without
-from tfprune.sweeps import run_all
-from tfprune.wrapping import get_weights, slots
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import get_weights, slots
+from tfprune.experiments.experiment import build, initial_weights, load_data, restore, train
+from tfprune.experiments.sweeps import run_all
+from tfprune.exporting.conversion import convert
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats._base import softmax
+from tfprune.structured.channels import channels
+from tfprune.structured.surgery import masked, without
+from tfprune.training.channel_trainer import ChannelTrainer, Ledger, removable
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError, ModelError, SparsityError, TrainingError
 
 SMALL = {"filters": (16, 16), "hidden": (24,), "dropout": 0.0}
 
@@ -70,7 +70,7 @@ class Zeroing(ChannelTrainer):
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_training_goes_on_as_that_of_the_zeroed_model_would(small, optimizer, monkeypatch):
-    monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)  # so that zeros are put back after each step
+    monkeypatch.setattr("tfprune.training.trainer.STEPS_IN_ONE_CALL", 0)  # so that zeros are put back after each step
     settings = {"momentum": 0.9} if optimizer == "sgd" else {}
     config = small(
         settings={"events": (0.25, 0.5), "final_sparsity": 0.5, "rate_factor": 1.5},
@@ -155,7 +155,7 @@ def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
 
 
 def test_batch_norms_statistics_are_those_of_the_smaller_network(small, monkeypatch):
-    monkeypatch.setattr("tfprune.narrowing.RECALIBRATION_BATCH", 8)
+    monkeypatch.setattr("tfprune.training.channel_trainer.RECALIBRATION_BATCH", 8)
     config = small("pruned", channels={"recalibrate": 32}, model_settings=SMALL | {"dropout": 0.4}, epochs=1)
     trainer = run(config)
     before_norm = keras.Model(trainer.model.inputs, trainer.model.get_layer("dense_1").output)
@@ -288,7 +288,7 @@ def test_a_width_that_was_not_asked_for_is_an_error(small, monkeypatch):
     def one_short(scores, widths):
         return {name: np.arange(len(own) - widths[name] - 1) for name, own in scores.items()}
 
-    monkeypatch.setattr("tfprune.narrowing.least_important", one_short)
+    monkeypatch.setattr("tfprune.training.channel_trainer.least_important", one_short)
     with pytest.raises(SparsityError, match="the trained model: conv_1 has 9 channels where 8 were asked for"):
         train(small("pruned", settings={"sparsity": 0.5}, epochs=1))
 

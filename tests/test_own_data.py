@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from tfprune import cli
-from tfprune.backend import tf
-from tfprune.config import Config
+from tfprune.adapters.backend import tf
 from tfprune.data._own import own_name
 from tfprune.data._splits import three_splits
 from tfprune.data.penguins import CSV
-from tfprune.errors import ConfigError, DataError
-from tfprune.experiment import load_data, train
-from tfprune.fingerprints import fingerprint
-from tfprune.inference import Predictor
+from tfprune.experiments.experiment import load_data, train
+from tfprune.exporting.inference import Predictor
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError, DataError
+from tfprune.utils.fingerprints import fingerprint
 
 ROWS = 60
 
@@ -275,7 +275,7 @@ def test_a_table_is_trained_exported_and_its_raw_rows_are_answered(tmp_path, mon
         rows = list(csv.DictReader(file))
     assert sorted(int(row["example"]) for row in rows) == list(range(ROWS))
 
-    answers = [answer.label for answer in Predictor(run).predict_table(path)]  # the label and the unused column too
+    answers = [answer.label for answer in Predictor(run / "model").predict_table(path)]
     assert np.mean([answer == row[3] for answer, row in zip(answers, insects(), strict=True)]) > 0.9
     served = tf.saved_model.load(str(run / "model")).signatures["serving_default"]
     answer = served(length_cm=tf.constant([20.0, np.nan], tf.float64), colour=tf.constant(["blue", ""]))
@@ -365,7 +365,7 @@ def test_an_image_more_or_another_content_is_noticed(images):
 
 def test_images_are_trained_exported_and_answered_from_files(images, tmp_path):
     result = train(own(images).replace(epochs=3, out=str(tmp_path / "runs"), model="lenet"))
-    predictor = Predictor(result.folder.root)
+    predictor = Predictor(result.model)
     assert predictor.predict_image(images / "light" / "3.png").label in ("dark", "light")
 
 
@@ -388,7 +388,7 @@ def test_arrays_are_standardised_and_answered(tmp_path):
     np.testing.assert_allclose(data.train.x.std(axis=0), 1, atol=1e-6)
     result = train(config)
     np.save(tmp_path / "new.npy", x)
-    answers = [answer.label for answer in Predictor(result.folder.root).predict_array(tmp_path / "new.npy")]
+    answers = [answer.label for answer in Predictor(result.model).predict_array(tmp_path / "new.npy")]
     assert np.mean(np.array(answers) == y) > 0.95
 
 

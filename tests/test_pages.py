@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 from written import write_run, write_runs
 
-from tfprune.errors import ConfigError, RunError
-from tfprune.listing import as_csv, list_runs
-from tfprune.pages import WRITERS, writer_for
-from tfprune.report import sections
-from tfprune.results import find_results, read_comparisons
+from tfprune.experiments.listing import as_csv, list_runs
+from tfprune.experiments.results import find_results, read_comparisons
+from tfprune.reporting.pages import WRITERS, writer_for
+from tfprune.reporting.report import sections
+from tfprune.utils.errors import ConfigError, RunError
 
 EVIL = '<script>alert("x")</script>'
 TICKED = "a|b `c` [d](e) *f* _g_ $h$"

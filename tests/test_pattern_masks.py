@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tfprune.backend import tf, tfmot_registry  # noqa: F401 - the second sees to it that tfmot finds tf_keras
-from tfprune.cuts import Cut, geometric, keep_after
-from tfprune.errors import SparsityError
-from tfprune.masks import SCOPES, ones_like
+from tfprune.adapters.backend import tf, tfmot_registry  # noqa: F401 - the second sees to it that tfmot finds tf_keras
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernels
+from tfprune.experiments.sweeps import run_all
 from tfprune.methods import METHODS
-from tfprune.pattern_masks import check_pattern, cut_pattern, described, kept_after, pooled
-from tfprune.patterns import Blocks, NOfM
-from tfprune.sweeps import run_all
-from tfprune.wrapping import get_masks, kernels
+from tfprune.pruning.events import Cut, geometric, keep_after
+from tfprune.pruning.masks import SCOPES, ones_like
+from tfprune.pruning.pattern_masks import check_pattern, cut_pattern, described, kept_after, pooled
+from tfprune.pruning.patterns import Blocks, NOfM
+from tfprune.utils.errors import SparsityError
 
 KERNELS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=9), elements=st.integers(0, 9))
 PATTERNS = st.one_of(

@@ -4,7 +4,7 @@ import csv
 import numpy as np
 import pytest
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 from tfprune.data import penguins
 from tfprune.data.penguins import encode, load
 

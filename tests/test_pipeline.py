@@ -7,7 +7,7 @@ import pytest
 
 from tfprune.data._base import Split
 from tfprune.data._pipeline import PADDING, Share, evaluation_batches, training_batches
-from tfprune.errors import ConfigError
+from tfprune.utils.errors import ConfigError
 
 SIDE = 16
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from tfprune.bench import Latency
-from tfprune.config import Config
-from tfprune.errors import ConfigError
-from tfprune.experiment import build, load_data
-from tfprune.planning import Planner, Times
-from tfprune.surgery import untrained
+from tfprune.experiments.experiment import build, load_data
+from tfprune.experiments.planning import Planner, Times
+from tfprune.exporting.latency import Latency
+from tfprune.structured.surgery import untrained
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError
 
 SMALL = {"filters": (16, 16), "hidden": (24,)}
 

@@ -3,10 +3,10 @@ import json
 import pytest
 from written import write_runs
 
-from tfprune.errors import ConfigError
+from tfprune.experiments.plans import expand, outcome, plan_table, read_plan
+from tfprune.experiments.results import find_results
 from tfprune.methods import METHODS, TRIALS
-from tfprune.plans import expand, outcome, plan_table, read_plan
-from tfprune.results import find_results
+from tfprune.utils.errors import ConfigError
 
 PLAN = """
 dataset = "penguins"

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tfprune import precision
-from tfprune.backend import keras, tf_config
-from tfprune.experiment import build, load_data, train, train_together
-from tfprune.wrapping import kernels
+from tfprune.adapters.backend import keras, tf_config
+from tfprune.adapters.tf_keras.wrapping import kernels
+from tfprune.experiments.experiment import build, load_data, train, train_together
+from tfprune.training import precision
 
 
 def test_layers_made_inside_compute_in_it_and_others_do_not():

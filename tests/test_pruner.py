@@ -7,20 +7,28 @@ import pytest
 from alone import trained
 
 import tfprune
-from tfprune.backend import keras, tf
-from tfprune.criteria import CRITERIA, OF_DATA
-from tfprune.cuts import Criterion, Cut
-from tfprune.errors import ModelError, TrainingError
-from tfprune.examples import first_examples
-from tfprune.experiment import build, initial_weights, load_data, plain_model
-from tfprune.live import LiveTask
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import (
+    get_masks,
+    get_weights,
+    kernel_variables,
+    kernels,
+    mask_in_place,
+    set_weights,
+    slots,
+)
+from tfprune.experiments.experiment import build, initial_weights, load_data, plain_model
 from tfprune.methods import METHODS
 from tfprune.methods._at_init import AtInit
-from tfprune.pattern_masks import check_pattern
-from tfprune.patterns import pattern_of
-from tfprune.scores import Evidence
-from tfprune.training import Trainer
-from tfprune.wrapping import get_masks, get_weights, kernel_variables, kernels, mask_in_place, set_weights, slots
+from tfprune.pruning.criteria import CRITERIA, OF_DATA
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.pattern_masks import check_pattern
+from tfprune.pruning.patterns import pattern_of
+from tfprune.pruning.scores import Evidence
+from tfprune.training.examples import first_examples
+from tfprune.training.in_memory import LiveTask
+from tfprune.training.trainer import Trainer
+from tfprune.utils.errors import ModelError, TrainingError
 
 L = keras.layers
 CE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune.backend import keras
-from tfprune.errors import ConfigError, ModelError
-from tfprune.wrapping import kernels
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import kernels
+from tfprune.utils.errors import ConfigError, ModelError
 
 
 def zeros(model):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import keras
-from tfprune.randomness import DrawsOfEpochs, get_draws, random_layers, set_draws
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.randomness import DrawsOfEpochs, get_draws, random_layers, set_draws
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tfprune.cuts import Criterion, Cut
-from tfprune.ranking import REMEMBERED, Settling, distance, masks_after, ranked
-from tfprune.scores import Evidence
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.scores import Evidence
+from tfprune.pruning.update import REMEMBERED, Settling, distance, masks_after, ranked
 
 WEIGHTS = {"a": np.array([4.0, -3.0, 2.0, -1.0, 0.0, 0.0])}
 MASKS = {"a": np.array([1, 1, 1, 1, 0, 0], np.uint8)}

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune.config import Config
+from tfprune.adapters.tf_keras.wrapping import kernels, wrap
 from tfprune.data.penguins import load
 from tfprune.models.mlp import mlp
-from tfprune.training import Trainer
-from tfprune.wrapping import kernels, wrap
+from tfprune.training.config import Config
+from tfprune.training.trainer import Trainer
 
 REFERENCE = Path(__file__).with_name("data") / "penguins_pytorch.npz"
 LAYERS = ("dense_1", "dense_2")

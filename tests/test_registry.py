@@ -1,7 +1,7 @@
 import pytest
 
-from tfprune.errors import ConfigError, choose_from
-from tfprune.registry import Registry
+from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.registry import Registry
 
 CODECS = Registry("codec", {"json": "json:dumps", "missing": "tfprune.nowhere:codec"})
 

@@ -1,8 +1,8 @@
 import pytest
 from written import write_run, write_runs
 
-from tfprune.report import as_json, comparable, facts, notes, sections
-from tfprune.results import find_results
+from tfprune.experiments.results import find_results
+from tfprune.reporting.report import as_json, comparable, facts, notes, sections
 
 
 def groups(folder):

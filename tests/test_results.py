@@ -4,10 +4,10 @@ import shutil
 import pytest
 from written import write_run, write_runs
 
-from tfprune.errors import RunError
-from tfprune.listing import list_runs
-from tfprune.results import find_results, read_comparisons, read_result
-from tfprune.rundir import RunDir
+from tfprune.experiments.listing import list_runs
+from tfprune.experiments.results import find_results, read_comparisons, read_result
+from tfprune.experiments.rundir import RunDir
+from tfprune.utils.errors import RunError
 
 
 def names(results):

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from written import LAYERS, write_run, write_runs
 
-from tfprune.errors import RunError
-from tfprune.listing import list_runs
-from tfprune.pages import write_html, write_json_report
-from tfprune.report import sections
-from tfprune.results import check_model, find_results, read_comparisons, read_result, sealed_metrics
-from tfprune.run_files import check_archive, read_json, read_masks
-from tfprune.rundir import RunDir, write_json
+from tfprune.experiments.listing import list_runs
+from tfprune.experiments.results import check_model, find_results, read_comparisons, read_result, sealed_metrics
+from tfprune.experiments.run_files import read_json, read_masks
+from tfprune.experiments.rundir import RunDir
+from tfprune.reporting.pages import write_html, write_json_report
+from tfprune.reporting.report import sections
+from tfprune.utils.archives import check_archive
+from tfprune.utils.errors import RunError
+from tfprune.utils.files import write_json
 
 pytestmark = pytest.mark.usefixtures("soon")
 

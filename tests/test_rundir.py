@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from tfprune.errors import RunError
-from tfprune.run_files import read_json
-from tfprune.rundir import RunDir, pack, replacing, unpack, write_json
+from tfprune.experiments.run_files import read_json
+from tfprune.experiments.rundir import RunDir, pack, unpack
+from tfprune.utils.errors import RunError
+from tfprune.utils.files import replacing, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf, tfmot
-from tfprune.cuts import Cut
-from tfprune.errors import ConfigError
-from tfprune.schedules import PruneAtSteps, no_pruning
+from tfprune.adapters.backend import keras, tf, tfmot
+from tfprune.adapters.tf_keras.schedules import PruneAtSteps, no_pruning
+from tfprune.pruning.events import Cut
+from tfprune.utils.errors import ConfigError
 
 SCHEDULE = PruneAtSteps({8: Cut(rate=0.5), 4: Cut(sparsity=0.25)})
 

@@ -3,8 +3,8 @@ import functools
 import numpy as np
 import pytest
 
-from tfprune.criteria import CRITERIA
-from tfprune.scores import Evidence
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.pruning.scores import Evidence
 
 WEIGHTS = {"a/kernel": np.array([[-3.0, 1.0], [0.0, 2.0]]), "b/kernel": np.array([0.5])}
 MASKS = {"a/kernel": np.array([[1, 1], [0, 1]], np.uint8), "b/kernel": np.array([1], np.uint8)}

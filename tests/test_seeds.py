@@ -1,4 +1,4 @@
-from tfprune.seeds import derive
+from tfprune.utils.seeds import derive
 
 
 def test_seeds_are_the_same_on_every_machine():

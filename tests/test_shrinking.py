@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from tfprune import prune, shrink
-from tfprune.backend import keras, tf
-from tfprune.channels import channels
-from tfprune.errors import ConfigError, ModelError
-from tfprune.learning_rates import build_learning_rate
-from tfprune.shrinking import CRITERIA, least_important
+from tfprune.adapters.backend import keras, tf
+from tfprune.structured.channels import channels
+from tfprune.structured.shrinking import CRITERIA, least_important
+from tfprune.training.learning_rates import build_learning_rate
+from tfprune.utils.errors import ConfigError, ModelError
 
 layers = keras.layers
 

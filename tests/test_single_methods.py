@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from alone import trained
 
-from tfprune.errors import ConfigError
-from tfprune.experiment import train_together
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernel_variables, kernels, slots
+from tfprune.experiments.experiment import train_together
 from tfprune.methods import METHODS
-from tfprune.training import Trainer
-from tfprune.wrapping import get_masks, kernel_variables, kernels, slots
+from tfprune.training.trainer import Trainer
+from tfprune.utils.errors import ConfigError
 
 
 class Recorded:

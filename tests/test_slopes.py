@@ -3,16 +3,24 @@ import functools
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf
-from tfprune.cuts import Criterion, Cut, geometric
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.gradients import PASSES, Slopes, balanced, sampled
+from tfprune.adapters.tf_keras.wrapping import (
+    get_masks,
+    get_weights,
+    kernels,
+    mask_in_place,
+    set_masks,
+    set_weights,
+    wrap,
+)
 from tfprune.data._base import Split
-from tfprune.errors import ModelError
-from tfprune.masks import ones_like
-from tfprune.ranking import masks_after
-from tfprune.scores import Evidence, grasp, snip, synflow, taylor
-from tfprune.slopes import PASSES, Slopes, balanced, sampled
-from tfprune.stacking import stack, stack_weights
-from tfprune.wrapping import get_masks, get_weights, kernels, mask_in_place, set_masks, set_weights, wrap
+from tfprune.pruning.events import Criterion, Cut, geometric
+from tfprune.pruning.masks import ones_like
+from tfprune.pruning.scores import Evidence, grasp, snip, synflow, taylor
+from tfprune.pruning.update import masks_after
+from tfprune.training.stacking import stack, stack_weights
+from tfprune.utils.errors import ModelError
 
 CRITERION = Criterion(per_class=10)
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from alone import trained
 
-from tfprune.backend import keras
-from tfprune.config import Config
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import get_masks
 from tfprune.data._base import SPLITS, Split
-from tfprune.experiment import cost, networks_at_once, train, train_together
+from tfprune.experiments.experiment import cost, networks_at_once, train, train_together
+from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.sweeps import run_all
 from tfprune.methods import METHODS, TRIALS
-from tfprune.rundir import RunDir
-from tfprune.stacking import apart, stack, stack_splits, stack_weights, stackable
-from tfprune.sweeps import run_all
-from tfprune.wrapping import get_masks
+from tfprune.training.config import Config
+from tfprune.training.stacking import apart, stack, stack_splits, stack_weights, stackable
 
 SETTINGS = {
     "as the penguins have it": ({}, tuple(METHODS)),
@@ -116,7 +116,7 @@ def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
     def broken(weights):
         return build([[np.full_like(w, np.nan) for w in own] if n == 1 else own for n, own in enumerate(weights)])
 
-    monkeypatch.setattr("tfprune.experiment.stack_weights", broken)
+    monkeypatch.setattr("tfprune.experiments.experiment.stack_weights", broken)
     configs = [
         Config(dataset="penguins", method=m, epochs=4, seed=seed, out=tmp_path) for m in TRIALS for seed in range(3)
     ]
@@ -134,7 +134,7 @@ def test_networks_that_all_diverge_are_reported_one_by_one(tmp_path):
 
 
 def test_large_data_leave_room_for_few_networks(tiny, monkeypatch):
-    monkeypatch.setattr("tfprune.experiment.LARGEST_SPLIT", 3 * 200 * 12 * 4)
+    monkeypatch.setattr("tfprune.experiments.experiment.LARGEST_SPLIT", 3 * 200 * 12 * 4)
     assert networks_at_once(tiny()) == 3
 
 

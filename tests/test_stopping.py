@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from tfprune.stopping import Stopped, Stopper
+from tfprune.training.stopping import Stopped, Stopper
 
 STUCK = """
 import time
-from tfprune import stopping
+from tfprune.training import stopping
 stopping.GRACE = 0.5
 with stopping.Stopper() as stopper, stopper.deferred():
     print("ready", flush=True)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from prepared import write_copy
 
-from tfprune.config import Config
 from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
 from tfprune.data._pipeline import Share, evaluation_batches, training_batches
 from tfprune.data._stored import Stored, joined
-from tfprune.errors import ConfigError, DataError
-from tfprune.experiment import load_data
-from tfprune.mishaps import told
+from tfprune.experiments.experiment import load_data
+from tfprune.experiments.system_errors import told
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

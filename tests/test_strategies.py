@@ -12,22 +12,22 @@ import time
 import numpy as np
 import pytest
 
-from tfprune.config import Config
-from tfprune.errors import ConfigError
-from tfprune.experiment import train
-from tfprune.results import find_result
-from tfprune.strategies import Crew, strategy_of
-from tfprune.sweeps import run_all
+from tfprune.experiments.experiment import train
+from tfprune.experiments.results import find_result
+from tfprune.experiments.sweeps import run_all
+from tfprune.training.config import Config
+from tfprune.training.strategies import Crew, strategy_of
+from tfprune.utils.errors import ConfigError
 
 TWO_DEVICES = """
 import json, sys
 import numpy as np
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tfprune import experiment
-from tfprune.config import Config
-from tfprune.wrapping import kernel_variables, masked_layers
+from tfprune.experiments import experiment
+from tfprune.training.config import Config
+from tfprune.adapters.tf_keras.wrapping import kernel_variables, masked_layers
 
 copies = {}
 measured = experiment.on_one_device
@@ -101,9 +101,9 @@ RUNS = (
 )
 WORKER = """
 import json, sys
-from tfprune.config import Config
-from tfprune.errors import TfpruneError
-from tfprune.experiment import train
+from tfprune.training.config import Config
+from tfprune.utils.errors import TfpruneError
+from tfprune.experiments.experiment import train
 
 for settings in json.loads(sys.argv[1]):
     try:

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfprune.backend import keras
-from tfprune.channels import channels
-from tfprune.errors import ModelError
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import leaf_layers, slots
 from tfprune.models import MODELS
-from tfprune.surgery import masked, without
-from tfprune.wrapping import leaf_layers, slots
+from tfprune.structured.channels import channels
+from tfprune.structured.surgery import masked, without
+from tfprune.utils.errors import ModelError
 
 layers = keras.layers
 

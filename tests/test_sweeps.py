@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from written import write_run
 
-from tfprune.errors import ConfigError, RunError, TrainingError
-from tfprune.executors.local import Here, Processes
-from tfprune.results import Result
-from tfprune.rundir import RunDir
-from tfprune.sweeps import run_all
+from tfprune.experiments.executors.local import Here, Processes
+from tfprune.experiments.results import Result
+from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.sweeps import run_all
+from tfprune.utils.errors import ConfigError, RunError, TrainingError
 
 # What workers run; processes import this file, so that it must be light. Each run says what it was handed.
 

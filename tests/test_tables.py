@@ -1,10 +1,17 @@
 import pytest
 from written import write_runs
 
-from tfprune.comparison import RATIOS, by_trial
-from tfprune.errors import RunError
-from tfprune.results import find_results
-from tfprune.tables import comparison_table, layer_sparsities, layer_table, levels_table, trade_table, update_page
+from tfprune.experiments.results import find_results
+from tfprune.reporting.comparison import RATIOS, by_trial
+from tfprune.reporting.tables import (
+    comparison_table,
+    layer_sparsities,
+    layer_table,
+    levels_table,
+    trade_table,
+    update_page,
+)
+from tfprune.utils.errors import RunError
 
 
 def test_the_table_gives_means_deviations_and_ratios():

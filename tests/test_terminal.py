@@ -15,7 +15,7 @@ from written import write_run, write_runs
 from tfprune import cli
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli.predict import _predict_rows
-from tfprune.inference import Prediction
+from tfprune.exporting.inference import Prediction
 
 EVIL = "a\x1b[2J\x1b]0;t\x07b\u202ec\u2066\u200bd\ufeff\x7f\x9be\u2028f\U000e0041\nError: injected\rg"
 SHOWN = r"a\x1b[2J\x1b]0;t\x07b\u202ec\u2066\u200bd\ufeff\x7f\x9be\u2028f\U000e0041\nError: injected\rg"
@@ -189,7 +189,7 @@ def test_predict_shows_labels_and_names(capsys, tmp_path):
 def test_figures_show_names(tmp_path, monkeypatch):
     from matplotlib.text import Text
 
-    from tfprune import figures
+    from tfprune.reporting import figures
 
     drawn = []
     monkeypatch.setattr(

@@ -3,10 +3,10 @@ import logging
 
 import pytest
 
-from tfprune.errors import ConfigError, RunError
-from tfprune.experiment import train, train_together
-from tfprune.tracking import EXPERIMENT, Tracker, tracked
-from tfprune.training import Trainer
+from tfprune.experiments.experiment import train, train_together
+from tfprune.experiments.tracking import EXPERIMENT, Tracker, tracked
+from tfprune.training.trainer import Trainer
+from tfprune.utils.errors import ConfigError, RunError
 
 needs_mlflow = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed (extra [mlflow])"

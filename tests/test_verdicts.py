@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from tfprune.verdicts import MARGIN, judge, verdicts
+from tfprune.reporting.verdicts import MARGIN, judge, verdicts
 
 
 def trial(method, rows, sparsity=0.3, parameters=100):

@@ -1,9 +1,9 @@
 import pytest
 
-from tfprune import shrinking
-from tfprune.cuts import Cut, geometric
-from tfprune.errors import ConfigError, SparsityError
-from tfprune.widths import CRITERIA, check_channel_settings, check_widths, expected_widths, width
+from tfprune.pruning.events import Cut, geometric
+from tfprune.structured import shrinking
+from tfprune.structured.widths import CRITERIA, check_channel_settings, check_widths, expected_widths, width
+from tfprune.utils.errors import ConfigError, SparsityError
 
 WIDTHS = [  # channels, share that stays, multiple, channels that stay
     *((64, 0.5, 8, 32), (64, 0.55, 8, 32), (64, 0.6, 8, 40), (60, 1.0, 8, 60), (60, 0.99, 8, 56)),

@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
 
-from tfprune.backend import keras, tf, tfmot, tfmot_wrapper
-from tfprune.cuts import Cut
-from tfprune.errors import ModelError
-from tfprune.masks import cut_masks
-from tfprune.wrapping import (
+from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
+from tfprune.adapters.tf_keras.wrapping import (
     Masked,
     get_masks,
     hold_masks,
@@ -21,6 +18,9 @@ from tfprune.wrapping import (
     strip,
     wrap,
 )
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import cut_masks
+from tfprune.utils.errors import ModelError
 
 KERNELS = ["conv/kernel", "depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -3,9 +3,9 @@
 import csv
 import json
 
-from tfprune.config import Config
-from tfprune.results import SCHEMA
-from tfprune.rundir import RunDir
+from tfprune.experiments.results import SCHEMA
+from tfprune.experiments.rundir import RunDir
+from tfprune.training.config import Config
 
 BETTER = {"unpruned": 0.0, "pruned": 0.04, "lottery": -0.01, "dynamic": 0.02}
 LAYERS = {"dense_1/kernel": 144, "dense_2/kernel": 36}

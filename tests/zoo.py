@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 import tfprune
-from tfprune.backend import keras, tf
-from tfprune.errors import TfpruneError
-from tfprune.tables import update_page
-from tfprune.wrapping import kernels, kernels_of, leaf_layers
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.wrapping import kernels, kernels_of, leaf_layers
+from tfprune.reporting.tables import update_page
+from tfprune.utils.errors import TfpruneError
 
 L = keras.layers
 PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"

@@ -12,14 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfprune.config import Config
-    from tfprune.errors import TfpruneError
-    from tfprune.live import Trained, train
-    from tfprune.own_fit import callbacks
-    from tfprune.pruning import prune
-    from tfprune.results import Result
-    from tfprune.shrinking import shrink
-    from tfprune.summaries import Summary, summary
+    from tfprune.adapters.tf_keras.copies import prune
+    from tfprune.api import train
+    from tfprune.experiments.results import Result
+    from tfprune.structured.shrinking import shrink
+    from tfprune.structured.summaries import Summary, summary
+    from tfprune.training.config import Config
+    from tfprune.training.in_memory import Trained
+    from tfprune.training.own_fit import callbacks
+    from tfprune.utils.errors import TfpruneError
 
 __all__ = [
     "Config",
@@ -35,16 +36,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Config": "tfprune.config",
-    "Result": "tfprune.results",
-    "Summary": "tfprune.summaries",
-    "TfpruneError": "tfprune.errors",
-    "Trained": "tfprune.live",
-    "callbacks": "tfprune.own_fit",
-    "summary": "tfprune.summaries",
-    "train": "tfprune.live",
-    "prune": "tfprune.pruning",
-    "shrink": "tfprune.shrinking",
+    "Config": "tfprune.training.config",
+    "Result": "tfprune.experiments.results",
+    "Summary": "tfprune.structured.summaries",
+    "TfpruneError": "tfprune.utils.errors",
+    "Trained": "tfprune.training.in_memory",
+    "callbacks": "tfprune.training.own_fit",
+    "summary": "tfprune.structured.summaries",
+    "train": "tfprune.api",
+    "prune": "tfprune.adapters.tf_keras.copies",
+    "shrink": "tfprune.structured.shrinking",
 }
 
 

@@ -18,17 +18,17 @@ from tensorflow.python.framework import op_def_registry
 
 import tfprune
 from tfprune import cli
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading import allowed
 from tfprune.adapters.loading.configs import check_config
 from tfprune.adapters.loading.gate import load_graph, load_model, model_from_json
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST
-from tfprune.backend import keras, keras3, tf
-from tfprune.config import Config
-from tfprune.errors import ModelError
-from tfprune.export import load_weights
-from tfprune.formats import FORMATS
-from tfprune.inference import Predictor
-from tfprune.run_files import read_json
+from tfprune.experiments.run_files import read_json
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.inference import Predictor
+from tfprune.exporting.savedmodel import load_weights
+from tfprune.training.config import Config
+from tfprune.utils.errors import ModelError
 
 L = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

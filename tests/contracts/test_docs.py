@@ -14,11 +14,12 @@ import pytest
 from documented import NOTEBOOK, PAGES, ROOT, anchors, blocks, cells, commands, inline_commands, links, words_of
 
 import tfprune
-from tfprune import cli, config
+from tfprune import cli
 from tfprune.cli import COMMANDS
 from tfprune.cli._options import make_config
 from tfprune.data import DATASETS
 from tfprune.models import MODELS
+from tfprune.training import config
 
 OTHERS = {"export", "source", "tensorboard", "pip", "ray", "ls"}  # commands that are not ours
 SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run"}

@@ -26,12 +26,12 @@ LOADERS = {  # the names that are called, wherever they are from
 ON = {"saved_model": {"load"}, "h5py": {"File"}, "np": {"load"}, "numpy": {"load"}, "onnx": {"load"}, "torch": {"load"}}
 ELSEWHERE = {  # who calls one of these without a name or a file of somebody's, and why that is so
     "__init__.py": {"import_module"},  # tfprune's own modules
-    "registry.py": {"import_module"},  # the same
-    "backend.py": {"import_module"},  # TensorFlow and Keras
-    "formats/_base.py": {"import_module"},  # packages of the extra `export`
+    "utils/registry.py": {"import_module"},  # the same
+    "adapters/backend.py": {"import_module"},  # TensorFlow and Keras
+    "exporting/formats/_base.py": {"import_module"},  # packages of the extra `export`
     "adapters/rebuilding.py": {"from_config"},  # objects that are in memory
-    "checkpoints.py": {"np.load"},  # bounded, and with nothing pickled
-    "run_files.py": {"np.load"},
+    "training/checkpoints.py": {"np.load"},  # bounded, and with nothing pickled
+    "experiments/run_files.py": {"np.load"},
     "data/arrays.py": {"np.load"},  # data that were typed
 }
 PREFIXES = {"compile": "re."}  # `model.compile` and `re.compile` are no loaders

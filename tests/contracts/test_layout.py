@@ -1,6 +1,7 @@
-"""The direction of imports, which keeps each part replaceable: a file imports only from files above it."""
+"""The rooms of the package, which keep each part replaceable: a room imports only from rooms above it in the table."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -11,132 +12,146 @@ import pytest
 import tfprune
 
 PACKAGE = Path(tfprune.__file__).parent
-ORDER = (  # from the ground up; files on one line know nothing of each other
-    {"utils"},
-    {"errors", "seeds", "stopping", "layer_traits"},
-    {"checks", "registry", "cuts", "measure", "scores", "fingerprints"},
-    {"criteria"},
-    {"backend", "rundir", "run_files", "notebook"},
-    {"adapters"},
-    {"masks", "optimizers", "learning_rates", "checkpoints", "locks", "mishaps", "randomness"},
-    {"masking"},
-    {"data", "models", "methods"},
-    {"widths", "patterns"},
-    {"config", "schedules", "stacking", "pattern_masks"},
-    {"results", "tables", "wrapping", "precision", "strategies"},
-    {
-        "ranking",
-        "slopes",
-        "keras_callbacks",
-        "pruning",
-        "inference",
-        "export",
-        "comparison",
-        "fused",
-        "channels",
-        "listing",
-        "config_file",
-        "tracking",
-    },
-    {"resuming", "branches", "pruner", "examples"},
-    {"training", "verdicts", "executors", "plans", "figures", "formats", "surgery", "summaries"},
-    {"shrinking"},
-    {"narrowing"},
-    {"compaction", "experiment", "report", "conversion", "bench"},
-    {"pages", "sweeps", "planning", "forecast"},
-    {"live"},
-    {"own_fit"},
-    {"cli"},
-    {"__main__"},
+ROOMS = (  # from the ground up
+    *("utils", "pruning", "methods", "adapters", "structured", "data", "models", "training"),
+    *("exporting", "experiments", "reporting", "api", "cli", "__main__"),
 )
-RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+LATER = {  # imports that point up, within functions: where something is drawn
+    ("experiments", "reporting"),
+}
+FLAT = {"__init__.py", "__main__.py", "api.py"}
+NUMPY_ONLY = {  # rooms that are the same for any framework
+    "pruning": set(),
+    "methods": set(),
+    "utils": set(),
+    "reporting": set(),
+}
+WITHOUT_TENSORFLOW = (  # modules of other rooms that load no TensorFlow either
+    *("tfprune.training.config", "tfprune.experiments.results", "tfprune.experiments.listing"),
+    *("tfprune.experiments.plans", "tfprune.experiments.sweeps", "tfprune.cli.list", "tfprune.cli.report"),
+)
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-NUMPY_ONLY = (
-    "masks",
-    "pattern_masks",
-    "ranking",
-    "criteria",
-    "measure",
-    "results",
-    "run_files",
-    "listing",
-    "tables",
-    "figures",
-    "report",
-    "pages",
-    "verdicts",
-    "plans",
-    "sweeps",
-    "cuts",
-    "seeds",
-    "config",
-    "registry",
-)
 
 
-def part(path):
+def room(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def name(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
 def imports(path):
-    """Yields the names of tfprune's parts that a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tfprune."):
-            yield node.module.split(".")[1]
+    """Yields the modules that a file imports, wherever in the file, and whether that is at its top."""
+    tree = ast.parse(path.read_text())
+    inside = {id(node) for outer in ast.walk(tree) if isinstance(outer, ast.FunctionDef) for node in ast.walk(outer)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or "", id(node) not in inside
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) not in inside) for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_rooms_are_those_of_the_table():
+    found = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert found == {own for own in ROOMS if own not in ("api", "__main__")} and len(found) <= 12
+    assert {path.name for path in PACKAGE.glob("*.py")} == FLAT
+    for own in found:
+        lines = (ast.get_docstring(ast.parse((PACKAGE / own / "__init__.py").read_text())) or "").splitlines()
+        assert lines and lines[0].endswith("."), f"{own}/__init__.py says what it is for"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_point_downward(path):
-    own = part(path)
-    for other in imports(path):
-        assert other == own or RANK[other] < RANK[own], f"{own} imports {other}"
+    own = room(path)
+    for module, at_top in imports(path):
+        if module.startswith("tfprune."):
+            other = module.split(".")[1]
+            upward = ROOMS.index(other) > ROOMS.index(own)
+            assert not upward or ((own, other) in LATER and not at_top), f"{own} imports {module}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_only_the_backend_chooses_keras(path):
-    if part(path) == "backend":
+    if name(path) == "adapters/backend.py":
         return
+    for module, _ in imports(path):
+        assert module.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "tensorflow_model_optimization"), module
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        for name in names:
-            assert name.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "tensorflow_model_optimization"), name
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert (node.value.id, node.attr) != ("tf", "keras"), f"line {node.lineno}"
 
 
-@pytest.mark.parametrize(
-    "code", ["import tfprune.cli.list", "import tfprune.cli.report", *(f"import tfprune.{name}" for name in NUMPY_ONLY)]
-)
-def test_what_needs_no_tensorflow_does_not_load_it(code):
-    heavy = "{'tensorflow', 'tf_keras', 'tensorflow_datasets'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", f"import sys\n{code}\nassert not {heavy}, {heavy}"], check=True)
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_the_adapter_of_tf_keras_knows_tfmot(path):
+    if not name(path).startswith("adapters/"):
+        assert not re.search(r"\btfmot(_\w+)?\b", "\n".join(
+            line for line in path.read_text().splitlines() if line.lstrip().startswith(("from ", "import "))
+        ))  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["list"],
-        ["train", "--help"],
-        ["compare", "--help"],
-        ["sweep", "--help"],
-        ["report", "--help"],
-        ["runs", "--help"],
-        ["init", "--help"],
-    ],
-)
-def test_help_and_list_load_neither_tensorflow_nor_numpy(arguments):
-    code = (
-        "import sys\nfrom tfprune.cli import main\n"
-        f"sys.argv = ['tfprune', *{arguments!r}]\n"
-        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "assert not {'tensorflow', 'tf_keras', 'numpy', 'matplotlib'} & set(sys.modules)"
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) in NUMPY_ONLY], ids=name)
+def test_the_engine_and_the_reports_know_no_framework(path):
+    assert not [module for module, _ in imports(path) if module.startswith("tfprune.adapters")]
+
+
+def loaded_by(*codes):
+    """Runs pieces of code, each in a process of its own; returns the modules that each has loaded."""
+    script = "import json, sys\n{}\nprint(json.dumps(sorted(sys.modules)))"
+    running = [
+        subprocess.Popen([sys.executable, "-c", script.format(code)], stdout=subprocess.PIPE, text=True)
+        for code in codes
+    ]
+    outputs = [process.communicate()[0] for process in running]
+    assert not any(process.returncode for process in running), codes
+    return [set(json.loads(output.splitlines()[-1])) for output in outputs]
+
+
+COMMAND = """
+from tfprune.cli import main
+for sys.argv in {}:
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code
+"""
+
+
+def test_what_needs_little_loads_little():
+    every = [
+        "import " + name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in FILES
+        if room(path) in NUMPY_ONLY
+    ]
+    every = [code.replace("import ", "import tfprune.") for code in every]
+    commands = [["tfprune", *words] for words in (
+        ["--help"], ["list"], *([own, "--help"] for own in ("train", "compare", "sweep", "report", "runs", "init", "resume")),
+    )]  # fmt: skip
+    bare, engine, others, helped = loaded_by(
+        "import tfprune",
+        "\n".join(every),
+        "\n".join(f"import {module}" for module in WITHOUT_TENSORFLOW),
+        COMMAND.format(commands),
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    heavy = {"tensorflow", "tf_keras", "keras", "tensorflow_datasets"}
+    assert not bare & {*heavy, "numpy"}
+    assert not engine & heavy and not others & heavy
+    assert not helped & {*heavy, "numpy", "matplotlib"}
+
+
+def test_pruning_a_model_loads_no_figures_no_tables_no_data_sets_and_no_runs():
+    made = (
+        "import tf_keras as keras, tfprune\n"
+        "model = keras.Sequential([keras.layers.Dense(3, input_shape=(4,))])\n"
+        "model.compile('sgd', 'mse')\n"
+    )
+    for loaded in loaded_by(
+        made + "tfprune.prune(model, 0.5)",
+        made + "tfprune.callbacks(model, epochs=3, sparsity=0.5)",
+    ):
+        assert not loaded & {"matplotlib", "pyarrow", "tensorflow_datasets", "tfprune.experiments", "tfprune.reporting"}
 
 
 def test_durations_are_not_taken_from_a_clock_that_can_be_set():
-    stamps = [PACKAGE / "tracking.py"]  # MLflow's, which are times of day
+    stamps = [PACKAGE / "experiments" / "tracking.py"]  # MLflow's, which are times of day
     assert [path for path in FILES if re.search(r"\btime\.time\(|\bdatetime\b", path.read_text())] == stamps

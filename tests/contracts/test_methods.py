@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from alone import trained
 
-from tfprune.config import SCOPES
-from tfprune.cuts import keep_after
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernels
 from tfprune.data import DATASETS
-from tfprune.errors import ConfigError, ModelError
-from tfprune.experiment import build, initial_weights, load_data
-from tfprune.masks import expected_kept, sparsity_of
+from tfprune.experiments.experiment import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._rewired import Rewired
-from tfprune.narrowing import ChannelTrainer
-from tfprune.wrapping import get_masks, kernels
+from tfprune.pruning.events import keep_after
+from tfprune.pruning.masks import expected_kept, sparsity_of
+from tfprune.training.channel_trainer import ChannelTrainer
+from tfprune.training.config import SCOPES
+from tfprune.utils.errors import ConfigError, ModelError
 
 EPOCHS = 6
 pytestmark = pytest.mark.parametrize("method", METHODS)

@@ -11,8 +11,11 @@ import tfprune
 PACKAGE = Path(tfprune.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TERMINAL = "cli/_terminal.py"  # which alone prints
-READ_BACK = ["experiment.py", "keras_callbacks.py"]  # splits.csv, history.csv: of words and numbers of ours
-AT_THE_END = "stopping.py"  # says a sentence of its own while native code has the process
+READ_BACK = [
+    "experiments/experiment.py",
+    "training/callbacks.py",
+]  # splits.csv, history.csv: of words and numbers of ours
+AT_THE_END = "training/stopping.py"  # says a sentence of its own while native code has the process
 PRINTERS = ("echo", "secho", "style", "echo_via_pager", "confirm", "prompt", "progressbar", "get_text_stream")
 
 
@@ -57,7 +60,7 @@ def test_csv_for_people_is_written_by_one_function():
 
 def test_tables_are_made_where_their_cells_are_made_showable():
     makers = [name(path) for path in FILES if "tabulate" in set(calls(path))]
-    assert makers == [TERMINAL, "notebook.py", "summaries.py", "tables.py"]
+    assert makers == [TERMINAL, "reporting/tables.py", "structured/summaries.py", "utils/notebook.py"]
 
 
 def test_an_error_in_a_line_is_written_once():

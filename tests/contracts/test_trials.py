@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from prepared import COPIES, STORED
 
-from tfprune.backend import tf
-from tfprune.config import Config
-from tfprune.cuts import keep_after
+from tfprune.adapters.backend import tf
 from tfprune.data import DATASETS
-from tfprune.experiment import train
+from tfprune.experiments.experiment import train
 from tfprune.methods import METHODS, TRIALS
 from tfprune.methods._rewired import Rewired
+from tfprune.pruning.events import keep_after
+from tfprune.training.config import Config
 
 SMALL = {  # each data set's kind of model, small
     "penguins": {},

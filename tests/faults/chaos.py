@@ -132,7 +132,7 @@ def _keep_slots():
     """Has a run leave its optimizer's variables too, which no finished run keeps."""
     import numpy as np
 
-    from tfprune import experiment
+    from tfprune.experiments import experiment
 
     finish = experiment.finish
 
@@ -320,8 +320,8 @@ def _import_all():
     import tensorflow_datasets  # noqa: F401
     from tensorboard.plugins.hparams import api  # noqa: F401
 
-    import tfprune.experiment  # noqa: F401
-    from tfprune.backend import tfmot
+    import tfprune.experiments.experiment  # noqa: F401
+    from tfprune.adapters.backend import tfmot
 
     _ = tfmot.sparsity
     if len(os.listdir("/proc/self/task")) > 1:

@@ -18,8 +18,8 @@ import time
 
 import click
 
-from tfprune.config import Config
-from tfprune.experiment import train
+from tfprune.experiments.experiment import train
+from tfprune.training.config import Config
 
 SETTINGS = {"dataset": "penguins", "method": "pruned", "granularity": "filter", "channel_settings": {"multiple": 1}}
 LATEST = 3.0  # seconds after the start of a run at which it is asked to stop

@@ -27,10 +27,10 @@ os.environ["TQDM_DISABLE"] = "1"
 from tabulate import tabulate
 
 import tfprune
-from tfprune import stopping
-from tfprune.backend import keras
-from tfprune.comparison import summarise
-from tfprune.sweeps import run_all
+from tfprune.adapters.backend import keras
+from tfprune.experiments.sweeps import run_all
+from tfprune.reporting.comparison import summarise
+from tfprune.training import stopping
 
 PLAIN = {"epochs": 20, "loop": "plain", "shuffle": True, "checkpoint_every": 2}
 KINDS = {  # settings of the runs that are cut off

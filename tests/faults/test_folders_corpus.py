@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from written import write_run
 
+from tfprune.adapters.backend import keras
 from tfprune.adapters.loading.gate import load_model
-from tfprune.backend import keras
-from tfprune.config import Config
-from tfprune.errors import ModelError, RunError
-from tfprune.experiment import load_data, train
-from tfprune.export import export
-from tfprune.inference import Predictor
-from tfprune.results import read_result
-from tfprune.resuming import Saver
-from tfprune.rundir import RunDir, unpack
+from tfprune.experiments.experiment import load_data, train
+from tfprune.experiments.results import read_result
+from tfprune.experiments.rundir import RunDir, unpack
+from tfprune.exporting.inference import Predictor
+from tfprune.exporting.savedmodel import export
+from tfprune.training.config import Config
+from tfprune.training.resuming import Saver
+from tfprune.utils.errors import ModelError, RunError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -26,13 +26,13 @@ import numpy as np
 import pytest
 
 from tfprune import cli
-from tfprune.config import Config
-from tfprune.errors import TfpruneError
-from tfprune.experiment import _checkpoint
+from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
+from tfprune.experiments.experiment import _checkpoint
+from tfprune.experiments.results import read_config, read_result
+from tfprune.experiments.rundir import RunDir
 from tfprune.methods import METHODS
-from tfprune.optimizers import OPTIMIZERS
-from tfprune.results import read_config, read_result
-from tfprune.rundir import RunDir
+from tfprune.training.config import Config
+from tfprune.utils.errors import TfpruneError
 
 SEED = 7
 STRUCTURES, FLIPS = 2000, 2000
@@ -238,9 +238,9 @@ PLACES = (
 
 def folders(root):
     """Makes all folders of runs that are altered, small ones of each kind, in `root`."""
-    from tfprune.backend import keras
-    from tfprune.experiment import train, train_together
-    from tfprune.resuming import Saver
+    from tfprune.adapters.backend import keras
+    from tfprune.experiments.experiment import train, train_together
+    from tfprune.training.resuming import Saver
 
     tiny = functools.partial(Config, dataset="penguins", epochs=4, loop="plain")
     for method in ("unpruned", "dynamic"):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfprune.backend import keras
-from tfprune.config import Config
+from tfprune.adapters.backend import keras
 from tfprune.data._tfds import decode, too_large
-from tfprune.errors import DataError
-from tfprune.experiment import load_data
-from tfprune.export import export
-from tfprune.inference import Predictor
+from tfprune.experiments.experiment import load_data
+from tfprune.exporting.inference import Predictor
+from tfprune.exporting.savedmodel import export
+from tfprune.training.config import Config
+from tfprune.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

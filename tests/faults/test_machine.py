@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tfprune.experiment import train
-from tfprune.training import Trainer
+from tfprune.experiments.experiment import train
+from tfprune.training.trainer import Trainer
 
 RUN = ("train", "--dataset", "penguins", "--method", "unpruned", "--epochs", 6)
 

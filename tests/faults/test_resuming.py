@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune.backend import keras
-from tfprune.checkpoints import Checkpoints, Interval
-from tfprune.config import Config
-from tfprune.experiment import build, initial_weights, load_data
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.wrapping import get_masks
+from tfprune.experiments.experiment import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._base import Task
-from tfprune.narrowing import ChannelTrainer
-from tfprune.resuming import Place, Saver, Saving
-from tfprune.stopping import Stopper
-from tfprune.training import Trainer
-from tfprune.wrapping import get_masks
+from tfprune.training.channel_trainer import ChannelTrainer
+from tfprune.training.checkpoints import Checkpoints, Interval
+from tfprune.training.config import Config
+from tfprune.training.resuming import Place, Saver, Saving
+from tfprune.training.stopping import Stopper
+from tfprune.training.trainer import Trainer
 
 
 def trainer_of(config, folder, resumed):
@@ -123,7 +123,7 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         learning_rate_schedule="cosine",
         model_settings={"dropout": 0.3, "widths": (8, 8, 16)},
     )
-    monkeypatch.setattr("tfprune.training.STEPS_IN_ONE_CALL", 0)
+    monkeypatch.setattr("tfprune.training.trainer.STEPS_IN_ONE_CALL", 0)
     whole = check_cuts(config, tmp_path, monkeypatch, [2, 7])
     if method == "dynamic":  # with images that stay in their files the run is the same, too
         streamed = check_cuts(config.replace(stream="shards"), tmp_path / "shards", monkeypatch, [5])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tfprune.config import Config
-from tfprune.errors import TfpruneError
+from tfprune.training.config import Config
+from tfprune.utils.errors import TfpruneError
 
 NUMBERS = ("nan", "inf", "-inf", "-1", "0", "x", "[]", "{}", "null", "true", '"5"x', "1e400", "0x10", "1x2")
 BY_DEFAULT = tuple(value for value in NUMBERS if value != "null")  # null: as the data set says

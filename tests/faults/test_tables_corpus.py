@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tfprune.config import Config
-from tfprune.experiment import load_data
+from tfprune.experiments.experiment import load_data
+from tfprune.training.config import Config
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

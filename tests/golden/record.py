@@ -25,15 +25,15 @@ from unittest import mock
 
 import numpy as np
 
-from tfprune.backend import cores, keras, machine, versions
-from tfprune.config import SCOPES, Config
-from tfprune.criteria import CRITERIA
-from tfprune.experiment import train, train_together
-from tfprune.export import load_weights
+from tfprune.adapters.backend import cores, keras, machine, versions
+from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
+from tfprune.experiments.experiment import train, train_together
+from tfprune.experiments.results import Result
+from tfprune.exporting.savedmodel import load_weights
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
-from tfprune.optimizers import OPTIMIZERS
-from tfprune.results import Result
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.training.config import SCOPES, Config
 
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 12

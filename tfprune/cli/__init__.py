@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from tfprune.cli._terminal import echo
-from tfprune.errors import TfpruneError, choose_from
-from tfprune.registry import Registry
+from tfprune.utils.errors import TfpruneError, choose_from
+from tfprune.utils.registry import Registry
 from tfprune.utils.system_errors import explained, of_output
 from tfprune.utils.text import LONGEST, one_line
 

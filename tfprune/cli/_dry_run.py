@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.config import Config
-from tfprune.rundir import RunDir
+from tfprune.experiments.rundir import RunDir
+from tfprune.training.config import Config
 
 if TYPE_CHECKING:
     from tfprune.data._base import Data
-    from tfprune.forecast import Event, Forecast
+    from tfprune.experiments.forecast import Event, Forecast
 
 MOST_EVENTS = 12  # that are shown; of more the first and the last
 
 
 def echo_runs(configs: Iterable[Config]) -> None:
     """Names runs, and says which are finished."""
-    from tfprune.results import find_result
+    from tfprune.experiments.results import find_result
 
     for config in configs:
         echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
@@ -29,8 +29,8 @@ def echo_plan(config: Config) -> None:
     """Says what a run would do and take."""
     start_logging(steps=True)
     from tfprune.data._base import SPLITS
-    from tfprune.forecast import forecast
-    from tfprune.summaries import HEADERS
+    from tfprune.experiments.forecast import forecast
+    from tfprune.structured.summaries import HEADERS
 
     found = forecast(config)
     _echo_data(found.data, SPLITS)

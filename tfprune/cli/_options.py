@@ -12,7 +12,13 @@ import click
 
 from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import with_typed
-from tfprune.config import (
+from tfprune.data import DATASETS
+from tfprune.data._base import STREAMS
+from tfprune.data._own import asked_of
+from tfprune.experiments.executors import EXECUTORS
+from tfprune.experiments.rundir import RunDir
+from tfprune.models._own import is_function
+from tfprune.training.config import (
     GRANULARITIES,
     PRECISIONS,
     SCOPES,
@@ -22,17 +28,11 @@ from tfprune.config import (
     with_assignments,
     with_sparsity,
 )
-from tfprune.data import DATASETS
-from tfprune.data._base import STREAMS
-from tfprune.data._own import asked_of
-from tfprune.errors import ConfigError, choose_from
-from tfprune.executors import EXECUTORS
-from tfprune.models._own import is_function
-from tfprune.rundir import RunDir
+from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.system_errors import unspeakable
 
 if TYPE_CHECKING:
-    from tfprune.executors._base import Executor
+    from tfprune.experiments.executors._base import Executor
 
 trust_option = click.option(
     "--trust",
@@ -136,7 +136,7 @@ def executor_options(command: Callable) -> Callable:
 def make_executor(given: dict[str, Any]) -> Executor:
     """Takes what `executor_options` added out of `given` and makes the executor."""
     names = ("jobs", "address", "cpus_per_trial", "gpus_per_trial")
-    from tfprune.executors._base import Resources
+    from tfprune.experiments.executors._base import Resources
 
     return EXECUTORS[given.pop("backend")](Resources(**{name: given.pop(name) for name in names}))
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.config import Config
-from tfprune.results import Result
+from tfprune.experiments.results import Result
+from tfprune.training.config import Config
 
 
 def echo_failures(failures: Sequence[str]) -> None:

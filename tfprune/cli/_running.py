@@ -10,8 +10,8 @@ from tfprune.cli._options import data_options
 from tfprune.cli._output import echo_result
 from tfprune.cli._terminal import echo, start_logging
 from tfprune.cli._typed import resuming
-from tfprune.config import Config
-from tfprune.rundir import RunDir
+from tfprune.experiments.rundir import RunDir
+from tfprune.training.config import Config
 
 
 def train_and_tell(config: Config, *, force: bool = False) -> None:
@@ -21,7 +21,7 @@ def train_and_tell(config: Config, *, force: bool = False) -> None:
     echo(f"{trained}, seed {config.seed}")
     folder = RunDir(Path(config.out) / config.run_id)
     repeated = not force and folder.exported
-    from tfprune.experiment import train as run
+    from tfprune.experiments.experiment import train as run
 
     try:
         result = run(config, force=force)

@@ -15,10 +15,10 @@ from typing import Any
 import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function, trusted
-from tfprune.config import Config
 from tfprune.data._own import TFDS, asked_of
-from tfprune.errors import ConfigError
 from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_function, is_own_model
+from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

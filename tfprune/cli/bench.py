@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.checks import check_whole
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
-from tfprune.errors import ConfigError
+from tfprune.utils.checks import check_whole
+from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfprune.bench import Latency, Model
+    from tfprune.exporting.latency import Latency, Model
 
 NO_FASTER = 0.95  # of the time of what it is compared with
 
@@ -38,10 +38,12 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     start_logging(steps=True)
     from tqdm import tqdm
 
-    from tfprune.bench import accuracy, latencies, models_of
-    from tfprune.experiment import load_data
-    from tfprune.results import check_model, read_result
-    from tfprune.rundir import RunDir, written_to
+    from tfprune.experiments.experiment import load_data
+    from tfprune.experiments.exports import models_of
+    from tfprune.experiments.results import check_model, read_result
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.exporting.latency import accuracy, latencies
+    from tfprune.utils.files import written_to
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
@@ -56,7 +58,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     echo()
     echo_table(*_times_table(models, measured))
     if figure:
-        from tfprune.figures import plot_latencies
+        from tfprune.reporting.figures import plot_latencies
 
         bars = {
             f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}

@@ -24,12 +24,12 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
     is written as a SavedModel.
     """
     start_logging(steps=True)
-    from tfprune.compaction import compact as compacted
-    from tfprune.conversion import convert
-    from tfprune.experiment import load_data, restore
-    from tfprune.measure import path_bytes
-    from tfprune.results import read_result
-    from tfprune.rundir import RunDir
+    from tfprune.experiments.experiment import load_data, restore
+    from tfprune.experiments.results import read_result
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.exporting.conversion import convert
+    from tfprune.pruning.counts import path_bytes
+    from tfprune.structured.compaction import compact as compacted
 
     result = read_result(RunDir(run))
     if out is None:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.checks import check_least, check_whole
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.config import Config
-from tfprune.errors import ConfigError, choose_from
 from tfprune.methods import BASELINE, METHODS, TRIALS
-from tfprune.tables import LEGEND
+from tfprune.reporting.tables import LEGEND
+from tfprune.training.config import Config
+from tfprune.utils.checks import check_least, check_whole
+from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import markdown, showable
 
 if TYPE_CHECKING:
-    from tfprune.results import Result
+    from tfprune.experiments.results import Result
 
 
 @click.command()
@@ -65,10 +65,10 @@ def compare(
     if dry_run:
         echo_runs(configs)
         return
-    from tfprune.comparison import summarise
-    from tfprune.report import as_json, result_tables
-    from tfprune.rundir import write_json, written_to
-    from tfprune.sweeps import run_all
+    from tfprune.experiments.sweeps import run_all
+    from tfprune.reporting.comparison import summarise
+    from tfprune.reporting.report import as_json, result_tables
+    from tfprune.utils.files import write_json, written_to
 
     results, failures = run_all(configs, executor)
     if not results:
@@ -128,8 +128,8 @@ def _each(names: str) -> list[str]:
 
 
 def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str, folder: Path) -> list[Path]:
-    from tfprune.comparison import by_trial
-    from tfprune.figures import plot_comparison, plot_mean_curves, plot_sparsities, plot_trade_offs
+    from tfprune.reporting.comparison import by_trial
+    from tfprune.reporting.figures import plot_comparison, plot_mean_curves, plot_sparsities, plot_trade_offs
 
     config = results[0].config
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
@@ -153,8 +153,8 @@ def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
 
 
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str) -> None:
-    from tfprune.report import result_tables
-    from tfprune.tables import markdown_table, update_page
+    from tfprune.reporting.report import result_tables
+    from tfprune.reporting.tables import markdown_table, update_page
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})

@@ -10,7 +10,7 @@ import click
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed, takes_data
-from tfprune.formats import FORMATS
+from tfprune.exporting.formats import FORMATS
 
 QUANTIZE = ("none", "dynamic", "int8", "float16")
 LOSS = 0.01  # of accuracy, from which on it is pointed out
@@ -30,10 +30,10 @@ def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) 
     training data. Which formats can be quantized how: tflite in every way, onnx to int8.
     """
     start_logging(steps=True)
-    from tfprune.conversion import convert
-    from tfprune.experiment import load_data, restore
-    from tfprune.results import read_result
-    from tfprune.rundir import RunDir
+    from tfprune.experiments.experiment import load_data, restore
+    from tfprune.experiments.results import read_result
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.exporting.conversion import convert
 
     result = read_result(RunDir(run))
     if out is None:

@@ -10,9 +10,9 @@ import click
 
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo
-from tfprune.errors import ConfigError
 from tfprune.models._own import is_function
-from tfprune.rundir import replacing, written_to
+from tfprune.utils.errors import ConfigError
+from tfprune.utils.files import replacing, written_to
 
 
 @click.command()
@@ -31,7 +31,7 @@ def init(path: Path, force: bool, **given: Any) -> None:
     if path.exists() and not force:
         raise ConfigError(f"{path}: is there already; --force replaces it")
     config = make_config(None, given)
-    from tfprune.config_file import settings_file
+    from tfprune.experiments.config_file import settings_file
 
     folder = config.data_dir and Path(config.data_dir)
     text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)

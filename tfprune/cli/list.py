@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from tfprune.cli._terminal import echo
-from tfprune.config import model_defaults
-from tfprune.criteria import CRITERIA
 from tfprune.data import DATASETS
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.training.config import model_defaults
 
 
 @click.command("list")

@@ -14,8 +14,8 @@ from tfprune.cli._terminal import echo, echo_table
 @click.option("--page", type=click.Path(path_type=Path), help="A Markdown page to renew.")
 def overview(files: tuple[Path, ...], page: Path | None) -> None:
     """Set the comparisons of several data sets side by side: what `compare --json` or `report` wrote."""
-    from tfprune.results import read_comparisons
-    from tfprune.tables import markdown_table, overview_table, overview_verdicts, update_page
+    from tfprune.experiments.results import read_comparisons
+    from tfprune.reporting.tables import markdown_table, overview_table, overview_verdicts, update_page
 
     comparisons = [comparison for file in files for comparison in read_comparisons(file)]
     tables = [table for table in (overview_table(comparisons), overview_verdicts(comparisons)) if table[1]]

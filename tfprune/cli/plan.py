@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.checks import check_whole
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.config import REMOVING
-from tfprune.errors import ConfigError
+from tfprune.training.config import REMOVING
+from tfprune.utils.checks import check_whole
+from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfprune.planning import Candidate, Planner, Times
+    from tfprune.experiments.planning import Candidate, Planner, Times
 
 NO_FASTER = 0.95  # of the time of the whole model
 SPEEDS = ("training", "inference")
@@ -64,9 +64,9 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.branches import BRANCHES
-    from tfprune.experiment import build, choose_precision, load_data
-    from tfprune.planning import Planner
+    from tfprune.experiments.experiment import build, choose_precision, load_data
+    from tfprune.experiments.planning import Planner
+    from tfprune.structured.branches import BRANCHES
 
     data = load_data(config)
     precision, _ = choose_precision(config, data)
@@ -87,7 +87,7 @@ def plan(
 
 
 def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
-    from tfprune.branches import BRANCHES
+    from tfprune.structured.branches import BRANCHES
 
     whole = planner.at(1.0)
     rows = []

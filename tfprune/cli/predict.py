@@ -9,10 +9,10 @@ import click
 
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.errors import DataError
+from tfprune.utils.errors import DataError
 
 if TYPE_CHECKING:
-    from tfprune.inference import Prediction, Predictor
+    from tfprune.exporting.inference import Prediction, Predictor
 
 SHOWN_LABELS = 3  # of an image, most probable first
 
@@ -27,13 +27,14 @@ def predict(model: Path, paths: tuple[Path, ...]) -> None:
     A model of images takes image files and folders of them; a model of rows takes CSV and
     Parquet files, one of arrays .npz and .npy files.
     """
-    from tfprune.inference import Predictor
-    from tfprune.results import check_model
-    from tfprune.rundir import RunDir
+    from tfprune.experiments.exports import model_folder
+    from tfprune.experiments.results import check_model
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.exporting.inference import Predictor
 
     if RunDir(model).exported:
         check_model(RunDir(model))
-    predictor = Predictor(model)
+    predictor = Predictor(model_folder(model))
     if predictor.reads_images:
         _predict_images(predictor, paths)
     else:
@@ -53,7 +54,7 @@ def _predict_rows(predictor: Predictor, path: Path) -> None:
 def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
     from tqdm import tqdm
 
-    from tfprune.inference import image_paths
+    from tfprune.exporting.inference import image_paths
 
     rows, skipped = [], []
     for path in tqdm(list(image_paths(paths)), unit="image", disable=None, leave=False):

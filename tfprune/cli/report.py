@@ -25,9 +25,9 @@ def report(runs: tuple[Path, ...], files: tuple[Path, ...]) -> None:
 
     Runs with the same settings but for method and seed are compared, in a section of their own.
     """
-    from tfprune.pages import writer_for
-    from tfprune.report import sections
-    from tfprune.results import find_results
+    from tfprune.experiments.results import find_results
+    from tfprune.reporting.pages import writer_for
+    from tfprune.reporting.report import sections
 
     writers = [(writer_for(file), file) for file in files]
     results, left_out = find_results(runs)

@@ -11,9 +11,9 @@ from tfprune.cli._options import trust_option
 from tfprune.cli._running import train_and_tell
 from tfprune.cli._terminal import start_logging
 from tfprune.cli._typed import as_typed, takes_data, with_model
-from tfprune.errors import RunError
-from tfprune.results import read_config
-from tfprune.rundir import RunDir
+from tfprune.experiments.results import read_config
+from tfprune.experiments.rundir import RunDir
+from tfprune.utils.errors import RunError
 
 
 @click.command()

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.config import Config
-from tfprune.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.experiments.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.training.config import Config
 
 HELP = f"""List runs, finished or not: run folders, or folders that hold run folders.
 

@@ -8,8 +8,8 @@ import click
 
 from tfprune.cli._output import echo_result
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.results import read_result
-from tfprune.rundir import RunDir
+from tfprune.experiments.results import read_result
+from tfprune.experiments.rundir import RunDir
 
 
 @click.command()

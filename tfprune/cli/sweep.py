@@ -13,8 +13,8 @@ from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor, trust_option
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.experiments.plans import outcome, plan_table, read_plan
 from tfprune.models._own import is_function
-from tfprune.plans import outcome, plan_table, read_plan
 
 
 @click.command()
@@ -43,7 +43,7 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
         echo_runs(configs)
         return
     executor = make_executor(given)
-    from tfprune.sweeps import run_all
+    from tfprune.experiments.sweeps import run_all
 
     outcomes, failures = run_all(configs, executor, skipped=Exception, keep=outcome)
     if outcomes:

@@ -1,6 +1,6 @@
 """The data sets. A new one is a file beside this one and a line in `DATASETS`."""
 
-from tfprune.registry import Registry
+from tfprune.utils.registry import Registry
 
 DATASETS = Registry(
     "data set",

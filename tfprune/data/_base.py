@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
     from tfprune.data._stored import Stored
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 from tfprune.data._base import Inputs
 from tfprune.data._csv import MISSING, MOST_COLUMNS, Column, check_header, read_header, text, too_many_columns
-from tfprune.errors import DataError
+from tfprune.utils.errors import DataError
 from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:

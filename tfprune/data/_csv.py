@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from tfprune.errors import DataError, choose_from
+from tfprune.utils.errors import DataError, choose_from
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null"})
 Column = Callable[[str], Any]

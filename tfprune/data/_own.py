@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tfprune.checks import check_fraction, check_text, check_whole
 from tfprune.data import DATASETS
 from tfprune.data._base import Data, DatasetSpec
-from tfprune.errors import ConfigError, DataError, choose_from
-from tfprune.registry import Registry
+from tfprune.utils.checks import check_fraction, check_text, check_whole
+from tfprune.utils.errors import ConfigError, DataError, choose_from
+from tfprune.utils.registry import Registry
 
 KINDS = Registry(
     "kind of data",

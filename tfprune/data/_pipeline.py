@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from tfprune.backend import cores, tf
+from tfprune.adapters.backend import cores, tf
 from tfprune.data._base import Split
-from tfprune.errors import ConfigError, choose_from
+from tfprune.utils.errors import ConfigError, choose_from
 
 PADDING = 1 / 8  # of an image's side: 4 pixels of 32, as He et al. 2016 have it
 SMALLEST_ZOOM = 0.65  # of an image's side

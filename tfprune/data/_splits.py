@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfprune.data._base import Split
-from tfprune.errors import DataError
-from tfprune.seeds import derive
+from tfprune.utils.errors import DataError
+from tfprune.utils.seeds import derive
 
 if TYPE_CHECKING:
     import numpy as np

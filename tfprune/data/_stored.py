@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 
 PLACE = np.dtype([("file", "i4"), ("offset", "i8"), ("length", "i8"), ("checksum", "i8")])
 READ_AT_ONCE = 256

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tfprune.backend import main_memory, tf
+from tfprune.adapters.backend import main_memory, tf
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.data._splits import hold_out
-from tfprune.errors import DataError, TfpruneError
-from tfprune.seeds import derive
+from tfprune.utils.errors import DataError, TfpruneError
+from tfprune.utils.seeds import derive
 from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tfprune.checks import check_choice, check_text, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._own import TFDS
 from tfprune.data.folder import LARGEST_COMMON_SIDE, SIDES, SPLIT_FOLDERS, images_spec
 from tfprune.data.table import Table
-from tfprune.errors import ConfigError, DataError, choose_from
+from tfprune.utils.checks import check_choice, check_text, check_whole
+from tfprune.utils.errors import ConfigError, DataError, choose_from
 
 WHATS = ("", "images", "rows")
 ROWS_AT_ONCE = 1024

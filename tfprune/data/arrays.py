@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfprune.checks import check_choice, check_switch, check_widths
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
 from tfprune.data._own import Source
 from tfprune.data.folder import images_spec
 from tfprune.data.table import classes_of, rows_spec
-from tfprune.errors import BROKEN_ARCHIVE, DataError
-from tfprune.fingerprints import fingerprint
+from tfprune.utils.checks import check_choice, check_switch, check_widths
+from tfprune.utils.errors import BROKEN_ARCHIVE, DataError
+from tfprune.utils.fingerprints import fingerprint
 from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
 
 ALONE = ("x", "y")
 BY_SPLIT = {
@@ -138,7 +138,7 @@ def as_float(value: Any) -> np.ndarray:
 
 
 def _encoded(inputs: Inputs, x: np.ndarray) -> np.ndarray:
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
 
     return inputs.encode({"x": tf.constant(x)}).numpy()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tfprune.data._base import Data, DatasetSpec
 from tfprune.data._splits import hold_out
 from tfprune.data._tfds import image_inputs, read_images
-from tfprune.seeds import derive
+from tfprune.utils.seeds import derive
 
 SIDE, CHANNELS = 96, 3
 HELD_OUT = 0.1  # for validation, and as much again for the test

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from tfprune.checks import check_choice, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._own import Source
-from tfprune.errors import DataError
-from tfprune.fingerprints import fingerprint
+from tfprune.utils.checks import check_choice, check_whole
+from tfprune.utils.errors import DataError
+from tfprune.utils.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,7 +225,7 @@ def read_files(
     """
     import numpy as np
 
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
     from tfprune.data._stored import PLACE, Stored, whole_file
     from tfprune.data._tfds import decode, square, tensorflow_line, too_large
 

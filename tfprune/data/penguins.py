@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfprune.backend import tf
+from tfprune.adapters.backend import tf
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
 from tfprune.data._csv import number, read_columns, text, whole
-from tfprune.seeds import derive
+from tfprune.utils.seeds import derive
 
 CSV = Path(__file__).with_name("penguins.csv")
 LABELS = ("Adelie", "Chinstrap", "Gentoo")

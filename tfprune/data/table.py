@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.checks import check_choice, check_names, check_whole
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._own import Source
-from tfprune.errors import ConfigError, DataError, choose_from
-from tfprune.fingerprints import fingerprint
+from tfprune.utils.checks import check_choice, check_names, check_whole
+from tfprune.utils.errors import ConfigError, DataError, choose_from
+from tfprune.utils.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,7 +240,7 @@ def _by_size(cells: np.ndarray) -> np.ndarray:
 def _encoded(inputs: Any, cells: Mapping[str, np.ndarray]) -> np.ndarray:
     import numpy as np
 
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
 
     raw = {}
     for argument, (dtype, _) in inputs.signature.items():

@@ -1,6 +1,6 @@
 """The pruning methods. A new one is a file beside this one and a line in `METHODS`."""
 
-from tfprune.registry import Registry
+from tfprune.utils.registry import Registry
 
 BASELINE = "unpruned"  # what the others are held against, and whose training some of them begin with
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from tfprune.checks import check_fraction, check_switch, check_whole
-from tfprune.cuts import Criterion, Cut
 from tfprune.methods._base import Method, Task
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.utils.checks import check_fraction, check_switch, check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

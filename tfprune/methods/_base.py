@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from tfprune.checks import check_choice, check_fraction
-from tfprune.criteria import CRITERIA
-from tfprune.cuts import Criterion, Cut, nominal_sparsity
-from tfprune.errors import ConfigError, choose_from
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.pruning.events import Criterion, Cut, nominal_sparsity
+from tfprune.utils.checks import check_choice, check_fraction
+from tfprune.utils.errors import ConfigError, choose_from
 
 ZEROED = ("weight", "block", "n:m")  # granularities that set weights to zero
 EVERY = (*ZEROED, "filter", "branch")

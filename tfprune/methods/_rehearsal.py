@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from tfprune.cuts import Cut
 from tfprune.methods._base import Method
+from tfprune.pruning.events import Cut
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from tfprune.checks import check_fraction, check_whole
-from tfprune.cuts import Criterion, Cut
-from tfprune.errors import ConfigError
 from tfprune.methods._base import Method, Task, spread
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.utils.checks import check_fraction, check_whole
+from tfprune.utils.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

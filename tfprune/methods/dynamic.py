@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_choice, check_events, check_fraction, check_positive
-from tfprune.criteria import CRITERIA
-from tfprune.cuts import Criterion, Cut, geometric
-from tfprune.errors import ConfigError
 from tfprune.methods._base import EVERY, Method, Task
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.pruning.events import Criterion, Cut, geometric
+from tfprune.utils.checks import check_choice, check_events, check_fraction, check_positive
+from tfprune.utils.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_choice, check_fraction, check_whole
-from tfprune.criteria import CRITERIA
-from tfprune.cuts import MOST_ROUNDS, Criterion, Cut, geometric
 from tfprune.methods._base import EVERY, Method, Task
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.pruning.events import MOST_ROUNDS, Criterion, Cut, geometric
+from tfprune.utils.checks import check_choice, check_fraction, check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

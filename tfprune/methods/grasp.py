@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_positive
-from tfprune.cuts import Criterion
 from tfprune.methods._at_init import FromData
+from tfprune.pruning.events import Criterion
+from tfprune.utils.checks import check_positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_whole
-from tfprune.cuts import Cut
 from tfprune.methods._base import Method, Task
+from tfprune.pruning.events import Cut
+from tfprune.utils.checks import check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

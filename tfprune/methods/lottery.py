@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_choice, check_fraction, check_whole
-from tfprune.criteria import CRITERIA
-from tfprune.cuts import MOST_ROUNDS, Criterion, Cut, geometric
-from tfprune.errors import ConfigError
 from tfprune.methods._base import EVERY, Method, Task
+from tfprune.pruning.criteria import CRITERIA
+from tfprune.pruning.events import MOST_ROUNDS, Criterion, Cut, geometric
+from tfprune.utils.checks import check_choice, check_fraction, check_whole
+from tfprune.utils.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.checks import check_whole
-from tfprune.cuts import MOST_ROUNDS, Cut, geometric
 from tfprune.methods._at_init import AtInit
+from tfprune.pruning.events import MOST_ROUNDS, Cut, geometric
+from tfprune.utils.checks import check_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.cuts import Cut
 from tfprune.methods._base import Method, Task
+from tfprune.pruning.events import Cut
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

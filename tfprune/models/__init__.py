@@ -3,7 +3,7 @@
 A model is a function `(input_shape, classes, *, settings...) -> keras.Model` that returns logits.
 """
 
-from tfprune.registry import Registry
+from tfprune.utils.registry import Registry
 
 MODELS = Registry(
     "model",

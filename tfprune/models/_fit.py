@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.backend import keras, tf
-from tfprune.errors import ModelError
+from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 SCALES = {"unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}

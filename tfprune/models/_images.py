@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfprune.backend import keras
-from tfprune.errors import ModelError
+from tfprune.adapters.backend import keras
+from tfprune.utils.errors import ModelError
 
 
 def image_input(name: str, input_shape: tuple[int, ...], *, least: int = 1) -> tuple[keras.KerasTensor, ...]:

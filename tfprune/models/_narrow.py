@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tfprune.backend import keras
-from tfprune.errors import ModelError
+from tfprune.adapters.backend import keras
+from tfprune.utils.errors import ModelError
 
 WIDTHS = ("width", "widths", "filters", "hidden", "alpha")  # settings that say how wide a model is
 ROUNDS = 20  # of halving the interval in which the factor lies

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.checks import check_choice
-from tfprune.errors import ConfigError, ModelError, choose_from
-from tfprune.fingerprints import fingerprint
 from tfprune.models import MODELS
+from tfprune.utils.checks import check_choice
+from tfprune.utils.errors import ConfigError, ModelError, choose_from
+from tfprune.utils.fingerprints import fingerprint
 
 if TYPE_CHECKING:
-    from tfprune.backend import keras
+    from tfprune.adapters.backend import keras
 
 APPLICATIONS = "applications:"
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -137,10 +137,10 @@ def build_model(
     """
     if not is_own_model(name):
         return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype)
+    from tfprune.adapters.backend import keras
     from tfprune.adapters.loading.gate import import_function, load_model
-    from tfprune.backend import keras
+    from tfprune.adapters.tf_keras.from_keras3 import as_tf_keras
     from tfprune.models import _fit
-    from tfprune.models._keras3 import as_tf_keras
 
     if name.startswith(APPLICATIONS):
         from tfprune.models.applications import application
@@ -186,7 +186,7 @@ def _called(
 
 def _fitting(model: keras.Model, name: str, input_shape: tuple[int, ...], classes: int, dtype: str) -> keras.Model:
     """Returns the model if it takes such examples and returns so many numbers."""
-    from tfprune.backend import tf
+    from tfprune.adapters.backend import tf
 
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfprune.backend import keras
-from tfprune.checks import check_fraction, check_switch
-from tfprune.errors import ConfigError, ModelError, choose_from
+from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input, logits
+from tfprune.utils.checks import check_fraction, check_switch
+from tfprune.utils.errors import ConfigError, ModelError, choose_from
 from tfprune.utils.text import one_line
 
 # How ImageNet's weights want their images: beside [-1, 1] of `image_input` raw, or standardised a channel.

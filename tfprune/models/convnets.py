@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfprune.backend import keras
-from tfprune.checks import check_fraction, check_switch, check_whole, check_widths
-from tfprune.errors import ConfigError
+from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input, logits
+from tfprune.utils.checks import check_fraction, check_switch, check_whole, check_widths
+from tfprune.utils.errors import ConfigError
 
 
 def lenet(

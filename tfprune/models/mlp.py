@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tfprune.backend import keras
-from tfprune.checks import check_choice, check_widths
+from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input
+from tfprune.utils.checks import check_choice, check_widths
 
 INITIALIZERS = ("glorot_uniform", "he_normal", "fan_in_uniform")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "gelu", "swish")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfprune.backend import keras
-from tfprune.checks import check_fraction, check_positive, check_switch
-from tfprune.errors import ConfigError, ModelError
+from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input, logits
+from tfprune.utils.checks import check_fraction, check_positive, check_switch
+from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.text import one_line
 
 SIDES = (96, 128, 160, 192, 224)  # for which there are weights; 224 serves for others

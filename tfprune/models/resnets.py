@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tfprune.backend import keras
-from tfprune.checks import check_fraction, check_least, check_whole, check_widths
+from tfprune.adapters.backend import keras
 from tfprune.models._images import decay, image_input, logits
+from tfprune.utils.checks import check_fraction, check_least, check_whole, check_widths
 
 
 def resnet8(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 2.5e-4) -> keras.Model:

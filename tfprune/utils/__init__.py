@@ -1,1 +1,4 @@
-"""The ground floor: text, files and other plain helpers. Knows nothing of models, runs or TensorFlow."""
+"""The ground floor: errors, checks, registries, seeds, files and text.
+
+Knows nothing of models, runs or TensorFlow.
+"""

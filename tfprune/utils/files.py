@@ -1,17 +1,23 @@
-"""Reading files that others may have written: regular ones alone, and up to a size."""
+"""Files that others may have written are read if they are regular and of a size; nobody sees half of a written one."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from tfprune.utils.errors import RunError
 
 MEGABYTE = 2**20
+DRAFT = ".draft."  # how the names of files begin that are not yet in their place
 _CHUNK = MEGABYTE
 # A FIFO that is put in a file's place after it was looked at does not block.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -81,3 +87,39 @@ def _check_regular(status: os.stat_result, most: int) -> None:
 
 def _too_large(most: int) -> OSError:
     return OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write a file or a folder to, and moves it into place when all went well."""
+    draft = path.with_name(f"{DRAFT}{os.getpid()}.{path.name}")
+    try:
+        yield draft
+        if path.is_dir() and draft.is_dir():
+            shutil.rmtree(path)
+        os.replace(draft, path)
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_to(path: Path) -> Iterator[None]:
+    """Makes the folder of a file that a person has named, and says in one line why it cannot be written.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON with a line a setting."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -12,6 +12,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+Cell = str | tuple[str, ...]  # a line, or several
+Table = tuple[tuple[str, ...], list[tuple[Cell, ...]]]  # headers and rows
+
 UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))  # controls, formats, surrogates, private, separators of lines
 # Letters, marks and reserved characters that show nothing (Unicode's Default_Ignorable_Code_Point), and noncharacters.
 # Without U+FE0E and U+FE0F, which choose between the two looks of a sign and stand behind many emoji.

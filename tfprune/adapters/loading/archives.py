@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from tfprune.adapters.loading.trust import trusted
-from tfprune.errors import BROKEN_ARCHIVE, ModelError
+from tfprune.utils.errors import BROKEN_ARCHIVE, ModelError
 from tfprune.utils.text import one_line
 
 HDF5, ZIP = (".h5", ".hdf5"), (".keras",)

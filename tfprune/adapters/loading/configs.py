@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from tfprune.adapters.backend import keras3_operations
 from tfprune.adapters.loading import allowed
 from tfprune.adapters.loading.trust import ADVICE, trusted
-from tfprune.backend import keras3_operations
-from tfprune.errors import ModelError
+from tfprune.utils.errors import ModelError
 
 KERAS = ("keras", "tf_keras")
 HOMES = {  # lists, and where Keras has what is on them

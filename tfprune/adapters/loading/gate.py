@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfprune.adapters.backend import keras, keras3, quiet_stderr, saved_metadata, saved_model, tf
 from tfprune.adapters.loading.archives import HDF5, check_kind, open_hdf5, read_hdf5, read_keras
 from tfprune.adapters.loading.configs import check_config
 from tfprune.adapters.loading.graphs import check_graph
 from tfprune.adapters.loading.trust import check_function, trusted
-from tfprune.backend import keras, keras3, quiet_stderr, saved_metadata, saved_model, tf
-from tfprune.errors import BROKEN_ARCHIVE, ModelError, choose_from
+from tfprune.utils.errors import BROKEN_ARCHIVE, ModelError, choose_from
 from tfprune.utils.text import one_line
 
 KERAS_3 = "3"  # how the versions begin whose files tf_keras cannot read

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfprune.adapters.loading.allowed import GRAPH_OPERATIONS, STORES
 from tfprune.adapters.loading.trust import ADVICE, trusted
-from tfprune.errors import ModelError
+from tfprune.utils.errors import ModelError
 
 SHOWN = 10  # names of operations in a message
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tfprune.errors import ModelError
+from tfprune.utils.errors import ModelError
 
 TRUST = "TFPRUNE_TRUST"
 FUNCTIONS = "TFPRUNE_TRUSTED_FUNCTIONS"  # a comma between them

@@ -1,0 +1,161 @@
+"""Pruning a trained model at once, with no training and no data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import numpy as np
+
+from tfprune.adapters.backend import keras
+from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.optimizers import fresh
+from tfprune.adapters.tf_keras.wrapping import (
+    carry_state,
+    has_graph,
+    kernel_variables,
+    kernels_of,
+    leaf_layers,
+    prunable_names,
+)
+from tfprune.methods._base import ZEROED
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import SCOPES, ones_like
+from tfprune.pruning.pattern_masks import check_pattern, cut_pattern
+from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
+from tfprune.utils.checks import check_choice, check_fraction
+from tfprune.utils.errors import ConfigError, ModelError
+from tfprune.utils.text import one_line
+
+log = logging.getLogger(__name__)
+
+
+def prune(
+    model: keras.Model,
+    sparsity: float | None = None,
+    *,
+    scope: str = "layer",
+    granularity: str = "weight",
+    pattern: str | None = None,
+    pooling: str | None = None,
+    spare: Collection[str] = (),
+    in_place: bool = False,
+) -> keras.Model:
+    """Returns a copy of a trained model with its smallest kernel weights set to zero.
+
+    No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
+    training would move the zeros; train under `tfprune.train` to keep them). Layers that cannot be
+    pruned are left alone and named in a warning of the logger `tfprune`.
+
+    Args:
+        model: a tf_keras model, functional or sequential. It is not changed.
+        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight, or to one block. None is that
+            of the pattern, of granularity `n:m` alone.
+        scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
+        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
+        pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
+        pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
+        spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
+            trained.
+        in_place: prune the model itself and return it: subclassed models cannot be copied.
+
+    Returns:
+        The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
+
+    Raises:
+        ConfigError: `sparsity`, `scope` or what goes as one is out of range.
+        ModelError: the model cannot be copied or has no layer to prune.
+
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
+    >>> int((tfprune.prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
+    20
+    """
+    check_choice("scope", scope, SCOPES)
+    check_choice("granularity", granularity, ZEROED)
+    units = pattern_of(granularity, pattern, pooling)
+    if sparsity is None and not isinstance(units, NOfM):
+        raise ConfigError("how sparse? prune(model, sparsity=0.5) zeroes half of the kernel weights")
+    cut = Cut(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
+    if isinstance(units, NOfM):
+        check_every_m(units, cut.sparsity, [cut], scope)
+    copy = model if in_place else copy_of(model)
+    check_model(copy, copied=not in_place)
+    report_unprunable(copy)
+    names = prunable_names(copy, spare)
+    variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
+    weights = {name: variable.numpy() for name, variable in variables.items()}
+    scores = {name: np.abs(kernel) for name, kernel in weights.items()}
+    masks = cut_pattern(scores, ones_like(scores), cut, scope, units)
+    for name, variable in variables.items():
+        variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
+    pruned = {name: variable.numpy() for name, variable in variables.items()}
+    check_pattern(pruned, masks, [cut], scope, units, f"model {model.name}")
+    return copy
+
+
+def report_unprunable(model: keras.Model) -> list[str]:
+    """Names, in a warning, the layers whose weights cannot be pruned; returns what it says of each."""
+    reasons = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in leaf_layers(model)
+        if layer.trainable_weights and not kernels_of(layer)
+    ]
+    if reasons:
+        log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))
+    return reasons
+
+
+def check_model(model: keras.Model, *, copied: bool = True) -> None:
+    """Raises `ModelError` if a model is none of tf_keras, has no weights yet or, to be copied, is subclassed."""
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
+            "import tf_keras, or set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
+        )
+    if not model.built:
+        raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
+    if copied and not has_graph(model):
+        raise ModelError(
+            f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
+        )
+
+
+def copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model with its weights, compiled alike with an optimizer of its own."""
+    check_model(model)
+    copy = uncompiled_copy_of(model)
+    if getattr(model, "optimizer", None) is not None:
+        compile_alike(copy, model)
+    return copy
+
+
+def uncompiled_copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model, of the same class, with all that its layers know, and not compiled.
+
+    Raises:
+        ModelError: it cannot be copied.
+    """
+    try:
+        copy = keras.models.clone_model(model)
+        if type(copy) is not type(model):  # Keras clones a functional model of a person's own class as one of its own
+            copy = rebuilt(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = one_line(error)
+        raise ModelError(
+            f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
+        ) from None
+    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    for old, new in layers:
+        new.trainable = old.trainable
+    copy.set_weights(model.get_weights())
+    for old, new in layers:
+        if not isinstance(new, keras.Model):
+            carry_state(old, new)
+    return copy
+
+
+def compile_alike(copy: keras.Model, model: keras.Model) -> None:
+    """Compiles a model as another one is, with an optimizer of its own that has made no step."""
+    copy.compile(**model._compile_config.config | {"optimizer": fresh(model.optimizer)})

@@ -1,0 +1,182 @@
+"""What removing channels would come to before anything is trained: sizes, and times that are measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.data._base import Data
+from tfprune.data._pipeline import training_batches
+from tfprune.exporting.latency import Latency, in_turns
+from tfprune.structured.surgery import untrained
+from tfprune.structured.widths import width
+from tfprune.training.channel_trainer import Ledger, last_ones, multiple_of, removable
+from tfprune.training.config import Config
+from tfprune.training.trainer import compile_model
+from tfprune.utils.errors import ConfigError
+
+KEEPS = 128  # shares of the channels, evenly spread, whose widths are candidates
+SIZES = ("macs", "parameters", "bytes")
+BYTES = 4  # a number of a float32 model
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A narrower version of a model.
+
+    Attributes:
+        keep: the share of the channels of each group, or of the branches, that stays, before rounding.
+        widths: group -> how many stay.
+        parameters, macs: of the model, multiply-adds of an example's forward pass.
+        kernels: kernel -> its parameters and multiply-adds.
+    """
+
+    keep: float
+    widths: Mapping[str, int]
+    parameters: int
+    macs: int
+    kernels: Mapping[str, tuple[int, int]]
+
+    @property
+    def bytes(self) -> int:
+        """Of the weights in float32."""
+        return BYTES * self.parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Measured times of the whole model and of a narrower one, in turns.
+
+    Attributes:
+        training: of a step of training.
+        inference: of an answer to one example.
+    """
+
+    training: tuple[Latency, Latency]
+    inference: tuple[Latency, Latency]
+
+    def ratio(self, what: str) -> float:
+        """Returns the narrower model's time to the whole one's in `training` or `inference`, median over the rounds."""
+        whole, narrower = getattr(self, what)
+        return narrower.ratio(whole)
+
+
+class Planner:
+    """Narrower versions of a model and what they would take.
+
+    Args:
+        model: the whole one, as `experiment.build` makes it; its weights do not matter.
+        config: of granularity `filter` or `branch`; of branches those of `channels.order` go first, then the last ones.
+        data: what it would be trained on.
+        rounds: measurements of each time.
+
+    Attributes:
+        ledger: the groups of channels, and what is left alone why.
+        candidates: the versions that there are, from the whole model to the narrowest one.
+
+    Raises:
+        ModelError: no channel of the model can go.
+    """
+
+    def __init__(self, model: keras.Model, config: Config, data: Data, rounds: int = 15) -> None:
+        self.ledger = Ledger(model, config)
+        self._model, self._found = model, removable(model, config.spare, config.granularity)
+        self._config = config
+        self._rounds = rounds
+        batches = training_batches(data.train, config.batch_size, shuffle=False, seed=0)
+        self._batch = next(iter(batches))
+        self._calls = self._calls_of(model)
+        self._measured: dict[float, Times] = {}
+        distinct: dict[tuple[int, ...], Candidate] = {}
+        for number in range(KEEPS, 0, -1):
+            found = self.at(number / KEEPS)
+            distinct.setdefault(tuple(found.widths.values()), found)
+        self.candidates = list(distinct.values())
+
+    def at(self, keep: float) -> Candidate:
+        """Returns the version in which a share of each group's channels stays, in (0, 1]."""
+        if not 0 < keep <= 1:
+            raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
+        multiple = multiple_of(self._config)
+        widths = {name: width(size, keep, multiple) for name, size in self.ledger.sizes.items()}
+        self._remove(widths)
+        uses = self.ledger.multiplications
+        kernels = {}
+        for name, shape in self.ledger.kernel_shapes().items():
+            size = int(np.prod(shape))
+            kernels[name] = (size, round(uses.get(name, 0) * size / self.ledger.kernel_sizes[name]))
+        products = sum(count for name, count in uses.items() if name not in self.ledger.kernel_sizes)
+        macs = products + sum(own for _, own in kernels.values())
+        return Candidate(keep, widths, self.ledger.parameters_left(), macs, kernels)
+
+    def within(self, what: str, most: float) -> Candidate:
+        """Returns the widest version of no more than `most` of `SIZES`.
+
+        Args:
+            what: one of `SIZES`.
+            most: a number above 1, or a share of the whole model's, in (0, 1).
+
+        Raises:
+            ConfigError: none is so small.
+        """
+        whole = getattr(self.candidates[0], what)
+        limit = most if most > 1 else most * whole
+        for candidate in self.candidates:
+            if getattr(candidate, what) <= limit:
+                return candidate
+        least = getattr(self.candidates[-1], what)
+        raise ConfigError(
+            f"no width comes down to {limit:,.0f} {what}: the narrowest has {least:,} of {whole:,}; "
+            "try a smaller channels.multiple"
+        )
+
+    def faster(self, factor: float, what: str) -> Candidate:
+        """Returns the widest version that is measured to be `factor` times as fast as the whole, by bisection.
+
+        Args:
+            factor: above 1.
+            what: `training` or `inference`.
+
+        Raises:
+            ConfigError: the narrowest is not so fast.
+        """
+        if not factor > 1:
+            raise ConfigError(f"--target-speedup must be above 1, got {factor:g}")
+        low, high = 0, len(self.candidates) - 1
+        if not high:
+            raise ConfigError("there is no narrower version: try a smaller channels.multiple")
+        reached = self.times(self.candidates[high]).ratio(what)
+        if reached > 1 / factor:
+            raise ConfigError(
+                f"no width makes {what} {factor:g} x as fast here: the narrowest, {self.candidates[high].keep:.2f} of "
+                f"the channels, is {1 / reached:.2f} x as fast"
+            )
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (
+                (low, middle) if self.times(self.candidates[middle]).ratio(what) <= 1 / factor else (middle, high)
+            )
+        return self.candidates[high]
+
+    def times(self, candidate: Candidate) -> Times:
+        """Measures a version beside the whole model."""
+        if candidate.keep not in self._measured:
+            self._remove(candidate.widths)
+            narrower = self._calls_of(untrained(self._model, self.ledger.removed))
+            pairs = zip(self._calls, narrower, (len(self._batch[1]), 1), strict=True)
+            measured = [tuple(in_turns(pair[:2], pair[2], self._rounds)) for pair in pairs]
+            self._measured[candidate.keep] = Times(*measured)
+        return self._measured[candidate.keep]
+
+    def _remove(self, widths: Mapping[str, int]) -> None:
+        self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
+        self.ledger.remove(last_ones(self._model, self._found, widths, self._config))
+
+    def _calls_of(self, model: keras.Model) -> Sequence[Callable[[], object]]:
+        compile_model(model, self._config, steps_per_epoch=1)
+        step, batches = model.make_train_function(), iter(tf.data.Dataset.from_tensors(self._batch).repeat())
+        answer, one = tf.function(lambda x: model(x, training=False)), self._batch[0][:1]
+        return (lambda: float(step(batches)["loss"]), lambda: answer(one).numpy())

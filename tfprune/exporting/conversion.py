@@ -1,0 +1,87 @@
+"""A finished run's model in other formats, each loaded again and compared before it counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfprune.adapters.backend import keras
+from tfprune.data._base import Data
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats._base import Answer, softmax
+from tfprune.pruning.counts import path_bytes
+from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
+from tfprune.utils.files import replacing
+
+TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
+BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What came of a conversion.
+
+    Attributes:
+        path: the file or folder.
+        examples: of the validation split, on which it was compared.
+        before, after: accuracy on them of the model and of the file, in [0, 1].
+        difference: the largest of a probability.
+        raw, gzip: bytes.
+    """
+
+    path: Path
+    examples: int
+    before: float
+    after: float
+    difference: float
+    raw: int
+    gzip: int
+
+
+def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str = "none") -> Conversion:
+    """Writes a model in a format, loads it again and compares it on the validation split.
+
+    Args:
+        model: a stripped float32 model that returns logits.
+        data: what it was trained on; int8 is calibrated on its training split.
+        path: file or folder to write; replaced in one go.
+        name: of `FORMATS`.
+        quantize: what its numbers are stored as, see the format.
+
+    Raises:
+        ConfigError: the format is unknown or cannot be quantized like that.
+        ModelError: what was written answers differently, or the format needs a package that is missing.
+        RunError: the path cannot be written.
+    """
+    chosen = FORMATS[name]
+    if quantize not in chosen.quantize:
+        raise ConfigError(
+            f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, chosen.quantize)}"
+        )
+    split = data.validation
+    expected = _all(lambda inputs: softmax(np.asarray(model(inputs, training=False))), split.x)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as draft:
+            chosen.write(model, data, draft, quantize)
+            answers = _all(chosen.load(draft), split.x)
+            difference = float(np.max(np.abs(answers - expected)))
+            if quantize == "none" and not difference <= TOLERANCE:
+                raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from None
+    before, after = (float(np.mean(given.argmax(axis=-1) == split.y)) for given in (expected, answers))
+    size = path_bytes(path)
+    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"])
+
+
+def _all(answer: Answer, inputs: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(_answers(answer, inputs)))
+
+
+def _answers(answer: Answer, inputs: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(inputs), BATCH):
+        yield answer(np.asarray(inputs[start : start + BATCH]))

@@ -1,0 +1,14 @@
+"""File formats of trained models. A new one is a file beside this one and a line in `FORMATS`."""
+
+from tfprune.utils.registry import Registry
+
+FORMATS = Registry(
+    "format",
+    {
+        "savedmodel": "tfprune.exporting.formats.savedmodel:FORMAT",
+        "tflite": "tfprune.exporting.formats.tflite:FORMAT",
+        "onnx": "tfprune.exporting.formats.onnx:FORMAT",
+        "h5": "tfprune.exporting.formats.h5:FORMAT",
+        "keras": "tfprune.exporting.formats.keras:FORMAT",
+    },
+)

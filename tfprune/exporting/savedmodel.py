@@ -1,0 +1,110 @@
+"""A trained model as a SavedModel that plain TensorFlow loads, reloaded and compared before it counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.loading.gate import load_graph, reload
+from tfprune.adapters.tf_keras.wrapping import kernel_variables
+from tfprune.data._base import Data, Inputs
+from tfprune.utils.errors import ModelError, SparsityError
+from tfprune.utils.files import replacing
+
+TOLERANCE = 1e-6  # largest difference of a probability between the trained and the reloaded model
+COMPARED = 256  # examples of the validation split to compare on
+ENCODED = "model_inputs"  # a signature beside the data set's own: takes what the model itself takes
+
+
+class Classifier(tf.Module):
+    """What is exported: raw inputs to class, label and probabilities, with nothing of Keras in it.
+
+    Args:
+        model: a stripped model that returns logits.
+        inputs: signature -> what raw inputs it takes and how they are encoded.
+        labels: class names in order.
+        target: what the classes are of, e.g. `"species"`.
+    """
+
+    def __init__(self, model: keras.Model, inputs: Mapping[str, Inputs], labels: tuple[str, ...], target: str) -> None:
+        super().__init__(name="classifier")
+        # Tracks the variables and not the layers, whose many traces would only make the file larger.
+        self.weights = list(model.variables)
+        self.kernels = kernel_variables(model)
+        self.labels = tf.Variable(list(labels), trainable=False, name="labels")
+        self.target = tf.Variable(target, trainable=False, name="target")
+        rows = inputs.get("serving_default", Inputs({}, dict))
+        described = {"columns": dict(rows.columns), "optional": list(rows.optional), "unused": list(rows.unused)}
+        self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
+        self._apply = lambda encoded: model(encoded, training=False)
+        self._inputs = inputs
+        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Returns the functions to export, traced for batches of any size."""
+        own = Inputs(
+            {"inputs": (self._encoded_spec.dtype.name, self._encoded_spec.shape[1:])}, lambda raw: raw["inputs"]
+        )
+        return {name: self._trace(inputs) for name, inputs in {**self._inputs, ENCODED: own}.items()}
+
+    def _trace(self, inputs: Inputs) -> tf.types.experimental.ConcreteFunction:
+        @tf.function(autograph=False)
+        def classify(**raw: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._classify(inputs.encode(raw))
+
+        return classify.get_concrete_function(
+            **{
+                name: tf.TensorSpec([None, *shape], tf.as_dtype(dtype), name=name)
+                for name, (dtype, shape) in inputs.signature.items()
+            }
+        )
+
+    def _classify(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
+        number = tf.argmax(probabilities, axis=-1)
+        return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
+
+
+def load_weights(path: Path) -> list[np.ndarray]:
+    """Reads the weights of an exported model, in the order of its layers."""
+    return [variable.numpy() for variable in load_graph(path).weights]
+
+
+def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Writes a SavedModel, loads it again and compares it with the model.
+
+    Args:
+        model: a stripped model that returns logits.
+        data: gives the raw inputs, the labels and the examples to compare on (of the validation split).
+        masks: of the pruned kernels.
+        path: folder to write; replaced in one go.
+
+    Returns:
+        The kernels as the reloaded model has them, by name.
+
+    Raises:
+        ModelError: the reloaded model answers differently.
+        SparsityError: a pruned weight of the reloaded model is not zero.
+    """
+    classifier = Classifier(model, data.inputs, data.labels, data.target)
+    signatures = classifier.signatures()
+    with replacing(path) as draft:
+        tf.saved_model.save(classifier, str(draft), signatures=signatures)
+        loaded = reload(draft)
+        examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)
+        expected = signatures[ENCODED](inputs=examples)["probabilities"].numpy()
+        answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
+        difference = float(np.max(np.abs(answers - expected)))
+        if not difference <= TOLERANCE:
+            raise ModelError(
+                f"{path}: the exported model's probabilities differ from the trained one's by {difference:.2g}"
+            )
+        kernels = {name: variable.numpy() for name, variable in loaded.kernels.items()}
+        for name, mask in masks.items():
+            if np.any(kernels[name][mask == 0]):
+                raise SparsityError(f"{path}: pruned weights of {name} are not zero in the exported model")
+    return kernels

@@ -1,0 +1,235 @@
+"""Several methods over several seeds, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from tfprune.experiments.results import Result
+from tfprune.methods import BASELINE
+from tfprune.training.config import Config
+
+COLUMNS = (
+    *("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "examples"),
+    *("forward_flops_masked", "training_flops", "training_flops_masked", "seconds", "training_time"),
+)
+RATIOS = (
+    *("training_time", "training_flops", "training_flops_masked"),
+    *("nonzero_parameters", "forward_flops_masked"),  # of what is left
+)
+Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
+
+
+def row(result: Result, target: float | None = None) -> dict[str, float | None]:
+    """Returns what a comparison says of one run.
+
+    Args:
+        result: the run.
+        target: a validation loss; the row then says after how many epochs and seconds the network had
+            reached it, None if it never did, see `reached`.
+    """
+    metrics = result.metrics
+    arrived = None if target is None else reached(result, target)
+    return {
+        "test_loss": metrics["test"]["loss"],
+        "test_accuracy": metrics["test"]["accuracy"],
+        "sparsity": metrics["sparsity"]["achieved"],
+        "nonzero_parameters": metrics["nonzero_parameters"],
+        "weights_gzip": metrics["bytes"]["weights"]["gzip"],
+        "epochs": metrics["epochs"],
+        "examples": metrics["cost"]["examples"],
+        "forward_flops_masked": metrics["cost"]["forward_flops_masked"],
+        "training_flops": metrics["cost"]["training_flops"],
+        "training_flops_masked": metrics["cost"]["training_flops_masked"],
+        "seconds": metrics["seconds"]["total"],
+        "training_time": training_time(metrics),
+        "epochs_to_reach": arrived and arrived[0],
+        "seconds_to_reach": arrived and arrived[1],
+        "untuned_accuracy": _untuned(metrics),
+    }
+
+
+def _untuned(metrics: Mapping[str, Any]) -> float | None:
+    """Returns the test accuracy between the last pruning of a trained network and what training came after it."""
+    untuned = metrics.get("untuned")  # which runs of earlier versions do not have
+    return untuned["test"]["accuracy"] if untuned else None
+
+
+def training_time(metrics: Mapping[str, Any]) -> float:
+    """Returns the seconds that a run's trainings took; of the processor's cores together where no GPU computed.
+
+    Those hold still when others use the machine.
+    """
+    took = metrics["cpu_seconds"]
+    return sum(metrics["seconds"][phase] for phase in took if phase != "total") if _on_gpu(metrics) else took["total"]
+
+
+def _on_gpu(metrics: Mapping[str, Any]) -> bool:
+    return bool(metrics["machine"]["gpus"])
+
+
+def reached(result: Result, target: float) -> tuple[float, float] | None:
+    """Says when a run first had a validation loss of `target` or less, as sparse as it is in the end.
+
+    Returns:
+        Epochs and seconds of training until then, over all its trainings and at the epochs that were
+        logged; None if it never came so far.
+    """
+    metrics, seconds = result.metrics, result.metrics["seconds"]
+    phases, steps, losses, levels = result.history_columns("phase", "step", "val_loss", "sparsity").values()
+    found = next((n for n, v in enumerate(losses) if v is not None and v <= target and levels[n] == levels[-1]), None)
+    if found is None:
+        return None
+    phase = phases[found]
+    first = max((steps[n] for n in range(found) if phases[n] != phase), default=0)
+    last = max(step for step, other in zip(steps, phases, strict=True) if other == phase)
+    share = (steps[found] - first) / (last - first) if last > first else 0.0
+    before = sum(seconds[name] for name in set(phases[:found]) - {phase})
+    epochs = metrics["epochs"] * steps[found] / steps[-1]
+    return epochs, before + share * seconds.get(phase, 0.0)
+
+
+def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Gathers runs that differ in nothing but their seed.
+
+    Returns:
+        name of the trial -> its runs. The name is that of the method, with the sparsity asked for
+        (`"dynamic 80 %"`) where a method was run at several, with the granularity where it is not `weight`, and
+        with other settings of its own, its epochs and its scope where those differ.
+    """
+    trials: dict[str, list[Result]] = {}
+    for result in results:
+        trials.setdefault(result.config.trial_id, []).append(result)
+    configs = [runs[0].config for runs in trials.values()]
+    return {_trial_name(runs[0].config, configs): runs for runs in trials.values()}
+
+
+def _trial_name(config: Config, configs: Iterable[Config]) -> str:
+    rivals = [o for o in configs if (o.method, o.granularity) == (config.method, config.granularity)]
+    level = f"{100 * config.requested_sparsity:.3g} %"
+    alike = [other for other in rivals if f"{100 * other.requested_sparsity:.3g} %" == level]
+    own = _own_settings(config)
+    differing = [key for key in own if any(_own_settings(other)[key] != own[key] for other in alike)]
+    method = config.method if config.granularity == "weight" else f"{config.method} {config.granularity}"
+    name = method if len(alike) == len(rivals) else f"{method} {level}"
+    return " ".join((name, *(f"{key}={own[key]}" for key in differing)))
+
+
+def _own_settings(config: Config) -> dict[str, Any]:
+    pruned = {name: getattr(config, name) for name in ("epochs", "scope", "pattern", "pooling")}
+    return config.settings | config.channel_settings | pruned
+
+
+def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
+    """Gathers runs by trial, see `by_trial`.
+
+    Returns:
+        trial -> `method`, `granularity`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
+        each column; the sample's standard deviation, None for a single seed), `untuned_accuracy`: the mean of those
+        test accuracies between pruning and what training came after it (None where there are none), `ratio`: the
+        medians over seeds of what a run's training took in time and FLOPs, and of what is left of the network, to
+        the baseline's with the same seed (None without a baseline), `reached`: the share of seeds that came to the
+        baseline's final validation loss, and the median epochs and seconds after which they did (None if
+        fewer than half did), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the
+        p value after Holm's correction for the number of trials that are compared.
+    """
+    trials = by_trial(results)
+    targets = {run.config.seed: run.history_columns("val_loss")["val_loss"][-1] for run in trials.get(BASELINE, ())}
+    seeds = {
+        trial: {str(run.config.seed): row(run, targets.get(run.config.seed)) for run in runs}
+        for trial, runs in trials.items()
+    }
+    summary = {}
+    for trial, rows in seeds.items():
+        values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
+        config = trials[trial][0].config
+        summary[trial] = {
+            "method": config.method,
+            "granularity": config.granularity,
+            "requested_sparsity": config.requested_sparsity,
+            "seeds": rows,
+            "mean": {name: float(v.mean()) for name, v in values.items()},
+            "median": {name: float(np.median(v)) for name, v in values.items()},
+            "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
+            "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values()]),
+            "ratio": {name: _median_ratio(rows, seeds.get(BASELINE, {}), name) for name in RATIOS},
+            "reached": _reached(rows) if targets else None,
+            "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
+        }
+    _add_corrected(delta for values in summary.values() if (delta := values["delta"]))
+    return summary
+
+
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))
+
+
+def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float] | None:
+    """Compares a method with the baseline seed by seed: the same split, initial weights and order of the data.
+
+    Args:
+        rows, baseline: seed -> a `row`.
+        name: the column to compare, one of which less is better.
+
+    Returns:
+        `mean` of the differences to the baseline, the bounds `low` and `high` of its 95 % confidence
+        interval (Student's t), `better`, the share of seeds with a difference below zero, and `p` of
+        the paired t test; None where fewer than two seeds are paired. Seeds that do not differ at
+        all have a `p` of 1.
+    """
+    pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
+    if len(pairs) < 2:
+        return None
+    own, other = np.array(pairs).T
+    difference = own - other
+    mean, error = difference.mean(), stats.sem(difference)
+    reach = error * stats.t.ppf(0.975, len(pairs) - 1)
+    return {
+        "mean": float(mean),
+        "low": float(mean - reach),
+        "high": float(mean + reach),
+        "better": float(np.mean(difference < 0)),
+        "p": _paired_p(own, other, constant=bool(error <= 1e-12 * abs(mean))),
+    }
+
+
+def _paired_p(own: np.ndarray, other: np.ndarray, *, constant: bool) -> float:
+    if constant:  # but for rounding, of which the test would warn
+        return 0.0 if np.any(own - other) else 1.0
+    return float(stats.ttest_rel(own, other).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrects p values for how many there are (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = least
+    return corrected
+
+
+def _add_corrected(deltas: Iterable[dict[str, float]]) -> None:
+    deltas = list(deltas)
+    for delta, p in zip(deltas, holm([delta["p"] for delta in deltas]), strict=True):
+        delta["p_holm"] = p
+
+
+def _median_ratio(rows: Rows, baseline: Rows, name: str) -> float | None:
+    pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
+    ratios = [own / other for own, other in pairs if other]
+    return float(np.median(ratios)) if ratios else None
+
+
+def _reached(rows: Rows) -> dict[str, float | None]:
+    """Returns the share of seeds that reached the baseline's loss, and medians over all, with inf for the rest."""
+    columns = {name: [values[name] for values in rows.values()] for name in ("epochs_to_reach", "seconds_to_reach")}
+    medians = {name: np.median([np.inf if v is None else v for v in column]) for name, column in columns.items()}
+    share = float(np.mean([value is not None for value in columns["epochs_to_reach"]]))
+    return {"share": share} | {name: float(v) if np.isfinite(v) else None for name, v in medians.items()}

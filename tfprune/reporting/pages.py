@@ -1,0 +1,271 @@
+"""From a report to files: HTML, Markdown, CSV and JSON. No TensorFlow."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfprune.methods import BASELINE
+from tfprune.reporting.report import Section, as_json, facts, notes
+from tfprune.reporting.tables import (
+    LEGEND,
+    comparison_table,
+    cost_table,
+    layer_sparsities,
+    layer_table,
+    markdown_table,
+    trade_table,
+    verdict_table,
+)
+from tfprune.reporting.verdicts import RULE
+from tfprune.utils.errors import ConfigError
+from tfprune.utils.files import replacing, write_json, written_to
+from tfprune.utils.text import csv_text, markdown, showable
+
+if TYPE_CHECKING:
+    from tfprune.reporting.figures import Panel, Theme
+
+TITLE = "Pruning report"
+Writer = Callable[[Sequence[Section], Path], list[Path]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Panels that belong together, and what is said of them.
+
+    Attributes:
+        name: of its file, where it has one.
+        heading, caption: above and below.
+        panels: what is drawn; none if there is nothing to draw, which `caption` then explains.
+        columns: how many of them fit side by side.
+        legend: whether each panel names what it draws; else the page does so once.
+    """
+
+    name: str
+    heading: str
+    caption: str
+    panels: Sequence[Panel]
+    columns: int = 2
+    legend: bool = True
+
+
+def writer_for(path: Path) -> Writer:
+    """Returns what writes a report to such a file, and then returns the paths that it wrote.
+
+    Raises:
+        ConfigError: no report is written with that suffix.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"--out must end in one of {', '.join(WRITERS)}, got {str(path)!r}")
+    return WRITERS[path.suffix.lower()]
+
+
+def write_html(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes one page that needs no other file, no network and no script."""
+    import jinja2
+
+    from tfprune.reporting.figures import DARK, LIGHT
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfprune.reporting", "templates"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    page = environment.get_template("report.html").render(
+        title=TITLE,
+        sections=[_as_page(section) for section in report],
+        rule=RULE,
+        legend=LEGEND,
+        light=LIGHT,
+        dark=DARK,
+    )
+    return [_write_text(path, page)]
+
+
+def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes a Markdown page, and its figures as PNGs into a folder beside it."""
+    from urllib.parse import quote_from_bytes
+
+    from tfprune.reporting.figures import write_png
+
+    folder = path.with_name(f"{path.stem}_files")
+    blocks, written = [f"# {TITLE}"], []
+    for number, section in enumerate(report, start=1):
+        blocks += [f"## {markdown(section.title)}"]
+        blocks += ["\n".join(f"* {name}: {markdown(value)}" for name, value in facts(section).items())]
+        blocks += [f"**{markdown(note)}**" for note in notes(section)]
+        if section.verdicts:
+            blocks += ["### Verdicts", markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
+        blocks += ["### Results", markdown_table(comparison_table(section.summary))]
+        blocks += ["### Size, speed and accuracy", markdown_table(trade_table(section.summary))]
+        blocks += ["### Costs", markdown_table(cost_table(section.summary)), LEGEND]
+        for figure in _figures(section):
+            blocks += [f"### {figure.heading}"]
+            if figure.panels:
+                picture = folder / f"{number}-{figure.name}.png"
+                with written_to(picture):
+                    write_png(figure.panels, picture, title=section.title, columns=figure.columns)
+                written += [picture]
+                alt = markdown(" ".join(panel.alt for panel in figure.panels))
+                blocks += [f"![{alt}]({quote_from_bytes(os.fsencode(folder.name))}/{picture.name})"]
+            blocks += [figure.caption]
+        blocks += ["### Sparsity per layer", markdown_table(layer_table(section.trials)), LAYERS_CAPTION]
+    return [_write_text(path, "\n\n".join(blocks) + "\n"), *written]
+
+
+def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes a row a run, numbers with all their digits."""
+    rows = [
+        {
+            "comparison": section.title,
+            "dataset": run.config.data_name,
+            "model": run.config.model_name,
+            "trial": trial,
+            "method": run.config.method,
+            "requested_sparsity": run.config.requested_sparsity,
+            "seed": run.config.seed,
+            **section.summary[trial]["seeds"][str(run.config.seed)],
+            "folder": str(run.folder.root),
+        }
+        for section in report
+        for trial, runs in section.trials.items()
+        for run in runs
+    ]
+    return [_write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
+
+
+def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
+    comparisons = [as_json(section.results, section.summary) for section in report]
+    with written_to(path):
+        write_json(path, comparisons[0] if len(comparisons) == 1 else {"comparisons": comparisons})
+    return [path]
+
+
+WRITERS: dict[str, Writer] = {
+    ".html": write_html,
+    ".md": write_markdown,
+    ".csv": write_csv,
+    ".json": write_json_report,
+}
+LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mean over seeds."
+
+
+def _figures(section: Section) -> list[Figure]:
+    from tfprune.reporting import figures
+
+    summary = section.summary
+    histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
+    differences = figures.differences_panels(summary)
+    several = any(len(values["seeds"]) > 1 for values in summary.values())
+    bars = "Mean and one standard deviation over seeds. " if several else ""
+    narrow = any(not values["mean"]["sparsity"] and values["requested_sparsity"] for values in summary.values())
+    counterpart = " A narrower dense network stands at the sparsity of the one it is the counterpart of."
+    return [
+        Figure(
+            "sparsity",
+            "Accuracy against sparsity",
+            f"{bars}What prunes nothing is at 0, with a level line. Methods at the same sparsity are drawn a "
+            "little apart." + counterpart * narrow,
+            figures.sparsities_panels(summary),
+        ),
+        Figure(
+            "differences",
+            f"Differences to {BASELINE}, seed by seed",
+            _differences_caption(summary)
+            if differences
+            else f"This needs {BASELINE} and another method with the same seeds.",
+            differences,
+        ),
+        Figure(
+            "scores",
+            "Test loss and accuracy",
+            "A dot a seed; the large mark is the mean, the bar one standard deviation."
+            if several
+            else "One seed a method.",
+            figures.comparison_panels(summary),
+        ),
+        Figure(
+            "curves",
+            "Training curves",
+            "Cross-entropy over the epochs of all trainings of a run, on the same scale throughout"
+            + ("; mean over seeds, and their range as a band." if several else "."),
+            figures.curves_panels(histories),
+            columns=3,
+            legend=False,
+        ),
+        Figure(
+            "costs",
+            "Loss and accuracy against training cost",
+            f"{bars}The cost is that of all trainings of a run. A hollow mark is what the same training needs if "
+            "multiplications with pruned weights are left out.",
+            figures.costs_panels(summary),
+        ),
+    ]
+
+
+def _differences_caption(summary: Any) -> str:
+    if all(len(values["seeds"]) == 1 for values in summary.values()):
+        return "One seed: no intervals."
+    return (
+        "A dot a seed: the same split, initial weights and order of the data. The large mark is the mean, the bar its "
+        "95 % interval (Student's t, not corrected for the number of methods)."
+    )
+
+
+def _as_page(section: Section) -> dict[str, Any]:
+    """Returns what the template shows of a section."""
+    return {
+        "title": section.title,
+        "facts": facts(section),
+        "notes": notes(section),
+        "verdicts": section.verdicts,
+        "tables": {
+            "Results": comparison_table(section.summary),
+            "Size, speed and accuracy": trade_table(section.summary),
+            "Costs": cost_table(section.summary),
+        },
+        "figures": [
+            {
+                "heading": figure.heading,
+                "caption": figure.caption,
+                "columns": figure.columns,
+                "legend": figure.legend,
+                "panels": [_as_image(panel, legend=figure.legend) for panel in figure.panels],
+            }
+            for figure in _figures(section)
+        ],
+        "trials": list(section.trials),
+        "layers": layer_sparsities(section.trials),
+        "layers_caption": LAYERS_CAPTION,
+    }
+
+
+def _as_image(panel: Panel, *, legend: bool) -> dict[str, Any]:
+    from tfprune.reporting.figures import DARK, LIGHT, svg
+
+    def uri(theme: Theme) -> str:
+        content = svg(panel, theme, legend=legend).encode()
+        return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+
+    size = {"width": round(96 * panel.width), "height": round(96 * panel.height)}
+    return {"title": panel.title, "alt": panel.alt, "light": uri(LIGHT), "dark": uri(DARK), **size}
+
+
+def _shown(value: Any) -> Any:
+    """Returns a value that a template shows; what is markup already has been here."""
+    return showable(value) if type(value) is str else value
+
+
+def _write_text(path: Path, text: str) -> Path:
+    with written_to(path), replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+    return path

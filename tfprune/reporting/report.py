@@ -1,0 +1,241 @@
+"""What a report says of finished runs: which can be compared, with what, and what they came to. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tfprune.experiments.results import COMPARISON_SCHEMA, Result
+from tfprune.experiments.run_files import sealed
+from tfprune.methods import BASELINE, METHODS
+from tfprune.reporting.comparison import by_trial, summarise
+from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table
+from tfprune.reporting.verdicts import Verdict, verdicts
+from tfprune.training.config import Config
+from tfprune.utils.text import Table
+
+OWN = (
+    "method",
+    "settings",
+    "scope",
+    "granularity",
+    "pattern",
+    "pooling",
+    "channel_settings",
+    "seed",
+)  # that may differ between runs compared
+PACKAGES = {
+    "python": "Python",
+    "tensorflow": "TensorFlow",
+    "tf-keras": "tf-keras",
+    "tensorflow-model-optimization": "tfmot",
+}
+Summary = dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Runs that can be compared, and what they came to.
+
+    Attributes:
+        title: data set, model and epochs, and what else tells them from those of other sections.
+        trials: trial -> its runs, see `comparison.by_trial`.
+        summary: see `comparison.summarise`.
+        verdicts: see `verdicts.verdicts`.
+    """
+
+    title: str
+    trials: Mapping[str, Sequence[Result]]
+    summary: Summary
+    verdicts: Sequence[Verdict]
+
+    @property
+    def results(self) -> list[Result]:
+        """All runs, trial by trial."""
+        return [run for runs in self.trials.values() for run in runs]
+
+
+def sections(results: Iterable[Result]) -> list[Section]:
+    """Gathers runs that can be compared with each other, see `comparable`, and compares them."""
+    groups = comparable(results)
+    settings = [_shared(group[0].config) for group in groups]
+    found = []
+    for group, own in zip(groups, settings, strict=True):
+        summary = summarise(group)
+        found.append(Section(_title(own, settings), by_trial(group), summary, verdicts(summary)))
+    return found
+
+
+def comparable(results: Iterable[Result]) -> list[list[Result]]:
+    """Splits runs into groups of the same settings but for the method, its own settings and the seed.
+
+    A run that has no baseline of as many epochs belongs to a baseline whose epochs all its trainings together
+    take, as those of `compare --equal-budget` do.
+
+    Returns:
+        The groups in the order of their first runs; in each the methods as they are registered, each from low
+        sparsity to high.
+    """
+    results = list(results)
+    settings = [_shared(result.config) for result in results]
+    baselines = [own for own, result in zip(settings, results, strict=True) if result.config.method == BASELINE]
+    baselines = list({json.dumps(own): own for own in baselines}.values())
+    groups: dict[str, list[Result]] = {}
+    for own, result in zip(settings, results, strict=True):
+        if own not in baselines:
+            own = next((other for other in baselines if _takes_all_of(result.config, own, other)), own)
+        groups.setdefault(json.dumps(own), []).append(result)
+    return [sorted(group, key=_rank) for group in groups.values()]
+
+
+def result_tables(summary: Summary) -> list[Table]:
+    """Returns the tables of a comparison: results, what they were had for, costs and, if there are any, verdicts.
+
+    Where methods are compared at several sparsities an overview comes first.
+    """
+    judged = verdicts(summary)
+    tables = [comparison_table(summary), trade_table(summary), cost_table(summary)]
+    if len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()}):
+        tables.insert(0, levels_table(summary))
+    return [*tables, *([verdict_table(judged)] if judged else [])]
+
+
+def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the numbers of a comparison, as `tfprune compare --json` writes them.
+
+    Args:
+        results: the runs; the settings, versions and machine are those of the first.
+        summary: what `comparison.summarise` returns.
+        failures: a line on each run that failed.
+    """
+    config, metrics = results[0].config, results[0].metrics
+    return sealed(
+        {
+            "schema": COMPARISON_SCHEMA,
+            "dataset": config.data_name,
+            "settings": _shared(config),
+            "versions": metrics["versions"],
+            "machine": metrics["machine"],
+            "methods": summary,
+            "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(summary)],
+            "failures": list(failures),
+        }
+    )
+
+
+def facts(section: Section) -> dict[str, str]:
+    """Returns what was compared, and on what machine: name -> value."""
+    runs = section.results
+    config, settings = runs[0].config, _shared(runs[0].config)
+    default = _shared(Config(dataset=config.dataset, data_settings=config.data_settings))
+    said = {"dataset", "model", "model_settings", "epochs", "batch_size", "optimizer", "learning_rate"}
+    said |= {"optimizer_settings", "learning_rate_schedule", "precision"}
+    other = {key: value for key, value in settings.items() if key not in said and value != default[key]}
+    scopes = dict.fromkeys(f"{run.config.method} {run.config.scope}" for run in runs if run.config.scope != "layer")
+    return {
+        "Data set": config.data_name,
+        "Model": _with_settings(config.model_name, config.model_settings),
+        "Epochs": f"{config.epochs:,} a training, in batches of {config.batch_size:,}",
+        "Optimizer": f"{_with_settings(config.optimizer, config.optimizer_settings)}, "
+        f"learning rate {config.learning_rate:g}, {config.learning_rate_schedule}",
+        **({"Ranked in another scope than the layer": ", ".join(scopes)} if scopes else {}),
+        "Precision": _distinct(run.metrics["precision"]["policy"] for run in runs),
+        **({"Other settings": ", ".join(f"{key}={_text(value)}" for key, value in other.items())} if other else {}),
+        "Seeds": _ranges({run.config.seed for run in runs}),
+        "Runs": f"{len(runs):,} in {_distinct(str(run.folder.root.parent) for run in runs)}",
+        "Versions": _distinct(_versions(run.metrics["versions"]) for run in runs),
+        "Machine": _distinct(_machine(run.metrics["machine"]) for run in runs),
+    }
+
+
+def notes(section: Section) -> list[str]:
+    """Returns what a reader has to know of what is missing."""
+    said, seeds = [], {trial: {run.config.seed for run in runs} for trial, runs in section.trials.items()}
+    most = set().union(*seeds.values())
+    single = [trial for trial, own in seeds.items() if len(own) == 1]
+    if len(single) == len(seeds):
+        said.append("One seed: there are no standard deviations, intervals or p values, and the verdicts stay open.")
+    elif single:
+        said.append(f"Of {', '.join(single)} there is one seed: no standard deviation, interval or p value.")
+    fewer = [f"{trial} {len(own)}" for trial, own in seeds.items() if 1 < len(own) < len(most)]
+    if fewer:
+        said.append(f"Not every trial has all {len(most)} seeds ({', '.join(fewer)}); differences are of shared ones.")
+    if BASELINE not in section.trials:
+        said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
+    if not section.verdicts:
+        said.append(f"There are no verdicts: they are about dynamic beside {BASELINE} or lottery.")
+    if len({json.dumps(run.metrics["machine"], sort_keys=True) for run in section.results}) > 1:
+        said.append("The runs are of several machines: times are not comparable.")
+    if len({_fused(run) for run in section.results}) > 1:
+        said.append("Some went through the fused loop and others not: times are not comparable; see --set loop=plain.")
+    return said
+
+
+def _fused(run: Result) -> bool:
+    return "networks" in run.metrics or "compile" in run.metrics["seconds"]
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    return {key: value for key, value in config.identity().items() if key not in OWN}
+
+
+def _takes_all_of(config: Config, own: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
+    """Tells whether a run would be over the baseline's epochs with one epoch more, and else is set up alike."""
+    total = config.pruning.total_epochs
+    alike = {**own, "epochs": baseline["epochs"]} == baseline
+    return alike and total(config.epochs) <= baseline["epochs"] < total(config.epochs + 1)
+
+
+def _rank(result: Result) -> tuple[Any, ...]:
+    config = result.config
+    return list(METHODS).index(config.method), config.requested_sparsity, config.epochs, config.seed
+
+
+def _title(settings: Mapping[str, Any], all_settings: Iterable[Mapping[str, Any]]) -> str:
+    """Names data set, model and epochs, and the settings that differ between sections of those."""
+    named = ("dataset", "model", "epochs")
+    rivals = [other for other in all_settings if all(other[key] == settings[key] for key in named)]
+    differing = [key for key in settings if any(other[key] != settings[key] for other in rivals)]
+    title = f"{settings['dataset']}: {settings['model']}, {settings['epochs']:,} epochs"
+    return ", ".join((title, *(f"{key}={_text(settings[key])}" for key in differing)))
+
+
+def _with_settings(name: str, settings: Mapping[str, Any]) -> str:
+    return f"{name} ({', '.join(f'{key}={_text(value)}' for key, value in settings.items())})" if settings else name
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_text, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items())
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return ", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"]))
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Spells out whole numbers.
+
+    >>> _ranges([0, 1, 2, 5, 8, 9])
+    '0 to 2, 5, 8 to 9'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in runs)

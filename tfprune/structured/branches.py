@@ -1,0 +1,217 @@
+"""Residual branches: what a sum adds to something else, and what a network can do without as a whole.
+
+The counterpart of `channels` for depth (compare Xu et al. 2020, Layer Pruning via Fusible Residual Convolutional
+Block, arXiv:2011.14356). All branches make one group, in which each counts as a channel that every weight of the branch
+is indexed by, so that what counts and removes channels can do the same with branches. What is inside of a branch need
+not be known: it goes altogether. Its end must be: where its weights are zero it has to add zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.layer_traits import activation_traits, traits_of
+from tfprune.adapters.tf_keras.wrapping import has_graph, kernels_of, leaf_layers
+from tfprune.structured.channels import Channels, Group
+from tfprune.utils.errors import ConfigError, ModelError, choose_from
+
+BRANCHES = "residual branches"  # the name of their group, which no layer can have
+
+
+@dataclasses.dataclass(frozen=True)
+class Branches(Channels):
+    """The residual branches of a model; see `channels.Channels` for what it has of that. The one group is `BRANCHES`.
+
+    Attributes:
+        inside: name of a layer -> the label of the branch that it belongs to.
+        ends: name of a sum -> the labels of its inputs, -1 for those that stay.
+        last: label -> the layer whose weights give what the branch adds.
+    """
+
+    inside: Mapping[str, int]
+    ends: Mapping[str, tuple[int, ...]]
+    last: Mapping[int, keras.layers.Layer]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A branch is called after its first layer, whatever else goes; their order may be another one then."""
+        return self.groups[0].producers
+
+    def labels(self, names: Collection[str]) -> list[int]:
+        """Returns the labels of branches; an unknown name is a `ModelError` that lists the known ones."""
+        for name in names:
+            if name not in self.names:
+                raise ModelError(f"there is no residual branch {name!r}: {choose_from(name, self.names)}")
+        return [self.names.index(name) for name in names]
+
+    def spared(self, layers: Collection[str]) -> list[int]:
+        """Returns the labels of the branches in which one of these layers is."""
+        return sorted({label for name, label in self.inside.items() if name in layers})
+
+
+def branches(model: keras.Model) -> Branches:
+    """Finds the residual branches of a model, in the order of its graph; those of nested models are not looked for.
+
+    A branch lies between an input of an `Add` layer and another input of the same sum, which it is computed from.
+    Nothing else reads what is inside, nothing in it is used twice, and no other sum lies in it.
+
+    Raises:
+        ModelError: the model is subclassed or has not been built.
+    """
+    if not model.built or not hasattr(model, "_nodes_by_depth") or not model.inputs:
+        raise ModelError(f"model {model.name} must be functional or sequential, and built, to find its branches")
+    graph = _Graph(model)
+    found: list[tuple[str, int, list[keras.layers.Layer], keras.layers.Layer]] = []
+    for node in graph.nodes:
+        for number in range(len(node.keras_inputs)) if _is(node.layer, ("Add",)) else ():
+            inside = graph.between(node, number)
+            last = graph.last(node.keras_inputs[number]) if inside else None
+            if last is not None and any(kernels_of(layer) for layer in inside):
+                found.append((node.layer.name, number, inside, last))
+    labels = np.arange(len(found))
+    ends: dict[str, list[int]] = {}
+    for label, (add, number, _, _) in enumerate(found):
+        ends.setdefault(add, [-1] * len(model.get_layer(add).input))[number] = label
+    reason = None if found else "no sum adds one"
+    return Branches(
+        groups=(Group(BRANCHES, tuple(inside[0].name for _, _, inside, _ in found), labels, reason),),
+        axes={
+            id(weight): {0: np.full(weight.shape[0], label)}
+            for label, (_, _, inside, _) in enumerate(found)
+            for layer in inside
+            for weight in layer.weights
+        },
+        widths={},
+        made={},
+        inside={layer.name: label for label, (_, _, inside, _) in enumerate(found) for layer in inside},
+        ends={add: tuple(own) for add, own in ends.items()},
+        last={label: last for label, (_, _, _, last) in enumerate(found)},
+    )
+
+
+class _Graph:
+    """Who makes and who reads each tensor of a model."""
+
+    def __init__(self, model: keras.Model) -> None:
+        depths = sorted(model._nodes_by_depth, reverse=True)
+        self.nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
+        self._depths = {id(node): depth for depth in depths for node in model._nodes_by_depth[depth]}
+        self._maker = {id(tensor): node for node in self.nodes for tensor in tf.nest.flatten(node.outputs)}
+        self._readers: dict[int, list[object]] = {}
+        for node in self.nodes:
+            for tensor in node.keras_inputs if not node.is_input else ():
+                self._readers.setdefault(id(tensor), []).append(node)
+        for tensor in model.outputs:
+            self._readers.setdefault(id(tensor), []).append(None)
+        self._calls = [id(node.layer) for node in self.nodes]
+
+    def between(self, add: object, number: int) -> list[keras.layers.Layer] | None:
+        """Returns the layers between an input of a sum and its others, in the order of the graph; None: no branch."""
+        tensors = add.keras_inputs
+        others = {id(tensor) for place, tensor in enumerate(tensors) if place != number}
+        inside: list[object] = []
+        ahead = [tensors[number]]
+        if id(tensors[number]) in others or self._calls.count(id(add.layer)) > 1:
+            return None
+        if any(tensor.shape.as_list() != tensors[number].shape.as_list() for tensor in tensors):  # one is stretched
+            return None
+        while ahead:
+            tensor = ahead.pop()
+            node = self._maker[id(tensor)]
+            if id(tensor) in others or any(node is own for own in inside):
+                continue
+            if node.is_input or _is_sum(node.layer) or self._calls.count(id(node.layer)) > 1:
+                return None
+            inside.append(node)
+            ahead.extend(node.keras_inputs)
+        for node in inside:
+            readers = [reader for t in tf.nest.flatten(node.outputs) for reader in self._readers.get(id(t), ())]
+            if not all(reader is add or any(reader is own for own in inside) for reader in readers):
+                return None
+            if any(weight.shape.rank == 0 for weight in node.layer.weights):
+                return None
+        inside.sort(key=lambda node: (-self._depths[id(node)], node.layer.name))
+        return [node.layer for node in inside]
+
+    def last(self, tensor: tf.Tensor) -> keras.layers.Layer | None:
+        """Returns the layer whose weights decide what a tensor is; None if it is not zero where they are."""
+        node = self._maker[id(tensor)]
+        while traits_of(node.layer).zero == "inputs" and len(node.keras_inputs) == 1 and _keeps_zero(node.layer):
+            node = self._maker[id(node.keras_inputs[0])]
+        scaled = getattr(node.layer, "scale", True)  # a normalization without would still hand on a constant
+        return node.layer if traits_of(node.layer).zero == "weights" and _keeps_zero(node.layer) and scaled else None
+
+
+def _is(layer: keras.layers.Layer, kinds: Sequence[str]) -> bool:
+    return type(layer).__module__.partition(".")[0] == "tf_keras" and type(layer).__name__ in kinds
+
+
+def _is_sum(layer: keras.layers.Layer) -> bool:
+    """Also of what is left of one (see `surgery`), so that no branch appears where there was none."""
+    return _is(layer, ("Add",)) or (_is(layer, ("Activation",)) and layer.activation is keras.activations.linear)
+
+
+def _keeps_zero(layer: keras.layers.Layer) -> bool:
+    if getattr(layer, "threshold", 0):
+        return False
+    activation = activation_traits(getattr(layer, "activation", None))
+    return activation is not None and activation.zero
+
+
+def _mean_norm(order: int, model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+    sums, counts = np.zeros(len(found.names)), np.zeros(len(found.names))
+    for layer in (layer for layer in model.layers if layer.name in found.inside):
+        for leaf in leaf_layers(layer) if has_graph(layer) else (layer,):
+            for kernel in kernels_of(leaf):
+                sums[found.inside[layer.name]] += np.sum(np.abs(kernel.numpy(), dtype=np.float64) ** order)
+                counts[found.inside[layer.name]] += kernel.shape.num_elements()
+    return (sums / counts) ** (1 / order)
+
+
+def _batch_norm(model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+    without = [found.names[label] for label, layer in found.last.items() if getattr(layer, "gamma", None) is None]
+    if without:
+        raise ModelError(f"criterion bn needs branches that end in a scale of BatchNorm, unlike {', '.join(without)}")
+    return np.array([np.mean(np.abs(layer.gamma.numpy())) for layer in found.last.values()])
+
+
+def _taylor(
+    model: keras.Model, found: Branches, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
+    if examples is None:
+        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
+    weights = [list(layer._trainable_weights) for layer in found.last.values()]  # frozen ones, too
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(weights)
+        losses = keras.losses.sparse_categorical_crossentropy(
+            examples[1], model(examples[0], training=False), from_logits=True
+        )
+        loss = tf.reduce_mean(losses)
+    slopes = tape.gradient(loss, weights)
+    return np.array(
+        [
+            sum(float(np.sum(w.numpy() * tf.convert_to_tensor(s).numpy())) for w, s in zip(*own, strict=True)) ** 2
+            for own in zip(weights, slopes, strict=True)
+        ]
+    )
+
+
+def _random(model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+    return np.random.default_rng(seed).random(len(found.names))
+
+
+def _norm(order: int) -> Callable[..., np.ndarray]:
+    return lambda *args: _mean_norm(order, *args)
+
+
+CRITERIA: dict[str, Callable[..., np.ndarray]] = {
+    "l1": _norm(1),
+    "l2": _norm(2),
+    "bn": _batch_norm,
+    "taylor": _taylor,
+    "random": _random,
+}

@@ -1,0 +1,167 @@
+"""Fewer channels or branches by criterion: which of them matter least, and how many may stay."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.copies import check_model
+from tfprune.adapters.tf_keras.wrapping import leaf_layers
+from tfprune.structured.branches import BRANCHES, branches
+from tfprune.structured.branches import CRITERIA as OF_BRANCHES
+from tfprune.structured.channels import Channels, Group, channels
+from tfprune.structured.surgery import without
+from tfprune.structured.widths import MULTIPLE, width
+from tfprune.utils.checks import check_choice, check_whole
+from tfprune.utils.errors import ConfigError, ModelError
+
+Importance = Callable[
+    [np.ndarray, "np.ndarray | None"], np.ndarray
+]  # of a weight and its gradient, each a channel a row
+
+
+def shrink(
+    model: keras.Model,
+    keep: float = 0.5,
+    *,
+    granularity: str = "filter",
+    criterion: str = "l1",
+    multiple: int = MULTIPLE,
+    seed: int = 0,
+    examples: tuple[np.ndarray, np.ndarray] | None = None,
+) -> keras.Model:
+    """Returns a smaller dense copy of a model: in each group of channels the most important ones stay.
+
+    Filters and units go together with everything that reads them (see `channels`), or whole residual branches (see
+    `branches`); outputs stay as they are. Train the copy on: what went is missed at first.
+
+    Args:
+        model: a tf_keras model, functional or sequential. It is not changed.
+        keep: fraction of each group's channels, or of the branches, that stays, in (0, 1].
+        granularity: `filter` or `branch`.
+        criterion: `l1`, `l2` (norm of the weights that make a channel; Li et al. 2017, arXiv:1608.08710), `bn` (size of
+            BatchNorm's factor; Liu et al. 2017, arXiv:1708.06519), `taylor` (what the loss changes by if the channel
+            goes, to first order, squared; Molchanov et al. 2019, arXiv:1906.10771) or `random`. Of a branch, norms and
+            sizes are means over its weights, so that large branches are worth no more.
+        multiple: what a width is rounded to a multiple of, and has at least; groups that are no wider stay whole. Not
+            of branches.
+        seed: of `random`.
+        examples: inputs and class numbers for `taylor`, whose model returns logits.
+
+    Returns:
+        The smaller copy, compiled with an optimizer that carries on if `model` is compiled.
+
+    Raises:
+        ConfigError: a setting is out of range.
+        ModelError: the model cannot be copied, or nothing of it can go.
+
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(64, input_shape=(4,), name="a"), keras.layers.Dense(3, name="b")])
+    >>> [layer.units for layer in tfprune.shrink(model, 0.25).layers]
+    [16, 3]
+    """
+    check_model(model)
+    check_choice("criterion", criterion, CRITERIA)
+    check_whole("multiple", multiple, least=1)
+    if not isinstance(keep, (int, float)) or not 0 < keep <= 1:
+        raise ConfigError(f"keep must be in (0, 1], got {keep!r}")
+    if check_choice("granularity", granularity, ("filter", "branch")) == "branch":
+        return _without_branches(model, keep, criterion, seed, examples)
+    found = channels(model)
+    if not found.free:
+        reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
+        raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
+    scores = CRITERIA[criterion](model, found, seed, examples)
+    widths = {name: width(len(group), keep, multiple) for name, group in found.free.items()}
+    return without(model, least_important(scores, widths))
+
+
+def _without_branches(
+    model: keras.Model, keep: float, criterion: str, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
+) -> keras.Model:
+    found = branches(model)
+    if len(found.names) < 2:
+        raise ModelError(f"model {model.name} has {len(found.names)} residual branches, of which one stays")
+    scores = {BRANCHES: OF_BRANCHES[criterion](model, found, seed, examples)}
+    widths = {BRANCHES: width(len(found.names), keep, 1)}
+    return without(model, {BRANCHES: [found.names[place] for place in least_important(scores, widths)[BRANCHES]]})
+
+
+def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Returns the places of the channels that go so that `widths` are left: the lowest scores, of equals the later."""
+    return {name: np.sort(np.argsort(-scores[name], kind="stable")[count:]) for name, count in widths.items()}
+
+
+def _sums(
+    model: keras.Model,
+    found: Channels,
+    importance: Importance,
+    gradients: Mapping[int, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Adds up, over the kernels that make a group's channels, how important each of them is for them."""
+    totals: dict[int, float] = {}
+    for weight in (weight for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.made):
+        axis = found.made[id(weight)]
+        rows = [
+            np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+            for value in (weight.numpy(), *([gradients[id(weight)]] if gradients else []))
+        ]
+        for label, value in zip(found.axes[id(weight)][axis], importance(*rows), strict=True):
+            totals[int(label)] = totals.get(int(label), 0.0) + float(value)
+    return {name: _of(group, totals) for name, group in found.free.items()}
+
+
+def _of(group: Group, totals: Mapping[int, float]) -> np.ndarray:
+    return np.array([totals.get(int(label), 0.0) for label in group.channels])
+
+
+def _norms(order: int, model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+    return _sums(model, found, lambda rows: np.linalg.norm(rows, ord=order, axis=1))
+
+
+def _batch_norm(model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+    totals: dict[int, float] = {}
+    for layer in leaf_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.gamma is not None:
+            for label, value in zip(found.axes.get(id(layer.gamma), {}).get(0, ()), layer.gamma.numpy(), strict=False):
+                totals[int(label)] = totals.get(int(label), 0.0) + abs(float(value))
+    missing = [name for name, group in found.free.items() if not any(int(label) in totals for label in group.channels)]
+    if missing:
+        raise ModelError(f"criterion bn needs BatchNorm with a scale after {', '.join(missing)}; take l1 or l2")
+    return {name: _of(group, totals) for name, group in found.free.items()}
+
+
+def _taylor(
+    model: keras.Model, found: Channels, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    if examples is None:
+        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
+    weights = [weight for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.made]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        losses = keras.losses.sparse_categorical_crossentropy(
+            examples[1], model(examples[0], training=False), from_logits=True
+        )
+        loss = tf.reduce_mean(losses)
+    gradients = {
+        id(w): tf.convert_to_tensor(g).numpy() for w, g in zip(weights, tape.gradient(loss, weights), strict=True)
+    }
+    return _sums(model, found, lambda rows, slopes: np.sum(rows * slopes, axis=1) ** 2, gradients)
+
+
+def _random(model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {name: random.random(len(group)) for name, group in found.free.items()}
+
+
+CRITERIA = {
+    "l1": functools.partial(_norms, 1),
+    "l2": functools.partial(_norms, 2),
+    "bn": _batch_norm,
+    "taylor": _taylor,
+    "random": _random,
+}

@@ -1,0 +1,192 @@
+"""Takes channels or residual branches out of a model: the same network without them, as a smaller dense one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.layer_traits import traits_of
+from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.copies import compile_alike
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.wrapping import has_graph, leaf_layers
+from tfprune.structured.branches import BRANCHES, Branches, branches
+from tfprune.structured.channels import Channels, channels
+from tfprune.utils.errors import ModelError
+
+# Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
+Removed = Mapping[str, Sequence[int] | Sequence[str]]
+Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
+
+
+def without(
+    model: keras.Model,
+    removed: Removed,
+    *,
+    compiled: Callable[[keras.Model], None] | None = None,
+    slots_kept: bool = True,
+) -> keras.Model:
+    """Rebuilds a model without some of its channels or of its residual branches.
+
+    The smaller model answers as the larger one does when nothing reads those channels any more (the weights by which
+    the next layers take them in are zero), or when the branches add zero, up to the order in which floats are added.
+
+    Args:
+        model: functional or sequential, see `channels` and `branches`. It is not changed.
+        removed: group -> places of its channels that go, see `Channels.groups`; or `BRANCHES` -> names of branches.
+        compiled: compiles the smaller model if `model` is compiled; by default as `model` is.
+        slots_kept: whether the optimizer goes on with the slots (momentum and the like) of the weights that stay;
+            otherwise they are empty.
+
+    Returns:
+        The smaller model. If `model` is compiled it is too, and its optimizer carries on: the slots have lost the same
+        channels as their weights and the steps taken so far are counted on.
+
+    Raises:
+        ModelError: a group is unknown, protected or left with nothing.
+    """
+    found = parts(model, removed)
+    gone = labels_of(found, removed)
+    smaller = _rebuild(model, found, gone)
+    left = {layer.name: layer for layer in model.layers}
+    pairs = [
+        (old, new, found.axes.get(id(old), {}))
+        for layer in smaller.layers
+        for old_leaf, new_leaf in zip(_leaves(left[layer.name]), _leaves(layer), strict=True)
+        for old, new in zip(old_leaf.weights, new_leaf.weights, strict=True)
+    ]
+    for old, new, axes in pairs:
+        new.assign(kept(old.numpy(), axes, gone))
+    if getattr(model, "optimizer", None) is not None:
+        if compiled is None:
+            compile_alike(smaller, model)
+        else:
+            compiled(smaller)
+        _carry_on(model.optimizer, smaller.optimizer, smaller, pairs if slots_kept else (), gone)
+    return smaller
+
+
+def untrained(model: keras.Model, removed: Removed) -> keras.Model:
+    """Builds what `without` returns with initial weights of its own, and not compiled."""
+    found = parts(model, removed)
+    return _rebuild(model, found, labels_of(found, removed))
+
+
+def parts(model: keras.Model, removed: Removed) -> Channels:
+    """Returns what `removed` speaks of: the channels of a model, or its branches."""
+    return branches(model) if BRANCHES in removed else channels(model)
+
+
+def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return list(leaf_layers(layer)) if has_graph(layer) else [layer]
+
+
+def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
+    """Returns the channels of each weight of a model, in the order of `wrapping.get_weights`."""
+    return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
+
+
+def kept(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
+    """Returns an array without the channels whose labels are `gone`."""
+    for axis, labels in axes.items():
+        value = np.compress(~np.isin(labels, gone), value, axis)
+    return value
+
+
+def masked(model: keras.Model, removed: Removed) -> None:
+    """Zeroes what `without` takes out, in place: every weight that makes those channels or reads them.
+
+    Raises:
+        ModelError: as `without`.
+    """
+    found = parts(model, removed)
+    gone = labels_of(found, removed)
+    for layer in leaf_layers(model):
+        for weight in layer.weights:
+            value = weight.numpy()
+            for axis, labels in found.axes.get(id(weight), {}).items():
+                np.moveaxis(value, axis, 0)[np.isin(labels, gone)] = 0.0
+            weight.assign(value)
+
+
+def labels_of(found: Channels, removed: Removed) -> np.ndarray:
+    """Returns the labels of channels that go; a `ModelError` if a group is unknown, protected or left with nothing."""
+    groups = {group.name: group for group in found.groups}
+    gone = []
+    for name, places in removed.items():
+        if name not in groups:
+            raise ModelError(f"there is no group of channels {name!r}; there are {', '.join(groups)}")
+        if len(places) and groups[name].protected:
+            raise ModelError(f"the channels of {name} cannot go: {groups[name].protected}")
+        if len(set(places)) >= len(groups[name]):
+            raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
+        numbers = found.labels(places) if isinstance(found, Branches) else places
+        gone.append(groups[name].channels[np.asarray(numbers, int)])
+    return np.concatenate([np.zeros(0, int), *gone])
+
+
+def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Model:
+    config = copy.deepcopy(model.get_config())
+    if isinstance(found, Branches):
+        _take_branches_out(config, found, gone)
+    for layer, own in _configs(model, config):
+        own.pop("build_config", None)  # the old shapes
+        if id(layer) not in found.widths:
+            continue
+        width = int(np.sum(~np.isin(found.widths[id(layer)], gone)))
+        if isinstance(layer, keras.layers.InputLayer):
+            own["config"]["batch_input_shape"] = (*own["config"]["batch_input_shape"][:-1], width)
+        else:
+            own["config"][traits_of(layer).width] = width
+    known = {type(layer).__name__: type(layer) for layer in leaf_layers(model)}
+    with keras.utils.custom_object_scope(known):
+        smaller = rebuilt(model, config=config)
+    if not smaller.built:
+        smaller.build(model.input_shape)
+    return smaller
+
+
+def _take_branches_out(config: dict[str, Any], found: Branches, gone: np.ndarray) -> None:
+    """Leaves out the layers of branches. A sum of which one input is left hands it on under the name that it had."""
+    config["layers"] = [own for own in config["layers"] if found.inside.get(own["config"]["name"], -1) not in gone]
+    for own in config["layers"]:
+        ends = found.ends.get(own["config"]["name"], ())
+        stays = [place for place, label in enumerate(ends) if label not in gone]
+        if len(stays) == len(ends):
+            continue
+        (node,) = own["inbound_nodes"]
+        own["inbound_nodes"] = [[node[place] for place in stays]]
+        if len(stays) == 1:
+            kept_as = {key: own["config"][key] for key in ("name", "trainable", "dtype")}
+            own |= {"class_name": "Activation", "config": kept_as | {"activation": "linear"}}
+
+
+def _configs(model: keras.Model, config: dict[str, Any]) -> Iterator[tuple[keras.layers.Layer, dict[str, Any]]]:
+    """Yields all layers, those of nested models too, with their part of the configuration."""
+    layers = {layer.name: layer for layer in (*model._input_layers, *model.layers)}
+    for own in config["layers"]:
+        layer = layers[own["config"]["name"]]
+        yield layer, own
+        if isinstance(layer, keras.Model):
+            yield from _configs(layer, own["config"])
+
+
+def _carry_on(
+    old_optimizer: keras.optimizers.Optimizer,
+    new_optimizer: keras.optimizers.Optimizer,
+    smaller: keras.Model,
+    pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
+    gone: np.ndarray,
+) -> None:
+    inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in (old_optimizer, new_optimizer)]
+    inner[1].build(smaller.trainable_variables)
+    inner[1].iterations.assign(inner[0].iterations)
+    if not isinstance(inner[0]._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        inner[1].learning_rate = inner[0].learning_rate
+    for old, new, axes in pairs if hasattr(inner[0], "_index_dict") else ():  # without a step it remembers nothing
+        for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
+            carried.assign(kept(remembered.numpy(), axes, gone))

@@ -1,0 +1,259 @@
+"""Many epochs in one call of the compiled function, for data and models that are small.
+
+A Keras loop costs about a millisecond a step whatever the step computes. Here the whole training split is
+one Keras batch, and `train_step` goes through a chunk of real epochs inside XLA; callbacks and logs
+come at the ends of chunks. The numbers are those of the plain loop.
+
+Arrays may have one more axis at the end, that of several networks which are trained side by side
+(see `stacking`): every score is then an array with a number a network.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.layer_traits import TRAITS, traits_of
+from tfprune.adapters.tf_keras.wrapping import Masked, leaf_layers
+from tfprune.data._base import Split
+from tfprune.data._pipeline import epoch_order
+
+MOST_STEPS = 64  # an epoch
+LARGEST_SPLIT = 2**26  # bytes
+KEPT = 16  # compiled models
+LAYERS = tuple(sorted(name.rpartition(".")[2] for name, traits in TRAITS.items() if traits.fusable))
+
+
+def fits(model: keras.Model, split: Split, batch_size: int) -> bool:
+    """Says whether model and data are of a size and a kind to be trained many epochs a call."""
+    layers = [layer.layer if isinstance(layer, Masked) else layer for layer in leaf_layers(model)]
+    return (
+        all(traits_of(layer).fusable and layer.compute_dtype == "float32" for layer in layers)
+        and -(-len(split) // batch_size) <= MOST_STEPS
+        and split.x.nbytes <= LARGEST_SPLIT
+        and not split.stored
+    )
+
+
+class Fused(keras.Model):
+    """A functional model whose `train_step` takes an element of `chunks`. It needs a compiled optimizer.
+
+    Args:
+        inputs, outputs: of a model that returns logits, [examples, classes] or [examples, networks, classes].
+        batch_size: examples a step.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, batch_size: int, **kwargs: Any) -> None:
+        super().__init__(inputs, outputs, **kwargs)
+        self.batch_size = batch_size
+        self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)  # of the run, where the optimizer starts
+        self.pace = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
+        self.rate_scale = tf.Variable(1.0, trainable=False)
+        self.fresh: list[np.ndarray] = []  # the optimizer's variables before its first step
+        self.compiled: dict[int, tuple[float, float]] = {}  # epochs of a chunk -> seconds: wall, processors
+
+    def restart(self, first_step: int, pace: float = 1.0) -> None:
+        """Makes the compiled optimizer a fresh one, with no need to compile again."""
+        self.first_step.assign(first_step)
+        self.pace.assign(pace)
+        self.rate_scale.assign(1.0)
+        if not self.fresh:
+            self.optimizer.build(self.trainable_variables)
+            self.fresh = [variable.numpy() for variable in self.optimizer.variables]
+        for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
+            variable.assign(value)
+
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Trains a chunk of epochs; returns the scores of its last epoch, and of the validation split after it."""
+        count = data["y"].shape[0]
+        full, rest = divmod(count, self.batch_size)
+
+        def step(epoch: tf.Tensor, first: tf.Tensor | int, size: int, totals: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            x, y = _batch(data, epoch, first, size)
+            with tf.GradientTape() as tape:
+                scores = self.scores(y, self(x, training=True))
+                loss = tf.reduce_sum(scores["loss"]) + sum(self.losses)
+            self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+            return [total + size * score for total, score in zip(totals, scores.values(), strict=True)]
+
+        def epoch(number: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor]:
+            totals = zeros
+            if full:
+                _, *totals = tf.while_loop(
+                    lambda batch, *_: batch < full,
+                    lambda batch, *totals: [batch + 1, *step(number, batch * self.batch_size, self.batch_size, totals)],
+                    [tf.constant(0), *totals],
+                )
+            if rest:
+                totals = step(number, full * self.batch_size, rest, totals)
+            return [number + 1, *totals]
+
+        zeros = [tf.zeros(data["y"].shape[1:])] * 2
+        start = [tf.constant(0), *zeros]
+        _, loss, accuracy = tf.while_loop(lambda number, *_: number < data["epochs"], epoch, start)
+        validation = self.scores(data["val_y"], self(data["val_x"], training=False))
+        scores = {"loss": loss / count, "accuracy": accuracy / count}
+        return scores | {f"val_{name}": score for name, score in validation.items()}
+
+    def scores(self, y: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns mean `loss`, penalties not included, and `accuracy`, a number a network."""
+        losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
+        hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1), tf.cast(y, tf.int64)), tf.float32)
+        return {"loss": tf.reduce_mean(losses, axis=0), "accuracy": tf.reduce_mean(hits, axis=0)}
+
+    def measure(self, split: Split) -> dict[str, np.ndarray | float]:
+        """Returns the `scores` of a whole split."""
+        scores = self.scores(tf.constant(split.y), self(split.x, training=False))
+        return {name: score.numpy() if score.shape.rank else float(score) for name, score in scores.items()}
+
+
+def longest(ends: Sequence[int], first_epoch: int) -> int:
+    """Returns the epochs of the longest chunk, see `chunks`."""
+    return max(end - start for start, end in zip([first_epoch, *ends[:-1]], ends, strict=True))
+
+
+def chunks(
+    train: Split, validation: Split, *, first_epoch: int, ends: Sequence[int], order_seeds: Sequence[int] | None
+) -> tf.data.Dataset:
+    """Returns what `Fused.train_step` takes, an element a chunk of epochs.
+
+    Args:
+        train: what is trained on.
+        validation: what is evaluated on after each chunk.
+        first_epoch: epochs that count as done.
+        ends: the last epoch of each chunk, counted from 1.
+        order_seeds: of the orders of the examples, one seed a network, with the same orders as
+            `data._pipeline.training_batches` draws; None keeps the split's own order.
+    """
+    starts = [first_epoch, *ends[:-1]]
+    most = longest(ends, first_epoch)
+    arrays = {"x": train.x, "y": train.y, "val_x": validation.x, "val_y": validation.y}
+    fixed = {name: tf.constant(array) for name, array in arrays.items()}
+
+    def orders(epoch: tf.Tensor) -> tf.Tensor:
+        drawn = [epoch_order(len(train), seed, epoch) for seed in order_seeds]
+        return tf.stack(drawn, axis=-1) if train.y.ndim > 1 else drawn[0]
+
+    def element(start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
+        chunk = fixed | {"epochs": tf.cast(end - start, tf.int32)}
+        if order_seeds is not None:
+            epochs = tf.range(start, start + most)
+            chunk["order"] = tf.map_fn(orders, epochs, fn_output_signature=tf.int64)
+        return chunk
+
+    bounds = (tf.constant(starts, tf.int64), tf.constant(list(ends), tf.int64))
+    return tf.data.Dataset.from_tensor_slices(bounds).map(element).prefetch(1)
+
+
+class Workshop:
+    """Compiled models that stand idle between runs of a kind.
+
+    Compiling takes longer than many runs, and XLA keeps what it has compiled for as long as the process lives.
+
+    Args:
+        most: models that are kept; those used longest ago go first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.idle: collections.OrderedDict[str, Fused] = collections.OrderedDict()
+
+    def take(self, kind: str) -> Fused | None:
+        """Returns a model of a kind, which nobody else then has; None if there is none."""
+        return self.idle.pop(kind, None)
+
+    def give_back(self, kind: str, model: keras.Model) -> None:
+        """Keeps a model for the next run of its kind; one that another loop trains is not kept."""
+        if isinstance(model, Fused):
+            self.idle[kind] = model
+            while len(self.idle) > self.most:
+                self.idle.popitem(last=False)
+
+
+class AtRealEpochs(keras.callbacks.Callback):
+    """Hands callbacks the numbers of real epochs where Keras counts chunks.
+
+    Args:
+        callbacks: what listens, in this order.
+        ends: the last epoch of each chunk, counted from 1.
+        cuts: epochs after which weights are pruned, and the validation split is then measured again.
+        validation: that split.
+        first_epoch: epochs before the first chunk.
+    """
+
+    def __init__(
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        ends: Sequence[int],
+        cuts: Collection[int],
+        validation: Split,
+        first_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.callbacks = callbacks
+        self.first_epoch = first_epoch
+        self.ends = ends
+        self.cuts = cuts
+        self.validation = validation
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_begin(self.ends[epoch - 1] if epoch else self.first_epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        logs = dict(logs or {})
+        if self.ends[epoch] in self.cuts:
+            logs |= {f"val_{name}": score for name, score in self.model.measure(self.validation).items()}
+        for callback in self.callbacks:
+            callback.on_epoch_end(self.ends[epoch] - 1, logs)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_end(logs)
+
+
+def _batch(
+    data: Mapping[str, tf.Tensor], epoch: tf.Tensor, first: tf.Tensor | int, size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns inputs and classes of a step."""
+    if "order" not in data:
+        return tuple(_slice(data[name], first, size) for name in ("x", "y"))
+    chosen = _slice(data["order"][epoch], first, size)
+    if chosen.shape.rank == 1:
+        return tuple(tf.gather(data[name], chosen) for name in ("x", "y"))
+    return tuple(_gather_each(data[name], chosen) for name in ("x", "y"))
+
+
+def _slice(array: tf.Tensor, first: tf.Tensor | int, size: int) -> tf.Tensor:
+    rest = array.shape.rank - 1
+    return tf.slice(array, [first, *[0] * rest], [size, *[-1] * rest])
+
+
+def _gather_each(array: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    """Picks the `chosen` rows [size, networks] of each network from an array [examples, ..., networks]."""
+    rank = array.shape.rank
+    by_network = tf.gather(
+        tf.transpose(array, [rank - 1, *range(rank - 1)]), tf.transpose(chosen), axis=1, batch_dims=1
+    )
+    return tf.transpose(by_network, [*range(1, rank), 0])

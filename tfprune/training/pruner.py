@@ -1,0 +1,160 @@
+"""What is pruned of a masked model, and by what: the same for a run and for a training in a person's own Python.
+
+Those train; a `Pruner` turns a cut into masks and puts them on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.gradients import Slopes
+from tfprune.adapters.tf_keras.wrapping import get_masks, kernels_by_turns, set_masks, set_weights
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.masks import Arrays, Scope, sparsity_of
+from tfprune.pruning.patterns import Pattern
+from tfprune.pruning.scores import Evidence
+from tfprune.pruning.update import Settling, masks_after
+from tfprune.training.stacking import apart
+from tfprune.training.strategies import Crew
+from tfprune.utils.errors import TrainingError
+from tfprune.utils.seeds import derive
+
+
+class Networks:
+    """How the arrays of a model are those of its networks; here it is one."""
+
+    def apart(self, arrays: Arrays) -> list[Arrays]:
+        """Returns the arrays of each network."""
+        return [arrays]
+
+    def together(self, arrays: Sequence[Arrays]) -> Arrays:
+        """Undoes `apart`."""
+        return arrays[0]
+
+    def slopes(self, slopes: Arrays, number: int) -> Arrays:
+        """Returns the derivatives of one network."""
+        return slopes
+
+    def finite(self, weights: Arrays) -> Arrays:
+        """Returns weights that are to be ranked; a `TrainingError` if the network has diverged."""
+        for name, kernel in weights.items():
+            if not np.all(np.isfinite(kernel)):
+                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
+        return weights
+
+    def sparsity(self, masks: Arrays) -> Any:
+        """Returns the share that is pruned, in [0, 1]; of several networks an array."""
+        return sparsity_of(masks)
+
+
+class StackedNetworks(Networks):
+    """Networks that lie on the last axis of all arrays, see `stacking`. One that is lost does not stop the others."""
+
+    def apart(self, arrays: Arrays) -> list[Arrays]:
+        return apart(arrays)
+
+    def together(self, arrays: Sequence[Arrays]) -> Arrays:
+        return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
+
+    def slopes(self, slopes: Arrays, number: int) -> Arrays:
+        return {name: np.nan_to_num(slope[..., number]) for name, slope in slopes.items()}
+
+    def finite(self, weights: Arrays) -> Arrays:
+        return {name: np.nan_to_num(kernel) for name, kernel in weights.items()}
+
+    def sparsity(self, masks: Arrays) -> Any:
+        alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks.values())
+        return 1 - alive / sum(mask[..., 0].size for mask in masks.values())
+
+
+class Pruner:
+    """Prunes a masked model.
+
+    Args:
+        model: masked, see `wrapping`.
+        slopes: its derivatives, for criteria that ask for them.
+        scope: of the ranking, see `masks.cut_masks`.
+        pattern: what goes as one; None: single weights.
+        seeds: of what is drawn, one a network.
+        networks: how many there are in the model.
+        crew: the processes that train it together, which must come to the same masks.
+
+    Attributes:
+        prunings: how many cuts were asked for so far.
+        settling: of each network, what the events of this training would have led to.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        slopes: Slopes,
+        scope: Scope,
+        pattern: Pattern | None = None,
+        *,
+        seeds: Sequence[int],
+        networks: Networks | None = None,
+        crew: Crew | None = None,
+    ) -> None:
+        self.model = model
+        self.scope = scope
+        self.pattern = pattern
+        self.seeds = seeds
+        self.networks = networks or Networks()
+        self.slopes = slopes
+        self.prunings = 0
+        self._crew = crew or Crew()
+        self.settling: list[Settling] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """To be called at the start of each training: what settles, settles within one."""
+        self.settling = [Settling() for _ in self.seeds]
+
+    def cut(self, cut: Cut) -> None:
+        """Puts on the masks that a cut leads to, unless it waits for them to settle and they have not."""
+        self.prunings += 1
+        self.slopes.renew()
+        before = self.networks.apart(get_masks(self.model))
+        weights = self.networks.apart(self.networks.finite(kernels_by_turns(self.model)))
+        after = []
+        for number, (own, masks) in enumerate(zip(weights, before, strict=True)):
+            slopes_of = functools.partial(self._slopes_of, number)
+            evidence = Evidence(own, masks, self.random("scores", number), slopes_of)
+            new = self._crew.of_chief(masks_after(cut, evidence, self.scope, self.pattern))
+            waits = cut.settled is not None and not self.settling[number].settled(new, cut.settled)
+            after.append(masks if waits else new)
+        if cut.regrown:
+            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots, everywhere
+        set_masks(self.model, self.networks.together(after))
+
+    def shuffle(self) -> None:
+        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        shuffled = []
+        for number, masks in enumerate(self.networks.apart(get_masks(self.model))):
+            random = self.random("shuffle", number)
+            shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
+        set_masks(self.model, self.networks.together(shuffled))
+
+    def reinitialise(self, redraw: Callable[[], Sequence[np.ndarray]]) -> None:
+        """Takes other initial weights; what is pruned stays zero."""
+        set_weights(self.model, redraw())
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns the masks by kernel name, uint8."""
+        return get_masks(self.model)
+
+    def sparsity(self) -> Any:
+        """Returns the share that is pruned, in [0, 1]; of several networks an array."""
+        return self.networks.sparsity(self.masks())
+
+    def random(self, purpose: str, number: int = 0) -> np.random.Generator:
+        """Returns what draws for a purpose of one network; another one after each cut."""
+        return np.random.default_rng(derive(self.seeds[number], f"{purpose} {self.prunings}"))
+
+    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
+        return self.networks.slopes(self.slopes(kind, criterion), number)

@@ -1,0 +1,421 @@
+"""How a training is saved and taken up again, to the bit.
+
+A method is a program that calls its task: `fit`, `prune`, `fit`. Taking a run up again means running that program once
+more. Operations that were done before the checkpoint are skipped and give the answer that they gave; the one
+in which it was taken starts as ever, is then given all that the checkpoint holds, and goes on at its step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import cores, keras, machine, tf, versions
+from tfprune.adapters.tf_keras.randomness import get_draws, set_draws
+from tfprune.adapters.tf_keras.wrapping import in_place_masks
+from tfprune.training.callbacks import Rewinding, TensorBoardLog, broken_layer
+from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
+from tfprune.training.stopping import Stopper
+from tfprune.training.strategies import Crew
+from tfprune.utils.errors import RunError
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Saving:
+    """Where and how often a run is saved, and what it goes on from.
+
+    Args:
+        checkpoints: where.
+        every: how often.
+        stopper: watches for signals.
+        checkpoint: what the run goes on from; None: it starts.
+        run: what is saved along, for whoever takes the run up again.
+        events: folder of event files; what was written to them after the checkpoint is cut off.
+        crew: the processes that train the run together, which save it at the same place: the end of an epoch.
+    """
+
+    checkpoints: Checkpoints
+    every: Interval
+    stopper: Stopper
+    checkpoint: Checkpoint | None = None
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    events: Path | None = None
+    crew: Crew = dataclasses.field(default_factory=Crew)
+
+    def write(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes a checkpoint; where that fails the training goes on, with a warning.
+
+        Raises:
+            RunError: the run's folder is gone.
+        """
+        try:
+            self.checkpoints.write({**state, "run": dict(self.run), "events": _sizes(self.events)}, arrays)
+        except OSError as error:
+            folder = self.checkpoints.folder
+            if not folder.parent.is_dir():
+                raise RunError(
+                    f"{folder.parent}: the run's folder has been removed; nothing is left to go on"
+                ) from None
+            log.warning("%s: no checkpoint can be written (%s); the training goes on", folder, error.strerror)
+
+
+def circumstances() -> dict[str, Any]:
+    """Returns what bits may depend on beside the settings."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
+    return versions() | {"cpu": machine()["cpu"], "gpus": machine()["gpus"], "threads": str(threads)}
+
+
+def warn_of_differences(then: Mapping[str, Any]) -> None:
+    """Warns if a checkpoint was written under other `circumstances` than it is read under."""
+    for name, now in circumstances().items():
+        if then.get(name) != now:
+            log.warning("the run began with %s %s and goes on with %s: bits may differ", name, then.get(name), now)
+
+
+def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Makes a folder of files that only grow what it was when `sizes` were taken."""
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        size = sizes.get(path.relative_to(folder).as_posix())
+        if size is None:
+            path.unlink()
+        elif size < path.stat().st_size:
+            os.truncate(path, size)
+
+
+def _sizes(folder: Path | None) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file()) if folder else ()
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def operation(method: Callable) -> Callable:
+    """Marks what a method asks of its task. It is skipped where a checkpoint was taken after it.
+
+    What it returns must be plain JSON: it is saved, for methods that go by it.
+    """
+
+    @functools.wraps(method)
+    def run(self: Resumable, *args: Any, **kwargs: Any) -> Any:
+        if self.operations.inside:  # of another operation, e.g. a cut in the middle of a training
+            return method(self, *args, **kwargs)
+        return self.operations.run(functools.partial(method, self, *args, **kwargs))
+
+    return run
+
+
+class Operations:
+    """The operations of a run so far.
+
+    Args:
+        answers: of those that a checkpoint says were done.
+    """
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers: list[Any] = []
+        self.inside = False
+        self._done = answers
+
+    @property
+    def at_checkpoint(self) -> bool:
+        """Whether the operation that runs now is the one in which the checkpoint was taken."""
+        return len(self.answers) == len(self._done)
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Returns what an operation answers, or answered."""
+        if len(self.answers) < len(self._done):
+            answer = self._done[len(self.answers)]
+        else:
+            self.inside = True
+            try:
+                answer = call()
+            finally:
+                self.inside = False
+        self.answers.append(answer)
+        return answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in a training a checkpoint was taken: after so many whole epochs, and steps of the next one."""
+
+    epoch: int
+    step: int = 0
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves a training; the last of its callbacks, so that it sees what the others did.
+
+    Args:
+        saving: where and how often.
+        save: writes a checkpoint of a `Place`.
+        restore: gives model, optimizer and callbacks what the checkpoint holds; None: the training starts.
+        place: where that was.
+        steps_per_epoch: steps of the optimizer.
+        ready: whether the model can be saved now; where not, it is soon after.
+    """
+
+    def __init__(
+        self,
+        saving: Saving,
+        save: Callable[[Place], None],
+        restore: Callable[[], None] | None,
+        place: Place,
+        steps_per_epoch: int,
+        ready: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self.ready = ready
+        self.saving = saving
+        self.save = save
+        self.restore = restore
+        self.place = place
+        self.steps_per_epoch = steps_per_epoch
+        self.saved_epoch, self.saved_at = place.epoch, time.monotonic()
+        self.epoch = 0
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.place.step:
+            self.model._training_state = self  # which Keras asks for the step to begin at
+
+    def maybe_load_initial_counters_from_ckpt(self, steps: int, initial_epoch: int, mode: Any) -> tuple[int, int]:
+        """Answers Keras, which then begins in the middle of an epoch."""
+        self.model._training_state = None
+        return initial_epoch, self.place.step
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.epoch = epoch
+        self._restore()  # not before: Keras has just emptied the metrics
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._restore()  # if no epoch was left
+
+    def _restore(self) -> None:
+        if self.restore is not None:
+            self.restore()
+            self.restore = None
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        step = batch + 1
+        alone = self.saving.crew.strategy is None
+        if alone and step < self.steps_per_epoch and (self.saving.stopper.asked or self._time_is_up()):
+            self._save(Place(self.epoch, step))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        done, every = epoch + 1, self.saving.every.epochs
+        due = (every and done - self.saved_epoch >= every) or self.saving.stopper.asked or self._time_is_up()
+        if self.saving.crew.any(due):
+            self._save(Place(done))
+
+    def _time_is_up(self) -> bool:
+        seconds = self.saving.every.seconds
+        return seconds is not None and time.monotonic() - self.saved_at >= seconds
+
+    def _save(self, place: Place) -> None:
+        if not self.ready():
+            return
+        layer = broken_layer(self.model)
+        if layer is None:
+            self.save(place)
+        else:
+            log.warning("not saved: %s has weights that are not finite; the checkpoint before is kept", layer)
+        self.saved_epoch, self.saved_at = place.epoch, time.monotonic()
+        self.saving.stopper.stop()
+
+
+def variables_of(model: keras.Model) -> dict[str, list[tf.Variable]]:
+    """Returns everything that a training changes in a compiled model, by part."""
+    optimizer = model.optimizer
+    own = list(getattr(optimizer, "inner_optimizer", optimizer).variables)
+    if getattr(optimizer, "dynamic", False):  # loss scaling
+        own += [optimizer._loss_scale.current_loss_scale, optimizer._loss_scale.counter]
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    masks = in_place_masks(model)  # those of wrappers are among the weights
+    weights = [*model.weights, *(mask for _, _, mask in (masks.named_vars() if masks else ()))]
+    return {"weight": weights, "optimizer": own, "metric": metrics}
+
+
+def arrays_of(model: keras.Model, *, in_epoch: bool) -> dict[str, np.ndarray]:
+    """Returns the values of `variables_of` by numbered names and, `in_epoch`, those of metrics and random draws."""
+    variables = variables_of(model)
+    if not in_epoch:
+        del variables["metric"]
+    arrays = {f"{part}/{n}": variable.numpy() for part, own in variables.items() for n, variable in enumerate(own)}
+    return arrays | {f"draw/{n}": state for n, state in enumerate(get_draws(model)) if in_epoch}
+
+
+def put_back(model: keras.Model, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
+    """Puts back what `arrays_of` returned, into a model that was built and compiled alike.
+
+    Raises:
+        RunError: the model is another one.
+    """
+    getattr(model.optimizer, "inner_optimizer", model.optimizer).build(model.trainable_variables)
+    variables = variables_of(model)
+    if not in_epoch:
+        del variables["metric"]
+    for part, own in variables.items():
+        values = numbered(arrays, part)
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in own]:
+            raise RunError(f"the checkpoint is of another model or optimizer ({part}s differ); use --force to run anew")
+        for variable, value in zip(own, values, strict=True):
+            variable.assign(value)
+    if in_epoch:
+        set_draws(model, numbered(arrays, "draw"))
+
+
+def parts(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
+    """Returns the arrays called `of/NAME`, by NAME."""
+    return {name.removeprefix(f"{of}/"): array for name, array in arrays.items() if name.startswith(f"{of}/")}
+
+
+def numbered(arrays: Mapping[str, np.ndarray], part: str) -> list[np.ndarray]:
+    """Returns the arrays called `part/0`, `part/1` ... in order."""
+    own = parts(arrays, part)
+    if own.keys() != {str(number) for number in range(len(own))}:
+        raise RunError(f"the checkpoint has not all arrays of {part!r}; use --force to run anew")
+    return [own[str(number)] for number in range(len(own))]
+
+
+def plain(value: Any) -> Any:
+    """Turns NumPy's numbers into Python's, which JSON keeps to the bit."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+class Resumable:
+    """What a trainer keeps so that it can be taken up again.
+
+    Args:
+        saving: where and how often it is saved, and what it goes on from; None saves nothing.
+    """
+
+    COUNTERS = (  # saved as they are
+        *("trained_epochs", "taken_over", "trained_masked", "scored", "scored_masked", "untuned"),
+        *("_steps", "_prunings", "_levels"),
+    )
+
+    def __init__(self, saving: Saving | None) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        self._rewindings: list[Rewinding] = []
+        self._saving = saving
+        self._checkpoint = saving and saving.checkpoint
+        self.operations = Operations(self._checkpoint.state["answers"] if self._checkpoint else [])
+
+    def rewinding(self, epoch: int) -> Rewinding:
+        """Returns a callback that rewinds to `epoch` of the first training that it sees."""
+        self._rewindings.append(Rewinding(epoch))
+        return self._rewindings[-1]
+
+    def structure(self) -> Any:
+        """Returns, as plain JSON, how the model's form differs from the one it was built in; here it never does."""
+        return None
+
+    @property
+    def form_is_settled(self) -> bool:
+        """Whether the model can be saved now: not while it is about to change its form."""
+        return True
+
+    def rebuild(self, structure: Any) -> None:
+        """Gives a model that was just built the form that `structure` told of, before it is compiled."""
+        if structure is not None:
+            raise RunError("the checkpoint is of a model whose form has changed; use --force to run anew")
+
+    @contextlib.contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        """Takes down what a part took, less what parts of it have taken down for themselves."""
+        clocks = ((self.seconds, time.perf_counter), (self.cpu_seconds, time.process_time))
+        before = [(sum(seconds.values()), clock()) for seconds, clock in clocks]
+
+        def took() -> list[float]:
+            return [
+                clock() - started - (sum(seconds.values()) - counted) + seconds.get(part, 0.0)
+                for (seconds, clock), (counted, started) in zip(clocks, before, strict=True)
+            ]
+
+        self._took = took
+        yield
+        self.seconds[part], self.cpu_seconds[part] = took()
+
+    def _saver(
+        self,
+        phase: str,
+        place: Place,
+        checkpoint: Checkpoint | None,
+        scale: tf.Variable | None,
+        board: TensorBoardLog | None,
+        steps_per_epoch: int,
+    ) -> Saver:
+        """Returns the callback that saves a training, and puts back what a checkpoint of it holds."""
+        took = self._took  # before a part of it takes its time for itself
+
+        def save(at: Place) -> None:
+            if board:
+                board.flush()
+            seconds, cpu_seconds = took()
+            remembered = [rewinding.remembered for rewinding in self._rewindings]
+            arrays = {f"rewinding {n}/{m}": w for n, own in enumerate(remembered) for m, w in enumerate(own or ())}
+            for number, settling in enumerate(self.pruner.settling):
+                for rank, masks in enumerate(settling.recent):
+                    arrays |= {f"settling {number} {rank}/{name}": mask for name, mask in masks.items()}
+            state = {name: getattr(self, name) for name in self.COUNTERS} | {
+                "phase": phase,
+                "place": dataclasses.asdict(at),
+                "answers": self.operations.answers,
+                "history": self.history,
+                "seconds": self.seconds | {phase: seconds},
+                "cpu_seconds": self.cpu_seconds | {phase: cpu_seconds},
+                "remembered": [own is not None for own in remembered],
+                "scale": None if scale is None else float(scale.numpy()),
+                "shown": board and board.shown,
+                "structure": self.structure(),
+            }
+            self._saving.write(plain(state), arrays | arrays_of(self.model, in_epoch=at.step > 0))
+
+        def put_all_back() -> None:
+            state, arrays = checkpoint.state, checkpoint.arrays
+            put_back(self.model, arrays, in_epoch=place.step > 0)
+            for number, known in enumerate(state["remembered"]):
+                self._rewindings[number].remembered = numbered(arrays, f"rewinding {number}") if known else None
+            self._restore_settling(arrays)
+            if scale is not None:
+                scale.assign(state["scale"])
+            if board:
+                board.shown = state["shown"]
+
+        restore = put_all_back if checkpoint else None
+        return Saver(self._saving, save, restore, place, steps_per_epoch, lambda: self.form_is_settled)
+
+    def _restore_settling(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for number, settling in enumerate(self.pruner.settling):
+            settling.recent.clear()
+            rank = 0
+            while masks := parts(arrays, f"settling {number} {rank}"):
+                settling.recent.append(masks)
+                rank += 1
+
+    def _take_up(self, phase: str) -> None:
+        """Sets the counters to where they stood at the checkpoint; its arrays follow when Keras is ready."""
+        state = self._checkpoint.state
+        if state["phase"] != phase:
+            raise RunError(f"the checkpoint was taken in {state['phase']!r}, not {phase!r}; use --force to run anew")
+        for name in self.COUNTERS:
+            setattr(self, name, state[name])
+        self.history[:] = state["history"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
+        self.rebuild(state["structure"])
+        log.info("Going on from a checkpoint: %s, after epoch %d", phase, state["place"]["epoch"])
