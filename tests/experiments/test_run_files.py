@@ -21,7 +21,7 @@ from tfprune.utils.files import write_json
 
 pytestmark = pytest.mark.usefixtures("soon")
 
-DOCS = Path(__file__).parents[1] / "docs" / "results"
+DOCS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def seal(run):

@@ -11,7 +11,7 @@ from tfprune.models.mlp import mlp
 from tfprune.training.config import Config
 from tfprune.training.trainer import Trainer
 
-REFERENCE = Path(__file__).with_name("data") / "penguins_pytorch.npz"
+REFERENCE = Path(__file__).parents[1] / "data" / "penguins_pytorch.npz"
 LAYERS = ("dense_1", "dense_2")
 
 
