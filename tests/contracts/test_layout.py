@@ -90,6 +90,11 @@ def test_the_engine_and_the_reports_know_no_framework(path):
     assert not [module for module, _ in imports(path) if module.startswith("tfprune.adapters")]
 
 
+def test_the_pruner_knows_of_frameworks_what_an_adapter_answers():
+    known = [module for module, _ in imports(PACKAGE / "training" / "pruner.py") if module.startswith("tfprune.")]
+    assert [module for module in known if module.split(".")[1] not in ("pruning", "utils")] == ["tfprune.adapters.base"]
+
+
 def loaded_by(*codes):
     """Runs pieces of code, each in a process of its own; returns the modules that each has loaded."""
     script = "import json, sys\n{}\nprint(json.dumps(sorted(sys.modules)))"

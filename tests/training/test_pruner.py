@@ -209,7 +209,7 @@ def test_looking_at_gradients_leaves_a_training_as_it_was():
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             task = LiveTask(self.model, {}, {}, 1, "layer", 0, data=examples())
-            task.pruner.slopes("gradients", Criterion())
+            task.pruner.model.gradients("gradients", Criterion())
 
     (one, logs), (other, watched) = fit(), fit(Look())
     assert logs == watched

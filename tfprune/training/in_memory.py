@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.adapter import TfKerasModel
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
 from tfprune.adapters.tf_keras.gradients import Batch, Slopes, compiled_loss
 from tfprune.adapters.tf_keras.optimizers import fresh, schedule_of
@@ -170,7 +171,7 @@ class LiveTask:
         self.model = model
         self.epochs = epochs
         slopes = Slopes(model, self._examples, compiled_loss(model))
-        self.pruner = Pruner(model, slopes, scope, pattern, seeds=[seed])
+        self.pruner = Pruner(TfKerasModel(model, slopes), scope, pattern, seeds=[seed])
         self._data = data
         self.history: list[dict[str, Any]] = []
         self._compiled = compiled

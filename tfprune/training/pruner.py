@@ -11,16 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.gradients import Slopes
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels_by_turns, set_masks, set_weights
+from tfprune.adapters.base import MaskedModel, Redraw
 from tfprune.pruning.events import Criterion, Cut
 from tfprune.pruning.masks import Arrays, Scope, sparsity_of
 from tfprune.pruning.patterns import Pattern
 from tfprune.pruning.scores import Evidence
 from tfprune.pruning.update import Settling, masks_after
-from tfprune.training.stacking import apart
-from tfprune.training.strategies import Crew
 from tfprune.utils.errors import TrainingError
 from tfprune.utils.seeds import derive
 
@@ -52,37 +48,16 @@ class Networks:
         return sparsity_of(masks)
 
 
-class StackedNetworks(Networks):
-    """Networks that lie on the last axis of all arrays, see `stacking`. One that is lost does not stop the others."""
-
-    def apart(self, arrays: Arrays) -> list[Arrays]:
-        return apart(arrays)
-
-    def together(self, arrays: Sequence[Arrays]) -> Arrays:
-        return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
-
-    def slopes(self, slopes: Arrays, number: int) -> Arrays:
-        return {name: np.nan_to_num(slope[..., number]) for name, slope in slopes.items()}
-
-    def finite(self, weights: Arrays) -> Arrays:
-        return {name: np.nan_to_num(kernel) for name, kernel in weights.items()}
-
-    def sparsity(self, masks: Arrays) -> Any:
-        alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks.values())
-        return 1 - alive / sum(mask[..., 0].size for mask in masks.values())
-
-
 class Pruner:
     """Prunes a masked model.
 
     Args:
-        model: masked, see `wrapping`.
-        slopes: its derivatives, for criteria that ask for them.
+        model: masked, of any framework.
         scope: of the ranking, see `masks.cut_masks`.
         pattern: what goes as one; None: single weights.
         seeds: of what is drawn, one a network.
         networks: how many there are in the model.
-        crew: the processes that train it together, which must come to the same masks.
+        agreed: takes what one of several processes that train it together found, so that all come to the same masks.
 
     Attributes:
         prunings: how many cuts were asked for so far.
@@ -91,23 +66,21 @@ class Pruner:
 
     def __init__(
         self,
-        model: keras.Model,
-        slopes: Slopes,
+        model: MaskedModel,
         scope: Scope,
         pattern: Pattern | None = None,
         *,
         seeds: Sequence[int],
         networks: Networks | None = None,
-        crew: Crew | None = None,
+        agreed: Callable[[Arrays], Arrays] = lambda masks: masks,
     ) -> None:
         self.model = model
         self.scope = scope
         self.pattern = pattern
         self.seeds = seeds
         self.networks = networks or Networks()
-        self.slopes = slopes
         self.prunings = 0
-        self._crew = crew or Crew()
+        self._agreed = agreed
         self.settling: list[Settling] = []
         self.begin()
 
@@ -118,35 +91,35 @@ class Pruner:
     def cut(self, cut: Cut) -> None:
         """Puts on the masks that a cut leads to, unless it waits for them to settle and they have not."""
         self.prunings += 1
-        self.slopes.renew()
-        before = self.networks.apart(get_masks(self.model))
-        weights = self.networks.apart(self.networks.finite(kernels_by_turns(self.model)))
+        self.model.renew()
+        before = self.networks.apart(self.model.masks())
+        weights = self.networks.apart(self.networks.finite(self.model.kernels()))
         after = []
         for number, (own, masks) in enumerate(zip(weights, before, strict=True)):
             slopes_of = functools.partial(self._slopes_of, number)
             evidence = Evidence(own, masks, self.random("scores", number), slopes_of)
-            new = self._crew.of_chief(masks_after(cut, evidence, self.scope, self.pattern))
+            new = self._agreed(masks_after(cut, evidence, self.scope, self.pattern))
             waits = cut.settled is not None and not self.settling[number].settled(new, cut.settled)
             after.append(masks if waits else new)
         if cut.regrown:
-            set_masks(self.model, get_masks(self.model))  # what comes back starts at zero with empty slots, everywhere
-        set_masks(self.model, self.networks.together(after))
+            self.model.set_masks(self.model.masks())  # what comes back starts at zero with empty slots, everywhere
+        self.model.set_masks(self.networks.together(after))
 
     def shuffle(self) -> None:
         """Moves the ones of each mask to places drawn by lot, within their kernel."""
         shuffled = []
-        for number, masks in enumerate(self.networks.apart(get_masks(self.model))):
+        for number, masks in enumerate(self.networks.apart(self.model.masks())):
             random = self.random("shuffle", number)
             shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
-        set_masks(self.model, self.networks.together(shuffled))
+        self.model.set_masks(self.networks.together(shuffled))
 
-    def reinitialise(self, redraw: Callable[[], Sequence[np.ndarray]]) -> None:
+    def reinitialise(self, redraw: Redraw) -> None:
         """Takes other initial weights; what is pruned stays zero."""
-        set_weights(self.model, redraw())
+        self.model.set_weights(redraw())
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the masks by kernel name, uint8."""
-        return get_masks(self.model)
+        return self.model.masks()
 
     def sparsity(self) -> Any:
         """Returns the share that is pruned, in [0, 1]; of several networks an array."""
@@ -157,4 +130,4 @@ class Pruner:
         return np.random.default_rng(derive(self.seeds[number], f"{purpose} {self.prunings}"))
 
     def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
-        return self.networks.slopes(self.slopes(kind, criterion), number)
+        return self.networks.slopes(self.model.gradients(kind, criterion), number)

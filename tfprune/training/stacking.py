@@ -15,6 +15,8 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import activation_traits, traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.data._base import Split
+from tfprune.pruning.masks import Arrays
+from tfprune.training.pruner import Networks
 
 SMALL_KERNEL = 1024  # weights; up to here a product that runs over the networks in its innermost loop is faster
 PENALTIES = (
@@ -99,3 +101,23 @@ def apart(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 def stack_splits(splits: Sequence[Split]) -> Split:
     """Puts the examples that networks learn from side by side, networks last."""
     return Split(np.stack([split.x for split in splits], -1), np.stack([split.y for split in splits], -1))
+
+
+class StackedNetworks(Networks):
+    """Networks that lie on the last axis of all arrays, see `stacking`. One that is lost does not stop the others."""
+
+    def apart(self, arrays: Arrays) -> list[Arrays]:
+        return apart(arrays)
+
+    def together(self, arrays: Sequence[Arrays]) -> Arrays:
+        return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
+
+    def slopes(self, slopes: Arrays, number: int) -> Arrays:
+        return {name: np.nan_to_num(slope[..., number]) for name, slope in slopes.items()}
+
+    def finite(self, weights: Arrays) -> Arrays:
+        return {name: np.nan_to_num(kernel) for name, kernel in weights.items()}
+
+    def sparsity(self, masks: Arrays) -> Any:
+        alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks.values())
+        return 1 - alive / sum(mask[..., 0].size for mask in masks.values())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, sow, tf
+from tfprune.adapters.tf_keras.adapter import TfKerasModel
 from tfprune.adapters.tf_keras.gradients import Slopes, sampled
 from tfprune.adapters.tf_keras.optimizers import build_optimizer
 from tfprune.adapters.tf_keras.randomness import DrawsOfEpochs
@@ -34,9 +35,9 @@ from tfprune.training.callbacks import SCORES, History, Progress, PruneOnSchedul
 from tfprune.training.config import Config
 from tfprune.training.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits, longest
 from tfprune.training.learning_rates import build_learning_rate
-from tfprune.training.pruner import Networks, Pruner, StackedNetworks
+from tfprune.training.pruner import Networks, Pruner
 from tfprune.training.resuming import Place, Resumable, Saving, operation
-from tfprune.training.stacking import stack_splits
+from tfprune.training.stacking import StackedNetworks, stack_splits
 from tfprune.training.strategies import Crew, divided
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.seeds import derive
@@ -129,14 +130,14 @@ class Trainer(Resumable):
         self.trained_masked = self.scored = self.scored_masked = 0
         self.untuned: dict[str, Any] | None = None
         self._crew = Crew.of(config)
+        self._slopes = Slopes(self.model, self._sample)
         self.pruner = Pruner(
-            self.model,
-            Slopes(self.model, self._sample),
+            TfKerasModel(self.model, self._slopes),
             config.scope,
             config.units,
             seeds=seeds or [config.seed],
             networks=networks,
-            crew=self._crew,
+            agreed=self._crew.of_chief,
         )
         self._compiled: set[int] = set()  # the lengths of chunks that this run has compiled its step for
         self._owed = (0.0, 0.0)  # seconds that an earlier run took for that
@@ -362,7 +363,7 @@ class Trainer(Resumable):
         """Puts on the masks that a cut leads to."""
         lived = self.forward_masked
         self.pruner.cut(cut)
-        passes, self.pruner.slopes.passes = self.pruner.slopes.passes, 0
+        passes, self._slopes.passes = self._slopes.passes, 0
         self.scored += passes * self.forward
         self.scored_masked += passes * (2 * lived + self.forward) / 3  # slopes of pruned weights too
         self._levels.append(self.forward_masked)

@@ -1,0 +1,184 @@
+"""What the engine relies on of a framework: each adapter is held to the same promises, on a model of its own."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfprune.adapters import ADAPTERS, adapter_of
+from tfprune.adapters.backend import keras
+from tfprune.pruning.events import Criterion, Cut
+from tfprune.training.pruner import Pruner
+from tfprune.utils.errors import ModelError
+
+X = np.random.default_rng(0).normal(size=(24, 8)).astype(np.float32)
+Y = np.arange(24) % 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Framework:
+    """How a test makes and trains models; all else goes through the adapter.
+
+    Args:
+        model: returns a small model of two kernels, `a/kernel` (8, 16) and `b/kernel` (16, 3), always of one start.
+        compiled: compiles it with an optimizer by name.
+        fit: trains it, calling a function at the end of each batch.
+        variable: returns the variable of a kernel.
+        outputs: of a model for X.
+    """
+
+    model: Callable[[], Any]
+    compiled: Callable[[Any, str], None]
+    fit: Callable[[Any, int, Callable[[], None]], None]
+    variable: Callable[[Any, str], Any]
+    outputs: Callable[[Any], np.ndarray]
+
+
+def of_keras(library):
+    layers = library.layers
+
+    def model():
+        library.utils.set_random_seed(0)
+        return library.Sequential([layers.Input((8,)), layers.Dense(16, "relu", name="a"), layers.Dense(3, name="b")])
+
+    def fit(model, epochs, batch_end):
+        watching = library.callbacks.LambdaCallback(on_train_batch_end=lambda *_: batch_end())
+        model.fit(X, Y, 8, epochs, shuffle=False, verbose=0, callbacks=[watching])
+
+    return Framework(
+        model=model,
+        compiled=lambda model, name: model.compile(
+            getattr(library.optimizers, name)(0.05), library.losses.SparseCategoricalCrossentropy(from_logits=True)
+        ),
+        fit=fit,
+        variable=lambda model, name: model.get_layer(name.split("/")[0]).kernel,
+        outputs=lambda model: np.asarray(model(X)),
+    )
+
+
+FRAMEWORKS = {"tf_keras": lambda: of_keras(keras)}
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop")
+
+
+@pytest.fixture(params=list(ADAPTERS))
+def framework(request):
+    return FRAMEWORKS[request.param]()
+
+
+def half(masks):
+    """Returns masks with every other weight of each kernel off."""
+    return {name: (np.arange(mask.size) % 2).reshape(mask.shape).astype(np.uint8) for name, mask in masks.items()}
+
+
+def test_each_adapter_is_found_by_its_models_and_none_by_others(framework):
+    model = framework.model()
+    assert adapter_of(model).name in ADAPTERS
+    with pytest.raises(ModelError, match="a model of tf_keras.* is needed, got builtins.object"):
+        adapter_of(object())
+
+
+def test_masks_start_whole_and_kernels_keep_their_names(framework):
+    model = framework.model()
+    before = framework.outputs(model)
+    masked = adapter_of(model).attach(model)
+    assert {name: mask.shape for name, mask in masked.masks().items()} == {"a/kernel": (8, 16), "b/kernel": (16, 3)}
+    assert all(mask.dtype == np.uint8 and mask.all() for mask in masked.masks().values())
+    for name, kernel in masked.kernels().items():
+        np.testing.assert_array_equal(kernel, np.asarray(framework.variable(model, name)))
+    np.testing.assert_array_equal(framework.outputs(model), before)
+    excluding = adapter_of(model).attach(framework.model(), exclude=["first"])
+    assert list(excluding.masks()) == ["b/kernel"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_pruned_is_zero_and_forgotten_after_every_batch(framework, optimizer):
+    model = framework.model()
+    adapter = adapter_of(model)
+    masked = adapter.attach(model)
+    framework.compiled(model, optimizer)
+    adapter.hold(model)
+    batches = []
+
+    def batch_end():
+        batches.append(len(batches))
+        for name, mask in masked.masks().items():
+            gone = mask == 0
+            assert not np.asarray(framework.variable(model, name))[gone].any()
+            for slot in adapter.slots(model.optimizer, framework.variable(model, name)):
+                assert not slot[gone].any()
+        if len(batches) == 3:
+            masked.set_masks(half(masked.masks()))
+        elif len(batches) == 6:
+            masked.set_masks({name: 1 - mask for name, mask in half(masked.masks()).items()})
+
+    framework.fit(model, 4, batch_end)
+    assert len(batches) == 12 and all(2 * mask.sum() == mask.size for mask in masked.masks().values())
+    assert any(slot.any() for slot in adapter.slots(model.optimizer, framework.variable(model, "a/kernel")))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_pruning_to_nothing_is_the_framework_itself(framework, optimizer):
+    plain, model = framework.model(), framework.model()
+    adapter = adapter_of(model)
+    adapter.attach(model)
+    for own in (plain, model):
+        framework.compiled(own, optimizer)
+    adapter.hold(model)
+    for own in (plain, model):
+        framework.fit(own, 2, lambda: None)
+    np.testing.assert_array_equal(framework.outputs(plain), framework.outputs(model))
+
+
+def test_a_copy_answers_alike_and_leaves_the_original_alone(framework):
+    model = framework.model()
+    adapter = adapter_of(model)
+    adapter.check(model, copied=True)
+    before = framework.outputs(model)
+    copy = adapter.copy(model)
+    np.testing.assert_array_equal(framework.outputs(copy), before)
+    masked = adapter.attach(copy)
+    masked.set_masks(half(masked.masks()))
+    np.testing.assert_array_equal(framework.outputs(model), before)
+    assert type(copy) is type(model)
+
+
+def test_weights_go_back_and_what_is_pruned_stays_zero(framework):
+    model = framework.model()
+    masked = adapter_of(model).attach(model)
+    before = masked.weights()
+    masked.set_masks(half(masked.masks()))
+    masked.set_weights(before)
+    for name, kernel in masked.kernels().items():
+        np.testing.assert_array_equal(kernel == 0, masked.masks()[name] == 0)
+
+
+def test_without_masks_weights_leave_zero(framework):
+    model = framework.model()
+    adapter = adapter_of(model)
+    masked = adapter.attach(model)
+    masked.set_masks(half(masked.masks()))
+    adapter.detach(model)
+    framework.compiled(model, "SGD")
+    framework.fit(model, 1, lambda: None)
+    assert np.count_nonzero(np.asarray(framework.variable(model, "b/kernel"))) > 24
+
+
+def test_the_pruner_cuts_the_exact_number_of_any_framework(framework):
+    model = framework.model()
+    pruner = Pruner(adapter_of(model).attach(model), "layer", seeds=[0])
+    for sparsity, zeros in ((0.3, {"a/kernel": 38, "b/kernel": 14}), (0.75, {"a/kernel": 96, "b/kernel": 36})):
+        pruner.cut(Cut(sparsity=sparsity, criterion=Criterion("magnitude")))
+        found = {name: int(np.sum(np.asarray(framework.variable(model, name)) == 0)) for name in zeros}
+        assert found == zeros == {name: int(np.sum(mask == 0)) for name, mask in pruner.masks().items()}
+
+
+def test_a_fresh_optimizer_has_the_settings_and_no_steps(framework):
+    model = framework.model()
+    adapter = adapter_of(model)
+    framework.compiled(model, "Adam")
+    framework.fit(model, 1, lambda: None)
+    fresh = adapter.fresh_optimizer(model.optimizer)
+    assert int(fresh.iterations) == 0 and int(model.optimizer.iterations) == 3
+    assert fresh.get_config() == model.optimizer.get_config()

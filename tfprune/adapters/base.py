@@ -1,0 +1,102 @@
+"""What the engine asks of a framework: arrays in and out of a model with masks. NumPy only.
+
+An adapter is a package beside this file. `adapters.adapter_of` finds the one of a model by the module that its class
+comes from; `tests/contracts/test_adapters.py` holds each to the same promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfprune.pruning.events import Criterion
+from tfprune.pruning.masks import Arrays
+
+
+class MaskedModel(Protocol):
+    """A model whose pruned weights are zero at any moment that somebody can look, as the engine sees it."""
+
+    def kernels(self) -> Mapping[str, np.ndarray]:
+        """Returns the prunable kernels by name, each read when it is asked for."""
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Returns the masks by kernel name, uint8, 1 where a weight lives."""
+
+    def set_masks(self, masks: Arrays) -> None:
+        """Puts masks on: pruned weights become zero, and what the optimizer remembers of them starts anew."""
+
+    def weights(self) -> list[np.ndarray]:
+        """Returns all weights, those of layers without kernels and statistics too, in an order that stays."""
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Puts weights back; what is pruned stays zero."""
+
+    def gradients(self, kind: str, criterion: Criterion) -> Arrays:
+        """Returns derivatives by kernel name, see `GradientProvider`."""
+
+    def renew(self) -> None:
+        """Says that the model has changed since derivatives were taken."""
+
+
+class GradientProvider(Protocol):
+    """The derivatives of a model as it stood at the last `renew`.
+
+    Attributes:
+        passes: what was computed so far, in forward passes of one example.
+    """
+
+    passes: int
+
+    def renew(self) -> None:
+        """Forgets all derivatives."""
+
+    def __call__(self, kind: str, criterion: Criterion) -> Arrays:
+        """Returns derivatives by kernel name.
+
+        Args:
+            kind: `gradients`, `hessian_gradients`, `squared_gradients` or `flow_gradients`.
+            criterion: who asks: how many examples of each class, and at what temperature of the logits.
+        """
+
+
+class Adapter(Protocol):
+    """A framework's models."""
+
+    name: str
+
+    def check(self, model: Any, *, copied: bool) -> None:
+        """Raises `ModelError` if a model has no weights yet or, where it is to be `copied`, cannot be."""
+
+    def copy(self, model: Any) -> Any:
+        """Returns a copy of a model with its weights and state, not compiled."""
+
+    def attach(
+        self, model: Any, exclude: Collection[str] = (), gradients: GradientProvider | None = None
+    ) -> MaskedModel:
+        """Gives all kernels of a model masks of ones, in place.
+
+        Args:
+            model: any that has weights.
+            exclude: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
+            gradients: for criteria that ask for derivatives.
+
+        Raises:
+            ModelError: nothing is left to prune, or a name is that of no prunable layer.
+        """
+
+    def hold(self, model: Any) -> None:
+        """Makes the optimizer that a model has been compiled with keep to the masks."""
+
+    def detach(self, model: Any) -> None:
+        """Takes the masks off: the weights stay as they are, and may leave zero from then on."""
+
+    def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
+        """Returns what an optimizer remembers, weight by weight, of a variable."""
+
+    def fresh_optimizer(self, optimizer: Any) -> Any:
+        """Returns an optimizer of the same settings that has made no step."""
+
+
+Redraw = Callable[[], Sequence[np.ndarray]]  # other initial weights, in the order of `MaskedModel.weights`

@@ -1,0 +1,86 @@
+"""tf_keras as the engine sees it, see `adapters.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras
+from tfprune.adapters.base import GradientProvider
+from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
+from tfprune.adapters.tf_keras.optimizers import fresh, slots
+from tfprune.adapters.tf_keras.wrapping import (
+    get_masks,
+    get_weights,
+    hold_masks,
+    in_place_masks,
+    kernels_by_turns,
+    mask_in_place,
+    set_masks,
+    set_weights,
+)
+from tfprune.pruning.events import Criterion
+from tfprune.pruning.masks import Arrays
+
+
+class TfKerasModel:
+    """A `MaskedModel` of tf_keras, masked in place or by wrappers.
+
+    Args:
+        model: masked.
+        gradients: of the model; None where no criterion asks for them.
+    """
+
+    def __init__(self, model: keras.Model, gradients: GradientProvider | None = None) -> None:
+        self.model = model
+        self.provider = gradients
+
+    def kernels(self) -> Mapping[str, np.ndarray]:
+        return kernels_by_turns(self.model)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        return get_masks(self.model)
+
+    def set_masks(self, masks: Arrays) -> None:
+        set_masks(self.model, masks)
+
+    def weights(self) -> list[np.ndarray]:
+        return get_weights(self.model)
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        set_weights(self.model, weights)
+
+    def gradients(self, kind: str, criterion: Criterion) -> Arrays:
+        return self.provider(kind, criterion)
+
+    def renew(self) -> None:
+        if self.provider is not None:
+            self.provider.renew()
+
+
+class TfKeras:
+    """The adapter."""
+
+    name = "tf_keras"
+    check: Callable[..., None] = staticmethod(check_model)
+    copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
+    hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
+    fresh_optimizer: Callable[[Any], Any] = staticmethod(fresh)
+
+    def attach(
+        self, model: keras.Model, exclude: Collection[str] = (), gradients: GradientProvider | None = None
+    ) -> TfKerasModel:
+        return TfKerasModel(mask_in_place(model, exclude), gradients)
+
+    def detach(self, model: keras.Model) -> None:
+        masks = in_place_masks(model)
+        if masks is not None:
+            masks.release()
+
+    def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
+        return [slot.numpy() for slot in slots(optimizer, variable)]
+
+
+ADAPTER = TfKeras()
