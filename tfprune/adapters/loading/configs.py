@@ -28,7 +28,7 @@ HOMES = {  # lists, and where Keras has what is on them
 }
 ALSO_AT = {  # modules that stored models name beside a class's own and its public one
     *("keras", "keras.dtype_policies", "keras.layers.experimental", "keras.layers.experimental.preprocessing"),
-    "keras.layers.preprocessing",
+    *("keras.layers.preprocessing", "tensorflow.python.ops.init_ops_v2"),
 }
 MODEL_MODULES = (  # where both Keras, of any version, have what is in `allowed.MODELS`
     *("engine.functional", "engine.sequential", "engine.training"),
@@ -54,7 +54,7 @@ TEXTS = frozenset(  # settings that are texts, and name neither code nor files
 OF_ANY = {"name", "trainable", "dtype", "dynamic", "batch_input_shape", "batch_shape", "input_shape", "rng_type"}
 BY_KEYWORD = {  # what layers store and take without naming it
     *("zero_output_for_mask", "time_major", "implementation", "vocabulary_size", "rms_scaling"),
-    *("query_shape", "key_shape", "value_shape"),
+    *("query_shape", "key_shape", "value_shape", "has_input_vocabulary"),
 }
 BESIDE = {"class_name", "config", "name", "module", "registered_name", "shared_object_id", "keras_version", "backend"}
 UNREAD = "compile_config"  # stands for an optimizer, losses and metrics, often of a person's own; the gate reads none
@@ -168,6 +168,8 @@ class _Inspector:
             elif key == "function":
                 if not (isinstance(value, str) and value in allowed.FUNCTIONS):
                     yield f"TensorFlow's {value}", True
+            elif key == "vocabulary" and isinstance(value, list) and not any(isinstance(own, list) for own in value):
+                yield from self.of_values(value, label, depth)  # a text alone would be a file's path
             elif key in CALLS or (key == "value" and part["class_name"] in allowed.INITIALIZERS):
                 yield from self.of_values(value, label, depth)
             else:
