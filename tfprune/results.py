@@ -154,7 +154,7 @@ def read_config(folder: RunDir) -> Config:
         RunError: there are none, or this version does not take them.
     """
     try:
-        return Config.from_dict(read_json(folder.config))
+        return Config.stored(read_json(folder.config))
     except ConfigError as error:
         raise RunError(f"{folder.config}: {error}") from None
 

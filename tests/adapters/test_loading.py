@@ -141,6 +141,26 @@ def test_files_that_a_runs_settings_name_are_read_only_if_they_are_typed(tmp_pat
     assert code == 2 and "a folder with these settings must be called" in said
 
 
+@pytest.mark.parametrize("changes", [{"dataset": "tfds:own"}, {"dataset": "own.csv"}, {"model": "own.h5"}, CALLS])
+def test_what_a_run_names_is_not_opened_to_look_at_it(tmp_path, monkeypatch, command, changes):
+    """A run's settings always have the fingerprints of what they name; without one it would be looked for."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("own.csv")
+    os.mkfifo("own.h5")
+    folder = stored(tmp_path, **changes | {"model_settings": {"command": "x"}} if "model" in changes else changes)
+    code, said = command("resume", folder)
+    assert code == 2 and re.fullmatch(r"Error: .*config\.json: .* has no fingerprint, which a run's always has\n", said)
+    code, said = command("train", "--config", folder / "config.json")
+    assert code == 2 and said.count("\n") == 1
+
+
+def test_a_link_to_a_runs_settings_is_a_runs_settings(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").symlink_to(stored(tmp_path, mlflow="http://127.0.0.1:9/", epochs=0) / "config.json")
+    code, said = command("train", "--config", "mine.json")
+    assert code == 2 and "left aside, as nobody typed it: mlflow=" in said
+
+
 # F3, F13: containers
 
 
@@ -417,6 +437,7 @@ def test_all_layers_on_the_list_pass_as_keras_stores_them(library):
 def test_what_tensorflow_does_to_tensors_passes(tmp_path):
     inputs = L.Input((4, 3))
     x = tf.nn.relu(inputs[:, 1:] + 1.0) * tf.constant([2.0, 3.0, 4.0])
+    x = tf.pad(tf.squeeze(keras.backend.expand_dims(x, 1), 1), [[0, 0], [0, 0], [0, 0]])
     x = tf.concat(
         [tf.transpose(x, (0, 2, 1)), tf.math.reduce_sum(x, axis=1, keepdims=True)[:, :, :3]], axis=1
     ) @ tf.ones((3, 2))
@@ -437,6 +458,23 @@ def test_a_model_that_has_been_trained_passes(tmp_path, suffix):
     np.testing.assert_array_equal(load_model(path)(np.ones((2, 12))), model(np.ones((2, 12))))
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+def test_a_vocabulary_that_a_model_brings_passes(tmp_path, suffix):
+    inputs = L.Input((1,), dtype="string")
+    model = keras.Model(inputs, L.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(inputs))
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix else model.save(path, save_format="tf")
+    np.testing.assert_array_equal(load_model(path)(np.array([["b"]])), [[0, 0, 1]])
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+def test_recurrent_layers_pass(tmp_path, suffix):
+    model = keras.Sequential([L.Input((7, 4)), L.Bidirectional(L.LSTM(3, return_sequences=True)), L.GRU(3)])
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix else model.save(path, save_format="tf")
+    np.testing.assert_array_equal(load_model(path)(np.ones((2, 7, 4))), model(np.ones((2, 7, 4))))
+
+
 def own_loss(labels, outputs):
     return outputs
 
@@ -447,7 +485,7 @@ def test_how_a_model_in_a_model_was_compiled_is_not_read(tmp_path):
     inner.compile("adam", own_loss)
     inputs = library.layers.Input((4,))
     library.Model(inputs, inner(inputs)).save(tmp_path / "net.keras")
-    assert not load_model(tmp_path / "net.keras").layers[-1].compiled
+    assert getattr(load_model(tmp_path / "net.keras").layers[-1], "optimizer", None) is None
 
 
 def test_the_lists_name_what_there_is_and_nothing_that_names_files():
