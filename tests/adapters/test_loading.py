@@ -251,6 +251,23 @@ def test_broken_files_are_one_line(tmp_path, suffix, content):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["tflite", "onnx"])
+def test_files_with_altered_bytes_are_one_line(tmp_path, name, capfd):
+    path, draw = tmp_path / f"net.{name}", np.random.default_rng(0)
+    FORMATS[name].write(small(), None, path, "none")
+    content, refused = path.read_bytes(), 0
+    for _ in range(100):
+        altered = bytearray(content)
+        altered[draw.integers(len(content))] ^= 1 << draw.integers(8)
+        path.write_bytes(altered)
+        try:
+            FORMATS[name].load(path)
+        except ModelError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused and not capfd.readouterr().out
+
+
 # F4: what is made of a configuration
 
 

@@ -169,8 +169,14 @@ def load_tflite(path: Path, threads: int) -> Any:
         ModelError: it cannot be opened.
     """
     interpreter = importlib.import_module("ai_edge_litert.interpreter")
+
+    def opened() -> Any:
+        found = interpreter.Interpreter(model_content=read_regular(path), num_threads=threads)
+        found.allocate_tensors()  # which looks at what its operations read and write
+        return found
+
     with quiet_stderr():
-        return _opened(path, lambda: interpreter.Interpreter(model_content=read_regular(path), num_threads=threads))
+        return _opened(path, opened)
 
 
 def _messages(message: Any) -> Any:
