@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from tfprune.config import PLACES, Config
-from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS
 from tfprune.errors import RunError, TfpruneError
 from tfprune.locks import LOCK, locked
@@ -30,7 +29,6 @@ from tfprune.run_files import (
     Comparison,
     Metrics,
     RemovedChannels,
-    StoredData,
     altered,
     check,
     check_seal,
@@ -263,13 +261,8 @@ def read_config(folder: RunDir) -> Config:
 
 
 def _as_config(stored: Mapping[str, Any], path: Path) -> Config:
-    dataset = stored.get("dataset")
-    if dataset not in list(DATASETS) and not check(stored, StoredData, path).data_settings.get("fingerprint"):
-        raise RunError(
-            f"{path}: there is no data set {_shown(dataset)!r}, and no fingerprint of what is in such a path"
-        )
     try:
-        return Config.from_dict(stored)
+        return Config.stored(stored)
     except TfpruneError as error:
         raise RunError(f"{path}: {one_line(error, LONGEST)}") from None
 
