@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
 import socket
@@ -18,10 +19,10 @@ from tensorflow.python.framework import op_def_registry
 
 import tfprune
 from tfprune import cli
-from tfprune.adapters.backend import keras, keras3, tf
+from tfprune.adapters.backend import keras, keras3, saved_model, tf
 from tfprune.adapters.loading import allowed
-from tfprune.adapters.loading.configs import check_config
-from tfprune.adapters.loading.gate import load_graph, load_model, model_from_json
+from tfprune.adapters.loading.configs import BESIDE, UNREAD, check_config
+from tfprune.adapters.loading.gate import load_graph, load_model, load_onnx, load_tflite, model_from_json
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST
 from tfprune.experiments.run_files import read_json
 from tfprune.exporting.formats import FORMATS
@@ -140,6 +141,26 @@ def test_files_that_a_runs_settings_name_are_read_only_if_they_are_typed(tmp_pat
     assert code == 2 and "a folder with these settings must be called" in said
 
 
+@pytest.mark.parametrize("changes", [{"dataset": "tfds:own"}, {"dataset": "own.csv"}, {"model": "own.h5"}, CALLS])
+def test_what_a_run_names_is_not_opened_to_look_at_it(tmp_path, monkeypatch, command, changes):
+    """A run's settings always have the fingerprints of what they name; without one it would be looked for."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("own.csv")
+    os.mkfifo("own.h5")
+    folder = stored(tmp_path, **changes | {"model_settings": {"command": "x"}} if "model" in changes else changes)
+    code, said = command("resume", folder)
+    assert code == 2 and re.fullmatch(r"Error: .*config\.json: .* has no fingerprint, which a run's always has\n", said)
+    code, said = command("train", "--config", folder / "config.json")
+    assert code == 2 and said.count("\n") == 1
+
+
+def test_a_link_to_a_runs_settings_is_a_runs_settings(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.json").symlink_to(stored(tmp_path, mlflow="http://127.0.0.1:9/", epochs=0) / "config.json")
+    code, said = command("train", "--config", "mine.json")
+    assert code == 2 and "left aside, as nobody typed it: mlflow=" in said
+
+
 # F3, F13: containers
 
 
@@ -230,6 +251,23 @@ def test_broken_files_are_one_line(tmp_path, suffix, content):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["tflite", "onnx"])
+def test_files_with_altered_bytes_are_one_line(tmp_path, name, capfd):
+    path, draw = tmp_path / f"net.{name}", np.random.default_rng(0)
+    FORMATS[name].write(small(), None, path, "none")
+    content, refused = path.read_bytes(), 0
+    for _ in range(100):
+        altered = bytearray(content)
+        altered[draw.integers(len(content))] ^= 1 << draw.integers(8)
+        path.write_bytes(altered)
+        try:
+            FORMATS[name].load(path)
+        except ModelError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused and not capfd.readouterr().out
+
+
 # F4: what is made of a configuration
 
 
@@ -272,6 +310,34 @@ BAD = {
     ),
     "no layer": {"class_name": ["Dense"], "config": {}},
     "settings that are a list": {"class_name": "Dense", "config": [1]},
+}
+OUTSIDE = {"module": "os", "registered_name": "PathLike", "config": {}}  # what Keras would import, and make
+BAD |= {
+    "a value of another module": of("Embedding", input_dim={"class_name": "TensorShape", **OUTSIDE}, output_dim=3),
+    "a slice of another module": of("TextVectorization", standardize={"class_name": "__slice__", **OUTSIDE}),
+    "a metric of another module": of("Embedding", input_dim={"class_name": "Sum", "module": "os", "config": {}}),
+    "an array of another module": of(
+        "Dense",
+        units=3,
+        kernel_initializer={"class_name": "Constant", "config": {"value": {"class_name": "TensorShape", **OUTSIDE}}},
+    ),
+    "shapes of another module": of("Dense", units=3)
+    | {"build_config": {"input_shape": {"class_name": "TensorShape", **OUTSIDE}}},
+    "a class that is no text": of("Dense", units=3) | {"build_config": {"class_name": ["x"]}},
+    "an activation that is no text": of("Dense", units=3, activation={"class_name": "function", "config": ["x"]}),
+    "lists in lists": of("Dense", units=json.loads("[" * 300 + "]" * 300)),
+}
+# tf_keras makes these while it reads the JSON, wherever they are
+MADE_BY_READER = of("Lambda", function="x") | {"__passive_serialization__": True}
+BAD |= {
+    f"beside it: {key}": of("Dense", units=3) | {key: MADE_BY_READER}
+    for key in (*sorted(BESIDE - {"class_name", "config"}), UNREAD)
+}
+BAD |= {
+    "within a function": of(
+        "Dense", units=3, activation={"class_name": "function", "config": "relu", "x": MADE_BY_READER}
+    ),
+    "within a value": of("Dense", units={"class_name": "__tensor__", "x": {"y": MADE_BY_READER}}),
 }
 BAD["layers in layers"] = of("Dense", units=3)
 for _ in range(150):
@@ -388,6 +454,7 @@ def test_all_layers_on_the_list_pass_as_keras_stores_them(library):
 def test_what_tensorflow_does_to_tensors_passes(tmp_path):
     inputs = L.Input((4, 3))
     x = tf.nn.relu(inputs[:, 1:] + 1.0) * tf.constant([2.0, 3.0, 4.0])
+    x = tf.pad(tf.squeeze(keras.backend.expand_dims(x, 1), 1), [[0, 0], [0, 0], [0, 0]])
     x = tf.concat(
         [tf.transpose(x, (0, 2, 1)), tf.math.reduce_sum(x, axis=1, keepdims=True)[:, :, :3]], axis=1
     ) @ tf.ones((3, 2))
@@ -406,6 +473,36 @@ def test_a_model_that_has_been_trained_passes(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     model.save(path) if suffix else model.save(path, save_format="tf")
     np.testing.assert_array_equal(load_model(path)(np.ones((2, 12))), model(np.ones((2, 12))))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+def test_a_vocabulary_that_a_model_brings_passes(tmp_path, suffix):
+    inputs = L.Input((1,), dtype="string")
+    model = keras.Model(inputs, L.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(inputs))
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix else model.save(path, save_format="tf")
+    np.testing.assert_array_equal(load_model(path)(np.array([["b"]])), [[0, 0, 1]])
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+def test_recurrent_layers_pass(tmp_path, suffix):
+    model = keras.Sequential([L.Input((7, 4)), L.Bidirectional(L.LSTM(3, return_sequences=True)), L.GRU(3)])
+    path = tmp_path / f"net{suffix}"
+    model.save(path) if suffix else model.save(path, save_format="tf")
+    np.testing.assert_array_equal(load_model(path)(np.ones((2, 7, 4))), model(np.ones((2, 7, 4))))
+
+
+def own_loss(labels, outputs):
+    return outputs
+
+
+def test_how_a_model_in_a_model_was_compiled_is_not_read(tmp_path):
+    library = keras3()
+    inner = library.Sequential([library.layers.Input((4,)), library.layers.Dense(3)])
+    inner.compile("adam", own_loss)
+    inputs = library.layers.Input((4,))
+    library.Model(inputs, inner(inputs)).save(tmp_path / "net.keras")
+    assert getattr(load_model(tmp_path / "net.keras").layers[-1], "optimizer", None) is None
 
 
 def test_the_lists_name_what_there_is_and_nothing_that_names_files():
@@ -466,6 +563,70 @@ def test_a_graph_that_reaches_out_is_refused(tmp_path, operation, monkeypatch):
     assert not (tmp_path / "written").exists()
     monkeypatch.setenv(TRUST, "1")
     assert load_graph(tmp_path / "model").weights[0] == 1
+
+
+def edited(folder, do):
+    """Changes the protocol buffer of a SavedModel."""
+    stored = saved_model.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    do(stored.meta_graphs[0])
+    (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
+
+
+def harmless_twin(graph):
+    """Adds to each function one of its name that does nothing."""
+    for function in list(graph.graph_def.library.function):
+        twin = graph.graph_def.library.function.add()
+        twin.CopyFrom(function)
+        del twin.node_def[:]
+
+
+def called_like_an_operation(graph):
+    graph.graph_def.library.function.add().signature.name = "WriteFile"
+
+
+def an_object_that_saves(graph):
+    """Gives an object the function that stores weights, so that it is called with whatever the graph says."""
+    (saves,) = [node for node in graph.graph_def.node if node.name == graph.saver_def.save_tensor_name.split(":")[0]]
+    graph.object_graph_def.nodes.add().function.concrete_functions.append(saves.attr["f"].func.name)
+
+
+@pytest.mark.parametrize(
+    ("do", "named"),
+    [
+        (harmless_twin, "which it defines itself"),
+        (called_like_an_operation, "WriteFile, which it defines itself"),
+        (an_object_that_saves, "SaveV2"),
+        # without objects TensorFlow calls what the saver names, with whatever path that has
+        (lambda graph: graph.ClearField("object_graph_def"), "SaveV2"),
+    ],
+)
+def test_what_stores_weights_and_what_is_defined_twice_cannot_be_called(tmp_path, do, named):
+    folder = tmp_path / "model"
+    reaching_out(folder, lambda path: None, tmp_path / "written")
+    load_graph(folder)
+    edited(folder, do)
+    with pytest.raises(ModelError, match=f"its graph has the operations .*{named}"):
+        load_graph(folder)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables", "variables/variables.index"])
+def test_a_saved_model_has_no_links(tmp_path, name):
+    folder = tmp_path / "model"
+    reaching_out(folder, lambda path: None, tmp_path / "written")
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=f"{name} is a link, through which"):
+        load_graph(folder)
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.keras", "net.onnx", "net.tflite", "model/saved_model.pb"])
+def test_what_has_no_end_is_not_read(tmp_path, name):
+    load = {".onnx": lambda path: load_onnx(path, 1), ".tflite": lambda path: load_tflite(path, 1)}
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(ModelError, match="no regular file"):
+        load_graph(path.parent) if path.suffix == ".pb" else load.get(path.suffix, load_model)(path)
 
 
 def of_keras(path):

@@ -1,9 +1,10 @@
 import json
+import os
 
 import pytest
 
 from tfprune.training.config import Config, model_defaults, read_settings, with_assignments, with_sparsity
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.errors import ConfigError, TfpruneError
 
 
 def config(**changes):
@@ -245,3 +246,30 @@ def test_bad_settings_files_are_named(tmp_path, name, content, message):
         read_settings(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_settings(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dataset": "own.csv"}, {"dataset": "tfds:own"}, {"model": "own.h5"}, {"model": "own:net"}]
+)
+def test_what_is_stored_opens_nothing_that_it_names(tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("own.csv")  # whoever opens them waits for ever
+    os.mkfifo("own.h5")
+    with pytest.raises(ConfigError, match=f"{next(iter(changes.values()))} has no fingerprint"):
+        Config.stored(config().to_dict() | {"model_settings": {}} | changes)
+
+
+def test_what_is_stored_is_read_where_its_data_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own.csv"
+    own.write_text("x,label\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(60)))
+    before = config(dataset="own.csv", data_settings={"label": "label"})
+    own.unlink()
+    assert Config.stored(before.to_dict()) == before
+    assert Config.stored(config().to_dict()) == config()
+
+
+def test_a_model_that_has_no_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "own.h5")
+    with pytest.raises(TfpruneError, match="no regular file"):
+        config(model=str(tmp_path / "own.h5"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.adapters.loading.trust import check_function, trust, trust_function
-from tfprune.cli._typed import with_typed
+from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS
 from tfprune.data._own import asked_of
@@ -150,8 +150,9 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     """
     values = read_settings(file) if file else {}
     given = {name: value for name, value in given.items() if value is not None}
-    if file and file.name == RunDir(file.parent).config.name:  # of a run, which may have come from anywhere
-        values = with_typed(values, given) | {"out": str(file.parent.parent)}
+    if file and (resolved := file.resolve()).name == RunDir(file.parent).config.name:
+        check_typed(values, given)  # of a run, which may have come from anywhere
+        values = with_typed(values, given) | {"out": str(resolved.parent.parent)}
     sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
     for option, setting in _SHORT.items():
         if (value := given.pop(option, None)) is not None:

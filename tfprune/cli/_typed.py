@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function, trusted
-from tfprune.data._own import TFDS, asked_of
+from tfprune.data._own import TFDS, asked_of, is_own
 from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_function, is_own_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
@@ -54,6 +54,26 @@ def with_typed(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
             " ".join(f"{ASIDE[name]} {values[name]}" for name in aside),
         )
     return {name: value for name, value in values.items() if name not in aside}
+
+
+def check_typed(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Looks at a run's settings before anything that they name is opened.
+
+    Args:
+        values: the settings as they are stored.
+        given: option -> what was typed, or None.
+
+    Raises:
+        ConfigError: the data set or the model is a file or folder that nobody typed.
+    """
+    if trusted():
+        return
+    dataset, model = values.get("dataset"), values.get("model")
+    if is_own(dataset) and not dataset.startswith(TFDS) and given.get("dataset") is None:
+        raise ConfigError(f"the run's data set is read only if it is typed: add --dataset {dataset}, or --trust")
+    is_file = is_own_model(model) and not is_function(model) and not model.startswith(APPLICATIONS)
+    if is_file and given.get("model") is None:
+        raise ConfigError(f"the run's model is read only if it is typed: add --model {model}, or --trust")
 
 
 def as_typed(config: Config, given: Mapping[str, Any]) -> Config:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from tfprune.data import DATASETS
 from tfprune.data._base import SPLITS
 from tfprune.experiments.run_files import (
     MOST_ARRAYS,
@@ -26,7 +25,6 @@ from tfprune.experiments.run_files import (
     Comparison,
     Metrics,
     RemovedChannels,
-    StoredData,
     altered,
     check,
     check_seal,
@@ -263,13 +261,8 @@ def read_config(folder: RunDir) -> Config:
 
 
 def _as_config(stored: Mapping[str, Any], path: Path) -> Config:
-    dataset = stored.get("dataset")
-    if dataset not in list(DATASETS) and not check(stored, StoredData, path).data_settings.get("fingerprint"):
-        raise RunError(
-            f"{path}: there is no data set {_shown(dataset)!r}, and no fingerprint of what is in such a path"
-        )
     try:
-        return Config.from_dict(stored)
+        return Config.stored(stored)
     except TfpruneError as error:
         raise RunError(f"{path}: {one_line(error, LONGEST)}") from None
 

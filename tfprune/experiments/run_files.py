@@ -210,13 +210,6 @@ class Metrics(msgspec.Struct):
             raise ValueError("Expected `seconds` of the trainings that `cpu_seconds` has")
 
 
-class StoredData(msgspec.Struct):
-    """`config.json` of a run on a person's own data: what must be known of them, so that nothing is looked up."""
-
-    dataset: Text
-    data_settings: dict[Name, Any]
-
-
 class RunState(msgspec.Struct):
     """What a checkpoint holds of its run, beside the training."""
 

@@ -26,7 +26,7 @@ from tfprune.data._pipeline import check_augment
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
-from tfprune.models._own import is_own_model, own_model, own_model_name
+from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_own_model, own_model, own_model_name
 from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
 from tfprune.structured.widths import check_channel_settings
 from tfprune.training.checkpoints import Interval
@@ -396,6 +396,27 @@ class Config:
             raise ConfigError(f"dataset is not set: {choose_from('', DATASETS)}")
         return cls(**values)
 
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> Config:
+        """Reads the settings of a run, which may have come from anywhere: nothing that they name is opened.
+
+        Raises:
+            ConfigError: see `from_dict`, or data or a model of a person's own come without their fingerprint.
+        """
+        dataset, model = values.get("dataset"), values.get("model")
+        own = (
+            isinstance(dataset, str)
+            and dataset not in DATASETS
+            and (bool(values.get("data_settings")) or is_own(dataset))
+        )
+        if own and not _fingerprinted(values.get("data_settings")):
+            raise ConfigError(f"data set {dataset} has no fingerprint, which a run's always has")
+        if is_own_model(model) and not model.startswith(APPLICATIONS):
+            settings = values.get("model_settings")
+            if not isinstance(settings, Mapping) or not isinstance(settings.get(FINGERPRINT), str):
+                raise ConfigError(f"model {model} has no fingerprint, which a run's always has")
+        return cls.from_dict(values)
+
     def replace(self, **changes: Any) -> Config:
         """Returns a copy with some settings changed and checked again.
 
@@ -498,6 +519,12 @@ def _model_settings(model: str, defaults: Mapping[str, Any], given: Mapping[str,
 
 def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:
     return dict(spec.optimizer_settings) if optimizer == spec.optimizer else {}
+
+
+def _fingerprinted(settings: Any) -> bool:
+    """Says whether settings of own data are completed: what they lack would be looked for in the data."""
+    found = settings.get(FINGERPRINT) if isinstance(settings, Mapping) else None
+    return isinstance(found, str) and bool(found)
 
 
 @functools.lru_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,10 +31,12 @@ def fingerprint(files: Iterable[Path], relative_to: Path | None = None) -> str:
     digest = hashlib.sha256()
     for path in files:
         try:
-            stat = path.stat()
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe or a device has no end
+                raise DataError(f"{path}: this is no regular file")
             if relative_to is not None:
                 digest.update(f"{path.relative_to(relative_to).as_posix()}\0".encode())
-            digest.update(_content(str(path), stat.st_size, stat.st_mtime_ns))
+            digest.update(_content(str(path), found.st_size, found.st_mtime_ns))
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such file or folder") from None
         except OSError as error:

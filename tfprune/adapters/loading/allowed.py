@@ -231,6 +231,41 @@ FUNCTIONS = frozenset(
     random.categorical random.stateless_binomial random.stateless_categorical random.stateless_gamma
     random.stateless_normal random.stateless_poisson random.stateless_truncated_normal random.stateless_uniform
     debugging.check_numerics compat.v1.gather compat.v1.shape compat.v1.size compat.v1.transpose
+    compat.v1.batch_to_space compat.v1.boolean_mask compat.v1.convert_to_tensor compat.v1.expand_dims
+    compat.v1.gather_nd compat.v1.image.crop_and_resize compat.v1.image.draw_bounding_boxes
+    compat.v1.image.extract_glimpse compat.v1.image.resize_bilinear compat.v1.image.resize_images
+    compat.v1.image.resize_nearest_neighbor compat.v1.image.sample_distorted_bounding_box compat.v1.floor_div
+    compat.v1.math.argmax compat.v1.math.argmin compat.v1.math.bincount compat.v1.math.confusion_matrix
+    compat.v1.math.count_nonzero compat.v1.math.in_top_k compat.v1.math.reduce_all compat.v1.math.reduce_any
+    compat.v1.math.reduce_logsumexp compat.v1.math.reduce_max compat.v1.math.reduce_mean
+    compat.v1.math.reduce_min compat.v1.math.reduce_prod compat.v1.math.reduce_sum compat.v1.math.scalar_mul
+    compat.v1.nn.avg_pool compat.v1.nn.conv1d compat.v1.nn.conv2d compat.v1.nn.conv2d_transpose
+    compat.v1.nn.conv3d compat.v1.nn.conv3d_transpose compat.v1.nn.convolution compat.v1.nn.crelu
+    compat.v1.nn.depth_to_space compat.v1.nn.depthwise_conv2d compat.v1.nn.dilation2d compat.v1.nn.dropout
+    compat.v1.nn.log_softmax compat.v1.nn.max_pool compat.v1.nn.max_pool_with_argmax compat.v1.nn.moments
+    compat.v1.nn.pool compat.v1.nn.separable_conv2d compat.v1.nn.softmax compat.v1.nn.space_to_batch
+    compat.v1.nn.space_to_depth compat.v1.norm compat.v1.ones_like compat.v1.pad compat.v1.reverse_sequence
+    compat.v1.squeeze compat.v1.strings.length compat.v1.strings.reduce_join compat.v1.strings.substr
+    compat.v1.strings.to_hash_bucket compat.v1.strings.to_number compat.v1.where compat.v1.zeros_like
+
+    keras.backend.abs keras.backend.all keras.backend.any keras.backend.argmax keras.backend.argmin
+    keras.backend.batch_dot keras.backend.batch_flatten keras.backend.bias_add keras.backend.cast
+    keras.backend.clip keras.backend.concatenate keras.backend.conv1d keras.backend.conv2d
+    keras.backend.conv2d_transpose keras.backend.conv3d keras.backend.cos keras.backend.cumprod
+    keras.backend.cumsum keras.backend.depthwise_conv2d keras.backend.dot keras.backend.dropout
+    keras.backend.elu keras.backend.equal keras.backend.exp keras.backend.expand_dims keras.backend.flatten
+    keras.backend.gather keras.backend.greater keras.backend.greater_equal keras.backend.hard_sigmoid
+    keras.backend.l2_normalize keras.backend.less keras.backend.less_equal keras.backend.log keras.backend.max
+    keras.backend.maximum keras.backend.mean keras.backend.min keras.backend.minimum keras.backend.not_equal
+    keras.backend.one_hot keras.backend.ones_like keras.backend.permute_dimensions keras.backend.pool2d
+    keras.backend.pool3d keras.backend.pow keras.backend.prod keras.backend.relu keras.backend.repeat
+    keras.backend.repeat_elements keras.backend.reshape keras.backend.resize_images keras.backend.resize_volumes
+    keras.backend.reverse keras.backend.round keras.backend.separable_conv2d keras.backend.shape
+    keras.backend.sigmoid keras.backend.sign keras.backend.sin keras.backend.softmax keras.backend.softplus
+    keras.backend.softsign keras.backend.spatial_2d_padding keras.backend.spatial_3d_padding keras.backend.sqrt
+    keras.backend.square keras.backend.squeeze keras.backend.stack keras.backend.std keras.backend.stop_gradient
+    keras.backend.sum keras.backend.tanh keras.backend.temporal_padding keras.backend.tile
+    keras.backend.to_dense keras.backend.transpose keras.backend.var keras.backend.zeros_like
     """.split()
 )
 
@@ -282,6 +317,10 @@ GRAPH_OPERATIONS = frozenset(
     SqrtGrad Square SquaredDifference Sub Sum Svd Tan Tanh TanhGrad TridiagonalMatMul TridiagonalSolve TruncateDiv
     TruncateMod UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum Xdivy Xlog1py Xlogy
     Zeta
+
+    BiasAddGrad CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNCanonicalToParams
+    CudnnRNNCanonicalToParamsV2 CudnnRNNParamsSize CudnnRNNParamsToCanonical CudnnRNNParamsToCanonicalV2 CudnnRNNV2
+    CudnnRNNV3 IteratorGetNext OptionalFromValue OptionalGetValue OptionalHasValue OptionalNone
 
     ApproxTopK AvgPool AvgPool3D BatchNormWithGlobalNormalization BiasAdd BiasAddV1 BlockLSTM BlockLSTMV2 Conv
     Conv2D Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D Conv3DBackpropInputV2 DataFormatDimMap

@@ -10,11 +10,11 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 
-from tfprune.adapters.loading.trust import trusted
+from tfprune.adapters.loading.trust import ADVICE, trusted
 from tfprune.utils.errors import BROKEN_ARCHIVE, ModelError
 from tfprune.utils.text import one_line
 
@@ -43,9 +43,7 @@ def check_kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in MAGIC:
         raise ModelError(f"{path}: a model's file must end in {', '.join(MAGIC)}")
-    with _reading(path), open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ModelError(f"{path}: this is no regular file")
+    with _reading(path), _regular(path) as file:
         begins = file.read(8)
         file.seek(0)
         packed = zipfile.is_zipfile(file)
@@ -54,6 +52,39 @@ def check_kind(path: Path) -> str:
     if packed != (suffix in ZIP):
         raise ModelError(f"{path}: this is two formats in one file, or cut short")
     return suffix
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns what a file holds that is no pipe and no device, which have no end.
+
+    Raises:
+        ModelError: it is one.
+        OSError: it cannot be read.
+    """
+    with _regular(path) as file:
+        return file.read()
+
+
+def _regular(path: Path) -> BinaryIO:
+    file = open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ModelError(f"{path}: this is no regular file")
+    return file
+
+
+def check_folder(path: Path) -> None:
+    """Raises `ModelError` if a SavedModel's folder has anything but files and folders, and nobody trusts it."""
+    if trusted():
+        return
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            inner = Path(folder, name)
+            mode = inner.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise ModelError(f"{inner} is a link, through which it could read other files; {ADVICE}")
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ModelError(f"{inner}: this is no regular file")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from tfprune.adapters.backend import keras3_operations
+from tfprune.adapters.backend import keras, keras3_operations
 from tfprune.adapters.loading import allowed
 from tfprune.adapters.loading.trust import ADVICE, trusted
 from tfprune.utils.errors import ModelError
@@ -28,7 +28,7 @@ HOMES = {  # lists, and where Keras has what is on them
 }
 ALSO_AT = {  # modules that stored models name beside a class's own and its public one
     *("keras", "keras.dtype_policies", "keras.layers.experimental", "keras.layers.experimental.preprocessing"),
-    "keras.layers.preprocessing",
+    *("keras.layers.preprocessing", "tensorflow.python.ops.init_ops_v2"),
 }
 MODEL_MODULES = (  # where both Keras, of any version, have what is in `allowed.MODELS`
     *("engine.functional", "engine.sequential", "engine.training"),
@@ -54,12 +54,18 @@ TEXTS = frozenset(  # settings that are texts, and name neither code nor files
 OF_ANY = {"name", "trainable", "dtype", "dynamic", "batch_input_shape", "batch_shape", "input_shape", "rng_type"}
 BY_KEYWORD = {  # what layers store and take without naming it
     *("zero_output_for_mask", "time_major", "implementation", "vocabulary_size", "rms_scaling"),
-    *("query_shape", "key_shape", "value_shape"),
+    *("query_shape", "key_shape", "value_shape", "has_input_vocabulary"),
 }
-BESIDE = {
-    *("class_name", "config", "name", "module", "registered_name", "shared_object_id", "compile_config"),
-    *("keras_version", "backend"),
-}
+BESIDE = {"class_name", "config", "name", "module", "registered_name", "shared_object_id", "keras_version", "backend"}
+UNREAD = "compile_config"  # stands for an optimizer, losses and metrics, often of a person's own; the gate reads none
+BY_READER = (
+    "TypeSpec",
+    "CompositeTensor",
+    "__bytes__",
+)  # what tf_keras makes of JSON while it reads it, wherever it is
+PASSIVE = "__passive_serialization__"  # the same, of any class
+OF_VALUES = {"class_name", "config", "items", "module", "registered_name"}
+OF_FUNCTIONS = {"class_name", "config", "module", "registered_name"}
 CALLS = {"inbound_nodes", "build_config", "input_layers", "output_layers", "build_input_shape"}  # shapes and tensors
 
 Problem = tuple[str, bool]  # what is the matter, and whether it would execute code
@@ -83,6 +89,17 @@ def check_config(config: Any, source: object, library: ModuleType) -> None:
         raise ModelError(f"{source}: it is not made of Keras' layers alone, it has {listed}; {ADVICE}")
 
 
+def check_metric(described: dict[str, Any], source: object) -> None:
+    """Raises `ModelError` if a metric that a SavedModel of Keras keeps is not allowed, and nobody trusts it."""
+    name, config = described.get("class_name"), described.get("config")
+    if trusted():
+        return
+    if not isinstance(name, str) or name not in allowed.METRICS:
+        raise ModelError(f"{source}: it would execute code: custom object {name}; {ADVICE}")
+    if problems := [text for text, _ in _Inspector(keras).of_values(config, name, 0)]:
+        raise ModelError(f"{source}: it is not made of Keras' layers alone, it has {', '.join(problems)}; {ADVICE}")
+
+
 class _Inspector:
     """Yields what is not allowed of a configuration.
 
@@ -95,7 +112,9 @@ class _Inspector:
 
     def of_setting(self, value: Any, key: str, depth: int) -> Iterator[Problem]:
         """Looks through the value of a setting: plain values, objects, and texts where they belong."""
-        if isinstance(value, dict) and "class_name" in value:
+        if depth > DEPTH:
+            yield f"values in values, more than {DEPTH} deep, in {key}", False
+        elif isinstance(value, dict) and "class_name" in value:
             yield from self.of_object(value, depth + 1)
         elif isinstance(value, dict):
             for inner in value.values():
@@ -122,23 +141,23 @@ class _Inspector:
         if name in ("Lambda", "__lambda__"):
             yield f"layer {label}", True
         elif name in allowed.VALUES:
-            yield from self.of_values({key: value for key, value in part.items() if key != "class_name"}, label, depth)
+            yield from self.of_values(part, label, depth)
         elif name == "function":
             yield from self.of_function(part)
-        elif name in allowed.METRICS and not part.get("registered_name"):
-            yield from self.of_values(config, label, depth)
         elif (settings := self.settings(part)) is None:
             yield f"custom object {label}", True
         else:
             yield from self.of_parts(part, settings, label, depth)
 
     def of_parts(self, part: dict[str, Any], settings: frozenset[str], label: str, depth: int) -> Iterator[Problem]:
-        """Looks through an object's settings, and what stands beside them; `compile_config` is never read."""
+        """Looks through an object's settings, and what stands beside them."""
         config = {"layers": part["config"]} if isinstance(part["config"], list) else part["config"] or {}
         for key, value in part.items():
             if key in CALLS:
                 yield from self.of_values(value, label, depth)
-            elif key not in BESIDE:
+            elif key == UNREAD:
+                yield from self.of_unread(value, label, depth)
+            elif key not in BESIDE or (key != "config" and isinstance(value, (dict, list))):
                 yield f"{key!r} beside {label}", False
         for key, value in config.items():
             if key not in settings:
@@ -149,6 +168,8 @@ class _Inspector:
             elif key == "function":
                 if not (isinstance(value, str) and value in allowed.FUNCTIONS):
                     yield f"TensorFlow's {value}", True
+            elif key == "vocabulary" and isinstance(value, list) and not any(isinstance(own, list) for own in value):
+                yield from self.of_values(value, label, depth)  # a text alone would be a file's path
             elif key in CALLS or (key == "value" and part["class_name"] in allowed.INITIALIZERS):
                 yield from self.of_values(value, label, depth)
             else:
@@ -159,7 +180,7 @@ class _Inspector:
         if depth > DEPTH:
             yield f"values in values, more than {DEPTH} deep, of {label}", False
         elif isinstance(value, dict):
-            if value.get("class_name", "__tensor__") not in allowed.VALUES:
+            if "class_name" in value and not _is_value(value):
                 yield f"{value['class_name']} as an argument of {label}", True
             for inner in value.values():
                 yield from self.of_values(inner, label, depth + 1)
@@ -167,10 +188,24 @@ class _Inspector:
             for inner in value:
                 yield from self.of_values(inner, label, depth + 1)
 
+    def of_unread(self, value: Any, label: str, depth: int) -> Iterator[Problem]:
+        """Looks through what the gate leaves out, for what is made of JSON before anything can be left out."""
+        if depth > DEPTH:
+            yield f"values in values, more than {DEPTH} deep, of {label}", False
+        elif isinstance(value, dict):
+            if PASSIVE in value or value.get("class_name") in BY_READER:
+                yield f"{value.get('class_name')} beside {label}", True
+            for inner in value.values():
+                yield from self.of_unread(inner, label, depth + 1)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from self.of_unread(inner, label, depth + 1)
+
     def of_function(self, part: dict[str, Any]) -> Iterator[Problem]:
         """Looks at a function that stands where a setting is, which has to be an activation."""
         name, home = part.get("config"), part.get("module") or "builtins"
-        known = home in ("builtins", *(f"{own}.activations" for own in KERAS)) and name in allowed.ACTIVATIONS
+        known = home in ("builtins", *(f"{own}.activations" for own in KERAS)) and isinstance(name, str)
+        known = known and name in allowed.ACTIVATIONS and part.keys() <= OF_FUNCTIONS
         if not known or part.get("registered_name") not in (None, "", "function", name):
             yield f"the function {name!r} of {home}", True
 
@@ -192,6 +227,18 @@ class _Inspector:
             )
         kind = _class(name, module, self.library)
         return None if kind is None else _settings(kind)
+
+
+def _is_value(part: dict[str, Any]) -> bool:
+    """Says whether an object is a plain value: its module, which Keras would import and look into, has to be none."""
+    name = part["class_name"]
+    return (
+        isinstance(name, str)
+        and name in allowed.VALUES
+        and part.keys() <= OF_VALUES
+        and part.get("module") in (None, "", "builtins")
+        and part.get("registered_name") in (None, "", name)
+    )
 
 
 @functools.cache

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tfprune.adapters.backend import keras, keras3, quiet_stderr, saved_metadata, saved_model, tf
-from tfprune.adapters.loading.archives import HDF5, check_kind, open_hdf5, read_hdf5, read_keras
-from tfprune.adapters.loading.configs import check_config
+from tfprune.adapters.loading.archives import (
+    HDF5,
+    check_folder,
+    check_kind,
+    open_hdf5,
+    read_hdf5,
+    read_keras,
+    read_regular,
+)
+from tfprune.adapters.loading.configs import check_config, check_metric
 from tfprune.adapters.loading.graphs import check_graph
 from tfprune.adapters.loading.trust import check_function, trusted
 from tfprune.utils.errors import BROKEN_ARCHIVE, ModelError, choose_from
 from tfprune.utils.text import one_line
 
+METRIC = "_tf_keras_metric"  # how a SavedModel says that what it describes is no layer
 KERAS_3 = "3"  # how the versions begin whose files tf_keras cannot read
 
 
@@ -69,7 +79,8 @@ def load_model(path: Path) -> Any:
             config, version = _described(path, lambda: read_hdf5(file))
             if not version.startswith(KERAS_3):
                 check_config(config, path, keras)
-                return _opened(path, lambda: keras.models.load_model(file, compile=False))
+                with _uncompiled(keras):
+                    return _opened(path, lambda: keras.models.load_model(file, compile=False))
     else:
         config, version = _described(path, lambda: read_keras(path))
     return load_with(path, keras3() if version.startswith(KERAS_3) else keras, config)
@@ -94,7 +105,8 @@ def load_with(path: Path, library: Any, config: Any = None) -> Any:
         else:
             config, _ = _described(path, lambda: read_keras(path))
     check_config(config, path, library)
-    return _opened(path, lambda: library.saving.load_model(str(path), compile=False, safe_mode=not trusted()))
+    with _uncompiled(library):
+        return _opened(path, lambda: library.saving.load_model(str(path), compile=False, safe_mode=not trusted()))
 
 
 def load_graph(path: Path) -> Any:
@@ -103,6 +115,7 @@ def load_graph(path: Path) -> Any:
     Raises:
         ModelError: it cannot be loaded, or its graph has operations that are not allowed.
     """
+    check_folder(path)
     check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
     return reload(path)
 
@@ -120,7 +133,8 @@ def model_from_json(text: str, source: object) -> Any:
     """
     config = _described(source, lambda: json.loads(text, object_hook=_without_rng_type))
     check_config(config, source, keras)
-    return _opened(source, lambda: keras.models.model_from_json(json.dumps(config)))
+    with _uncompiled(keras):
+        return _opened(source, lambda: keras.models.model_from_json(json.dumps(config)))
 
 
 def load_onnx(path: Path, threads: int) -> Any:
@@ -132,7 +146,7 @@ def load_onnx(path: Path, threads: int) -> Any:
     onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
 
     def opened() -> Any:
-        content = path.read_bytes()
+        content = read_regular(path)
         model = onnx.load_model_from_string(content)
         for message in _messages(model):
             if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location):
@@ -141,7 +155,9 @@ def load_onnx(path: Path, threads: int) -> Any:
                 raise ModelError(f"{path}: it has operators of {message.domain}, which are not ONNX's own")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # or it takes what calls itself ORT
+        # Without its fallback, which writes to stdout and tries the same again.
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
     return _opened(path, opened)
 
@@ -153,8 +169,14 @@ def load_tflite(path: Path, threads: int) -> Any:
         ModelError: it cannot be opened.
     """
     interpreter = importlib.import_module("ai_edge_litert.interpreter")
+
+    def opened() -> Any:
+        found = interpreter.Interpreter(model_content=read_regular(path), num_threads=threads)
+        found.allocate_tensors()  # which looks at what its operations read and write
+        return found
+
     with quiet_stderr():
-        return _opened(path, lambda: interpreter.Interpreter(str(path), num_threads=threads))
+        return _opened(path, opened)
 
 
 def _messages(message: Any) -> Any:
@@ -171,9 +193,24 @@ def _without_rng_type(own: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in own.items() if key != "rng_type"}
 
 
+@contextlib.contextmanager
+def _uncompiled(library: Any) -> Iterator[None]:
+    """Leaves out how the models in a model were compiled, which Keras reads of all but the outermost."""
+    own = vars(library.Model).get("compile_from_config")
+    library.Model.compile_from_config = lambda model, config: None
+    try:
+        yield
+    finally:
+        if own is None:
+            del library.Model.compile_from_config
+        else:
+            library.Model.compile_from_config = own
+
+
 def _load_layers(path: Path) -> Any:
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{path}: this is no SavedModel (it has no saved_model.pb)")
+    check_folder(path)
     if not (path / "keras_metadata.pb").is_file():
         raise ModelError(
             f"{path}: this SavedModel has a graph and no layers of Keras, so there is nothing to prune; save the model "
@@ -182,7 +219,9 @@ def _load_layers(path: Path) -> Any:
     metadata = _parsed(path / "keras_metadata.pb", saved_metadata.SavedMetadata())
     for node in metadata.nodes:
         stored = _described(path, lambda node=node: json.loads(node.metadata)) if node.metadata else None
-        if isinstance(stored, dict) and "class_name" in stored:
+        if isinstance(stored, dict) and node.identifier == METRIC:
+            check_metric(stored, path)
+        elif isinstance(stored, dict) and "class_name" in stored:
             read = {key: stored[key] for key in ("class_name", "config", "name", "inbound_nodes") if key in stored}
             check_config(read, path, keras)  # what else is stored is shapes, and what compiling would read
     check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
@@ -194,7 +233,7 @@ def _parsed(path: Path, message: Any) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        message.ParseFromString(path.read_bytes())
+        message.ParseFromString(read_regular(path))
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path.parent}: this SavedModel cannot be read ({one_line(error)})") from None
     return message

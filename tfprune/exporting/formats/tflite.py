@@ -11,6 +11,7 @@ from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities
 from tfprune.utils.errors import ModelError
+from tfprune.utils.text import one_line
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -34,7 +35,10 @@ def load(path: Path) -> Answer:
     with quiet_stderr():
         runner = interpreter.get_signature_runner()
         taken = interpreter.get_input_details()[0]
-        runner(inputs=np.zeros((1, *taken["shape"][1:]), taken["dtype"]))  # the first call says what computes
+        try:
+            runner(inputs=np.zeros((1, *taken["shape"][1:]), taken["dtype"]))  # the first call says what computes
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{path}: this model cannot answer ({one_line(error)})") from None
 
     def answer(inputs: np.ndarray) -> np.ndarray:
         return runner(inputs=np.asarray(inputs, taken["dtype"]))["probabilities"]
