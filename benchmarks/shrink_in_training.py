@@ -27,7 +27,8 @@ import click
 from tfprune.cli._options import make_config
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import Result
-from tfprune.reporting.figures import Panel, Theme, write_png
+from tfprune.reporting.figures.panels import Panel, Theme
+from tfprune.reporting.figures.rendering import write_png
 from tfprune.training.config import REMOVING, Config
 
 if TYPE_CHECKING:

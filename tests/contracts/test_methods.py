@@ -10,7 +10,7 @@ from alone import trained
 
 from tfprune.adapters.tf_keras.wrapping import get_masks, kernels
 from tfprune.data import DATASETS
-from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._rewired import Rewired
 from tfprune.pruning.events import keep_after

@@ -10,7 +10,7 @@ import pytest
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.wrapping import get_masks
-from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._base import Task
 from tfprune.training.channel_trainer import ChannelTrainer

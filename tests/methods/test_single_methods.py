@@ -7,7 +7,7 @@ import pytest
 from alone import trained
 
 from tfprune.adapters.tf_keras.wrapping import get_masks, kernel_variables, kernels, slots
-from tfprune.experiments.experiment import train_together
+from tfprune.experiments.together import train_together
 from tfprune.methods import METHODS
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError

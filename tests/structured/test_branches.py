@@ -12,7 +12,8 @@ from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exa
 import tfprune
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.wrapping import get_weights, kernels, slots
-from tfprune.experiments.experiment import build, load_data, restore, train
+from tfprune.experiments.building import build, load_data, restore
+from tfprune.experiments.experiment import train
 from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
 from tfprune.models import MODELS

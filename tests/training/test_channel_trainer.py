@@ -10,7 +10,8 @@ from test_formats import READERS
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.wrapping import get_weights, slots
-from tfprune.experiments.experiment import build, initial_weights, load_data, restore, train
+from tfprune.experiments.building import build, initial_weights, load_data, restore
+from tfprune.experiments.experiment import train
 from tfprune.experiments.sweeps import run_all
 from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS

@@ -4,7 +4,7 @@ import pytest
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.wrapping import get_weights, wrap
 from tfprune.data._base import Split
-from tfprune.experiments.experiment import build, load_data
+from tfprune.experiments.building import build, load_data
 from tfprune.training.callbacks import StopOnNaN
 from tfprune.training.config import Config
 from tfprune.training.fused import LAYERS, Fused, Workshop, chunks, fits

@@ -17,7 +17,7 @@ from tfprune.adapters.tf_keras.wrapping import (
     set_weights,
     slots,
 )
-from tfprune.experiments.experiment import build, initial_weights, load_data, plain_model
+from tfprune.experiments.building import build, initial_weights, load_data, plain_model
 from tfprune.methods import METHODS
 from tfprune.methods._at_init import AtInit
 from tfprune.pruning.criteria import CRITERIA, OF_DATA

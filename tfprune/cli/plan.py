@@ -64,7 +64,7 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.experiments.experiment import build, choose_precision, load_data
+    from tfprune.experiments.building import build, choose_precision, load_data
     from tfprune.experiments.planning import Planner
     from tfprune.structured.branches import BRANCHES
 

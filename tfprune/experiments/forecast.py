@@ -10,7 +10,7 @@ from typing import Any
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Data
-from tfprune.experiments.experiment import build, choose_precision, load_data
+from tfprune.experiments.building import build, choose_precision, load_data
 from tfprune.experiments.rundir import RunDir
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.pruning.counts import peak_memory
