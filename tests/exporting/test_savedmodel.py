@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import tf
-from tfprune.adapters.tf_keras.wrapping import get_masks, get_weights, set_weights, strip, wrap
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, set_weights
+from tfprune.adapters.tf_keras.wrapping import strip, wrap
 from tfprune.data.penguins import load
 from tfprune.experiments.building import build, load_data
 from tfprune.experiments.experiment import train

@@ -34,7 +34,8 @@ from tfprune.exporting.savedmodel import load_weights
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.training.config import SCOPES, Config
+from tfprune.training.config import Config
+from tfprune.training.setting_checks import SCOPES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 12

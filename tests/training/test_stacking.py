@@ -3,7 +3,7 @@ import pytest
 from alone import trained
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_masks
+from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.data._base import SPLITS, Split
 from tfprune.experiments.experiment import train
 from tfprune.experiments.measuring import cost

@@ -9,7 +9,7 @@ import click
 
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.training.config import REMOVING
+from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 

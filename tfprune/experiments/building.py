@@ -13,15 +13,8 @@ import numpy as np
 from tfprune.adapters.backend import keras, sow
 from tfprune.adapters.loading.gate import model_from_json
 from tfprune.adapters.tf_keras.copies import report_unprunable
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    get_weights,
-    kernels,
-    mask_in_place,
-    set_masks,
-    set_weights,
-    wrap,
-)
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
+from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
 from tfprune.experiments.results import Result, check_model
@@ -29,11 +22,13 @@ from tfprune.exporting.savedmodel import load_weights
 from tfprune.models._narrow import narrowed
 from tfprune.models._own import build_model
 from tfprune.structured.surgery import without
-from tfprune.training.channel_trainer import ChannelTrainer, narrower
+from tfprune.training.channel_trainer import ChannelTrainer
+from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import candidates, computing_in, fastest
+from tfprune.training.removal import narrower
 from tfprune.training.strategies import strategy_of
-from tfprune.training.trainer import Trainer, compile_model
+from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
 from tfprune.utils.seeds import derive
 

@@ -6,7 +6,7 @@ import itertools
 import json
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_masks, get_weights, set_masks, set_weights
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
 from tfprune.training.config import Config
 from tfprune.training.fused import KEPT, Workshop

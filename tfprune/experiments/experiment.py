@@ -16,20 +16,23 @@ from tfprune.experiments.compiled_models import WORKSHOP, compiled_already, kind
 from tfprune.experiments.finishing import finish, write_splits
 from tfprune.experiments.measuring import rounded_seconds
 from tfprune.experiments.results import Result, check_same, find_result, read_config, read_result, sealed_metrics, tidy
-from tfprune.experiments.run_files import TrainingState, check
+from tfprune.experiments.run_files import check
 from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.schemas import TrainingState
 from tfprune.experiments.system_errors import gone, told
 from tfprune.experiments.tracking import Tracker, tracked
 from tfprune.exporting.savedmodel import load_weights
+from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.callbacks import write_history
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
+from tfprune.training.compiling import devices
 from tfprune.training.config import Config
 from tfprune.training.precision import deterministic_ops
 from tfprune.training.resuming import Saving, circumstances, cut_back, warn_of_differences
 from tfprune.training.stopping import Stopper
 from tfprune.training.strategies import Crew
-from tfprune.training.trainer import Dense, Trainer, devices
+from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import write_json
 
@@ -128,20 +131,7 @@ def _train(
     precision = _precision(config, data, dense, checkpoint)
     model = compiled_already(config, data, build(config, data, precision[0]))
     seconds = {"prepare": time.perf_counter() - started}
-    saving = Saving(
-        checkpoints=Checkpoints(folder.checkpoints),
-        every=Interval.parse(config.checkpoint_every),
-        stopper=stopper,
-        checkpoint=checkpoint,
-        run={
-            "precision": list(precision),
-            "circumstances": circumstances(),
-            "data": data.fingerprint(),
-            "stream": data.stream,
-        },
-        events=folder.tensorboard,
-        crew=crew,
-    )
+    saving = _saving(config, folder, data, precision, checkpoint, stopper, crew)
     make = ChannelTrainer if config.removes else Trainer
     redraw = functools.partial(initial_weights, config, data, "reinit")
     trainer = make(model, data, config, folder.tensorboard, dense and dense_of(dense), redraw, saving)
@@ -152,9 +142,7 @@ def _train(
     try:
         metrics = _prune_and_measure(trainer, folder, seconds, precision)
     except BaseException:
-        with contextlib.suppress(
-            OSError
-        ):  # what was seen until then is kept, if it can be; what went wrong counts more
+        with contextlib.suppress(OSError):  # what was seen is kept, if it can be; what went wrong counts more
             write_history(folder.history, trainer.history)
         raise
     finally:
@@ -199,6 +187,32 @@ def _precision(
     return known["policy"], known["step_seconds"]
 
 
+def _saving(
+    config: Config,
+    folder: RunDir,
+    data: Data,
+    precision: tuple[str, dict[str, float]],
+    checkpoint: Checkpoint | None,
+    stopper: Stopper,
+    crew: Crew,
+) -> Saving:
+    """Returns where and how often the run is saved, and what it goes on from."""
+    return Saving(
+        checkpoints=Checkpoints(folder.checkpoints),
+        every=Interval.parse(config.checkpoint_every),
+        stopper=stopper,
+        checkpoint=checkpoint,
+        run={
+            "precision": list(precision),
+            "circumstances": circumstances(),
+            "data": data.fingerprint(),
+            "stream": data.stream,
+        },
+        events=folder.tensorboard,
+        crew=crew,
+    )
+
+
 def _begin(config: Config, folder: RunDir, data: Data, checkpoint: Checkpoint | None) -> None:
     """Writes into the run's folder what is known before the training, or makes it what it was at a checkpoint."""
     if checkpoint is None:
@@ -227,10 +241,10 @@ def _prune_and_measure(
     return metrics
 
 
-def dense_of(run: Result) -> Dense:
+def dense_of(run: Result) -> BaselineRun:
     """Returns the training of a finished and exported run of `unpruned`."""
     history, metrics = run.history(), run.metrics
     phase = history[0]["phase"]
     weights = functools.partial(load_weights, run.model)
     seconds, cpu_seconds = metrics["seconds"][phase], metrics["cpu_seconds"][phase]
-    return Dense(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)
+    return BaselineRun(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels, strip
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
+from tfprune.adapters.tf_keras.wrapping import strip
 from tfprune.data._base import SPLITS, Data
 from tfprune.experiments.measuring import metrics_of, rounded_seconds, said_of
 from tfprune.experiments.rundir import RunDir
@@ -22,8 +23,9 @@ from tfprune.pruning.counts import folder_bytes
 from tfprune.training.callbacks import write_history
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import PLACES, Config
+from tfprune.training.evaluation import evaluate
 from tfprune.training.precision import in_float32
-from tfprune.training.trainer import Trainer, evaluate
+from tfprune.training.trainer import Trainer
 from tfprune.utils.files import replacing, write_json
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import machine, versions
-from tfprune.adapters.tf_keras.wrapping import uncounted
+from tfprune.adapters.tf_keras.multiply_adds import uncounted
 from tfprune.data._base import Data
 from tfprune.experiments.results import SCHEMA
 from tfprune.pruning.counts import array_bytes, parameters, sparsity
@@ -55,13 +55,12 @@ def cost(trainer: Trainer) -> dict[str, Any]:
     Those of the training include `scoring`: what criteria that look at derivatives took. `uncounted` names the layers
     of a person's own model of which something is missing in all of them, if there are any.
     """
-    missing = uncounted(trainer.model)
-    examples = trainer.trained_epochs * len(trainer.data.train)
+    missing, costs = uncounted(trainer.model), trainer.costs
     return {
-        "examples": examples,
-        "forward_flops": 2 * trainer.forward,
-        "forward_flops_masked": 2 * trainer.forward_masked,
-        "scoring_flops": 2 * trainer.scored,
-        "training_flops": 6 * trainer.trained + 2 * trainer.scored,
-        "training_flops_masked": 6 * trainer.trained_masked + 2 * trainer.scored_masked,
+        "examples": trainer.trained_epochs * costs.examples,
+        "forward_flops": 2 * costs.forward,
+        "forward_flops_masked": 2 * costs.forward_masked,
+        "scoring_flops": 2 * costs.scored,
+        "training_flops": 6 * costs.trained(trainer.trained_epochs) + 2 * costs.scored,
+        "training_flops_masked": 6 * costs.trained_masked + 2 * costs.scored_masked,
     } | ({"uncounted": sorted(missing)} if missing else {})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_masks, get_weights, kernels, set_masks, set_weights
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
 from tfprune.experiments.building import initial_weights, load_data, make_model, masked_model, model_settings
 from tfprune.experiments.compiled_models import WORKSHOP, kind_of, tidy_up
@@ -22,11 +22,15 @@ from tfprune.experiments.tracking import tracked
 from tfprune.methods import BASELINE
 from tfprune.pruning.masks import ones_like
 from tfprune.pruning.pattern_masks import check_pattern
+from tfprune.training.baseline_run import BaselineRun
+from tfprune.training.clock import COMPILE
 from tfprune.training.config import Config, by_seed
+from tfprune.training.evaluation import evaluate
 from tfprune.training.fused import KEPT, LARGEST_SPLIT, Workshop, fits
 from tfprune.training.precision import deterministic_ops
+from tfprune.training.stacked_trainer import StackedTrainer
 from tfprune.training.stacking import apart, stack, stack_weights, stackable
-from tfprune.training.trainer import COMPILE, Dense, StackedTrainer, evaluate, pattern_report
+from tfprune.training.trainer import pattern_report
 from tfprune.utils.files import write_json
 from tfprune.utils.locks import locked
 
@@ -73,7 +77,7 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
 def _train_together(configs: Sequence[Config]) -> list[Result]:
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
-    dense: dict[str, Dense] = {}
+    dense: dict[str, BaselineRun] = {}
     workshop = Workshop(KEPT) if configs[0].has_own_model else WORKSHOP  # a person's function may change between calls
     results = []
     for own in by_seed(configs):

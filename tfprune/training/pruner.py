@@ -13,7 +13,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.gradients import Slopes
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels_by_turns, set_masks, set_weights
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels_by_turns, set_masks, set_weights
 from tfprune.pruning.events import Criterion, Cut
 from tfprune.pruning.masks import Arrays, Scope, sparsity_of
 from tfprune.pruning.patterns import Pattern
@@ -51,6 +51,10 @@ class Networks:
         """Returns the share that is pruned, in [0, 1]; of several networks an array."""
         return sparsity_of(masks)
 
+    def alive(self, mask: np.ndarray) -> Any:
+        """Returns the share of a kernel that lives, in [0, 1]; of several networks an array."""
+        return np.mean(mask, dtype=np.float64)
+
 
 class StackedNetworks(Networks):
     """Networks that lie on the last axis of all arrays, see `stacking`. One that is lost does not stop the others."""
@@ -70,6 +74,9 @@ class StackedNetworks(Networks):
     def sparsity(self, masks: Arrays) -> Any:
         alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks.values())
         return 1 - alive / sum(mask[..., 0].size for mask in masks.values())
+
+    def alive(self, mask: np.ndarray) -> Any:
+        return np.mean(mask, axis=tuple(range(mask.ndim - 1)), dtype=np.float64)
 
 
 class Pruner:
