@@ -24,7 +24,7 @@ from torch.nn.utils import prune
 
 from tfprune.adapters.backend import keras, machine, versions
 from tfprune.data.penguins import load
-from tfprune.experiments.experiment import train_together
+from tfprune.experiments.together import train_together
 from tfprune.training.config import Config
 
 TRIALS = ("unpruned", "pruned", "lottery", "dynamic")

@@ -37,7 +37,8 @@ from tfprune.experiments.plans import outcome
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
-from tfprune.reporting.figures import Panel, Theme, write_png
+from tfprune.reporting.figures.panels import Panel, Theme
+from tfprune.reporting.figures.rendering import write_png
 from tfprune.reporting.tables import update_page
 from tfprune.training.config import Config
 

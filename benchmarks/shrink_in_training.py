@@ -27,8 +27,10 @@ import click
 from tfprune.cli._options import make_config
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import Result
-from tfprune.reporting.figures import Panel, Theme, write_png
-from tfprune.training.config import REMOVING, Config
+from tfprune.reporting.figures.panels import Panel, Theme
+from tfprune.reporting.figures.rendering import write_png
+from tfprune.training.config import Config
+from tfprune.training.setting_checks import REMOVING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,16 +17,16 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.copies import prune
-from tfprune.adapters.tf_keras.wrapping import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import multiplications
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
 from tfprune.models import MODELS
 from tfprune.pruning.counts import path_bytes
 from tfprune.structured.shrinking import shrink
+from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import computing_in
-from tfprune.training.trainer import compile_model
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),

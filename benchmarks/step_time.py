@@ -20,9 +20,9 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
 from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.models import MODELS
+from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import computing_in, deterministic_ops
-from tfprune.training.trainer import compile_model
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),

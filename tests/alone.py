@@ -2,8 +2,8 @@
 
 import functools
 
-from tfprune.adapters.tf_keras.wrapping import get_masks, set_masks, set_weights
-from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.adapters.tf_keras.mask_values import get_masks, set_masks, set_weights
+from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.pruning.masks import ones_like
 from tfprune.training.trainer import Trainer
 

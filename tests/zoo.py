@@ -11,7 +11,9 @@ import numpy as np
 
 import tfprune
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import kernels, kernels_of, leaf_layers
+from tfprune.adapters.tf_keras.kernel_names import kernels_of
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.reporting.tables import update_page
 from tfprune.utils.errors import TfpruneError
 

@@ -5,7 +5,7 @@ import pytest
 
 import tfprune
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import kernels
+from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.utils.errors import ConfigError, ModelError
 
 

@@ -5,15 +5,8 @@ import pytest
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.gradients import PASSES, Slopes, balanced, sampled
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    get_weights,
-    kernels,
-    mask_in_place,
-    set_masks,
-    set_weights,
-    wrap,
-)
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
+from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Split
 from tfprune.pruning.events import Criterion, Cut, geometric
 from tfprune.pruning.masks import ones_like

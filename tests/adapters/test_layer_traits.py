@@ -4,14 +4,10 @@ import pytest
 import tfprune
 from tfprune.adapters.backend import keras, tf, tfmot_registry
 from tfprune.adapters.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
-from tfprune.adapters.tf_keras.wrapping import (
-    kernel_attributes,
-    kernels,
-    mask_in_place,
-    multiplications,
-    uncounted,
-    wrap,
-)
+from tfprune.adapters.tf_keras.layers import kernel_attributes
+from tfprune.adapters.tf_keras.mask_values import kernels
+from tfprune.adapters.tf_keras.multiply_adds import multiplications, uncounted
+from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.structured import channels as channel_rules
 from tfprune.structured.channels import channels
 

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
 from tfprune.adapters.tf_keras.optimizers import initial_slots, slots
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    hold_masks,
-    in_place_masks,
-    kernel_variables,
-    kernels,
-    mask_in_place,
-    set_masks,
-)
+from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.masks import ones_like
 
 L = keras.layers

@@ -2,22 +2,13 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
-from tfprune.adapters.tf_keras.wrapping import (
-    Masked,
-    get_masks,
-    hold_masks,
-    kernel_variables,
-    kernels,
-    leaf_layers,
-    mask_in_place,
-    masked_layers,
-    multiplications,
-    prunable_names,
-    set_masks,
-    slots,
-    strip,
-    wrap,
-)
+from tfprune.adapters.tf_keras.kernel_names import prunable_names
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
+from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.wrappers import Masked
+from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place, masked_layers, strip, wrap
 from tfprune.pruning.events import Cut
 from tfprune.pruning.masks import cut_masks
 from tfprune.utils.errors import ModelError

@@ -189,21 +189,23 @@ def test_predict_shows_labels_and_names(capsys, tmp_path):
 def test_figures_show_names(tmp_path, monkeypatch):
     from matplotlib.text import Text
 
-    from tfprune.reporting import figures
+    from tfprune.reporting.figures import epochs, latencies, rendering
+    from tfprune.reporting.figures.panels import LIGHT
 
     drawn = []
-    monkeypatch.setattr(
-        figures, "write_png", lambda panels, path, **how: drawn.append(figures._figure(panels, figures.LIGHT, **how))
-    )
+    for module in (epochs, latencies):
+        monkeypatch.setattr(
+            module, "write_png", lambda panels, path, **how: drawn.append(rendering._figure(panels, LIGHT, **how))
+        )
     phases = [{"phase": EVIL, "epoch": 1, "step": 4, "loss": 1.0, "val_loss": 1.0, "sparsity": 0.0, "accuracy": 0.5}]
     phases += [phases[0] | {"phase": f"{EVIL}2", "step": 8, "sparsity": 0.5}]
-    figures.plot_sparsity(
+    epochs.plot_sparsity(
         phases, {EVIL: {"zeros": 1, "size": 2}, "$x_1$": {"zeros": 1, "size": 2}}, tmp_path, title=EVIL
     )
-    figures.plot_latencies({EVIL: {EVIL: (1.0, 0.5, 2.0)}}, tmp_path, title=EVIL)
-    figures.plot_mean_curves({EVIL: [phases]}, tmp_path, title=EVIL)
+    latencies.plot_latencies({EVIL: {EVIL: (1.0, 0.5, 2.0)}}, tmp_path, title=EVIL)
+    epochs.plot_mean_curves({EVIL: [phases]}, tmp_path, title=EVIL)
     texts = []
-    with figures._style(figures.LIGHT):
+    with rendering._style(LIGHT):
         for figure in drawn:
             figure.canvas.draw()
             texts += [text.get_text() for text in figure.findobj(Text)]

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from alone import trained
 
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.data import DATASETS
-from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._rewired import Rewired
 from tfprune.pruning.events import keep_after
 from tfprune.pruning.masks import expected_kept, sparsity_of
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.config import SCOPES
+from tfprune.training.setting_checks import SCOPES
 from tfprune.utils.errors import ConfigError, ModelError
 
 EPOCHS = 6

@@ -12,7 +12,7 @@ PACKAGE = Path(tfprune.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TERMINAL = "cli/_terminal.py"  # which alone prints
 READ_BACK = [
-    "experiments/experiment.py",
+    "experiments/finishing.py",
     "training/callbacks.py",
 ]  # splits.csv, history.csv: of words and numbers of ours
 AT_THE_END = "training/stopping.py"  # says a sentence of its own while native code has the process

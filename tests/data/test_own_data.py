@@ -14,7 +14,8 @@ from tfprune.adapters.backend import tf
 from tfprune.data._own import own_name
 from tfprune.data._splits import three_splits
 from tfprune.data.penguins import CSV
-from tfprune.experiments.experiment import load_data, train
+from tfprune.experiments.building import load_data
+from tfprune.experiments.experiment import train
 from tfprune.exporting.inference import Predictor
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, DataError

@@ -12,7 +12,7 @@ from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
 from tfprune.data._pipeline import Share, evaluation_batches, training_batches
 from tfprune.data._stored import Stored, joined
-from tfprune.experiments.experiment import load_data
+from tfprune.experiments.building import load_data
 from tfprune.experiments.system_errors import told
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ from tfprune.cli._options import make_config
 from tfprune.cli.train import train
 from tfprune.experiments.config_file import settings_file
 from tfprune.training.config import Config
-from tfprune.training.config import _toml as parser
+from tfprune.training.settings_files import _toml as parser
 
 
 @pytest.fixture

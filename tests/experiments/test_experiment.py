@@ -14,7 +14,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import tfprune
 from tfprune import api
 from tfprune.adapters.backend import keras, tf
-from tfprune.experiments import experiment
+from tfprune.experiments import compiled_models, experiment
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import SCHEMA, read_result
 from tfprune.experiments.rundir import RunDir
@@ -256,8 +256,10 @@ def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_char
         return [weights.tobytes() for weights in load_weights(result.model)], result.history()
 
     def workshop():
-        monkeypatch.setattr("tfprune.experiments.experiment.WORKSHOP", Workshop(4))
-        return experiment.WORKSHOP
+        kept = Workshop(4)
+        for module in (compiled_models, experiment):
+            monkeypatch.setattr(module, "WORKSHOP", kept)
+        return kept
 
     config = tiny(method, shuffle=True)
     workshop()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfprune.experiments.experiment import build, load_data
+from tfprune.experiments.building import build, load_data
 from tfprune.experiments.planning import Planner, Times
 from tfprune.exporting.latency import Latency
 from tfprune.structured.surgery import untrained

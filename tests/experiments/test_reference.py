@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune.adapters.tf_keras.wrapping import kernels, wrap
+from tfprune.adapters.tf_keras.mask_values import kernels
+from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.data.penguins import load
 from tfprune.models.mlp import mlp
 from tfprune.training.config import Config

@@ -3,7 +3,8 @@ import logging
 
 import pytest
 
-from tfprune.experiments.experiment import train, train_together
+from tfprune.experiments.experiment import train
+from tfprune.experiments.together import train_together
 from tfprune.experiments.tracking import EXPERIMENT, Tracker, tracked
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError, RunError

@@ -5,7 +5,8 @@ import pytest
 
 from tfprune.cli.bench import _in_vain
 from tfprune.data._base import Split
-from tfprune.experiments.experiment import load_data, train
+from tfprune.experiments.building import load_data
+from tfprune.experiments.experiment import train
 from tfprune.experiments.exports import models_of
 from tfprune.exporting.latency import Latency, Model, accuracy, latencies
 from tfprune.training.config import Config

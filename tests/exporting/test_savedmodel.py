@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import tf
-from tfprune.adapters.tf_keras.wrapping import get_masks, get_weights, set_weights, strip, wrap
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, set_weights
+from tfprune.adapters.tf_keras.wrapping import strip, wrap
 from tfprune.data.penguins import load
-from tfprune.experiments.experiment import build, load_data, train
+from tfprune.experiments.building import build, load_data
+from tfprune.experiments.experiment import train
 from tfprune.exporting.savedmodel import Classifier, export, load_weights
 from tfprune.training.precision import in_float32
 from tfprune.utils.errors import ModelError, SparsityError

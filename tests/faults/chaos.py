@@ -56,25 +56,27 @@ RUNS = {  # what is trained: small, but with everything that a state can hide in
     "dynamic, images, filters": (*IMAGES, "--method", "dynamic", *FILTERS, *RATES),
 }
 PLACES = {  # the first that is on a process's stack is where it was hit
-    "checkpoint, being written": ("tfprune/checkpoints.py:write", "tfprune/resuming.py:save"),
+    "checkpoint, being written": ("training/checkpoints.py:write", "training/resuming.py:save"),
     "checkpoint, being read": (
-        *("tfprune/checkpoints.py:latest", "tfprune/resuming.py:put_all_back", "tfprune/resuming.py:_take_up"),
-        *("tfprune/rundir.py:resume", "tfprune/resuming.py:cut_back"),
+        *("training/checkpoints.py:latest", "training/resuming.py:put_all_back", "training/resuming.py:_take_up"),
+        *("experiments/rundir.py:resume", "training/resuming.py:cut_back"),
     ),
-    "pruning event": ("tfprune/training.py:_cut", "tfprune/narrowing.py:_cut", "tfprune/narrowing.py:_take_out"),
+    "pruning event": (
+        *("training/trainer.py:_cut", "training/channel_trainer.py:_cut", "training/channel_trainer.py:_take_out"),
+    ),
     "between trainings": (
-        *("tfprune/training.py:prune", "tfprune/keras_callbacks.py:on_train_begin"),
-        *("tfprune/training.py:_start", "tfprune/narrowing.py:_start"),
+        *("training/trainer.py:prune", "training/callbacks.py:on_train_begin"),
+        *("training/trainer.py:_start", "training/channel_trainer.py:_start"),
     ),
-    "export": ("tfprune/export.py:export",),
-    "plot": ("tfprune/figures.py:",),
-    "results": ("tfprune/rundir.py:write_json", "tfprune/experiment.py:_write_arrays", "tfprune/rundir.py:close"),
-    "measuring": ("tfprune/experiment.py:finish",),
-    "TensorBoard's log": ("tfprune/keras_callbacks.py:log_", "tfprune/keras_callbacks.py:flush"),
+    "export": ("exporting/savedmodel.py:export",),
+    "plot": ("reporting/figures/",),
+    "results": ("utils/files.py:write_json", "experiments/finishing.py:write_arrays", "experiments/rundir.py:close"),
+    "measuring": ("experiments/finishing.py:finish",),
+    "TensorBoard's log": ("training/callbacks.py:log_", "training/callbacks.py:flush"),
     "validation": ("src/engine/training.py:evaluate",),
     "tracing a step": ("framework/func_graph.py:", "eager/polymorphic_function/tracing_compilation.py:"),
-    "batch": ("tfprune/training.py:_train",),
-    "data, model": ("tfprune/experiment.py:_train",),
+    "batch": ("training/trainer.py:_train",),
+    "data, model": ("experiments/experiment.py:_train",),
 }
 START = "start"
 NOTED = signal.SIGTTIN  # stops a process by default: it writes down its stack, and does nothing more until it is killed

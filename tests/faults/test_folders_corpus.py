@@ -11,7 +11,8 @@ from written import write_run
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.loading.gate import load_model
-from tfprune.experiments.experiment import load_data, train
+from tfprune.experiments.building import load_data
+from tfprune.experiments.experiment import train
 from tfprune.experiments.results import read_result
 from tfprune.experiments.rundir import RunDir, unpack
 from tfprune.exporting.inference import Predictor

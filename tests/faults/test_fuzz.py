@@ -239,7 +239,8 @@ PLACES = (
 def folders(root):
     """Makes all folders of runs that are altered, small ones of each kind, in `root`."""
     from tfprune.adapters.backend import keras
-    from tfprune.experiments.experiment import train, train_together
+    from tfprune.experiments.experiment import train
+    from tfprune.experiments.together import train_together
     from tfprune.training.resuming import Saver
 
     tiny = functools.partial(Config, dataset="penguins", epochs=4, loop="plain")

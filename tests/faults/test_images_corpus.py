@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfprune.adapters.backend import keras
 from tfprune.data._tfds import decode, too_large
-from tfprune.experiments.experiment import load_data
+from tfprune.experiments.building import load_data
 from tfprune.exporting.inference import Predictor
 from tfprune.exporting.savedmodel import export
 from tfprune.training.config import Config

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_masks
-from tfprune.experiments.experiment import build, initial_weights, load_data
+from tfprune.adapters.tf_keras.mask_values import get_masks
+from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.methods import METHODS
 from tfprune.methods._base import Task
 from tfprune.training.channel_trainer import ChannelTrainer
@@ -44,7 +44,7 @@ def run(config, folder, resumed=False):
 def everything(trainer):
     """All that a training came to, but for the clock."""
     arrays = [*trainer.model.weights, *trainer.model.optimizer.variables]
-    counters = {name: getattr(trainer, name) for name in Trainer.COUNTERS}
+    counters = trainer.counters()
     return (
         [array.numpy() for array in arrays],
         get_masks(trainer.model),
@@ -123,7 +123,7 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         learning_rate_schedule="cosine",
         model_settings={"dropout": 0.3, "widths": (8, 8, 16)},
     )
-    monkeypatch.setattr("tfprune.training.trainer.STEPS_IN_ONE_CALL", 0)
+    monkeypatch.setattr("tfprune.training.compiling.STEPS_IN_ONE_CALL", 0)
     whole = check_cuts(config, tmp_path, monkeypatch, [2, 7])
     if method == "dynamic":  # with images that stay in their files the run is the same, too
         streamed = check_cuts(config.replace(stream="shards"), tmp_path / "shards", monkeypatch, [5])
@@ -159,7 +159,7 @@ def test_a_persons_model_goes_on_with_the_masks_that_it_has_in_place(loop, tiny,
     assert {name: int(mask.sum()) for name, mask in get_masks(whole.model).items()} == {
         "a/cell/kernel": 10, "a/cell/recurrent_kernel": 13, "b/kernel": 2,
     }  # fmt: skip
-    assert whole.forward_masked < whole.forward
+    assert whole.costs.forward_masked < whole.costs.forward
 
 
 def test_weights_that_are_not_finite_are_never_saved(caplog):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tfprune.experiments.experiment import load_data
+from tfprune.experiments.building import load_data
 from tfprune.training.config import Config
 
 pytestmark = pytest.mark.usefixtures("bounded")

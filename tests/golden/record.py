@@ -27,13 +27,15 @@ import numpy as np
 
 from tfprune.adapters.backend import cores, keras, machine, versions
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
-from tfprune.experiments.experiment import train, train_together
+from tfprune.experiments.experiment import train
 from tfprune.experiments.results import Result
+from tfprune.experiments.together import train_together
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.training.config import SCOPES, Config
+from tfprune.training.config import Config
+from tfprune.training.setting_checks import SCOPES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 12

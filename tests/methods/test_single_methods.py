@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from alone import trained
 
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernel_variables, kernels, slots
-from tfprune.experiments.experiment import train_together
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.experiments.together import train_together
 from tfprune.methods import METHODS
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError
@@ -163,4 +164,4 @@ def test_the_cost_of_scores_is_counted(tiny):
         ("magnitude_at_init", {}, 0),
         ("rigl", {}, 4 * 3 * 30),
     ):
-        assert trained(tiny(method, settings=settings)).scored == 180 * passes, method
+        assert trained(tiny(method, settings=settings)).costs.scored == 180 * passes, method

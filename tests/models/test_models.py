@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels, set_masks, strip, wrap
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels, set_masks
+from tfprune.adapters.tf_keras.wrapping import strip, wrap
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import training_batches
 from tfprune.data._tfds import image_inputs

@@ -13,7 +13,8 @@ from tfprune import cli
 from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading.gate import load_model, model_from_json
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST, trust_function
-from tfprune.experiments.experiment import initial_weights, load_data, restore, train
+from tfprune.experiments.building import initial_weights, load_data, restore
+from tfprune.experiments.experiment import train
 from tfprune.models._own import build_model, is_function, own_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, ModelError

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tfprune.adapters.backend import tf, tfmot_registry  # noqa: F401 - the second sees to it that tfmot finds tf_keras
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.experiments.sweeps import run_all
 from tfprune.methods import METHODS
 from tfprune.pruning.events import Cut, geometric, keep_after

@@ -6,28 +6,11 @@ import pytest
 from PIL import Image
 
 from tfprune.reporting.comparison import paired_difference
-from tfprune.reporting.figures import (
-    DARK,
-    LIGHT,
-    MARKERS,
-    SCORES,
-    _figure,
-    _looks,
-    _one_axis,
-    _style,
-    comparison_panels,
-    costs_panels,
-    curves_panels,
-    differences_panels,
-    plot_comparison,
-    plot_curves,
-    plot_mean_curves,
-    plot_sparsities,
-    plot_sparsity,
-    sparsities_panels,
-    svg,
-    trade_off_panels,
-)
+from tfprune.reporting.figures.epochs import _one_axis, curves_panels, plot_curves, plot_mean_curves, plot_sparsity
+from tfprune.reporting.figures.panels import DARK, LIGHT, MARKERS, SCORES, looks_of
+from tfprune.reporting.figures.rendering import _figure, _style, svg
+from tfprune.reporting.figures.strips import comparison_panels, differences_panels, plot_comparison
+from tfprune.reporting.figures.trade_offs import costs_panels, plot_sparsities, sparsities_panels, trade_off_panels
 
 
 def row(phase, epoch, step, sparsity=0.0, loss=1.0):
@@ -161,7 +144,7 @@ def test_marks_of_ten_methods_stay_apart():
     panel = sparsities_panels(summary)[0]
     places = sorted(line.get_xdata()[0] for line in drawn(panel).lines if line.get_marker() in tuple(MARKERS))
     assert len(places) == 10 and min(np.diff(places)) > 0.01
-    looks = _looks(summary, LIGHT)
+    looks = looks_of(summary, LIGHT)
     assert len(set(looks.values())) == len({c for c, _ in looks.values()}) == len({m for _, m in looks.values()}) == 10
 
 
@@ -191,7 +174,7 @@ def test_names_of_ten_methods_do_not_overlap(levels):
 
 
 def test_more_methods_than_colours_differ_in_their_marks():
-    looks = _looks(summary_of(methods=[*ALL, *(f"another_{n}" for n in range(12))]), LIGHT)
+    looks = looks_of(summary_of(methods=[*ALL, *(f"another_{n}" for n in range(12))]), LIGHT)
     assert len(set(looks.values())) == 22
 
 

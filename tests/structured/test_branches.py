@@ -6,13 +6,15 @@ import pytest
 import residual
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_narrowing import run, trainer_of
+from test_channel_trainer import run, trainer_of
 from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exact is a fixture
 
 import tfprune
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_weights, kernels, slots
-from tfprune.experiments.experiment import build, load_data, restore, train
+from tfprune.adapters.tf_keras.mask_values import get_weights, kernels
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.experiments.building import build, load_data, restore
+from tfprune.experiments.experiment import train
 from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
 from tfprune.models import MODELS

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import leaf_layers, slots
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.models import MODELS
 from tfprune.structured.channels import channels
 from tfprune.structured.surgery import masked, without

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels, set_masks
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernels, masked_layers, set_masks, wrap
+from tfprune.adapters.tf_keras.wrapping import masked_layers, wrap
 from tfprune.pruning.events import Cut
 from tfprune.pruning.masks import cut_masks, sparsity_of
 from tfprune.training.callbacks import (

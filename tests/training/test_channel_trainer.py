@@ -9,16 +9,20 @@ import pytest
 from test_formats import READERS
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_weights, slots
-from tfprune.experiments.experiment import build, initial_weights, load_data, restore, train
+from tfprune.adapters.tf_keras.mask_values import get_weights
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.experiments.building import build, initial_weights, load_data, restore
+from tfprune.experiments.experiment import train
 from tfprune.experiments.sweeps import run_all
 from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import softmax
 from tfprune.structured.channels import channels
 from tfprune.structured.surgery import masked, without
-from tfprune.training.channel_trainer import ChannelTrainer, Ledger, removable
+from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import Config
+from tfprune.training.ledger import Ledger
+from tfprune.training.removal import removable
 from tfprune.utils.errors import ConfigError, ModelError, SparsityError, TrainingError
 
 SMALL = {"filters": (16, 16), "hidden": (24,), "dropout": 0.0}
@@ -70,7 +74,7 @@ class Zeroing(ChannelTrainer):
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_training_goes_on_as_that_of_the_zeroed_model_would(small, optimizer, monkeypatch):
-    monkeypatch.setattr("tfprune.training.trainer.STEPS_IN_ONE_CALL", 0)  # so that zeros are put back after each step
+    monkeypatch.setattr("tfprune.training.compiling.STEPS_IN_ONE_CALL", 0)  # so that zeros are put back after each step
     settings = {"momentum": 0.9} if optimizer == "sgd" else {}
     config = small(
         settings={"events": (0.25, 0.5), "final_sparsity": 0.5, "rate_factor": 1.5},
@@ -155,7 +159,7 @@ def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
 
 
 def test_batch_norms_statistics_are_those_of_the_smaller_network(small, monkeypatch):
-    monkeypatch.setattr("tfprune.training.channel_trainer.RECALIBRATION_BATCH", 8)
+    monkeypatch.setattr("tfprune.training.adjusting.RECALIBRATION_BATCH", 8)
     config = small("pruned", channels={"recalibrate": 32}, model_settings=SMALL | {"dropout": 0.4}, epochs=1)
     trainer = run(config)
     before_norm = keras.Model(trainer.model.inputs, trainer.model.get_layer("dense_1").output)
@@ -223,7 +227,7 @@ def test_method_random_draws_the_channels(small):
 def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step(small, method):
     trainer = run(small(method, settings={"sparsity": 0.5}))
     assert trainer.ledger.widths == {name: size // 2 for name, size in trainer.ledger.sizes.items()}
-    assert trainer.trained_masked == 4 * 32 * trainer.forward
+    assert trainer.costs.trained_masked == 4 * 32 * trainer.costs.forward
     assert trainer.history[0]["sparsity"] == 0.5
 
 
@@ -253,8 +257,8 @@ def test_masks_and_flops_are_those_of_the_smaller_model(small):
     full, half = (9 * 16 * 784 + 9 * 256 * 196 + 49 * 16 * 24 + 240), (9 * 8 * 784 + 9 * 64 * 196 + 49 * 8 * 12 + 120)
     middle = 9 * 12 * 784 + 9 * 144 * 196 + 49 * 12 * 16 + 160  # 0.707 of 16 and of 24, to the nearest 4
     assert sum(trainer.ledger.multiplications.values()) == full
-    assert trainer.forward == trainer.forward_masked == half
-    assert trainer.trained == 32 * (full + middle + 2 * half)
+    assert trainer.costs.forward == trainer.costs.forward_masked == half
+    assert trainer.costs.trained(trainer.trained_epochs) == 32 * (full + middle + 2 * half)
     masks = trainer.masks()
     assert {name: int(mask.sum()) for name, mask in masks.items()} == {
         "conv_1/kernel": 72, "conv_2/kernel": 576, "dense_1/kernel": 4704, "logits/kernel": 120,
@@ -288,7 +292,7 @@ def test_a_width_that_was_not_asked_for_is_an_error(small, monkeypatch):
     def one_short(scores, widths):
         return {name: np.arange(len(own) - widths[name] - 1) for name, own in scores.items()}
 
-    monkeypatch.setattr("tfprune.training.channel_trainer.least_important", one_short)
+    monkeypatch.setattr("tfprune.training.removal.least_important", one_short)
     with pytest.raises(SparsityError, match="the trained model: conv_1 has 9 channels where 8 were asked for"):
         train(small("pruned", settings={"sparsity": 0.5}, epochs=1))
 

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from tfprune.training.config import Config, model_defaults, read_settings, with_assignments, with_sparsity
+from tfprune.training.config import Config, model_defaults
+from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.errors import ConfigError, TfpruneError
 
 

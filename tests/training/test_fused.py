@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import get_weights, wrap
+from tfprune.adapters.tf_keras.mask_values import get_weights
+from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.data._base import Split
-from tfprune.experiments.experiment import build, load_data
+from tfprune.experiments.building import build, load_data
 from tfprune.training.callbacks import StopOnNaN
 from tfprune.training.config import Config
 from tfprune.training.fused import LAYERS, Fused, Workshop, chunks, fits

@@ -6,7 +6,9 @@ import pytest
 
 import tfprune
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import get_masks, kernel_variables, kernels, mask_in_place, set_masks, slots
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.wrapping import mask_in_place
 from tfprune.pruning.events import Criterion, Cut
 from tfprune.training.in_memory import LiveTask
 from tfprune.utils.errors import ConfigError, ModelError

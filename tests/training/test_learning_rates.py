@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import tf
-from tfprune.experiments.experiment import build, load_data
+from tfprune.experiments.building import build, load_data
 from tfprune.training.learning_rates import LEARNING_RATE_SCHEDULES, build_learning_rate
 from tfprune.training.trainer import Trainer
 

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf_config
-from tfprune.adapters.tf_keras.wrapping import kernels
-from tfprune.experiments.experiment import build, load_data, train, train_together
+from tfprune.adapters.tf_keras.mask_values import kernels
+from tfprune.experiments.building import build, load_data
+from tfprune.experiments.experiment import train
+from tfprune.experiments.together import train_together
 from tfprune.training import precision
 
 

@@ -8,16 +8,10 @@ from alone import trained
 
 import tfprune
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    get_weights,
-    kernel_variables,
-    kernels,
-    mask_in_place,
-    set_weights,
-    slots,
-)
-from tfprune.experiments.experiment import build, initial_weights, load_data, plain_model
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernel_variables, kernels, set_weights
+from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.wrapping import mask_in_place
+from tfprune.experiments.building import build, initial_weights, load_data, plain_model
 from tfprune.methods import METHODS
 from tfprune.methods._at_init import AtInit
 from tfprune.pruning.criteria import CRITERIA, OF_DATA

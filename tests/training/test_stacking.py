@@ -3,11 +3,13 @@ import pytest
 from alone import trained
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import get_masks
+from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.data._base import SPLITS, Split
-from tfprune.experiments.experiment import cost, networks_at_once, train, train_together
+from tfprune.experiments.experiment import train
+from tfprune.experiments.measuring import cost
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
+from tfprune.experiments.together import networks_at_once, train_together
 from tfprune.methods import METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.training.stacking import apart, stack, stack_splits, stack_weights, stackable
@@ -116,7 +118,7 @@ def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):
     def broken(weights):
         return build([[np.full_like(w, np.nan) for w in own] if n == 1 else own for n, own in enumerate(weights)])
 
-    monkeypatch.setattr("tfprune.experiments.experiment.stack_weights", broken)
+    monkeypatch.setattr("tfprune.experiments.together.stack_weights", broken)
     configs = [
         Config(dataset="penguins", method=m, epochs=4, seed=seed, out=tmp_path) for m in TRIALS for seed in range(3)
     ]
@@ -134,7 +136,7 @@ def test_networks_that_all_diverge_are_reported_one_by_one(tmp_path):
 
 
 def test_large_data_leave_room_for_few_networks(tiny, monkeypatch):
-    monkeypatch.setattr("tfprune.experiments.experiment.LARGEST_SPLIT", 3 * 200 * 12 * 4)
+    monkeypatch.setattr("tfprune.experiments.together.LARGEST_SPLIT", 3 * 200 * 12 * 4)
     assert networks_at_once(tiny()) == 3
 
 

@@ -27,7 +27,8 @@ from tfprune.adapters.backend import tf
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tfprune.experiments import experiment
 from tfprune.training.config import Config
-from tfprune.adapters.tf_keras.wrapping import kernel_variables, masked_layers
+from tfprune.adapters.tf_keras.mask_values import kernel_variables
+from tfprune.adapters.tf_keras.wrapping import masked_layers
 
 copies = {}
 measured = experiment.on_one_device

@@ -18,16 +18,9 @@ from tfprune.data._own import asked_of
 from tfprune.experiments.executors import EXECUTORS
 from tfprune.experiments.rundir import RunDir
 from tfprune.models._own import is_function
-from tfprune.training.config import (
-    GRANULARITIES,
-    PRECISIONS,
-    SCOPES,
-    STRATEGIES,
-    Config,
-    read_settings,
-    with_assignments,
-    with_sparsity,
-)
+from tfprune.training.config import Config
+from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, STRATEGIES
+from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.system_errors import unspeakable
 

@@ -38,7 +38,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     start_logging(steps=True)
     from tqdm import tqdm
 
-    from tfprune.experiments.experiment import load_data
+    from tfprune.experiments.building import load_data
     from tfprune.experiments.exports import models_of
     from tfprune.experiments.results import check_model, read_result
     from tfprune.experiments.rundir import RunDir
@@ -58,7 +58,7 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
     echo()
     echo_table(*_times_table(models, measured))
     if figure:
-        from tfprune.reporting.figures import plot_latencies
+        from tfprune.reporting.figures.latencies import plot_latencies
 
         bars = {
             f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}

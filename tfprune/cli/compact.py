@@ -24,7 +24,7 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
     is written as a SavedModel.
     """
     start_logging(steps=True)
-    from tfprune.experiments.experiment import load_data, restore
+    from tfprune.experiments.building import load_data, restore
     from tfprune.experiments.results import read_result
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert

@@ -129,7 +129,9 @@ def _each(names: str) -> list[str]:
 
 def _draw(results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str, folder: Path) -> list[Path]:
     from tfprune.reporting.comparison import by_trial
-    from tfprune.reporting.figures import plot_comparison, plot_mean_curves, plot_sparsities, plot_trade_offs
+    from tfprune.reporting.figures.epochs import plot_mean_curves
+    from tfprune.reporting.figures.strips import plot_comparison
+    from tfprune.reporting.figures.trade_offs import plot_sparsities, plot_trade_offs
 
     config = results[0].config
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"

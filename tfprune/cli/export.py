@@ -30,7 +30,7 @@ def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) 
     training data. Which formats can be quantized how: tflite in every way, onnx to int8.
     """
     start_logging(steps=True)
-    from tfprune.experiments.experiment import load_data, restore
+    from tfprune.experiments.building import load_data, restore
     from tfprune.experiments.results import read_result
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert

@@ -9,7 +9,7 @@ import click
 
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.training.config import REMOVING
+from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 
@@ -64,7 +64,7 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.experiments.experiment import build, choose_precision, load_data
+    from tfprune.experiments.building import build, choose_precision, load_data
     from tfprune.experiments.planning import Planner
     from tfprune.structured.branches import BRANCHES
 

@@ -23,7 +23,7 @@ MOST_NAMES = 12  # of classes or columns that are spelled out
 
 
 def settings_file(config: Config, data: Data | None = None) -> str:
-    """Returns TOML that `config.read_settings` and `Config.from_dict` make the same settings of.
+    """Returns TOML that `settings_files.read_settings` and `Config.from_dict` make the same settings of.
 
     Args:
         config: the settings.

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Data
-from tfprune.experiments.experiment import build, choose_precision, load_data
+from tfprune.experiments.building import build, choose_precision, load_data
 from tfprune.experiments.rundir import RunDir
 from tfprune.methods._rehearsal import Training, rehearsed
 from tfprune.pruning.counts import peak_memory
@@ -18,11 +18,14 @@ from tfprune.pruning.events import Cut
 from tfprune.pruning.pattern_masks import kept_after
 from tfprune.structured.summaries import Summary, summary
 from tfprune.structured.widths import expected_widths
-from tfprune.training.channel_trainer import ChannelTrainer, multiple_of
+from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import Config
+from tfprune.training.evaluation import EVALUATION_BATCH
 from tfprune.training.fused import Fused
+from tfprune.training.loops import logged_epochs
 from tfprune.training.precision import deterministic_ops
-from tfprune.training.trainer import EVALUATION_BATCH, Trainer, logged_epochs
+from tfprune.training.removal import multiple_of
+from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError
 
 MEASURED_SECONDS, MEASURED_CALLS = 1.0, 3  # at least so long and so many, unless the training ends before

@@ -13,9 +13,10 @@ from tfprune.data._pipeline import training_batches
 from tfprune.exporting.latency import Latency, in_turns
 from tfprune.structured.surgery import untrained
 from tfprune.structured.widths import width
-from tfprune.training.channel_trainer import Ledger, last_ones, multiple_of, removable
+from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
-from tfprune.training.trainer import compile_model
+from tfprune.training.ledger import Ledger
+from tfprune.training.removal import last_ones, multiple_of, removable
 from tfprune.utils.errors import ConfigError
 
 KEEPS = 128  # shares of the channels, evenly spread, whose widths are candidates
@@ -68,7 +69,7 @@ class Planner:
     """Narrower versions of a model and what they would take.
 
     Args:
-        model: the whole one, as `experiment.build` makes it; its weights do not matter.
+        model: the whole one, as `building.build` makes it; its weights do not matter.
         config: of granularity `filter` or `branch`; of branches those of `channels.order` go first, then the last ones.
         data: what it would be trained on.
         rounds: measurements of each time.

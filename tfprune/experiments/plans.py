@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfprune.methods import METHODS, TRIALS
-from tfprune.training.config import Config, read_settings, with_assignments, with_sparsity
+from tfprune.training.config import Config
+from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import Table

@@ -21,23 +21,16 @@ from tfprune.experiments.run_files import (
     MOST_COMPARISON,
     MOST_CSV,
     MOST_JSON,
-    MOST_MODEL,
-    Comparison,
-    Metrics,
-    RemovedChannels,
-    altered,
     check,
-    check_seal,
     decode_json,
-    digest_of,
-    digests,
     read_file,
     read_history,
     read_json,
     read_masks,
-    sealed,
 )
 from tfprune.experiments.rundir import RunDir
+from tfprune.experiments.schemas import Comparison, Metrics, RemovedChannels
+from tfprune.experiments.seals import MOST_MODEL, altered, check_seal, digest_of, digests, sealed
 from tfprune.training.config import PLACES, Config
 from tfprune.utils.errors import RunError, TfpruneError
 from tfprune.utils.files import sha256

@@ -1,26 +1,21 @@
-"""The files of a run: a schema for each, and one reader. No TensorFlow.
-
-What a file holds beyond what is read here is left to it: older and newer versions write other keys.
-"""
+"""Readers of a run's files, one for each; what they hold is checked by its schema. No TensorFlow."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
 
+from tfprune.experiments.schemas import COMPLETE, HISTORY, LONGEST_NAME
 from tfprune.utils.archives import check_archive
 from tfprune.utils.errors import BROKEN_ARCHIVE, RunError
-from tfprune.utils.files import MEGABYTE, read_bytes, sha256
+from tfprune.utils.files import MEGABYTE, read_bytes
 from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -31,308 +26,7 @@ MOST_COMPARISON = 512 * MEGABYTE  # a row a run: a thousand runs take one
 MOST_CSV = 256 * MEGABYTE
 MOST_LINE = MEGABYTE  # of what ended a run, of who holds a lock
 MOST_ARRAYS = 4096 * MEGABYTE  # of masks, a byte a weight, also once they are unpacked
-MOST_MODEL = 2**40
-LONGEST_NAME = 500  # characters: of layers, groups, phases and devices
-LONGEST_TEXT = 10_000
-LARGEST_LOSS = 1e39  # above float32's largest number
-LARGEST_AMOUNT = 1e30  # seconds, examples, FLOPs
-CHECKSUM = "checksum"  # the key of a table's SHA-256 over all others
 
-Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
-Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
-Line = Annotated[str, Meta(max_length=LONGEST_TEXT, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Size = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Loss = Annotated[float, Meta(ge=-LARGEST_LOSS, le=LARGEST_LOSS)]
-Amount = Annotated[float, Meta(ge=0.0, le=LARGEST_AMOUNT)]
-Difference = Annotated[float, Meta(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class Scores(msgspec.Struct):
-    """Of a model over a split."""
-
-    loss: Loss
-    accuracy: Share
-
-
-class Zeros(msgspec.Struct):
-    """Of a kernel."""
-
-    zeros: Count
-    size: Size
-
-    def __post_init__(self) -> None:
-        if self.zeros > self.size:
-            raise ValueError(f"Expected `zeros` of at most {self.size}, the size, got {self.zeros}")
-
-
-class Sparsity(msgspec.Struct):
-    """What is gone."""
-
-    achieved: Share
-    layers: dict[Name, Zeros]
-
-
-class Packed(msgspec.Struct):
-    """Bytes, as they are and gzipped."""
-
-    raw: Count
-    gzip: Count
-
-
-class Sizes(msgspec.Struct):
-    """Of the weights, and of the model where there is one."""
-
-    weights: Packed
-    raw: Count | UnsetType = UNSET
-    gzip: Count | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        if (self.raw is UNSET) != (self.gzip is UNSET):
-            raise ValueError("Expected both of `raw` and `gzip`, or none")
-
-
-class Cost(msgspec.Struct):
-    """What no machine changes."""
-
-    examples: Amount
-    forward_flops: Amount
-    forward_flops_masked: Amount
-    training_flops: Amount
-    training_flops_masked: Amount
-
-
-class Machine(msgspec.Struct):
-    """What seconds depend on."""
-
-    cpu: Name
-    cores: Size
-    gpus: list[Name]
-
-
-class Versions(msgspec.Struct):
-    """What a result depends on; more packages are named."""
-
-    python: Name
-    tensorflow: Name
-    tfmot: Name = msgspec.field(name="tensorflow-model-optimization")
-
-
-class Precision(msgspec.Struct):
-    """The arithmetic of a training."""
-
-    policy: Name
-    step_seconds: dict[Name, Amount] = {}
-
-
-class Untuned(msgspec.Struct):
-    """Of the network as it was just pruned."""
-
-    validation: Scores
-    test: Scores
-
-
-class Change(msgspec.Struct):
-    """A number before and after channels or branches went."""
-
-    before: Size
-    after: Count
-
-    def __post_init__(self) -> None:
-        if self.after > self.before:
-            raise ValueError(f"Expected `after` of at most {self.before}, which were before, got {self.after}")
-
-
-class Group(Change):
-    """Channels that go together, or the residual branches of a network."""
-
-    gone: list[Name] = []
-
-
-class Channels(msgspec.Struct):
-    """What removing channels came to."""
-
-    groups: dict[Name, Group]
-    left_alone: dict[Name, Text]
-    parameters: Change
-    macs: Change
-
-
-class Units(msgspec.Struct):
-    """Blocks of a kernel, or its groups of m."""
-
-    units: Count
-    smaller: Count
-
-
-class Pattern(msgspec.Struct):
-    """What weights were pruned by."""
-
-    layers: dict[Name, Units]
-
-
-class Metrics(msgspec.Struct):
-    """`metrics.json`: what is read of it."""
-
-    seed: Annotated[int, Meta(ge=0)]
-    train: Scores
-    validation: Scores
-    test: Scores
-    sparsity: Sparsity
-    parameters: Size
-    nonzero_parameters: Count
-    bytes: Sizes
-    epochs: Size
-    seconds: dict[Name, Amount]
-    cpu_seconds: dict[Name, Amount]
-    cost: Cost
-    machine: Machine
-    versions: Versions
-    precision: Precision
-    untuned: Untuned | None = None
-    taken_over: dict[Name, Name] = {}
-    networks: Size | UnsetType = UNSET
-    channels: Channels | UnsetType = UNSET
-    pattern: Pattern | UnsetType = UNSET
-    files: dict[Text, Digest] = {}
-    checksum: Digest | None = None
-
-    def __post_init__(self) -> None:
-        if self.nonzero_parameters > self.parameters:
-            raise ValueError(f"Expected `nonzero_parameters` of at most {self.parameters}, which there are")
-        for name, seconds in (("seconds", self.seconds), ("cpu_seconds", self.cpu_seconds)):
-            if not seconds.get("total"):
-                raise ValueError(f"Expected `{name}.total` above 0")
-        trainings = self.cpu_seconds.keys() - {"total"}
-        if self.machine.gpus and not sum(self.seconds.get(phase, 0.0) for phase in trainings):
-            raise ValueError("Expected `seconds` of the trainings that `cpu_seconds` has")
-
-
-class RunState(msgspec.Struct):
-    """What a checkpoint holds of its run, beside the training."""
-
-    precision: tuple[Name, dict[Name, Amount]]
-    circumstances: dict[Line, Line | list[Line]]
-    data: Any
-    stream: Name | UnsetType = UNSET
-    mlflow: Text | None = None
-
-
-class PlaceState(msgspec.Struct, forbid_unknown_fields=True):
-    """Where in a training a checkpoint was taken."""
-
-    epoch: Count
-    step: Count
-
-
-class RowState(msgspec.Struct):
-    """A row of a history."""
-
-    phase: Name
-    epoch: Size
-    step: Size
-    sparsity: Share
-    loss: float | None = None
-    accuracy: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-
-
-class TrainingState(msgspec.Struct):
-    """The JSON of a checkpoint: what every training saves."""
-
-    run: RunState
-    events: dict[Text, Count]
-    phase: Name
-    place: PlaceState
-    answers: list[Any]
-    history: list[RowState]
-    seconds: dict[Name, Amount]
-    cpu_seconds: dict[Name, Amount]
-    remembered: list[bool]
-    scale: float | None
-    shown: Any
-    structure: Any
-    untuned: Any
-    trained_epochs: Count
-    trained_masked: Amount
-    scored: Amount
-    scored_masked: Amount
-    taken_over: dict[Name, Name]
-    steps: Count = msgspec.field(name="_steps")
-    prunings: Count = msgspec.field(name="_prunings")
-    levels: list[Amount] = msgspec.field(name="_levels")
-
-
-class Means(msgspec.Struct):
-    """Of a trial, over its seeds."""
-
-    test_accuracy: Share
-    sparsity: Share
-
-
-class Deviations(msgspec.Struct):
-    """Of a trial, over its seeds."""
-
-    test_accuracy: Amount | None
-
-
-class Delta(msgspec.Struct):
-    """To the baseline."""
-
-    mean: Difference
-    low: Difference
-    high: Difference
-
-
-class Trial(msgspec.Struct):
-    """A method of a comparison."""
-
-    seeds: Annotated[dict[Name, Any], Meta(min_length=1)]
-    mean: Means
-    sd: Deviations
-    delta: Delta | None
-
-
-class Judged(msgspec.Struct):
-    """A verdict of a comparison."""
-
-    statement: Text
-    outcome: Name
-
-
-class Settings(msgspec.Struct):
-    """What a comparison's runs have in common: what is read of it."""
-
-    model: Text
-    epochs: Size
-
-
-class Comparison(msgspec.Struct):
-    """What `tfprune compare --json` writes: what is read of it."""
-
-    dataset: Text
-    settings: Settings
-    methods: Annotated[dict[Name, Trial], Meta(min_length=1)]
-    verdicts: list[Judged]
-    checksum: Digest | None = None
-
-
-RemovedChannels = dict[Name, list[Count | Name]]  # `channels.json`: group -> its channels, or the names of branches
-
-HISTORY: dict[str, tuple[type, float, float]] = {  # columns of `history.csv`: type, least, most
-    "phase": (str, 0, 0),
-    "epoch": (int, 1, 2**63 - 1),
-    "step": (int, 1, 2**63 - 1),
-    "loss": (float, -LARGEST_LOSS, LARGEST_LOSS),
-    "accuracy": (float, 0.0, 1.0),
-    "val_loss": (float, -LARGEST_LOSS, LARGEST_LOSS),
-    "val_accuracy": (float, 0.0, 1.0),
-    "sparsity": (float, 0.0, 1.0),
-}
-COMPLETE = ("epoch", "step", "sparsity")  # columns without empty cells
 _OF_NUMBERS = "0123456789+-.einfa"
 
 Schema = TypeVar("Schema")
@@ -382,6 +76,7 @@ def check(value: object, schema: type[Schema], path: Path) -> Schema:
     Raises:
         RunError: a field is missing, or is not what it should be.
 
+    >>> from tfprune.experiments.schemas import Scores
     >>> check({"loss": 0.5, "accuracy": 2}, Scores, Path("metrics.json"))
     Traceback (most recent call last):
     tfprune.utils.errors.RunError: metrics.json: accuracy: expected `float` <= 1.0
@@ -392,44 +87,6 @@ def check(value: object, schema: type[Schema], path: Path) -> Schema:
         reason, _, place = str(error).rpartition(" - at ")
         reason, place = (reason, place.strip("`").removeprefix("$").lstrip(".")) if reason else (str(error), "")
         raise RunError(f"{path}: {f'{place}: ' * bool(place)}{reason[:1].lower()}{reason[1:]}") from None
-
-
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a table with a checksum of all that it holds, see `check_seal`."""
-    return {**values, CHECKSUM: digest_of({key: value for key, value in values.items() if key != CHECKSUM})}
-
-
-def check_seal(values: Mapping[str, Any], path: Path) -> None:
-    """Raises a `RunError` if a table has been altered since it was sealed. Those of earlier versions were not."""
-    if CHECKSUM in values and sealed(values)[CHECKSUM] != values[CHECKSUM]:
-        raise altered(path)
-
-
-def digest_of(values: object) -> str:
-    """Returns the SHA-256 of plain JSON values, however they are laid out in a file."""
-    # By Python's `json`, whose numbers are spelled the same in all versions; in the order in which they stand.
-    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
-
-
-def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Returns the SHA-256 of the files of a run that are there, by their path in its folder.
-
-    Args:
-        folder: the run's.
-        names: of files and of folders, of which all files count.
-    """
-    found = {}
-    for name in names:
-        path = folder / name
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                found[file.relative_to(folder).as_posix()] = sha256(file, MOST_MODEL)
-    return found
-
-
-def altered(path: Path) -> RunError:
-    """Returns what is raised of a file that does not fit its checksum."""
-    return RunError(f"{path}: was altered after it was written: its checksum is another one; make it anew")
 
 
 def read_history(content: bytes, path: Path, names: Sequence[str] = ()) -> dict[str, Sequence[Any]]:

@@ -31,10 +31,8 @@ LOOK_AGAIN = 2.0  # seconds between two looks at how many workers there should b
 
 def train_runs(configs: Sequence[Config], dense: Result | None) -> list[Result]:
     """Trains a run, or several of the same settings but method and seed as one model."""
-    from tfprune.experiments.experiment import (  # in the worker: the rest of this file needs no TensorFlow
-        train,
-        train_together,
-    )
+    from tfprune.experiments.experiment import train  # in the worker: the rest of this file needs no TensorFlow
+    from tfprune.experiments.together import train_together
 
     if len(configs) == 1:
         return [train(configs[0], exported=False, dense=dense)]
@@ -43,7 +41,7 @@ def train_runs(configs: Sequence[Config], dense: Result | None) -> list[Result]:
 
 def networks_at_once(config: Config) -> int:
     """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
-    from tfprune.experiments.experiment import networks_at_once
+    from tfprune.experiments.together import networks_at_once
 
     return networks_at_once(config)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.loading.gate import load_graph, reload
-from tfprune.adapters.tf_keras.wrapping import kernel_variables
+from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.data._base import Data, Inputs
 from tfprune.utils.errors import ModelError, SparsityError
 from tfprune.utils.files import replacing

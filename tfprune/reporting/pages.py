@@ -27,7 +27,7 @@ from tfprune.utils.files import replacing, write_json, written_to
 from tfprune.utils.text import csv_text, markdown, showable
 
 if TYPE_CHECKING:
-    from tfprune.reporting.figures import Panel, Theme
+    from tfprune.reporting.figures.panels import Panel, Theme
 
 TITLE = "Pruning report"
 Writer = Callable[[Sequence[Section], Path], list[Path]]
@@ -68,7 +68,7 @@ def write_html(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes one page that needs no other file, no network and no script."""
     import jinja2
 
-    from tfprune.reporting.figures import DARK, LIGHT
+    from tfprune.reporting.figures.panels import DARK, LIGHT
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfprune.reporting", "templates"),
@@ -94,7 +94,7 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes a Markdown page, and its figures as PNGs into a folder beside it."""
     from urllib.parse import quote_from_bytes
 
-    from tfprune.reporting.figures import write_png
+    from tfprune.reporting.figures.rendering import write_png
 
     folder = path.with_name(f"{path.stem}_files")
     blocks, written = [f"# {TITLE}"], []
@@ -160,11 +160,13 @@ LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mea
 
 
 def _figures(section: Section) -> list[Figure]:
-    from tfprune.reporting import figures
+    from tfprune.reporting.figures.epochs import curves_panels
+    from tfprune.reporting.figures.strips import comparison_panels, differences_panels
+    from tfprune.reporting.figures.trade_offs import costs_panels, sparsities_panels
 
     summary = section.summary
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
-    differences = figures.differences_panels(summary)
+    differences = differences_panels(summary)
     several = any(len(values["seeds"]) > 1 for values in summary.values())
     bars = "Mean and one standard deviation over seeds. " if several else ""
     narrow = any(not values["mean"]["sparsity"] and values["requested_sparsity"] for values in summary.values())
@@ -175,7 +177,7 @@ def _figures(section: Section) -> list[Figure]:
             "Accuracy against sparsity",
             f"{bars}What prunes nothing is at 0, with a level line. Methods at the same sparsity are drawn a "
             "little apart." + counterpart * narrow,
-            figures.sparsities_panels(summary),
+            sparsities_panels(summary),
         ),
         Figure(
             "differences",
@@ -191,14 +193,14 @@ def _figures(section: Section) -> list[Figure]:
             "A dot a seed; the large mark is the mean, the bar one standard deviation."
             if several
             else "One seed a method.",
-            figures.comparison_panels(summary),
+            comparison_panels(summary),
         ),
         Figure(
             "curves",
             "Training curves",
             "Cross-entropy over the epochs of all trainings of a run, on the same scale throughout"
             + ("; mean over seeds, and their range as a band." if several else "."),
-            figures.curves_panels(histories),
+            curves_panels(histories),
             columns=3,
             legend=False,
         ),
@@ -207,7 +209,7 @@ def _figures(section: Section) -> list[Figure]:
             "Loss and accuracy against training cost",
             f"{bars}The cost is that of all trainings of a run. A hollow mark is what the same training needs if "
             "multiplications with pruned weights are left out.",
-            figures.costs_panels(summary),
+            costs_panels(summary),
         ),
     ]
 
@@ -250,7 +252,8 @@ def _as_page(section: Section) -> dict[str, Any]:
 
 
 def _as_image(panel: Panel, *, legend: bool) -> dict[str, Any]:
-    from tfprune.reporting.figures import DARK, LIGHT, svg
+    from tfprune.reporting.figures.panels import DARK, LIGHT
+    from tfprune.reporting.figures.rendering import svg
 
     def uri(theme: Theme) -> str:
         content = svg(panel, theme, legend=legend).encode()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
-from tfprune.experiments.run_files import sealed
+from tfprune.experiments.seals import sealed
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.comparison import by_trial, summarise
 from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table

@@ -15,7 +15,8 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import activation_traits, traits_of
-from tfprune.adapters.tf_keras.wrapping import has_graph, kernels_of, leaf_layers
+from tfprune.adapters.tf_keras.kernel_names import kernels_of
+from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
 from tfprune.structured.channels import Channels, Group
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
 

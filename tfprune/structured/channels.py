@@ -16,7 +16,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import activation_traits, traits_of
-from tfprune.adapters.tf_keras.wrapping import leaf_layers
+from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.utils.errors import ModelError
 
 Labels = np.ndarray  # of whole numbers, one for each entry of an axis

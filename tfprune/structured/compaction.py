@@ -10,7 +10,8 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.copies import copy_of
-from tfprune.adapters.tf_keras.wrapping import leaf_layers, multiplications
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.multiply_adds import multiplications
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.surgery import without
 from tfprune.utils.errors import ModelError

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.copies import check_model
-from tfprune.adapters.tf_keras.wrapping import leaf_layers
+from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels, Group, channels

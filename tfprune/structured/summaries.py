@@ -7,7 +7,10 @@ import dataclasses
 import numpy as np
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.wrapping import Masked, kernels_of, leaf_layers, macs_of_layers
+from tfprune.adapters.tf_keras.kernel_names import kernels_of
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.multiply_adds import macs_of_layers
+from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.utils.notebook import html_table
 from tfprune.utils.text import showable
 

@@ -12,8 +12,8 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import compile_alike
+from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
 from tfprune.adapters.tf_keras.optimizers import slots
-from tfprune.adapters.tf_keras.wrapping import has_graph, leaf_layers
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
 from tfprune.utils.errors import ModelError
@@ -86,7 +86,7 @@ def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
-    """Returns the channels of each weight of a model, in the order of `wrapping.get_weights`."""
+    """Returns the channels of each weight of a model, in the order of `mask_values.get_weights`."""
     return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
 
 

@@ -26,9 +26,9 @@ def check_channel_settings(given: Mapping[str, Any], granularity: str = "filter"
         given: `criterion`, what channels or branches are ranked by (see `shrinking.shrink`); `slots`, whether what the
             optimizer remembers of the weights that stay is kept (`keep`) or emptied (`reset`); `recalibrate`, the
             training examples by which BatchNorm's statistics are taken anew when something has gone, see
-            `narrowing.recalibrate`, 0 for none. Of channels alone: `multiple`, what widths are rounded to a multiple
+            `adjusting.recalibrate`, 0 for none. Of channels alone: `multiple`, what widths are rounded to a multiple
             of; `dropout`, whether its rate stays (`keep`) or shrinks with the channels that it sees (`scale`), see
-            `narrowing.Dropouts`. Of branches alone: `order`, the names of those that go before all others.
+            `adjusting.Dropouts`. Of branches alone: `order`, the names of those that go before all others.
         granularity: `filter` or `branch`.
     """
     defaults = DEFAULTS[granularity]

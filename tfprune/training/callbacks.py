@@ -13,8 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.mask_values import get_weights, kernels, set_weights
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
-from tfprune.adapters.tf_keras.wrapping import Masked, get_weights, kernels, masked_layers, set_weights
+from tfprune.adapters.tf_keras.wrappers import Masked
+from tfprune.adapters.tf_keras.wrapping import masked_layers
 from tfprune.pruning.events import Cut
 from tfprune.pruning.masks import Arrays, sparsity_of
 from tfprune.utils.errors import TrainingError

@@ -12,50 +12,37 @@ import hashlib
 import inspect
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tfprune.adapters.tf_keras.optimizers import check_optimizer
 from tfprune.data import DATASETS
-from tfprune.data._base import STREAMS, DatasetSpec
+from tfprune.data._base import DatasetSpec
 from tfprune.data._own import is_own, own_name, own_spec
 from tfprune.data._pipeline import check_augment
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
 from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_own_model, own_model, own_model_name
-from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
+from tfprune.pruning.patterns import NOfM, Pattern, pattern_of
 from tfprune.structured.widths import check_channel_settings
 from tfprune.training.checkpoints import Interval
 from tfprune.training.learning_rates import LEARNING_RATE_SCHEDULES
-from tfprune.utils.checks import (
-    check_choice,
-    check_least,
-    check_names,
-    check_plain,
-    check_positive,
-    check_switch,
-    check_whole,
+from tfprune.training.setting_checks import (
+    GRANULARITIES,
+    REMOVING,
+    SCOPES,
+    check_execution,
+    check_granularity,
+    check_removal,
+    check_tables,
+    check_texts,
 )
+from tfprune.utils.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
-from tfprune.utils.files import MEGABYTE, read_text
 
-GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
-REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
-SCOPES = ("layer", "global", "erk")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
-LOOPS = ("auto", "plain", "fused")
 # Where things lie on this machine: not part of what a run is.
 PLACES = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
-STRATEGIES = ("none", "mirrored", "multiworker", "auto")
-MOST_SETTINGS = 32 * MEGABYTE  # bytes of a file of settings
-_TEXTS = (
-    *("dataset", "method", "model", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy", "scope"),
-    *("granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
-)
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -161,22 +148,34 @@ class Config:
     mlflow: str | None = None
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            check_plain(field.name, getattr(self, field.name))
-        for name in _TEXTS:
-            if not isinstance(getattr(self, name), (str, os.PathLike, type(None))):
-                raise ConfigError(f"{name} must be text, got {getattr(self, name)!r}")
+        check_texts(self)
         self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))
         for name in PLACES:
             if getattr(self, name) is not None:
                 self._store(name, str(getattr(self, name)))
-        for name in ("settings", "model_settings", "optimizer_settings", "data_settings", "channel_settings"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(f"{name} must be a table of names and values, got {getattr(self, name)!r}")
+        check_tables(self)
         spec = self.spec
         for name in _FROM_DATASET:
             if getattr(self, name) is None:
                 self._store(name, getattr(spec, name))
+        self._store_training()
+        check_execution(self)
+        self._store("augment", check_augment(check_names("augment", self.augment)))
+        self._store("shuffle", check_switch("shuffle", self.shuffle))
+        if self.limit is not None:
+            self._store("limit", check_whole("limit", self.limit, least=1))
+        self._store_pattern()
+        self._store_pruning()
+        self._store_model()
+        given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
+        self._store("optimizer_settings", check_optimizer(self.optimizer, given))
+        check_granularity(self)
+        if self.removes:
+            self._store("channel_settings", check_channel_settings(self.channel_settings, self.granularity))
+            check_removal(self)
+        self.pruning.check(self.epochs)
+
+    def _store_training(self) -> None:
         self._store("seed", check_whole("seed", self.seed, least=0))
         self._store("epochs", check_whole("epochs", self.epochs, least=1))
         self._store("batch_size", check_whole("batch_size", self.batch_size, least=1))
@@ -185,45 +184,6 @@ class Config:
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(f"warmup_epochs must be below the {self.epochs} epochs, got {self.warmup_epochs:g}")
         check_choice("learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_switch("xla", self.xla)
-        if check_switch("deterministic", self.deterministic) and self.precision == "auto":
-            raise ConfigError("deterministic needs a precision by name: the fastest may be another one next time")
-        check_choice("loop", self.loop, LOOPS)
-        check_choice("strategy", self.strategy, STRATEGIES)
-        check_choice("stream", self.stream, STREAMS)
-        if self.stream == "shards" and not spec.streams:
-            raise ConfigError(
-                f"stream=shards is for images in TFDS or in a folder; {self.data_name} is read whole: use stream=auto"
-            )
-        if self.stream == "shards" and self.loop == "fused":
-            raise ConfigError("loop=fused needs the data in memory; use loop=auto, or stream=memory")
-        if self.strategy != "none" and (self.loop == "fused" or self.xla):
-            raise ConfigError(f"strategy {self.strategy} needs loop auto or plain, and no --xla; or use none")
-        if self.strategy == "multiworker" and self.precision == "auto":
-            raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
-        self._store("augment", check_augment(check_names("augment", self.augment)))
-        self._store("shuffle", check_switch("shuffle", self.shuffle))
-        if self.limit is not None:
-            self._store("limit", check_whole("limit", self.limit, least=1))
-        self._store_pattern()
-        own = Method.scope if self.removes else self.pruning.scope
-        self._store("scope", check_choice("scope", own if self.scope is None else self.scope, SCOPES))
-        if not self.pruning.sparsity_setting:
-            self._store("scope", Method.scope)
-        self._store("spare", check_names("spare", self.spare))
-        self._store("settings", _plain(self.pruning.settings()))
-        if is_own_model(self.model):
-            model, settings = own_model(self.model, self.model_settings)
-            self._store("model", model)
-            self._store("model_settings", _plain(settings))
-        else:
-            defaults = _model_defaults(spec, self.model)
-            self._store("model_settings", _model_settings(self.model, defaults, self.model_settings))
-        given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
-        self._store("optimizer_settings", check_optimizer(self.optimizer, given))
-        self._store_granularity()
-        self.pruning.check(self.epochs)
 
     def _store_pattern(self) -> None:
         check_choice("granularity", self.granularity, GRANULARITIES)
@@ -238,38 +198,22 @@ class Config:
         if isinstance(units, NOfM) and setting is not None:
             self._store("settings", {setting: units.sparsity} | dict(self.settings))
 
-    def _store_granularity(self) -> None:
-        if self.granularity not in self.pruning.granularities:
-            raise ConfigError(
-                f"method {self.method} has no granularity {self.granularity!r}; "
-                f"it can be {', '.join(self.pruning.granularities)}"
-            )
-        if isinstance(self.units, NOfM):
-            check_every_m(self.units, self.requested_sparsity, self.pruning.cuts, self.scope, option="--sparsity")
-        if not self.removes:
-            for key in self.channel_settings:
-                raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")
-            return
-        what = {"filter": "channels", "branch": "residual branches"}[self.granularity]
-        self._store("channel_settings", check_channel_settings(self.channel_settings, self.granularity))
-        if self.strategy != "none" and self.channel_settings["recalibrate"]:
-            raise ConfigError(f"channels.recalibrate needs strategy none, not {self.strategy}")
-        if self.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
-            raise ConfigError(
-                f"granularity {self.granularity} ranks {what} by channels.criterion; leave criterion alone"
-            )
-        if self.settings.get("shuffle"):
-            raise ConfigError(
-                f"shuffle=true moves single weights; with granularity {self.granularity} take method random_at_init"
-            )
-        if self.scope != "layer":
-            raise ConfigError(
-                f"granularity {self.granularity} ranks {what} within their groups: scope layer, not {self.scope}"
-            )
-        if self.loop == "fused":
-            raise ConfigError(
-                f"granularity {self.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
-            )
+    def _store_pruning(self) -> None:
+        own = Method.scope if self.removes else self.pruning.scope
+        self._store("scope", check_choice("scope", own if self.scope is None else self.scope, SCOPES))
+        if not self.pruning.sparsity_setting:
+            self._store("scope", Method.scope)
+        self._store("spare", check_names("spare", self.spare))
+        self._store("settings", _plain(self.pruning.settings()))
+
+    def _store_model(self) -> None:
+        if is_own_model(self.model):
+            model, settings = own_model(self.model, self.model_settings)
+            self._store("model", model)
+            self._store("model_settings", _plain(settings))
+        else:
+            defaults = _model_defaults(self.spec, self.model)
+            self._store("model_settings", _model_settings(self.model, defaults, self.model_settings))
 
     def _store(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -447,59 +391,6 @@ def by_seed(configs: Iterable[Config]) -> list[list[Config]]:
     return list(trials.values())
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Reads settings from a `.json` or `.toml` file.
-
-    Raises:
-        ConfigError: the file cannot be read or is not a table of settings.
-    """
-    if path.suffix not in (".json", ".toml"):
-        raise ConfigError(f"{path}: a config file must end in .json or .toml")
-    try:
-        content = read_text(path, MOST_SETTINGS, "utf-8-sig")
-        values = json.loads(content) if path.suffix == ".json" else _toml().loads(content)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # of JSON, of TOML and of UTF-8 alike; nested without end
-        raise ConfigError(f"{path}: this is not {path.suffix[1:].upper()} ({error})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: the settings must be a table of names and values, got {type(values).__name__}")
-    return values
-
-
-def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds `KEY=VALUE` settings to a table of settings.
-
-    A key is a setting of the run, or one of the method; `model.NAME`, `optimizer.NAME`, `channels.NAME` and
-    `data.NAME` reach the settings of those.
-    """
-    result = dict(values)
-    fields = [field.name for field in dataclasses.fields(Config)]
-    method = METHODS[result.get("method", "dynamic")]
-    for key, value in assignments.items():
-        owner, dot, name = key.partition(".")
-        if dot and owner in ("model", "optimizer", "channels", "data"):
-            part = f"{owner.removesuffix('s')}_settings"
-            result[part] = {**result.get(part, {}), name: value}
-        elif key in method.defaults():
-            result["settings"] = {**result.get("settings", {}), key: value}
-        elif key in fields:
-            result[key] = value
-        else:
-            choices = [*method.defaults(), *fields]
-            raise ConfigError(f"unknown setting {key!r}: {choose_from(key, choices)}")
-    return result
-
-
-def with_sparsity(values: Mapping[str, Any], sparsity: float) -> dict[str, Any]:
-    """Sets the final sparsity under the name that the method has for it."""
-    name = values.get("method", "dynamic")
-    setting = METHODS[name].sparsity_setting
-    if setting is None:
-        raise ConfigError(f"method {name} prunes nothing, so it takes no sparsity")
-    return with_assignments(values, {setting: sparsity})
-
-
 def model_defaults(name: str) -> dict[str, Any]:
     """Returns the settings of a model and their defaults."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
@@ -541,13 +432,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _toml() -> ModuleType:
-    if sys.version_info >= (3, 11):
-        import tomllib
-
-        return tomllib
-    import tomli
-
-    return tomli

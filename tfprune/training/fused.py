@@ -18,7 +18,8 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import TRAITS, traits_of
-from tfprune.adapters.tf_keras.wrapping import Masked, leaf_layers
+from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.data._base import Split
 from tfprune.data._pipeline import epoch_order
 

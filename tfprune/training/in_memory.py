@@ -18,16 +18,10 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.adapter import TfKerasModel
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
 from tfprune.adapters.tf_keras.gradients import Batch, Slopes, compiled_loss
+from tfprune.adapters.tf_keras.layers import has_graph
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks
 from tfprune.adapters.tf_keras.optimizers import fresh, schedule_of
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    get_weights,
-    has_graph,
-    hold_masks,
-    kernels,
-    mask_in_place,
-    set_masks,
-)
+from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.methods._rehearsal import Step, Training, rehearsed
@@ -37,9 +31,10 @@ from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
 from tfprune.structured.summaries import HEADERS, Summary, summary
 from tfprune.training.callbacks import Rewinding, StopOnNaN
-from tfprune.training.config import GRANULARITIES, REMOVING, SCOPES, with_sparsity
 from tfprune.training.examples import first_examples
 from tfprune.training.pruner import Pruner
+from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES
+from tfprune.training.settings_files import with_sparsity
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.notebook import curves, html_image, html_table

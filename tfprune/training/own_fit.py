@@ -8,7 +8,8 @@ from typing import Any
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable
-from tfprune.adapters.tf_keras.wrapping import get_masks, hold_masks, mask_in_place
+from tfprune.adapters.tf_keras.mask_values import get_masks
+from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
 from tfprune.methods._rehearsal import SHUFFLED, Step, Training, rehearsed
 from tfprune.pruning.criteria import asks_for_data
 from tfprune.pruning.events import Cut

@@ -47,6 +47,10 @@ class Networks:
         """Returns the share that is pruned, in [0, 1]; of several networks an array."""
         return sparsity_of(masks)
 
+    def alive(self, mask: np.ndarray) -> Any:
+        """Returns the share of a kernel that lives, in [0, 1]; of several networks an array."""
+        return np.mean(mask, dtype=np.float64)
+
 
 class Pruner:
     """Prunes a masked model.

@@ -7,13 +7,12 @@ in which it was taken starts as ever, is then given all that the checkpoint hold
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tfprune.adapters.tf_keras.randomness import get_draws, set_draws
 from tfprune.adapters.tf_keras.wrapping import in_place_masks
 from tfprune.training.callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
+from tfprune.training.clock import Clock
 from tfprune.training.stopping import Stopper
 from tfprune.training.strategies import Crew
 from tfprune.utils.errors import RunError
@@ -302,15 +302,9 @@ class Resumable:
         saving: where and how often it is saved, and what it goes on from; None saves nothing.
     """
 
-    COUNTERS = (  # saved as they are
-        *("trained_epochs", "taken_over", "trained_masked", "scored", "scored_masked", "untuned"),
-        *("_steps", "_prunings", "_levels"),
-    )
-
     def __init__(self, saving: Saving | None) -> None:
         self.history: list[dict[str, Any]] = []
-        self.seconds: dict[str, float] = {}
-        self.cpu_seconds: dict[str, float] = {}
+        self.clock = Clock()
         self._rewindings: list[Rewinding] = []
         self._saving = saving
         self._checkpoint = saving and saving.checkpoint
@@ -335,21 +329,23 @@ class Resumable:
         if structure is not None:
             raise RunError("the checkpoint is of a model whose form has changed; use --force to run anew")
 
-    @contextlib.contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        """Takes down what a part took, less what parts of it have taken down for themselves."""
-        clocks = ((self.seconds, time.perf_counter), (self.cpu_seconds, time.process_time))
-        before = [(sum(seconds.values()), clock()) for seconds, clock in clocks]
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Part -> wall time, see `clock`."""
+        return self.clock.seconds
 
-        def took() -> list[float]:
-            return [
-                clock() - started - (sum(seconds.values()) - counted) + seconds.get(part, 0.0)
-                for (seconds, clock), (counted, started) in zip(clocks, before, strict=True)
-            ]
+    @property
+    def cpu_seconds(self) -> dict[str, float]:
+        """Part -> seconds of all processor cores together, see `clock`."""
+        return self.clock.cpu_seconds
 
-        self._took = took
-        yield
-        self.seconds[part], self.cpu_seconds[part] = took()
+    def counters(self) -> dict[str, Any]:
+        """Returns what a checkpoint keeps beside history, times and arrays."""
+        raise NotImplementedError
+
+    def restore_counters(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `counters` returned."""
+        raise NotImplementedError
 
     def _saver(
         self,
@@ -361,7 +357,7 @@ class Resumable:
         steps_per_epoch: int,
     ) -> Saver:
         """Returns the callback that saves a training, and puts back what a checkpoint of it holds."""
-        took = self._took  # before a part of it takes its time for itself
+        took = self.clock.took  # before a part of it takes its time for itself
 
         def save(at: Place) -> None:
             if board:
@@ -372,7 +368,7 @@ class Resumable:
             for number, settling in enumerate(self.pruner.settling):
                 for rank, masks in enumerate(settling.recent):
                     arrays |= {f"settling {number} {rank}/{name}": mask for name, mask in masks.items()}
-            state = {name: getattr(self, name) for name in self.COUNTERS} | {
+            state = self.counters() | {
                 "phase": phase,
                 "place": dataclasses.asdict(at),
                 "answers": self.operations.answers,
@@ -413,9 +409,8 @@ class Resumable:
         state = self._checkpoint.state
         if state["phase"] != phase:
             raise RunError(f"the checkpoint was taken in {state['phase']!r}, not {phase!r}; use --force to run anew")
-        for name in self.COUNTERS:
-            setattr(self, name, state[name])
+        self.restore_counters(state)
         self.history[:] = state["history"]
-        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
+        self.clock.seconds, self.clock.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self.rebuild(state["structure"])
         log.info("Going on from a checkpoint: %s, after epoch %d", phase, state["place"]["epoch"])

@@ -121,3 +121,6 @@ class StackedNetworks(Networks):
     def sparsity(self, masks: Arrays) -> Any:
         alive = sum(np.count_nonzero(mask, axis=tuple(range(mask.ndim - 1))) for mask in masks.values())
         return 1 - alive / sum(mask[..., 0].size for mask in masks.values())
+
+    def alive(self, mask: np.ndarray) -> Any:
+        return np.mean(mask, axis=tuple(range(mask.ndim - 1)), dtype=np.float64)

@@ -10,17 +10,9 @@ import numpy as np
 from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels_by_turns, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
-from tfprune.adapters.tf_keras.wrapping import (
-    get_masks,
-    get_weights,
-    hold_masks,
-    in_place_masks,
-    kernels_by_turns,
-    mask_in_place,
-    set_masks,
-    set_weights,
-)
+from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 

@@ -9,15 +9,10 @@ import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.kernel_names import kernels_of, prunable_names
+from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
+from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
-from tfprune.adapters.tf_keras.wrapping import (
-    carry_state,
-    has_graph,
-    kernel_variables,
-    kernels_of,
-    leaf_layers,
-    prunable_names,
-)
 from tfprune.methods._base import ZEROED
 from tfprune.pruning.events import Cut
 from tfprune.pruning.masks import SCOPES, ones_like

@@ -18,7 +18,9 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.wrapping import Masked, carry_state, has_graph, kernel_variables, leaf_layers
+from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
+from tfprune.adapters.tf_keras.mask_values import kernel_variables
+from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError

@@ -1,0 +1,47 @@
+"""The layers of a model, those of nested models included, and which of their attributes are kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+from tfprune.adapters.backend import keras
+from tfprune.adapters.layer_traits import traits_of
+
+
+def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
+    """Returns the names of the attributes of a layer that hold prunable kernels; empty if it has none.
+
+    See `layer_traits.TRAITS`. What is derived from a known layer may not make the kernels that this one has.
+    """
+    return tuple(name for name in traits_of(layer).kernels if not layer.built or hasattr(layer, name))
+
+
+def has_graph(model: keras.layers.Layer) -> bool:
+    """Says whether a layer is a functional or sequential model, which can be rebuilt layer by layer."""
+    return isinstance(model, keras.Sequential) or (isinstance(model, keras.Model) and model._is_graph_network)
+
+
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields every layer once, those of nested models in the place of the models; subclassed ones are leaves."""
+    seen: set[int] = set()
+    for layer in model.layers:
+        for leaf in leaf_layers(layer) if has_graph(layer) else (layer,):
+            if id(leaf) not in seen:
+                seen.add(id(leaf))
+                yield leaf
+
+
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Gives a layer that was made from another's configuration all that the other knows.
+
+    Weights, vocabularies of lookups, and what a normalization has adapted to.
+    """
+    if new.weights:
+        new.set_weights(old.get_weights())
+    if hasattr(new, "load_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    elif hasattr(new, "finalize_state"):
+        new.finalize_state()

@@ -1,0 +1,115 @@
+"""From a trained model to the files of its run: checked, exported, measured, drawn."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
+from tfprune.adapters.tf_keras.wrapping import strip
+from tfprune.data._base import SPLITS, Data
+from tfprune.experiments.measuring import metrics_of, rounded_seconds, said_of
+from tfprune.experiments.rundir import RunDir
+from tfprune.exporting.savedmodel import export
+from tfprune.pruning.counts import folder_bytes
+from tfprune.training.callbacks import write_history
+from tfprune.training.channel_trainer import ChannelTrainer
+from tfprune.training.config import PLACES, Config
+from tfprune.training.evaluation import evaluate
+from tfprune.training.precision import in_float32
+from tfprune.training.trainer import Trainer
+from tfprune.utils.files import replacing, write_json
+
+log = logging.getLogger(__name__)
+
+
+def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[str, Any]:
+    """Checks, exports, measures and draws a trained model; returns what goes into `metrics.json`."""
+    log.info("Exporting and measuring ...")
+    started = time.perf_counter()
+    config, data, masks = trainer.config, trainer.data, trainer.masks()
+    trainer.check(kernels(trainer.model), "the trained model")
+    stripped = in_float32(strip(trainer.model))
+    exported = export(stripped, data, get_masks(trainer.model), folder.model)
+    trainer.check(exported, "the exported model")
+
+    scores = {
+        split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
+        for split in SPLITS
+    }
+    metrics = metrics_of(
+        trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks if name in exported}
+    )
+    metrics |= trainer.report()
+    metrics["data"] = said_of(data)
+    metrics["bytes"] |= folder_bytes(folder.model)
+    if isinstance(trainer, ChannelTrainer):
+        write_json(folder.channels, trainer.ledger.removed)
+    write_arrays(folder, trainer.history, masks)
+    if config.has_own_model:
+        write_architecture(folder.architecture, stripped)
+    _draw(trainer, metrics["sparsity"]["layers"], folder)
+    _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
+    metrics["seconds"] = rounded_seconds(seconds | {"finish": time.perf_counter() - started})
+    return metrics
+
+
+def _draw(trainer: Trainer, layers: dict[str, dict[str, int]], folder: RunDir) -> None:
+    from tfprune.reporting.figures.epochs import plot_curves, plot_sparsity  # where something is drawn
+
+    plot_curves(trainer.history, folder.curves, title=trainer.config.run_id)
+    plot_sparsity(trainer.history, layers, folder.sparsity, title=trainer.config.run_id)
+
+
+def write_splits(path: Path, data: Data) -> None:
+    """Writes which examples are in which split, a line an example, if that does not follow from name and seed."""
+    if data.places is None:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("split", "example"))
+    writer.writerows((split, example) for split, own in data.places.items() for example in own.tolist())
+    with replacing(path) as draft:
+        draft.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_architecture(path: Path, model: keras.Model) -> None:
+    """Writes the layers of a person's own model, for `restore`; none whose layers cannot be written down."""
+    try:
+        text = model.to_json()
+    except (NotImplementedError, TypeError):  # a subclassed model, or a layer that does not describe itself
+        return
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
+    """Writes the history and the masks of a run."""
+    write_history(folder.history, history)
+    with replacing(folder.masks) as draft, open(draft, "wb") as file:
+        np.savez_compressed(file, **masks)
+
+
+def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float, folder: RunDir) -> None:
+    from tensorboard.plugins.hparams import api as hp
+
+    flat = {key: value for key, value in config.to_dict().items() if isinstance(value, (str, int, float))}
+    flat |= {f"{config.method}.{key}": _scalar(value) for key, value in config.settings.items()}
+    with tf.summary.create_file_writer(str(folder.tensorboard)).as_default(step=0):
+        hp.hparams({key: value for key, value in flat.items() if key not in PLACES}, trial_id=config.run_id)
+        for name in ("validation", "test"):
+            for key, value in splits[name].items():
+                tf.summary.scalar(f"final/{name}_{key}", value)
+        tf.summary.scalar("final/sparsity", achieved)
+
+
+def _scalar(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float)) else json.dumps(value)

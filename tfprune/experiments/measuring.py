@@ -1,0 +1,66 @@
+"""What is measured of a trained network, as `metrics.json` keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import machine, versions
+from tfprune.adapters.tf_keras.multiply_adds import uncounted
+from tfprune.data._base import Data
+from tfprune.experiments.results import SCHEMA
+from tfprune.pruning.counts import array_bytes, parameters, sparsity
+from tfprune.pruning.events import nominal_sparsity
+from tfprune.training.config import Config
+from tfprune.training.trainer import Trainer
+
+
+def rounded_seconds(seconds: dict[str, float]) -> dict[str, float]:
+    """Returns seconds as they are stored, with their `total`."""
+    return {phase: round(value, 6) for phase, value in (seconds | {"total": sum(seconds.values())}).items()}
+
+
+def metrics_of(
+    trainer: Trainer, config: Config, scores: dict[str, Any], weights: list[np.ndarray], pruned: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Returns what `metrics.json` says of a network that is trained, all but the seconds."""
+    return {
+        "schema": SCHEMA,
+        "seed": config.seed,
+        **scores,
+        "selection": {"rule": "last epoch", "split": None},
+        "sparsity": sparsity(nominal_sparsity(config.pruning.cuts), pruned),
+        **parameters(weights),
+        "bytes": {"weights": array_bytes(weights)},
+        "epochs": trainer.trained_epochs,
+        "cost": cost(trainer),
+        "untuned": trainer.untuned,
+        "taken_over": trainer.taken_over,
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def said_of(data: Data) -> dict[str, Any]:
+    """Returns what `metrics.json` says of the data: the classes of each split, and what is to be known of them."""
+    return {"classes": data.class_counts(), "remarks": list(data.remarks)}
+
+
+def cost(trainer: Trainer) -> dict[str, Any]:
+    """Returns what a training took, in numbers that depend on no machine; of a stack arrays, a number a network.
+
+    A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
+    and that of the weights. `masked` numbers leave out multiplications with pruned weights, which are still done.
+    Those of the training include `scoring`: what criteria that look at derivatives took. `uncounted` names the layers
+    of a person's own model of which something is missing in all of them, if there are any.
+    """
+    missing, costs = uncounted(trainer.model), trainer.costs
+    return {
+        "examples": trainer.trained_epochs * costs.examples,
+        "forward_flops": 2 * costs.forward,
+        "forward_flops_masked": 2 * costs.forward_masked,
+        "scoring_flops": 2 * costs.scored,
+        "training_flops": 6 * costs.trained(trainer.trained_epochs) + 2 * costs.scored,
+        "training_flops_masked": 6 * costs.trained_masked + 2 * costs.scored_masked,
+    } | ({"uncounted": sorted(missing)} if missing else {})

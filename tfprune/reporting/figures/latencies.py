@@ -1,0 +1,37 @@
+"""How long calls of exported models take."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from tfprune.reporting.figures.panels import Panel, Theme, label_of
+from tfprune.reporting.figures.rendering import write_png
+
+
+def plot_latencies(bars: Mapping[str, Mapping[str, tuple[float, float, float]]], path: Path, *, title: str) -> None:
+    """Draws how long calls of models took.
+
+    Args:
+        bars: panel -> model -> seconds: median, 10th and 90th percentile.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    panels = []
+    for name, own in bars.items():
+        said = ", ".join(f"{model} {1000 * median:.2f} ms" for model, (median, _, _) in own.items())
+        draw = functools.partial(_draw_latencies, times=own)
+        panels.append(Panel(draw, f"{name}: {said}.", name, width=8.0, height=1.2 + 0.3 * len(own)))
+    write_png(panels, path, title=title, columns=1)
+
+
+def _draw_latencies(axes: Axes, theme: Theme, *, times: Mapping[str, tuple[float, float, float]]) -> None:
+    for place, (median, low, high) in enumerate(times.values()):
+        axes.barh(place, 1000 * median, color=theme.train, height=0.6)
+        axes.plot((1000 * low, 1000 * high), (place, place), color=theme.ink, linewidth=1.5)
+    axes.set_yticks(range(len(times)), list(map(label_of, times)))
+    axes.set(xlabel="milliseconds a call: median, 10th to 90th percentile", ylim=(len(times) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)

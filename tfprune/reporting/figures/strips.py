@@ -1,0 +1,134 @@
+"""Scores of trials, and their differences to the baseline: a dot a seed, the mean, and a bar."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tfprune.methods import BASELINE
+from tfprune.reporting.comparison import paired_difference
+from tfprune.reporting.figures.panels import SCORES, UNITS, Panel, Summary, Theme, label_of, looks_of, percent, ticks
+from tfprune.reporting.figures.rendering import write_png
+
+
+def plot_comparison(summary: Summary, path: Path, *, title: str) -> None:
+    """Draws test loss and accuracy of each trial: a dot a seed, the mean and one standard deviation.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    write_png(comparison_panels(summary), path, title=title)
+
+
+def comparison_panels(summary: Summary) -> list[Panel]:
+    """Returns test loss and test accuracy of each trial, see `plot_comparison`."""
+    panels = []
+    for name, label in SCORES.items():
+        strips = {}
+        for trial, values in summary.items():
+            mean, sd = values["mean"][name], values["sd"][name]
+            bar = None if sd is None else (mean - sd, mean + sd)
+            strips[trial] = Strip(values["method"], [row[name] for row in values["seeds"].values()], mean, bar)
+        panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=UNITS[name]))
+    return panels
+
+
+def differences_panels(summary: Summary) -> list[Panel]:
+    """Returns the differences to the baseline in test loss and test accuracy: a dot a seed, mean and 95 % interval.
+
+    Returns:
+        No panels where there is no baseline or nothing else.
+    """
+    panels = []
+    for name, label in SCORES.items():
+        strips = {}
+        for trial, values in summary.items():
+            baseline = summary.get(BASELINE, {"seeds": {}})["seeds"]
+            own = [row[name] - baseline[seed][name] for seed, row in values["seeds"].items() if seed in baseline]
+            if trial == BASELINE or not own:
+                continue
+            paired = paired_difference(values["seeds"], baseline, name)
+            bar = (paired["low"], paired["high"]) if paired else None
+            strips[trial] = Strip(values["method"], own, float(np.mean(own)), bar)
+        if strips:
+            loss = name == "test_loss"
+            label = f"{label} - {BASELINE}'s{'' if loss else ', points'} ({'less' if loss else 'more'} is better)"
+            unit = UNITS[name].replace("%", "points")
+            panels.append(_strip_panel(strips, summary, label, "95 % interval", unit=unit, zero=True))
+    return panels
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """What is drawn of one trial in a row of dots.
+
+    Attributes:
+        method: decides colour and marker.
+        values: a dot each.
+        mean: a marker.
+        bar: both ends of the line through it, or None.
+    """
+
+    method: str
+    values: Sequence[float]
+    mean: float
+    bar: tuple[float, float] | None
+
+
+def _strip_panel(
+    strips: Mapping[str, Strip], summary: Summary, label: str, bar: str, *, unit: str, zero: bool = False
+) -> Panel:
+    def text(value: float) -> str:
+        return f"{100 * value:.1f} {unit}" if unit else f"{value:.4f}"
+
+    said = (
+        f"{trial} {text(strip.mean)}" + (f" ({text(strip.bar[0])} to {text(strip.bar[1])})" if strip.bar else "")
+        for trial, strip in strips.items()
+    )
+    barred = f" and {bar}" if any(strip.bar for strip in strips.values()) else ""
+    alt = f"{label.capitalize()}, mean{barred}: {', '.join(said)}."
+    draw = functools.partial(_draw_strips, strips=strips, summary=summary, label=label, unit=unit, zero=zero)
+    return Panel(draw, alt, width=4.6, height=0.9 + 0.3 * max(len(strips), 4))
+
+
+def _draw_strips(
+    axes: Axes,
+    theme: Theme,
+    *,
+    strips: Mapping[str, Strip],
+    summary: Summary,
+    label: str,
+    unit: str,
+    zero: bool,
+) -> None:
+    looks = looks_of(summary, theme)
+    for place, strip in enumerate(strips.values()):
+        colour, marker = looks[strip.method]
+        count = len(strip.values)
+        if count > 1:
+            order = np.arange(count)  # on both sides of the bar, neighbours far apart, and the same every time
+            spread = np.where(order % 2, 1, -1) * (0.14 + 0.18 * (0.618 * order % 1))
+            axes.plot(strip.values, place + spread, "o", color=colour, alpha=0.5, markersize=3, markeredgewidth=0)
+        if strip.bar:
+            axes.plot(strip.bar, (place, place), color=theme.paper, linewidth=4, solid_capstyle="butt")
+            axes.plot(strip.bar, (place, place), color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(strip.mean, place, marker, color=colour, markersize=7, markeredgecolor=theme.paper)
+    if zero:
+        axes.axvline(0, color=theme.ink, linewidth=1, linestyle="--", zorder=1)
+    axes.set_yticks(range(len(strips)), list(map(label_of, strips)))
+    axes.set(xlabel=label, ylim=(len(strips) - 0.5, -0.5))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", color=theme.muted, alpha=0.2)
+    axes.xaxis.set_major_locator(ticks())
+    if unit == "points":
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}".replace("-", "\N{MINUS SIGN}"))
+    if unit == "%":
+        axes.xaxis.set_major_formatter(percent)
+        axes.set_xlim(right=min(axes.get_xlim()[1], 1.01))  # a deviation may reach beyond, an accuracy cannot

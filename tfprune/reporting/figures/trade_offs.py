@@ -1,0 +1,220 @@
+"""Scores against what they were had for: sparsity, compression, FLOPs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, NullFormatter
+
+from tfprune.methods import BASELINE
+from tfprune.reporting.figures.panels import (
+    MARKERS,
+    SCORES,
+    Panel,
+    Summary,
+    Theme,
+    height_with_legend,
+    looks_of,
+    percent,
+    ticks,
+)
+from tfprune.reporting.figures.rendering import write_png
+
+NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
+
+
+def plot_sparsities(summary: Summary, path: Path, *, title: str) -> None:
+    """Draws test accuracy against sparsity: a line a method through its means, with one standard deviation.
+
+    Args:
+        summary: what `comparison.summarise` returns; a method without pruning is a level line.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    write_png(sparsities_panels(summary), path, title=title)
+
+
+def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
+    """Draws test accuracy against compression and against the FLOPs of the training: a line a method through its means.
+
+    Args:
+        summary: what `comparison.summarise` returns, with a baseline.
+        path: the PNG to write.
+        title: above the figure.
+    """
+    write_png(trade_off_panels(summary), path, title=title)
+
+
+def sparsities_panels(summary: Summary) -> list[Panel]:
+    """Returns test accuracy against sparsity: all of it and, if that is not all, what is near the best."""
+    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
+    best = max(accuracies)
+    said = ", ".join(
+        f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {100 * _place(values):.0f} %"
+        for trial, values in summary.items()
+    )
+    panels = [Panel(functools.partial(_draw_sparsities, summary=summary), f"Test accuracy against sparsity: {said}.")]
+    if min(accuracies) < best - 2 * NEAR_THE_BEST:
+        draw = functools.partial(_draw_sparsities, summary=summary, near=best)
+        panels.append(Panel(draw, f"The same, within {100 * NEAR_THE_BEST:.0f} points of the best."))
+    return [dataclasses.replace(panel, width=4.6, height=height_with_legend(summary)) for panel in panels]
+
+
+def costs_panels(summary: Summary) -> list[Panel]:
+    """Returns test loss and test accuracy against the FLOPs of the training."""
+    panels = []
+    for name, label in SCORES.items():
+        said = ", ".join(
+            f"{trial} {values['mean'][name]:.3f} for {values['mean']['training_flops']:.3g} "
+            f"({values['mean']['training_flops_masked']:.3g} with zeros left out)"
+            for trial, values in summary.items()
+        )
+        draw = functools.partial(_draw_costs, summary=summary, name=name)
+        text = f"{label.capitalize()} against training FLOPs: {said}."
+        panels.append(Panel(draw, text, width=4.6, height=height_with_legend(summary)))
+    return panels
+
+
+def trade_off_panels(summary: Summary) -> list[Panel]:
+    """Returns test accuracy against what it was had for, as Blalock et al. 2020 (arXiv:2003.03033) ask for it.
+
+    What is far below all the rest (more than three times the range of the middle half below that) is cut off.
+
+    Args:
+        summary: what `comparison.summarise` returns, with a baseline.
+    """
+    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
+    low, high = np.quantile(accuracies, (0.25, 0.75))
+    lowest = min(accuracy for accuracy in accuracies if accuracy >= low - 3 * (high - low))
+    bottom = lowest - 0.02 if min(accuracies) < lowest else None
+    axes = {
+        "compression": lambda ratio: 1 / ratio["nonzero_parameters"],
+        "training FLOPs / unpruned, zeros left out": lambda ratio: ratio["training_flops_masked"],
+    }
+    panels = []
+    for label, place in axes.items():
+        places = {trial: place(values["ratio"]) for trial, values in summary.items()}
+        said = ", ".join(
+            f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {places[trial]:.2f}"
+            for trial, values in summary.items()
+        )
+        draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label, bottom=bottom)
+        text = f"Test accuracy against {label}: {said}."
+        panels.append(Panel(draw, text, width=5.4, height=1.0 + height_with_legend(summary)))
+    return panels
+
+
+def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float | None = None) -> None:
+    width = max(map(_place, summary.values())) or 1.0
+    looks = looks_of(summary, theme)
+    crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
+    barred = not crowded and any(values["sd"]["test_accuracy"] is not None for values in summary.values())
+    shifts = _apart([_place(values) / width for values in summary.values()]) if barred else [0.0] * len(summary)
+    points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
+    for values, shift in zip(summary.values(), shifts, strict=True):
+        points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
+    for method, (colour, marker) in looks.items():
+        own = sorted(points[method], key=lambda point: point[0])
+        means = [values["mean"]["test_accuracy"] for _, values in own]
+        deviations = [values["sd"]["test_accuracy"] for _, values in own]
+        spread = deviations if barred and None not in deviations else None
+        look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
+        axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, label=method, zorder=3)
+        if not any(_place(values) for _, values in own):
+            axes.axhline(means[0], color=colour, linewidth=1, linestyle="--", alpha=0.8)
+    axes.set(xlabel="sparsity", ylabel="test accuracy", xlim=(-0.15 * width, 1.15 * width))
+    axes.set_xticks([tick for tick in ticks().tick_values(0, width) if 0 <= tick <= min(1.15 * width, 1)])
+    axes.xaxis.set_major_formatter(percent)
+    axes.yaxis.set_major_formatter(percent)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, min(high, 1.01))
+    if near is not None:
+        axes.set_ylim(max(near - NEAR_THE_BEST, low), near + NEAR_THE_BEST / 10)
+
+
+def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> None:
+    looks, named = looks_of(summary, theme), set()
+    costs = [values["mean"]["training_flops"] for values in summary.values()]
+    most, least = max(costs), min(values["mean"]["training_flops_masked"] for values in summary.values())
+    wide = 0 < least < most / 20
+    shifts = _apart([math.log(cost, most / least) if wide else cost / most for cost in costs])
+    for values, shift in zip(summary.values(), shifts, strict=True):
+        method, mean, sd = values["method"], values["mean"], values["sd"][name]
+        colour, marker = looks[method]
+        done, needed = (
+            cost * (most / least) ** shift if wide else cost + shift * most
+            for cost in (mean["training_flops"], mean["training_flops_masked"])
+        )
+        look = {"color": colour, "marker": marker, "markersize": 7}
+        if needed < done:
+            axes.plot([done, needed], [mean[name]] * 2, color=colour, linewidth=0.8, alpha=0.6)
+            axes.plot(needed, mean[name], **look, markerfacecolor="none", linestyle="none")
+        edge = {"markeredgecolor": theme.paper, "linestyle": "none"}
+        axes.errorbar(done, mean[name], sd, **look, **edge, elinewidth=1.2, capsize=3)
+        if method not in named:  # without a bar, which a legend has no room for
+            axes.plot([], [], **look, **edge, label=method)
+            named.add(method)
+    axes.set(xlabel="training FLOPs (hollow: with zeros left out)", ylabel=SCORES[name])
+    if wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, 1.15 * most)
+        axes.xaxis.set_major_locator(ticks())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    if name == "test_accuracy":
+        axes.yaxis.set_major_formatter(percent)
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))
+
+
+def _draw_trade_off(
+    axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str, bottom: float | None
+) -> None:
+    for place, (method, (colour, marker)) in enumerate(looks_of(summary, theme).items()):
+        own = sorted(
+            (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
+        )
+        look = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": theme.paper}
+        axes.plot(
+            *zip(*own, strict=True),
+            **look,
+            linewidth=1.2,
+            linestyle=("-", "--", ":")[place // len(theme.methods) % 3],
+            label=method,
+        )
+        if method == BASELINE:
+            axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
+    axes.set(xlabel=label, ylabel="test accuracy" if bottom is None else "test accuracy (lower ones are cut off)")
+    axes.set_ylim(bottom=bottom)
+    axes.yaxis.set_major_formatter(percent)
+    if label == "compression":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g} x")
+    else:
+        axes.set_xlim(left=0)
+
+
+def _place(values: Mapping[str, Any]) -> float:
+    """Returns the sparsity that a trial is drawn at: a narrower dense network's is that of its sparse counterpart."""
+    return values["mean"]["sparsity"] or values["requested_sparsity"]
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Returns how far marks are moved aside so that those at about the same place, and their bars, stay apart.
+
+    >>> [round(shift, 3) for shift in _apart([0.0, 0.9, 0.9, 0.91])]
+    [0.0, -0.03, 0.0, 0.03]
+    """
+    shifts = []
+    for number, place in enumerate(places):
+        rivals = [n for n, other in enumerate(places) if abs(other - place) < 0.04]
+        rivals.sort(key=lambda n: places[n])
+        shifts.append((rivals.index(number) - (len(rivals) - 1) / 2) * min(0.03, 0.24 / len(rivals)))
+    return shifts

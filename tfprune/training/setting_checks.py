@@ -1,0 +1,99 @@
+"""Which values settings have, and which settings are at odds with one another."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tfprune.data._base import STREAMS
+from tfprune.pruning.patterns import NOfM, check_every_m
+from tfprune.utils.checks import check_choice, check_plain, check_switch
+from tfprune.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tfprune.training.config import Config
+
+GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
+REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
+SCOPES = ("layer", "global", "erk")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
+LOOPS = ("auto", "plain", "fused")
+STRATEGIES = ("none", "mirrored", "multiworker", "auto")
+TEXTS = (
+    *("dataset", "method", "model", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy", "scope"),
+    *("granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
+)
+
+
+def check_texts(config: Config) -> None:
+    """Raises `ConfigError` if a setting is no plain value, or no text where it should be."""
+    for field in dataclasses.fields(config):
+        check_plain(field.name, getattr(config, field.name))
+    for name in TEXTS:
+        if not isinstance(getattr(config, name), (str, os.PathLike, type(None))):
+            raise ConfigError(f"{name} must be text, got {getattr(config, name)!r}")
+
+
+def check_tables(config: Config) -> None:
+    """Raises `ConfigError` if the settings of a part are no table."""
+    for name in ("settings", "model_settings", "optimizer_settings", "data_settings", "channel_settings"):
+        if not isinstance(getattr(config, name), Mapping):
+            raise ConfigError(f"{name} must be a table of names and values, got {getattr(config, name)!r}")
+
+
+def check_execution(config: Config) -> None:
+    """Raises `ConfigError` if precision, loop, strategy and stream are unknown, or do not go together."""
+    check_choice("precision", config.precision, PRECISIONS)
+    check_switch("xla", config.xla)
+    if check_switch("deterministic", config.deterministic) and config.precision == "auto":
+        raise ConfigError("deterministic needs a precision by name: the fastest may be another one next time")
+    check_choice("loop", config.loop, LOOPS)
+    check_choice("strategy", config.strategy, STRATEGIES)
+    check_choice("stream", config.stream, STREAMS)
+    if config.stream == "shards" and not config.spec.streams:
+        raise ConfigError(
+            f"stream=shards is for images in TFDS or in a folder; {config.data_name} is read whole: use stream=auto"
+        )
+    if config.stream == "shards" and config.loop == "fused":
+        raise ConfigError("loop=fused needs the data in memory; use loop=auto, or stream=memory")
+    if config.strategy != "none" and (config.loop == "fused" or config.xla):
+        raise ConfigError(f"strategy {config.strategy} needs loop auto or plain, and no --xla; or use none")
+    if config.strategy == "multiworker" and config.precision == "auto":
+        raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
+
+
+def check_granularity(config: Config) -> None:
+    """Raises `ConfigError` if the method cannot prune at the granularity, or a setting is of another one."""
+    if config.granularity not in config.pruning.granularities:
+        raise ConfigError(
+            f"method {config.method} has no granularity {config.granularity!r}; "
+            f"it can be {', '.join(config.pruning.granularities)}"
+        )
+    if isinstance(config.units, NOfM):
+        check_every_m(config.units, config.requested_sparsity, config.pruning.cuts, config.scope, option="--sparsity")
+    if not config.removes:
+        for key in config.channel_settings:
+            raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")
+
+
+def check_removal(config: Config) -> None:
+    """Raises `ConfigError` if a setting is at odds with removing channels or residual branches."""
+    what = {"filter": "channels", "branch": "residual branches"}[config.granularity]
+    if config.strategy != "none" and config.channel_settings["recalibrate"]:
+        raise ConfigError(f"channels.recalibrate needs strategy none, not {config.strategy}")
+    if config.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
+        raise ConfigError(f"granularity {config.granularity} ranks {what} by channels.criterion; leave criterion alone")
+    if config.settings.get("shuffle"):
+        raise ConfigError(
+            f"shuffle=true moves single weights; with granularity {config.granularity} take method random_at_init"
+        )
+    if config.scope != "layer":
+        raise ConfigError(
+            f"granularity {config.granularity} ranks {what} within their groups: scope layer, not {config.scope}"
+        )
+    if config.loop == "fused":
+        raise ConfigError(
+            f"granularity {config.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
+        )
