@@ -6,7 +6,7 @@ import pytest
 import residual
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_channel_trainer import run, trainer_of
+from removing import run, trainer_of
 from test_surgery import OPTIMIZERS, compiled, exact, shaken  # noqa: F401 - exact is a fixture
 
 import tfprune

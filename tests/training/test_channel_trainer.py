@@ -1,4 +1,3 @@
-import functools
 import json
 import subprocess
 import sys
@@ -6,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from removing import run, trainer_of
 from test_formats import READERS
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import get_weights
 from tfprune.adapters.tf_keras.optimizers import slots
-from tfprune.experiments.building import build, initial_weights, load_data, restore
+from tfprune.experiments.building import build, load_data, restore
 from tfprune.experiments.experiment import train
 from tfprune.experiments.sweeps import run_all
 from tfprune.exporting.conversion import convert
@@ -39,19 +39,6 @@ def small(copies, tmp_path):
         return Config(**given | changes)
 
     return make
-
-
-def trainer_of(config, cls=ChannelTrainer):
-    data = load_data(config)
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    return cls(build(config, data), data, config, redraw=redraw)
-
-
-def run(config, cls=ChannelTrainer):
-    trainer = trainer_of(config, cls)
-    config.pruning.run(trainer)
-    trainer.finish()
-    return trainer
 
 
 class Zeroing(ChannelTrainer):
