@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from tfprune.pruning.events import Cut
-from tfprune.pruning.masks import SCOPES, cut_masks, ones_like
+from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.masks import SCOPES, ones_like, prune_masks
 from tfprune.reporting.tables import update_page
 
 KERNELS = 4
@@ -32,7 +32,7 @@ def measure(parameters: int, scope: str) -> tuple[float, float]:
     masks = ones_like(scores)
     tracemalloc.start()
     started = time.perf_counter()
-    cut_masks(scores, masks, Cut(sparsity=0.8), scope)
+    prune_masks(scores, masks, PruningEvent(sparsity=0.8), scope)
     seconds = time.perf_counter() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -50,17 +50,17 @@ def event(parameters: int, masked: str) -> tuple[float, float]:
     """
     from tfprune.adapters.backend import keras
     from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
-    from tfprune.training.in_memory import LiveTask
+    from tfprune.training.in_memory import InMemoryTask
 
     side = round((parameters / LAYERS) ** 0.5)
     layers = [keras.layers.Dense(side, use_bias=False, name=f"dense_{n}") for n in range(LAYERS)]
     model = keras.Sequential([keras.layers.Input((side,)), *layers])
     before = _status("VmRSS")
     masked_model = wrap(model) if masked == "wrap" else mask_in_place(model)
-    task = LiveTask(masked_model, {}, {}, epochs=1, scope="global", seed=0)
+    task = InMemoryTask(masked_model, {}, {}, epochs=1, scope="global", seed=0)
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
     started = time.perf_counter()
-    task.prune(Cut(sparsity=0.8))
+    task.prune(PruningEvent(sparsity=0.8))
     return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.perf_counter() - started
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.experiments.listing import list_runs
-from tfprune.experiments.results import Result, sealed_metrics
+from tfprune.experiments.results import Result, metrics_with_checksum
 from tfprune.experiments.rundir import RunDir, pack, unpack
 from tfprune.experiments.sweeps import run_all
 from tfprune.reporting.comparison import summarise
@@ -53,7 +53,7 @@ def _write_again(trained: Result, seeds: Iterable[int]) -> None:
         config = trained.config.replace(seed=seed)
         folder = RunDir(Path(config.out, config.run_id))
         unpack({name: files[name] for name in files if name != folder.metrics.name}, folder, config.to_dict())
-        write_json(folder.metrics, sealed_metrics(folder, trained.metrics | {"seed": seed}))
+        write_json(folder.metrics, metrics_with_checksum(folder, trained.metrics | {"seed": seed}))
 
 
 def _timed(what: str, call: Callable[[], Any]) -> Any:

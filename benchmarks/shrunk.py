@@ -17,7 +17,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.copies import prune
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
@@ -26,7 +26,7 @@ from tfprune.pruning.counts import path_bytes
 from tfprune.structured.shrinking import shrink
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
-from tfprune.training.precision import computing_in
+from tfprune.training.precision import precision_scope
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),
@@ -59,12 +59,12 @@ def main(names: tuple[str, ...], shares: tuple[float, ...], batch: int, precisio
     click.echo(f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}")
     for name in names:
         dataset, shape = CASES[name]
-        with computing_in(precision):
+        with precision_scope(precision):
             whole = MODELS[name](shape, 10)
             forms = {"whole": whole, "half of the weights zero": prune(whole, 0.5)}
             forms |= {f"{share:g} of the channels": shrink(whole, share) for share in shares}
             steps = _steps(list(forms.values()), dataset, shape, batch, rounds)
-        macs = [sum(count for count, _ in multiplications(model).values()) for model in forms.values()]
+        macs = [sum(count for count, _ in macs_per_kernel(model).values()) for model in forms.values()]
         times, sizes = _answers(list(forms.values()), shape, rounds)
         for place, (form, model) in enumerate(forms.items()):
             cells = [f"{model.count_params() / whole.count_params():.2f}", f"{macs[place] / macs[0]:.2f}"]

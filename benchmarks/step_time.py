@@ -22,7 +22,7 @@ from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.models import MODELS
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
-from tfprune.training.precision import computing_in, deterministic_ops
+from tfprune.training.precision import deterministic_ops, precision_scope
 
 CASES = {  # model -> data set whose settings it is compiled with, shape of an image
     "lenet": ("fashion_mnist", (28, 28, 1)),
@@ -56,14 +56,14 @@ def main(
     if deterministic:
         click.echo(f"| model | {' | '.join(steps)} |\n|{'---|' * (len(steps) + 1)}")
         for name in models:
-            with computing_in(precision):
+            with precision_scope(precision):
                 cells = [_ratio(_deterministic_times(name, size, rounds, seconds), "with") for size in batches]
             click.echo(f"| `{name}` | {' | '.join(cells)} |")
         return
     columns = [*steps, "start", "start, all layers wrapped by stock tfmot"]
     click.echo(f"| model | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name in models:
-        with computing_in(precision):
+        with precision_scope(precision):
             cells = [_ratio(_step_times(name, size, rounds, seconds), "wrapped") for size in batches]
             took = _start_times(name, batches[0], starts)
         cells += [_ratio(took, "wrapped"), _ratio(took, "stock")]

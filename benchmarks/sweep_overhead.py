@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from tfprune.adapters.backend import cores
 from tfprune.experiments.executors._base import Executor, Resources
-from tfprune.experiments.executors.local import Here, Processes
+from tfprune.experiments.executors.local import InProcessExecutor, Processes
 from tfprune.experiments.executors.ray import Cluster
 from tfprune.experiments.results import Result
 from tfprune.experiments.sweeps import run_all, train_runs
@@ -58,7 +58,7 @@ def swept(make: Callable[[], Executor]) -> Callable[[Sequence[Config]], list[Res
 
 BACKENDS = {
     "bare": bare,
-    "local": swept(Here),
+    "local": swept(InProcessExecutor),
     "local, a process": swept(lambda: Processes(1)),
     "ray": swept(lambda: Cluster(Resources(jobs=1, cpus_per_trial=cores()))),
 }

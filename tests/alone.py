@@ -16,14 +16,14 @@ def trained(config, *, anew=False):
     own = ("model", "model_settings", "spare", "loop", "batch_size", "optimizer", "learning_rate", "shuffle")
     rates = config.learning_rate_schedule, config.warmup_epochs, config.pruning.phase_epochs(config.epochs)
     constant = rates[:2] == ("constant", 0)
-    kind = repr([getattr(config, name) for name in own]), config.pruning.narrower, constant or rates
+    kind = repr([getattr(config, name) for name in own]), config.pruning.width_reduction, constant or rates
     model = None if anew else COMPILED.get(kind)
     if model is None:
         model = build(config, data)
     else:
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, initial_weights(config, data))
-    trainer = Trainer(model, data, config, redraw=functools.partial(initial_weights, config, data, "reinit"))
+    trainer = Trainer(model, data, config, reinit_fn=functools.partial(initial_weights, config, data, "reinit"))
     COMPILED[kind] = trainer.model
     config.pruning.run(trainer)
     trainer.finish()

@@ -8,8 +8,8 @@ from tfprune.training.channel_trainer import ChannelTrainer
 
 def trainer_of(config, cls=ChannelTrainer):
     data = load_data(config)
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    return cls(build(config, data), data, config, redraw=redraw)
+    reinit_fn = functools.partial(initial_weights, config, data, "reinit")
+    return cls(build(config, data), data, config, reinit_fn=reinit_fn)
 
 
 def run(config, cls=ChannelTrainer):

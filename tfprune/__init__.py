@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
     from tfprune.training.in_memory import Trained
-    from tfprune.training.own_fit import callbacks
+    from tfprune.training.pruning_callbacks import callbacks
     from tfprune.utils.errors import TfpruneError
 
 __all__ = [
@@ -41,7 +41,7 @@ _HOMES = {
     "Summary": "tfprune.structured.summaries",
     "TfpruneError": "tfprune.utils.errors",
     "Trained": "tfprune.training.in_memory",
-    "callbacks": "tfprune.training.own_fit",
+    "callbacks": "tfprune.training.pruning_callbacks",
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.tf_keras.copies",

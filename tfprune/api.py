@@ -65,7 +65,7 @@ def train(
         Of a model a `Trained`, of a run its `Result`. The model that was passed is not changed unless `in_place`.
 
     Raises:
-        TfpruneError: something that the user can mend.
+        TfpruneError: something that the user can fix.
         SparsityError: the model is not as sparse as asked for.
 
     >>> import numpy as np
@@ -113,7 +113,7 @@ def train(
 def _run(config: Config, force: bool) -> Any:
     from tfprune.adapters.loading.trust import trust_function
     from tfprune.experiments.experiment import train as run
-    from tfprune.models._own import is_function
+    from tfprune.models._user import is_function
 
     if is_function(config.model):
         trust_function(config.model)  # it was typed, in Python

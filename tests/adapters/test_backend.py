@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from tfprune.adapters.backend import keras, sow, tf
+from tfprune.adapters.backend import keras, seed_everything, tf
 from tfprune.models import MODELS
 
 
@@ -17,13 +17,15 @@ def drawn(seed_all):
 
 
 def test_sown_draws_are_those_of_keras():
-    for own, expected in zip(drawn(lambda n: sow(n, anew=False)), drawn(keras.utils.set_random_seed), strict=True):
+    for own, expected in zip(
+        drawn(lambda n: seed_everything(n, anew=False)), drawn(keras.utils.set_random_seed), strict=True
+    ):
         np.testing.assert_array_equal(own, expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models_begin_with_the_weights_that_keras_own_seeding_leads_to(name):
-    """And so twice in a process: none draws outside of functions, which `sow` does not begin anew."""
+    """And so twice in a process: none draws outside of functions, which `seed_everything` does not begin anew."""
     shape = (7,) if name == "mlp" else (32, 32, 3)
 
     def initial(seed_all):
@@ -32,5 +34,5 @@ def test_models_begin_with_the_weights_that_keras_own_seeding_leads_to(name):
 
     expected = initial(keras.utils.set_random_seed)
     for _ in range(2):
-        for own, weight in zip(initial(lambda n: sow(n, anew=False)), expected, strict=True):
+        for own, weight in zip(initial(lambda n: seed_everything(n, anew=False)), expected, strict=True):
             np.testing.assert_array_equal(own, weight)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.gradients import PASSES, Slopes, balanced, sampled
+from tfprune.adapters.tf_keras.gradients import PASSES, GradientProvider, balanced_indices, draw_batch
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Split
-from tfprune.pruning.events import Criterion, Cut, geometric
+from tfprune.pruning.events import Criterion, PruningEvent, geometric
 from tfprune.pruning.masks import ones_like
-from tfprune.pruning.scores import Evidence, grasp, snip, synflow, taylor
-from tfprune.pruning.update import masks_after
+from tfprune.pruning.scores import ScoringContext, grasp, snip, synflow, taylor
+from tfprune.pruning.update import update_masks
 from tfprune.training.stacking import stack, stack_weights
 from tfprune.utils.errors import ModelError
 
@@ -19,12 +19,12 @@ CRITERION = Criterion(per_class=10)
 
 
 def slopes_of(model, split):
-    return Slopes(model, lambda per_class: sampled(split, per_class, [np.random.default_rng(0)]))
+    return GradientProvider(model, lambda per_class: draw_batch(split, per_class, [np.random.default_rng(0)]))
 
 
 def evidence(model, split, criterion=CRITERION):
-    slopes = functools.partial(slopes_of(model, split), criterion=criterion)
-    return Evidence(kernels(model), get_masks(model), np.random.default_rng(0), slopes)
+    gradients = functools.partial(slopes_of(model, split), criterion=criterion)
+    return ScoringContext(kernels(model), get_masks(model), np.random.default_rng(0), gradients)
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def mlp(*widths, activation="tanh"):
 
 def numeric(function, w, step):
     """Central differences."""
-    slopes = np.empty_like(w)
+    gradients = np.empty_like(w)
     for index in np.ndindex(w.shape):
         moved = [w.copy() for _ in range(2)]
         moved[0][index] += step
         moved[1][index] -= step
-        slopes[index] = (function(moved[0]) - function(moved[1])) / (2 * step)
-    return slopes
+        gradients[index] = (function(moved[0]) - function(moved[1])) / (2 * step)
+    return gradients
 
 
 def cross_entropy(weights, split, temperature=1.0):
@@ -92,7 +92,7 @@ def test_grasp_agrees_with_numeric_derivatives_of_the_gradients_norm(features):
 def test_taylor_is_the_mean_over_batches_of_one_example_a_class(features):
     model = wrap(mlp(5, 3))
     scores = taylor(evidence(model, features, Criterion(per_class=2)))
-    drawn = sampled(features, 2, [np.random.default_rng(0)])
+    drawn = draw_batch(features, 2, [np.random.default_rng(0)])
     squares = []
     for part in (slice(0, 3), slice(3, 6)):
         assert sorted(drawn.y[part]) == [0, 1, 2]
@@ -153,22 +153,22 @@ def test_the_model_stays_as_it_is_and_pruned_weights_have_slopes_too(images):
     masks = {name: np.arange(mask.size).reshape(mask.shape) % 2 for name, mask in get_masks(model).items()}
     set_masks(model, masks)
     before = get_weights(model)
-    slopes = slopes_of(model, images)
+    gradients = slopes_of(model, images)
     for kind in PASSES:
-        assert all(np.all(slope != 0) for slope in slopes(kind, CRITERION).values()), kind
+        assert all(np.all(slope != 0) for slope in gradients(kind, CRITERION).values()), kind
     for own, old in zip(get_weights(model), before, strict=True):
         np.testing.assert_array_equal(own, old)
 
 
 def test_derivatives_are_computed_once_until_they_are_renewed(features):
     model = wrap(mlp(5, 3))
-    slopes = slopes_of(model, features)
-    first = slopes("gradients", CRITERION)
-    assert slopes("gradients", CRITERION) is first and slopes.passes == 3 * 30
+    gradients = slopes_of(model, features)
+    first = gradients("gradients", CRITERION)
+    assert gradients("gradients", CRITERION) is first and gradients.passes == 3 * 30
     set_weights(model, [weight + 0.1 for weight in get_weights(model)])
-    slopes.renew()
-    assert np.any(slopes("gradients", CRITERION)["dense_0/kernel"] != first["dense_0/kernel"])
-    assert slopes.passes == 6 * 30
+    gradients.renew()
+    assert np.any(gradients("gradients", CRITERION)["dense_0/kernel"] != first["dense_0/kernel"])
+    assert gradients.passes == 6 * 30
 
 
 @pytest.mark.parametrize("kind", PASSES)
@@ -179,20 +179,20 @@ def test_networks_side_by_side_have_the_slopes_of_each_alone(features, kind):
     splits = (features, others)
     both = Split(*(np.stack([getattr(split, part) for split in splits], -1) for part in ("x", "y")))
     randoms = [np.random.default_rng(seed) for seed in range(2)]
-    slopes = Slopes(wrap(together), lambda n: sampled(both, n, randoms))(kind, CRITERION)
+    gradients = GradientProvider(wrap(together), lambda n: draw_batch(both, n, randoms))(kind, CRITERION)
     for number, (network, split) in enumerate(zip(networks, splits, strict=True)):
-        alone = Slopes(wrap(network), lambda n: sampled(split, n, [np.random.default_rng(number)]))  # noqa: B023
+        alone = GradientProvider(wrap(network), lambda n: draw_batch(split, n, [np.random.default_rng(number)]))  # noqa: B023
         for name, own in alone(kind, CRITERION).items():
-            np.testing.assert_allclose(slopes[name][..., number], own, rtol=1e-10, atol=1e-15)
+            np.testing.assert_allclose(gradients[name][..., number], own, rtol=1e-10, atol=1e-15)
 
 
 def test_a_sample_has_as_many_of_each_class_by_turns_and_repeats_where_there_are_too_few():
     classes = np.array([2, 0, 0, 0, 2, 5, 2, 0])
-    rows = balanced(classes, 3, np.random.default_rng(0))
+    rows = balanced_indices(classes, 3, np.random.default_rng(0))
     assert classes[rows].tolist() == [0, 2, 5] * 3
     assert len(set(rows[::3])) == 3 and set(rows[2::3]) == {5}
     lacking = Split(np.arange(16.0).reshape(8, 1, 2), np.stack([classes, np.zeros(8, int)], -1))
-    drawn = sampled(lacking, 3, [np.random.default_rng(0)] * 2)
+    drawn = draw_batch(lacking, 3, [np.random.default_rng(0)] * 2)
     assert drawn.x.shape == (9, 1, 2) and (drawn.y[:, 1] == 0).all()
 
 
@@ -225,14 +225,16 @@ def test_synaptic_flow_is_the_same_through_every_layer():
 )
 def test_at_one_weight_in_a_thousand_only_synflow_leaves_a_way_through(name, rounds, connected):
     model = vgg()
-    slopes = slopes_of(model, None)
+    gradients = slopes_of(model, None)
     masks = ones_like(kernels(model))
-    for cut in geometric(0.999, rounds, Criterion(name)):
-        slopes.renew()
-        masks = masks_after(cut, Evidence(kernels(model), masks, np.random.default_rng(0), slopes), "global")
+    for event in geometric(0.999, rounds, Criterion(name)):
+        gradients.renew()
+        masks = update_masks(
+            event, ScoringContext(kernels(model), masks, np.random.default_rng(0), gradients), "global"
+        )
         set_masks(model, masks)
     size = sum(mask.size for mask in masks.values())
-    assert sum(int(mask.sum()) for mask in masks.values()) == Cut(sparsity=0.999).keep(size, size)
+    assert sum(int(mask.sum()) for mask in masks.values()) == PruningEvent(sparsity=0.999).keep(size, size)
     assert bool(flow(model)["logits/kernel"] > 0) is connected
     if connected:
         assert min(int(mask.sum()) for mask in masks.values()) > 1
@@ -258,18 +260,18 @@ def test_a_subclassed_model_is_looked_at_as_it_is_and_stays_so(features, kind):
     inputs = keras.layers.Input((4,))
     functional = keras.Model(inputs, own.logits(own.drop(own.norm(own.hidden(inputs)))))
     before = own.get_weights()
-    slopes = slopes_of(mask_in_place(own), features)(kind, CRITERION)
+    gradients = slopes_of(mask_in_place(own), features)(kind, CRITERION)
     for weight, then in zip(own.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, then)
     assert own.drop.rate == 0.9
     for name, slope in slopes_of(functional, features)(kind, CRITERION).items():
-        np.testing.assert_allclose(slopes[name], slope, rtol=2e-3, atol=1e-5)
+        np.testing.assert_allclose(gradients[name], slope, rtol=2e-3, atol=1e-5)
 
 
 def test_a_subclassed_model_has_no_flow(features):
     own = Own()
     own(features.x)
-    with pytest.raises(ModelError, match="model own cannot be rebuilt without what bends its outputs"):
+    with pytest.raises(ModelError, match="model own cannot be rebuilt without its nonlinearities"):
         slopes_of(own, features)("flow_gradients", CRITERION)
 
 

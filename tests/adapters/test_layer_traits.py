@@ -6,7 +6,7 @@ from tfprune.adapters.backend import keras, tf, tfmot_registry
 from tfprune.adapters.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
 from tfprune.adapters.tf_keras.layers import kernel_attributes
 from tfprune.adapters.tf_keras.mask_values import kernels
-from tfprune.adapters.tf_keras.multiply_adds import multiplications, uncounted
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.structured import channels as channel_rules
 from tfprune.structured.channels import channels
@@ -23,7 +23,7 @@ def functional(shape, *layers, dtype=None):
 
 def macs(model):
     assert not uncounted(model)
-    return {name: count for name, (count, _) in multiplications(model).items()}
+    return {name: count for name, (count, _) in macs_per_kernel(model).items()}
 
 
 class QDense(L.Dense):
@@ -216,7 +216,7 @@ def test_attention_is_counted_with_its_products():
         "m/mixture": 2 * 5 * 7 * 4,
     }
     assert macs(model) == expected
-    wrapped = multiplications(mask_in_place(model))
+    wrapped = macs_per_kernel(mask_in_place(model))
     assert {name: count for name, (count, _) in wrapped.items()} == expected
     assert {name for name, (_, mask) in wrapped.items() if mask is None} == {"m/scores", "m/mixture"}
     [row] = tfprune.summary(model).layers
@@ -289,7 +289,7 @@ def test_of_a_subclassed_model_what_has_a_graph_is_counted():
     model = Subclassed()
     model(np.zeros((1, 8), np.float32))
     assert uncounted(model) == {"first": "no graph shows how it is called"}
-    assert {name: count for name, (count, _) in multiplications(model).items()} == {"second/kernel": 48}
+    assert {name: count for name, (count, _) in macs_per_kernel(model).items()} == {"second/kernel": 48}
     assert "≥ 48" in str(tfprune.summary(model)) and "MACs are incomplete: first" in str(tfprune.summary(model))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.randomness import DrawsOfEpochs, get_draws, random_layers, set_draws
+from tfprune.adapters.tf_keras.randomness import ReseedEachEpoch, get_rng_states, random_layers, set_rng_states
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def draw(model):
 
 
 def drawn(model, seed, epoch):
-    draws = DrawsOfEpochs(seed)
+    draws = ReseedEachEpoch(seed)
     draws.set_model(model)
     draws.on_epoch_begin(epoch)
     return [draw(model), draw(model)]
@@ -34,7 +34,7 @@ def test_what_an_epoch_draws_is_a_function_of_seed_and_epoch(model):
 def test_draws_go_on_where_they_were_put_back_to(model):
     assert {layer.name for layer in random_layers(model)} >= {"noise", "dropout"}
     drawn(model, 0, 0)
-    states, then = get_draws(model), draw(model)
+    states, then = get_rng_states(model), draw(model)
     assert np.any(then != draw(model))
-    set_draws(model, states)
+    set_rng_states(model, states)
     np.testing.assert_array_equal(draw(model), then)

@@ -3,10 +3,10 @@ import pytest
 
 from tfprune.adapters.backend import keras, tf, tfmot
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps, no_pruning
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.utils.errors import ConfigError
 
-SCHEDULE = PruneAtSteps({8: Cut(rate=0.5), 4: Cut(sparsity=0.25)})
+SCHEDULE = PruneAtSteps({8: PruningEvent(rate=0.5), 4: PruningEvent(sparsity=0.25)})
 
 
 def test_it_is_due_right_after_its_steps_and_says_how_sparse():
@@ -17,9 +17,9 @@ def test_it_is_due_right_after_its_steps_and_says_how_sparse():
 
 def test_due_cuts_come_in_order_and_once():
     assert SCHEDULE.due(after=0, until=3) == []
-    assert SCHEDULE.due(after=3, until=4) == [Cut(sparsity=0.25)]
-    assert SCHEDULE.due(after=4, until=8) == [Cut(rate=0.5)]
-    assert SCHEDULE.due(after=0, until=99) == [Cut(sparsity=0.25), Cut(rate=0.5)]
+    assert SCHEDULE.due(after=3, until=4) == [PruningEvent(sparsity=0.25)]
+    assert SCHEDULE.due(after=4, until=8) == [PruningEvent(rate=0.5)]
+    assert SCHEDULE.due(after=0, until=99) == [PruningEvent(sparsity=0.25), PruningEvent(rate=0.5)]
 
 
 def test_no_pruning_is_never_due():
@@ -35,13 +35,13 @@ def test_it_round_trips_through_its_config_alone_and_inside_keras_form(schedule)
         PruneAtSteps.from_config(config["config"]),
         keras.utils.deserialize_keras_object(config),
     ):
-        assert copy.cuts == schedule.cuts
+        assert copy.events == schedule.events
 
 
 @pytest.mark.parametrize("step", [0, -1, 1.5])
 def test_impossible_steps_are_refused(step):
     with pytest.raises(ConfigError, match="whole numbers of at least 1"):
-        PruneAtSteps({step: Cut(rate=0.1)})
+        PruneAtSteps({step: PruningEvent(rate=0.1)})
 
 
 def test_tfmots_own_wrapper_and_callback_follow_it_too(examples):

@@ -5,12 +5,12 @@ from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
 from tfprune.adapters.tf_keras.kernel_names import prunable_names
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place, masked_layers, strip, wrap
-from tfprune.pruning.events import Cut
-from tfprune.pruning.masks import cut_masks
+from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.masks import prune_masks
 from tfprune.utils.errors import ModelError
 
 KERNELS = ["conv/kernel", "depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
@@ -29,7 +29,7 @@ OPTIMIZERS = {
 def random_masks(model, sparsity=0.5):
     random = np.random.default_rng(1)
     scores = {name: random.random(kernel.shape) for name, kernel in kernels(model).items()}
-    return cut_masks(scores, get_masks(model), Cut(sparsity=sparsity), "layer")
+    return prune_masks(scores, get_masks(model), PruningEvent(sparsity=sparsity), "layer")
 
 
 def test_every_kernel_is_wrapped_depthwise_ones_too_and_nothing_else(conv_net):
@@ -202,8 +202,8 @@ def test_multiplications_are_counted_by_hand(conv_net):
         "logits/kernel": 6 * 3,
     }
     for model in (conv_net, wrap(conv_net), wrap(conv_net, spare=["first"])):
-        assert {name: count for name, (count, _) in multiplications(model).items()} == expected
-    assert [mask is None for _, mask in multiplications(model).values()] == [True, False, False, False, False]
+        assert {name: count for name, (count, _) in macs_per_kernel(model).items()} == expected
+    assert [mask is None for _, mask in macs_per_kernel(model).values()] == [True, False, False, False, False]
 
 
 def test_multiplications_of_other_layers():
@@ -213,7 +213,7 @@ def test_multiplications_of_other_layers():
     x = layers.Dense(3, name="each_place")(x)
     x = layers.Reshape((5, 2, 3))(x)
     x = layers.Conv2DTranspose(7, 2, strides=2, name="wider")(x)
-    counts = {name: count for name, (count, _) in multiplications(keras.Model(inputs, x)).items()}
+    counts = {name: count for name, (count, _) in macs_per_kernel(keras.Model(inputs, x)).items()}
     assert counts == {"each_place/kernel": 10 * 4 * 3, "wider/kernel": 2 * 2 * 3 * 7 * 10}
 
 
@@ -276,7 +276,7 @@ def test_kernels_of_layers_that_share_a_name_have_names_of_their_own():
         model = two_bodies(units)
         assert list(kernel_variables(model)) == names
         assert len({id(kernel) for kernel in kernel_variables(model).values()}) == 5
-        assert list(multiplications(model).values()) == [
+        assert list(macs_per_kernel(model).values()) == [
             *((8 * 16, None), (16 * 8, None), (8 * units, None), (units * 8, None), (8 * 3, None))
         ]
     inputs = keras.layers.Input((4,))

@@ -16,7 +16,7 @@ from tfprune import cli
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli.predict import _predict_rows
 from tfprune.exporting.inference import Prediction
-from tfprune.utils.text import showable
+from tfprune.utils.text import printable
 
 EVIL = "a\x1b[2J\x1b]0;t\x07b\u202ec\u2066\u200bd\ufeff\x7f\x9be\u2028f\U000e0041\nError: injected\rg"
 SHOWN = r"a\x1b[2J\x1b]0;t\x07b\u202ec\u2066\u200bd\ufeff\x7f\x9be\u2028f\U000e0041\nError: injected\rg"
@@ -129,7 +129,7 @@ def test_runs_as_json_is_json_and_as_csv_has_a_line_a_run(evil, call):
     _, out, _ = call("runs", evil.parent, "--csv")
     rows = list(csv.DictReader(out.splitlines()))
     assert len(rows) == 2 and len(out.splitlines()) == 3
-    assert rows[1]["failure"] == showable(line) and SHOWN in rows[0]["path"]
+    assert rows[1]["failure"] == printable(line) and SHOWN in rows[0]["path"]
 
 
 @pytest.mark.parametrize("suffix", [".html", ".md", ".csv"])

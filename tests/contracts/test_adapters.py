@@ -9,7 +9,7 @@ import pytest
 
 from tfprune.adapters import ADAPTERS, adapter_of
 from tfprune.adapters.backend import keras
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.training.pruner import Pruner
 from tfprune.utils.errors import ModelError
 
@@ -169,7 +169,7 @@ def test_the_pruner_cuts_the_exact_number_of_any_framework(framework):
     model = framework.model()
     pruner = Pruner(adapter_of(model).attach(model), "layer", seeds=[0])
     for sparsity, zeros in ((0.3, {"a/kernel": 38, "b/kernel": 14}), (0.75, {"a/kernel": 96, "b/kernel": 36})):
-        pruner.cut(Cut(sparsity=sparsity, criterion=Criterion("magnitude")))
+        pruner.prune(PruningEvent(sparsity=sparsity, criterion=Criterion("magnitude")))
         found = {name: int(np.sum(np.asarray(framework.variable(model, name)) == 0)) for name in zeros}
         assert found == zeros == {name: int(np.sum(mask == 0)) for name, mask in pruner.masks().items()}
 

@@ -12,7 +12,7 @@ from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.data import DATASETS
 from tfprune.experiments.building import build, initial_weights, load_data
 from tfprune.methods import METHODS
-from tfprune.methods._rewired import Rewired
+from tfprune.methods._dynamic_sparse import DynamicSparseTraining
 from tfprune.pruning.events import keep_after
 from tfprune.pruning.masks import expected_kept, sparsity_of
 from tfprune.training.channel_trainer import ChannelTrainer
@@ -50,28 +50,29 @@ def test_unknown_settings_list_the_choices(method):
 def test_it_meets_its_count_to_one_weight(method, scope, sparsity, tiny):
     settings = {} if sparsity is None else sparser(method, sparsity)
     config = tiny(method, scope=scope, settings=settings)
-    if sparsity == 0.99 and config.pruning.narrower:
+    if sparsity == 0.99 and config.pruning.width_reduction:
         with pytest.raises(ModelError, match="as few as 17 parameters; ask for a lower sparsity"):
             trained(config)
         return
     trainer = trained(config)
     masks, weights = get_masks(trainer.model), kernels(trainer.model)
-    cuts = config.pruning.cuts
+    events = config.pruning.pruning_events
     if scope != "global":
-        expected = expected_kept({name: mask.shape for name, mask in masks.items()}, cuts, scope)
+        expected = expected_kept({name: mask.shape for name, mask in masks.items()}, events, scope)
         assert {name: mask.sum() for name, mask in masks.items()} == expected
     if scope == "layer":
-        assert expected == {name: keep_after(cuts, mask.size) for name, mask in masks.items()}
+        assert expected == {name: keep_after(events, mask.size) for name, mask in masks.items()}
     else:
         size = sum(mask.size for mask in masks.values())
-        assert sum(int(mask.sum()) for mask in masks.values()) == keep_after(cuts, size)
+        assert sum(int(mask.sum()) for mask in masks.values()) == keep_after(events, size)
     for name, mask in masks.items():
         assert mask.any()
         zero = weights[name] == 0
         assert zero[mask == 0].all()
-        if not isinstance(config.pruning, Rewired):  # what comes back starts at zero, and may lie behind a dead unit
+        # what comes back starts at zero, and may lie behind a dead unit
+        if not isinstance(config.pruning, DynamicSparseTraining):
             assert not zero[mask == 1].any()
-    if sparsity and settings and not config.pruning.narrower:
+    if sparsity and settings and not config.pruning.width_reduction:
         assert sparsity_of(masks) == pytest.approx(sparsity, abs=0.02)
 
 
@@ -86,7 +87,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(method, tiny)
 
 def test_it_starts_like_every_other_method(method, tiny):
     """The same split, initial weights and order: what differs is the pruning, so seeds can be paired."""
-    if tiny(method).pruning.narrower:
+    if tiny(method).pruning.width_reduction:
         pytest.skip("it is another model")
     own, unpruned = (
         trained(tiny(name, epochs=4, settings=sparser(name, 0.0))).history[0] for name in (method, "unpruned")
@@ -116,11 +117,11 @@ def test_it_takes_out_as_many_channels_as_asked_for_or_says_that_it_takes_none(m
         return
     config = tiny(method, **changes)
     data = load_data(config)
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    trainer = ChannelTrainer(build(config, data), data, config, redraw=redraw)
+    reinit_fn = functools.partial(initial_weights, config, data, "reinit")
+    trainer = ChannelTrainer(build(config, data), data, config, reinit_fn=reinit_fn)
     config.pruning.run(trainer)
     trainer.check(kernels(trainer.model), "the model")
-    assert trainer.ledger.widths == {"dense_1": 8}
+    assert trainer.channel_tracker.widths == {"dense_1": 8}
 
 
 def test_it_never_imports_training_or_tensorflow(method):

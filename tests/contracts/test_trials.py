@@ -14,7 +14,7 @@ from tfprune.adapters.backend import tf
 from tfprune.data import DATASETS
 from tfprune.experiments.experiment import train
 from tfprune.methods import METHODS, TRIALS
-from tfprune.methods._rewired import Rewired
+from tfprune.methods._dynamic_sparse import DynamicSparseTraining
 from tfprune.pruning.events import keep_after
 from tfprune.training.config import Config
 
@@ -53,9 +53,9 @@ def test_every_method_prunes_every_data_set(dataset, method, copies, tmp_path):
     )  # fmt: skip
     result = train(config)
     for name, count in result.metrics["sparsity"]["layers"].items():
-        kept = keep_after(config.pruning.cuts, count["size"])
+        kept = keep_after(config.pruning.pruning_events, count["size"])
         assert result.masks()[name].sum() == kept, name
-        assert count["zeros"] == count["size"] - kept or isinstance(config.pruning, Rewired), name
+        assert count["zeros"] == count["size"] - kept or isinstance(config.pruning, DynamicSparseTraining), name
     assert np.isfinite(result.metrics["test"]["loss"])
     assert result.metrics["epochs"] == config.pruning.total_epochs(3)
     if dataset in STORED:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tfprune import cli
 from tfprune.adapters.backend import tf
-from tfprune.data._own import own_name
 from tfprune.data._splits import three_splits
+from tfprune.data._user import user_data_name
 from tfprune.data.penguins import CSV
 from tfprune.experiments.building import load_data
 from tfprune.experiments.experiment import train
@@ -80,8 +80,8 @@ def test_a_table_becomes_standardised_numbers_and_one_hot_texts(table):
     data = load_data(own(table, label="wings"))
     assert data.labels == ("ant", "bee", "fly") and data.target == "wings"
     lengths, digits, colours, y = by_hand(insects(), data.labels)
-    train_rows = data.places["train"]
-    for split, rows in data.places.items():
+    train_rows = data.split_members["train"]
+    for split, rows in data.split_members.items():
         part = getattr(data, split)
         np.testing.assert_array_equal(part.y, y[rows])
         for column, values in enumerate((lengths, digits)):
@@ -92,7 +92,7 @@ def test_a_table_becomes_standardised_numbers_and_one_hot_texts(table):
 
 def test_splits_are_disjoint_whole_stratified_and_the_same_for_all_seeds(table):
     data = load_data(own(table, label="wings"))
-    assert sorted(np.concatenate(list(data.places.values()))) == list(range(ROWS))
+    assert sorted(np.concatenate(list(data.split_members.values()))) == list(range(ROWS))
     assert data.class_counts() == {
         "train": {"ant": 14, "bee": 14, "fly": 14},
         "validation": {"ant": 3, "bee": 3, "fly": 3},
@@ -100,8 +100,8 @@ def test_splits_are_disjoint_whole_stratified_and_the_same_for_all_seeds(table):
     }
     again = load_data(own(table, label="wings").replace(seed=5))
     other = load_data(own(table, label="wings", split_seed=1))
-    np.testing.assert_array_equal(data.places["test"], again.places["test"])
-    assert set(data.places["test"]) != set(other.places["test"])
+    np.testing.assert_array_equal(data.split_members["test"], again.split_members["test"])
+    assert set(data.split_members["test"]) != set(other.split_members["test"])
 
 
 def test_semicolons_byte_order_marks_and_spaces_are_read(tmp_path):
@@ -131,14 +131,14 @@ def test_missing_cells_are_refused_dropped_or_imputed(tmp_path):
         load_data(own(path, label="wings"))
     dropped = load_data(own(path, label="wings", missing="drop"))
     assert sum(map(len, (dropped.train, dropped.validation, dropped.test))) == ROWS - 6
-    assert dropped.remarks == ("6 of 60 rows are left out: with missing cells",)
-    assert min(min(rows) for rows in dropped.places.values()) == 6  # rows keep the file's numbers
+    assert dropped.warnings == ("6 of 60 rows are left out: with missing cells",)
+    assert min(min(rows) for rows in dropped.split_members.values()) == 6  # rows keep the file's numbers
     imputed = load_data(own(path, label="wings", missing="impute"))
-    assert imputed.remarks == ("missing cells are filled in: length (cm) (6)",)
+    assert imputed.warnings == ("missing cells are filled in: length (cm) (6)",)
     rows = insects(missing=6)
-    present = np.array([float(rows[row][0]) for row in imputed.places["train"] if row >= 6])
+    present = np.array([float(rows[row][0]) for row in imputed.split_members["train"] if row >= 6])
     expected = (np.median(present) - present.mean()) / present.std()
-    filled = imputed.train.x[imputed.places["train"] < 6, 0]
+    filled = imputed.train.x[imputed.split_members["train"] < 6, 0]
     assert len(filled) and filled == pytest.approx(expected, rel=1e-5)
 
 
@@ -210,7 +210,7 @@ def test_uneven_classes_and_repeated_rows_are_pointed_out(tmp_path):
         "classes are uneven: 'y' has 7 of 42 training examples and 'x' 35; who always answers 'x' is right in 80.0% of "
         "the test split"
     )
-    assert data.remarks == ("10 of 10 rows of the test split equal a training row",)
+    assert data.warnings == ("10 of 10 rows of the test split equal a training row",)
     assert load_data(Config(dataset="penguins")).imbalance() is None
 
 
@@ -247,9 +247,9 @@ def test_another_data_set_starts_from_its_own_settings(table):
 
 
 def test_names_of_own_data_are_fit_for_files():
-    assert own_name("/a/b/My data (2).csv") == "My_data_2"
-    assert own_name("tfds:a/b:1.0.0") == "a_b"
-    assert own_name("/") == "data"
+    assert user_data_name("/a/b/My data (2).csv") == "My_data_2"
+    assert user_data_name("tfds:a/b:1.0.0") == "a_b"
+    assert user_data_name("/") == "data"
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -305,12 +305,12 @@ def test_a_folder_of_images_is_split_and_made_square(images):
     data = load_data(config)
     assert data.labels == ("dark", "light") and data.train.x.shape == (12, 32, 32, 3)
     assert data.class_counts()["test"] == {"dark": 1, "light": 1}
-    for split, names in data.places.items():
+    for split, names in data.split_members.items():
         part = getattr(data, split)
         for name, pixels, label in zip(names, part.x, part.y, strict=True):
             assert name.split("/")[0] == data.labels[label]
             assert (pixels.mean() > 125) == label
-    assert "dark/deeper/0.png" in np.concatenate(list(data.places.values()))
+    assert "dark/deeper/0.png" in np.concatenate(list(data.split_members.values()))
 
 
 def test_folders_of_splits_are_taken_as_they_are(tmp_path):
@@ -318,7 +318,7 @@ def test_folders_of_splits_are_taken_as_they_are(tmp_path):
     write_images(tmp_path / "p" / "val", count=2)
     data = load_data(own(tmp_path / "p"))
     assert (len(data.train), len(data.validation), len(data.test)) == (14, 4, 2)
-    assert all(name.startswith("val/") for name in data.places["validation"])
+    assert all(name.startswith("val/") for name in data.split_members["validation"])
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_files_that_are_no_images_are_named_or_skipped(images):
     with pytest.raises(DataError, match=r"dark/zz.png: this is no image that can be read \(.*--set data.broken=skip"):
         load_data(own(images))
     data = load_data(own(images, broken="skip"))
-    assert data.remarks == ("1 files that cannot be read as images are left out",)
+    assert data.warnings == ("1 files that cannot be read as images are left out",)
     assert len(data.train) == 12
 
 
@@ -402,7 +402,7 @@ def test_arrays_of_splits_and_grey_images(tmp_path):
     assert config.model == "lenet" and config.data_settings["shape"] == [12, 12, 1]
     data = load_data(config)
     assert (len(data.train), len(data.validation), len(data.test)) == (26, 4, 10)
-    np.testing.assert_array_equal(data.test.x[..., 0], pixels[data.places["test"]])
+    np.testing.assert_array_equal(data.test.x[..., 0], pixels[data.split_members["test"]])
 
 
 X, Y = numbers()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfprune.data._base import Split
-from tfprune.data._pipeline import PADDING, Share, evaluation_batches, training_batches
+from tfprune.data._pipeline import PADDING, ReplicaShard, evaluation_batches, training_batches
 from tfprune.utils.errors import ConfigError
 
 SIDE = 16
@@ -53,8 +53,8 @@ def test_without_shuffling_every_epoch_has_the_own_order(images):
 @pytest.mark.parametrize("augment", [(), ("crop", "flip")])
 def test_devices_divide_a_batch_between_them(images, augment):
     whole = take(images, 6, augment=augment)
-    devices = [Share(0, 2, 3), Share(2, 1, 3)]  # a process with two devices and one with one
-    parts = [training_batches(images, 8, shuffle=True, seed=1, augment=augment, share=own) for own in devices]
+    devices = [ReplicaShard(0, 2, 3), ReplicaShard(2, 1, 3)]  # a process with two devices and one with one
+    parts = [training_batches(images, 8, shuffle=True, seed=1, augment=augment, shard=own) for own in devices]
     first, second = (list(own.as_numpy_iterator()) for own in (parts[0].take(12), parts[1].take(6)))
     for step, (x, y) in enumerate(whole):
         own = [first[2 * step], first[2 * step + 1], second[step]]
@@ -62,7 +62,7 @@ def test_devices_divide_a_batch_between_them(images, augment):
         np.testing.assert_array_equal(np.concatenate([part[1] for part in own]), y)
         assert np.mean([np.mean(part[1] * part[2]) for part in own]) == pytest.approx(np.mean(y))
     with pytest.raises(ConfigError, match="an epoch's last batch has 4 examples for 5 devices; change batch_size"):
-        training_batches(images, 8, shuffle=True, seed=1, share=Share(0, 1, 5))
+        training_batches(images, 8, shuffle=True, seed=1, shard=ReplicaShard(0, 1, 5))
 
 
 def test_plain_numbers_stay_as_they_are():

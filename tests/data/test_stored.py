@@ -10,10 +10,10 @@ from prepared import write_copy
 
 from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
-from tfprune.data._pipeline import Share, evaluation_batches, training_batches
+from tfprune.data._pipeline import ReplicaShard, evaluation_batches, training_batches
 from tfprune.data._stored import Stored, joined
 from tfprune.experiments.building import load_data
-from tfprune.experiments.system_errors import told
+from tfprune.experiments.system_errors import translate_errors
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, DataError
 
@@ -65,7 +65,7 @@ def test_each_epoch_has_every_example_once_in_a_new_order(data):
 
 def test_workers_read_parts_that_make_up_the_batch(data):
     memory, stored = data["train"]
-    parts = [batches(stored, share=Share(number, 1, 2)) for number in range(2)]
+    parts = [batches(stored, shard=ReplicaShard(number, 1, 2)) for number in range(2)]
     for (x, y), one, other in zip(batches(memory), *parts, strict=True):
         np.testing.assert_array_equal(np.concatenate([one[0], other[0]]), x)
         np.testing.assert_array_equal(np.concatenate([one[1], other[1]]), y)
@@ -93,7 +93,7 @@ def test_other_contents_have_other_fingerprints(copies, tmp_path):
 def test_auto_streams_what_would_take_more_than_its_share_of_memory(copies, monkeypatch):
     assert not DATASETS["cifar10"].load(copies, 0).train.stored
     _tfds._read_splits.cache_clear()
-    monkeypatch.setattr(_tfds, "MOST_OF_MEMORY", 1e-9)
+    monkeypatch.setattr(_tfds, "MAX_OF_MEMORY", 1e-9)
     assert DATASETS["cifar10"].load(copies, 0).train.stored
     _tfds._read_splits.cache_clear()
 
@@ -127,7 +127,7 @@ def test_own_images_stay_in_their_files_too(kind, folder, copies):
     else:
         config = Config(dataset="tfds:cifar10", data_dir=str(copies))
     memory, stored = (load_data(config.replace(stream=stream)) for stream in ("memory", "shards"))
-    assert stored.stream == "shards" and memory.stream == "memory" and stored.remarks == memory.remarks
+    assert stored.stream == "shards" and memory.stream == "memory" and stored.warnings == memory.warnings
     for name in ("train", "validation", "test"):
         np.testing.assert_array_equal(getattr(stored, name).x, getattr(memory, name).x)
         np.testing.assert_array_equal(getattr(stored, name).y, getattr(memory, name).y)
@@ -139,7 +139,7 @@ def test_files_that_go_while_they_are_read_are_named_in_one_line(folder, tmp_pat
     shutil.rmtree(folder)
     with (
         pytest.raises(DataError, match=r"cannot be read any more \(/.*png; No such file or dir.*\); put it") as caught,
-        told(tmp_path),
+        translate_errors(tmp_path),
     ):
         batches(data.train)
     assert "\n" not in str(caught.value)

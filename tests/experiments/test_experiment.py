@@ -23,7 +23,7 @@ from tfprune.exporting.savedmodel import load_weights
 from tfprune.training.callbacks import PRUNED_COLOUR
 from tfprune.training.checkpoints import Checkpoints
 from tfprune.training.config import Config
-from tfprune.training.fused import Workshop
+from tfprune.training.fused import CompiledModelCache
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ModelError, RunError, SparsityError, TrainingError
 from tfprune.utils.locks import LOCK
@@ -255,16 +255,16 @@ def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_char
     def bits(result):
         return [weights.tobytes() for weights in load_weights(result.model)], result.history()
 
-    def workshop():
-        kept = Workshop(4)
+    def model_cache():
+        kept = CompiledModelCache(4)
         for module in (compiled_models, experiment):
             monkeypatch.setattr(module, "WORKSHOP", kept)
         return kept
 
     config = tiny(method, shuffle=True)
-    workshop()
+    model_cache()
     expected = bits(train(config))
-    kept = workshop()
+    kept = model_cache()
     earlier = train(config.as_baseline().replace(seed=5)) if method == "lottery" else train(config.replace(seed=5))
     [model] = kept.idle.values()
     again = train(config, force=True)

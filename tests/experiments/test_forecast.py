@@ -3,7 +3,7 @@ import pytest
 from tfprune.experiments import forecast as module
 from tfprune.experiments.forecast import forecast
 from tfprune.methods import METHODS
-from tfprune.methods._rehearsal import Training, rehearsed
+from tfprune.methods._dry_run import Training, record_steps
 from tfprune.pruning.events import keep_after
 from tfprune.utils.errors import ConfigError
 
@@ -12,12 +12,16 @@ from tfprune.utils.errors import ConfigError
 def test_a_rehearsal_takes_the_epochs_and_leaves_the_weights_that_a_method_says(name):
     method = METHODS[name]()
     epochs = method.phase_epochs(12)
-    steps = rehearsed(method, epochs)
+    steps = record_steps(method, epochs)
     trainings = [step for step in steps if isinstance(step, Training)]
     assert sum(epochs - training.initial_epoch for training in trainings) == method.total_epochs(12)
-    cuts = [cut for step in steps for cut in (step.events.values() if isinstance(step, Training) else [step])]
-    lasting = [cut for cut in cuts if not isinstance(cut, str) and not cut.regrown and cut.settled is None]
-    assert keep_after(lasting, 1000) == keep_after(method.cuts, 1000)
+    events = [event for step in steps for event in (step.events.values() if isinstance(step, Training) else [step])]
+    lasting = [
+        event
+        for event in events
+        if not isinstance(event, str) and not event.regrow_fraction and event.stability_tolerance is None
+    ]
+    assert keep_after(lasting, 1000) == keep_after(method.pruning_events, 1000)
 
 
 def what_happens(found):

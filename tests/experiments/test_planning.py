@@ -4,7 +4,7 @@ import pytest
 from tfprune.experiments.building import build, load_data
 from tfprune.experiments.planning import Planner, Times
 from tfprune.exporting.latency import Latency
-from tfprune.structured.surgery import untrained
+from tfprune.structured.surgery import build_smaller
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
 
@@ -31,8 +31,8 @@ def test_of_branches_those_go_that_are_named_and_then_the_last_ones():
     planner = Planner(build(config, data), config, data, rounds=2)
     assert [own.widths["residual branches"] for own in planner.candidates] == [4, 3, 2, 1]
     half = planner.at(0.5)
-    assert planner.ledger.removed == {"residual branches": ["two", "four"]}
-    smaller = untrained(planner._model, planner.ledger.removed)
+    assert planner.channel_tracker.removed == {"residual branches": ["two", "four"]}
+    smaller = build_smaller(planner._model, planner.channel_tracker.removed)
     assert half.parameters == smaller.count_params() and "four/kernel" not in half.kernels
     assert planner.times(half).ratio("training") > 0
 
@@ -53,7 +53,7 @@ def taking(planner, monkeypatch, seconds):
 def test_sizes_are_those_of_the_model_without_the_channels(planner):
     whole, half = planner.at(1.0), planner.at(0.5)
     assert half.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
-    smaller = untrained(planner._model, planner.ledger.removed)
+    smaller = build_smaller(planner._model, planner.channel_tracker.removed)
     assert whole.parameters == planner._model.count_params() and half.parameters == smaller.count_params()
     assert half.bytes == 4 * half.parameters
     assert half.kernels["conv_2/kernel"] == (9 * 8 * 8, 9 * 8 * 8 * 14 * 14)
@@ -65,7 +65,7 @@ def test_sizes_are_those_of_the_model_without_the_channels(planner):
 def test_candidates_get_narrower_and_are_all_there_are(planner):
     macs = [candidate.macs for candidate in planner.candidates]
     assert macs == sorted(set(macs), reverse=True)
-    assert planner.candidates[0].widths == planner.ledger.sizes
+    assert planner.candidates[0].widths == planner.channel_tracker.sizes
     assert planner.candidates[-1].widths == {"conv_1": 4, "conv_2": 4, "dense_1": 4}
 
 

@@ -10,7 +10,7 @@ import pytest
 from written import LAYERS, write_run, write_runs
 
 from tfprune.experiments.listing import list_runs
-from tfprune.experiments.results import check_model, find_results, read_comparisons, read_result, sealed_metrics
+from tfprune.experiments.results import check_model, find_results, metrics_with_checksum, read_comparisons, read_result
 from tfprune.experiments.run_files import read_json, read_masks
 from tfprune.experiments.rundir import RunDir
 from tfprune.reporting.pages import write_html, write_json_report
@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "results"
 def seal(run):
     """Gives a written run the checksums that a trained one has."""
     folder = RunDir(run)
-    write_json(folder.metrics, sealed_metrics(folder, read_json(folder.metrics)))
+    write_json(folder.metrics, metrics_with_checksum(folder, read_json(folder.metrics)))
     return folder
 
 

@@ -5,17 +5,17 @@ import pytest
 from tfprune.experiments.run_files import read_json
 from tfprune.experiments.rundir import RunDir, pack, unpack
 from tfprune.utils.errors import RunError
-from tfprune.utils.files import replacing, write_json
+from tfprune.utils.files import atomic_write, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as draft:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as draft:
         draft.write_text("ne")
         1 / 0  # noqa: B018
     assert path.read_text() == "old"
-    with replacing(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -25,7 +25,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_a_folder_is_replaced_as_one(tmp_path):
     path = tmp_path / "model"
     for name in ("a", "b"):
-        with replacing(path) as draft:
+        with atomic_write(path) as draft:
             draft.mkdir()
             (draft / name).touch()
     assert [file.name for file in path.iterdir()] == ["b"]
@@ -33,7 +33,7 @@ def test_a_folder_is_replaced_as_one(tmp_path):
 
 
 def test_the_draft_keeps_the_suffix_that_writers_go_by(tmp_path):
-    with replacing(tmp_path / "curves.png") as draft:
+    with atomic_write(tmp_path / "curves.png") as draft:
         assert draft.suffix == ".png"
         draft.touch()
 

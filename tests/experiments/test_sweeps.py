@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from written import write_run
 
-from tfprune.experiments.executors.local import Here, Processes
+from tfprune.experiments.executors.local import InProcessExecutor, Processes
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
@@ -60,7 +60,7 @@ def said(results, key):
 METHODS = ("unpruned", "pruned", "dynamic")
 
 
-@pytest.mark.parametrize("executor", [Here, lambda: Processes(2)], ids=["here", "processes"])
+@pytest.mark.parametrize("executor", [InProcessExecutor, lambda: Processes(2)], ids=["here", "processes"])
 def test_baselines_come_first_and_are_handed_on(tiny, executor):
     configs = [tiny(method, seed=seed) for seed in (0, 1) for method in reversed(METHODS)]
     results, failures = run_all(configs, executor(), train=report, networks=each_alone)
@@ -110,7 +110,7 @@ def test_of_a_group_that_fails_each_is_tried_alone(tiny):
     assert failures == [f"{configs[0].run_id}: the loss is nan"]
 
 
-@pytest.mark.parametrize("executor", [Here, lambda: Processes(2)], ids=["here", "processes"])
+@pytest.mark.parametrize("executor", [InProcessExecutor, lambda: Processes(2)], ids=["here", "processes"])
 def test_what_concerns_all_runs_stops_them(tiny, executor):
     with pytest.raises(ConfigError, match="out of range"):
         run_all([tiny(seed=8)], executor(), train=report)
@@ -145,7 +145,7 @@ def test_finished_runs_are_read_and_nothing_is_started(tmp_path, tiny):
         run_all([config], train=die)
 
 
-class Unreachable(Here):
+class Unreachable(InProcessExecutor):
     """Whose workers are gone before they are ready."""
 
     lost = (ConnectionError,)

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from tfprune.adapters.backend import tf
-from tfprune.experiments.system_errors import told
+from tfprune.experiments.system_errors import translate_errors
 from tfprune.utils.errors import RunError, TrainingError
 
 NO_FORM = "A deterministic GPU implementation of DepthwiseConvBackpropFilter is not currently available"
@@ -35,13 +35,16 @@ def os_error(number):
     ],
 )
 def test_each_mishap_is_one_line(tmp_path, error, raised, message):
-    with pytest.raises(raised, match=message), told(tmp_path):
+    with pytest.raises(raised, match=message), translate_errors(tmp_path):
         raise error
 
 
 @pytest.mark.parametrize("error", [os_error(errno.ENOENT), tf.errors.NotFoundError(None, None, "no such file")])
 def test_a_folder_that_is_gone_is_named(tmp_path, error):
-    with pytest.raises(RunError, match="absent: the run's folder has been removed"), told(tmp_path / "absent"):
+    with (
+        pytest.raises(RunError, match="absent: the run's folder has been removed"),
+        translate_errors(tmp_path / "absent"),
+    ):
         raise error
 
 
@@ -53,6 +56,6 @@ def test_a_folder_that_is_gone_is_named(tmp_path, error):
     ],
 )
 def test_bugs_keep_their_traceback(tmp_path, error):
-    with pytest.raises(type(error)) as raised, told(tmp_path):
+    with pytest.raises(type(error)) as raised, translate_errors(tmp_path):
         raise error
     assert raised.value is error

@@ -18,7 +18,7 @@ from tfprune.experiments.rundir import RunDir, unpack
 from tfprune.exporting.inference import Predictor
 from tfprune.exporting.savedmodel import export
 from tfprune.training.config import Config
-from tfprune.training.resuming import Saver
+from tfprune.training.resuming import CheckpointCallback
 from tfprune.utils.errors import ModelError, RunError
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -151,15 +151,15 @@ def test_masks_that_are_broken_or_pickled_are_one_line(tmp_path):
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory):
     """The folder of a run that ended with its first checkpoint, in the middle of its training."""
-    save = Saver._save
+    save = CheckpointCallback._save
 
-    def last(self, place):
-        save(self, place)
+    def last(self, position):
+        save(self, position)
         raise KeyboardInterrupt
 
     config = Config(dataset="penguins", epochs=6, checkpoint_every=3, out=str(tmp_path_factory.mktemp("cut_off")))
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Saver, "_save", last)
+        patched.setattr(CheckpointCallback, "_save", last)
         train(config)
     return RunDir(config.out).root / config.run_id
 
@@ -235,8 +235,8 @@ def test_a_model_file_that_is_cut_short_or_altered_is_one_line(tmp_path, suffix)
         with pytest.raises(ModelError) as caught:
             load_model(path)
         assert "\n" not in str(caught.value)
-    for place in range(0, len(content), max(1, len(content) // 12)):  # it is opened, or it is not
-        file.write_bytes(content[:place] + bytes(8) + content[place + 8 :])
+    for position in range(0, len(content), max(1, len(content) // 12)):  # it is opened, or it is not
+        file.write_bytes(content[:position] + bytes(8) + content[position + 8 :])
         try:
             load_model(path)
         except ModelError as error:

@@ -241,7 +241,7 @@ def folders(root):
     from tfprune.adapters.backend import keras
     from tfprune.experiments.experiment import train
     from tfprune.experiments.together import train_together
-    from tfprune.training.resuming import Saver
+    from tfprune.training.resuming import CheckpointCallback
 
     tiny = functools.partial(Config, dataset="penguins", epochs=4, loop="plain")
     for method in ("unpruned", "dynamic"):
@@ -254,7 +254,7 @@ def folders(root):
     own = tiny(dataset=str(root / "insects.csv"), data_settings={"label": "label"}, model=str(root / "net.h5"))
     train(own.replace(out=str(root / "own")))
 
-    save, saved = Saver._save, []
+    save, saved = CheckpointCallback._save, []
 
     def twice(self, place):
         save(self, place)
@@ -263,7 +263,7 @@ def folders(root):
             raise TfpruneError("cut off")
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(TfpruneError):
-        patched.setattr(Saver, "_save", twice)
+        patched.setattr(CheckpointCallback, "_save", twice)
         train(tiny(checkpoint_every="1", out=str(root / "cut_off")))
     runs = root / "trained"
     command("report", runs, "--out", root / "overview.json")

@@ -104,7 +104,7 @@ def test_a_bad_image_is_one_line_and_can_be_skipped(refused, folder, name):
     root = folder(BAD[name])
     assert "dark/odd.png" in refused("train", "--dataset", root, "--method", "unpruned", "--epochs", 2)
     data = load_data(Config(dataset=str(root), data_settings={"broken": "skip"}))
-    assert sum(len(names) for names in data.places.values()) == 8
+    assert sum(len(names) for names in data.split_members.values()) == 8
 
 
 def test_a_folder_of_bad_images_is_one_line(refused, tmp_path):
@@ -148,7 +148,7 @@ def test_an_odd_image_is_read_right(folder, name):
     data = load_data(Config(dataset=str(folder(content, suffix)), data_settings={"side": SIDE}))
     ((split, number),) = (
         (split, number)
-        for split, names in data.places.items()
+        for split, names in data.split_members.items()
         for number, own in enumerate(names)
         if own.startswith("dark/odd")
     )

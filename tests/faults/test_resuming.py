@@ -16,21 +16,24 @@ from tfprune.methods._base import Task
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.checkpoints import Checkpoints, Interval
 from tfprune.training.config import Config
-from tfprune.training.resuming import Place, Saver, Saving
-from tfprune.training.stopping import Stopper
+from tfprune.training.resuming import CheckpointCallback, CheckpointPolicy, TrainingPosition
+from tfprune.training.stopping import SignalHandler
 from tfprune.training.trainer import Trainer
 
 
 def trainer_of(config, folder, resumed):
     make = ChannelTrainer if config.removes else Trainer
     data = load_data(config)
-    redraw = functools.partial(initial_weights, config, data, "reinit")
+    reinit_fn = functools.partial(initial_weights, config, data, "reinit")
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoint = checkpoints.latest() if resumed else None
-    saving = Saving(
-        checkpoints=checkpoints, every=Interval.parse(config.checkpoint_every), stopper=Stopper(), checkpoint=checkpoint
+    checkpointing = CheckpointPolicy(
+        checkpoints=checkpoints,
+        every=Interval.parse(config.checkpoint_every),
+        signals=SignalHandler(),
+        checkpoint=checkpoint,
     )
-    return make(build(config, data), data, config, redraw=redraw, saving=saving)
+    return make(build(config, data), data, config, reinit_fn=reinit_fn, checkpointing=checkpointing)
 
 
 def run(config, folder, resumed=False):
@@ -64,13 +67,13 @@ def check_same(own, other):
 
 def kept_after_each_save(monkeypatch):
     """Keeps what lies in the folder of checkpoints after each save: what a process that is killed then leaves."""
-    save, left = Saver._save, []
+    save, left = CheckpointCallback._save, []
 
-    def kept(self, place):
-        save(self, place)
-        left.append({path.name: path.read_bytes() for path in self.saving.checkpoints.folder.glob("*")})
+    def kept(self, position):
+        save(self, position)
+        left.append({path.name: path.read_bytes() for path in self.checkpointing.checkpoints.folder.glob("*")})
 
-    monkeypatch.setattr(Saver, "_save", kept)
+    monkeypatch.setattr(CheckpointCallback, "_save", kept)
     return left
 
 
@@ -165,10 +168,12 @@ def test_a_persons_model_goes_on_with_the_masks_that_it_has_in_place(loop, tiny,
 def test_weights_that_are_not_finite_are_never_saved(caplog):
     model = keras.Sequential([keras.layers.Dense(2, input_shape=(3,), name="broken")])
     model.set_weights([np.full((3, 2), np.nan), np.zeros(2)])
-    saving = Saving(checkpoints=None, every=Interval(epochs=1), stopper=Stopper())
-    saver = Saver(saving, lambda _: pytest.fail("saved"), None, Place(0), 1, lambda: True)
-    saver.set_model(model)
-    saver.on_epoch_end(0)
+    checkpointing = CheckpointPolicy(checkpoints=None, every=Interval(epochs=1), signals=SignalHandler())
+    callback = CheckpointCallback(
+        checkpointing, lambda _: pytest.fail("saved"), None, TrainingPosition(0), 1, lambda: True
+    )
+    callback.set_model(model)
+    callback.on_epoch_end(0)
     assert "not saved: broken has weights that are not finite" in caplog.text
 
 

@@ -110,11 +110,11 @@ def test_an_odd_table_is_read_right(tmp_path, name):
     path = tmp_path / ("t.tsv" if "TSV" in name else "t.csv")
     path.write_bytes(ODD_TABLES[name].encode())
     data = load_data(Config(dataset=str(path), data_settings={"label": "b"}))
-    numbers = np.concatenate([part for part in data.places.values()])
+    numbers = np.concatenate([part for part in data.split_members.values()])
     assert sorted(numbers) == list(range(24)) and data.labels == ("x", "y")
-    values = np.concatenate([getattr(data, split).x[:, 0] for split in data.places])
+    values = np.concatenate([getattr(data, split).x[:, 0] for split in data.split_members])
     assert np.all(np.diff(values[np.argsort(numbers)]) > 0)  # 0 to 23, standardised
-    for split, rows in data.places.items():
+    for split, rows in data.split_members.items():
         np.testing.assert_array_equal(getattr(data, split).y, rows % 2)
 
 

@@ -40,7 +40,7 @@ def test_gradual_pruning_follows_the_papers_cubic():
 def test_rigl_moves_less_and_less_and_set_always_the_same():
     def moved(method):
         _, (_, _, given) = calls(method, 400, updates=2)
-        return [(epoch, cut.regrown, cut.growth.name) for epoch, cut in given["events"].items()]
+        return [(epoch, cut.regrow_fraction, cut.growth.name) for epoch, cut in given["events"].items()]
 
     cosine = [0.3 * (1 + math.cos(math.pi * share)) / 2 for share in (1 / 3, 2 / 3)]
     assert moved("rigl") == [
@@ -77,19 +77,19 @@ def test_what_cannot_be_done_is_said(tiny, method, settings, message):
 
 def test_rewired_weights_start_at_zero_with_empty_slots(tiny, monkeypatch):
     config, seen = tiny("rigl", settings={"sparsity": 0.8, "fraction": 0.5}), []
-    cut = Trainer._cut
+    cut = Trainer._prune
 
     def watched(trainer, event):
         before = get_masks(trainer.model)
         cut(trainer, event)
-        if event.regrown:
+        if event.regrow_fraction:
             for name, kernel in kernel_variables(trainer.model).items():
                 new = (get_masks(trainer.model)[name] == 1) & (before[name] == 0)
                 values = [variable.numpy()[new] for variable in (kernel, *slots(trainer.model.optimizer, kernel))]
                 assert len(values) == 3  # Adam's two moments
                 seen.append((new.sum(), sum(np.count_nonzero(value) for value in values)))
 
-    monkeypatch.setattr(Trainer, "_cut", watched)
+    monkeypatch.setattr(Trainer, "_prune", watched)
     trainer = trained(config)
     assert sum(count for count, _ in seen) > 5 and not any(zeros for _, zeros in seen)
     counts = [int(mask.sum()) for mask in get_masks(trainer.model).values()]

@@ -15,7 +15,7 @@ from tfprune.adapters.loading.gate import load_model, model_from_json
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST, trust_function
 from tfprune.experiments.building import initial_weights, load_data, restore
 from tfprune.experiments.experiment import train
-from tfprune.models._own import build_model, is_function, own_model
+from tfprune.models._user import build_model, is_function, user_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, ModelError
 
@@ -151,7 +151,7 @@ def test_unknown_settings_of_a_function_are_named(module, tmp_path):
     module(SMALL)
     trust_function("brought:net")
     with pytest.raises(ConfigError, match="has no setting 'widht': did you mean width"):
-        build_model("brought:net", (12,), 3, own_model("brought:net", {"widht": 3})[1])
+        build_model("brought:net", (12,), 3, user_model("brought:net", {"widht": 3})[1])
 
 
 @pytest.mark.parametrize("suffix", ["h5", "keras", "saved_model"])
@@ -293,7 +293,7 @@ def test_images_are_scaled_as_the_model_expects_them(tmp_path):
     ):
         model = net(*first)
         model.save(tmp_path / "net.h5")
-        settings = own_model(str(tmp_path / "net.h5"), {"rescale": rescale})[1]
+        settings = user_model(str(tmp_path / "net.h5"), {"rescale": rescale})[1]
         ours = build_model(str(tmp_path / "net.h5"), (4, 4, 1), 2, settings, dtype="uint8")
         expected = model.get_layer("d")(np.full((1, 16), ones, np.float32))
         np.testing.assert_allclose(ours(pixels), expected, rtol=1e-5)
@@ -301,7 +301,7 @@ def test_images_are_scaled_as_the_model_expects_them(tmp_path):
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50V2"])
 def test_applications_by_name(name):
-    settings = own_model(f"applications:{name}", {"frozen": True})[1]
+    settings = user_model(f"applications:{name}", {"frozen": True})[1]
     model = build_model(f"applications:{name}", (32, 32, 3), 5, settings, dtype="uint8")
     assert model.output_shape == (None, 5) and model.input.dtype == "uint8"
     assert [weight.name for weight in model.trainable_weights] == ["logits/kernel:0", "logits/bias:0"]
@@ -319,4 +319,4 @@ def test_applications_by_name(name):
 )
 def test_applications_that_cannot_be_made_are_said(name, settings, shape, message):
     with pytest.raises((ModelError, ConfigError), match=message):
-        build_model(f"applications:{name}", shape, 3, own_model(f"applications:{name}", settings)[1])
+        build_model(f"applications:{name}", shape, 3, user_model(f"applications:{name}", settings)[1])

@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tfprune.pruning import masks
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import (
     AT_ONCE,
     SCOPES,
     check_sparsity,
-    cut_masks,
+    drop_and_grow,
     erk_counts,
     expected_kept,
-    keep_top,
     ones_like,
-    regrown,
+    prune_masks,
     sparsity_of,
+    topk_mask,
 )
 from tfprune.utils.errors import SparsityError
 
@@ -26,17 +26,17 @@ scores = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=8), elemen
 
 
 def test_keeps_the_largest():
-    np.testing.assert_array_equal(keep_top(np.array([[3.0, 1.0], [2.0, 4.0]]), 2), [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(topk_mask(np.array([[3.0, 1.0], [2.0, 4.0]]), 2), [[1, 0], [0, 1]])
 
 
 def test_of_equal_scores_the_lower_index_survives():
-    np.testing.assert_array_equal(keep_top(np.array([1.0, 2.0, 1.0, 1.0]), 3), [1, 1, 1, 0])
+    np.testing.assert_array_equal(topk_mask(np.array([1.0, 2.0, 1.0, 1.0]), 3), [1, 1, 1, 0])
 
 
 @given(scores, st.floats(0, 1))
 def test_keeps_exactly_as_many_as_asked_and_none_below_a_dropped_one(scores, share):
     keep = round(share * scores.size)
-    mask = keep_top(scores, keep)
+    mask = topk_mask(scores, keep)
     assert mask.shape == scores.shape
     assert mask.sum() == keep
     if 0 < keep < scores.size:
@@ -46,50 +46,52 @@ def test_keeps_exactly_as_many_as_asked_and_none_below_a_dropped_one(scores, sha
 @given(st.lists(scores, min_size=1, max_size=4), st.sampled_from(SCOPES), st.floats(0, 0.99), st.data())
 def test_two_cuts_meet_their_counts_in_either_scope_and_revive_nothing(arrays, scope, sparsity, data):
     first = {str(n): array for n, array in enumerate(arrays)}
-    cuts = [Cut(rate=0.3), Cut(sparsity=sparsity)]
-    masks = cut_masks(first, ones_like(first), cuts[0], scope)
+    events = [PruningEvent(rate=0.3), PruningEvent(sparsity=sparsity)]
+    masks = prune_masks(first, ones_like(first), events[0], scope)
     second = {
         name: data.draw(hnp.arrays(np.float32, array.shape, elements=st.integers(0, 5)))
         for name, array in first.items()
     }
-    later = cut_masks(second, masks, cuts[1], scope)
+    later = prune_masks(second, masks, events[1], scope)
     assert all(np.all(later[name] <= masks[name]) for name in masks)
     assert all(mask.any() for mask in later.values())
     zeroed = {name: np.where(later[name], second[name] + 1, 0) for name in later}
-    check_sparsity(zeroed, later, cuts, scope, "model")
+    check_sparsity(zeroed, later, events, scope, "model")
 
 
 def test_global_scope_ranks_across_kernels_but_empties_none():
     weights = {"large": np.arange(10.0, 20.0), "small": np.array([0.1, 0.2])}
-    masks = cut_masks(weights, ones_like(weights), Cut(sparsity=0.5), "global")
+    masks = prune_masks(weights, ones_like(weights), PruningEvent(sparsity=0.5), "global")
     np.testing.assert_array_equal(masks["small"], [0, 1])
     np.testing.assert_array_equal(masks["large"], [0] * 5 + [1] * 5)
 
 
 def test_layer_scope_ranks_within_each_kernel():
     weights = {"large": np.arange(10.0, 20.0), "small": np.array([0.1, 0.2])}
-    masks = cut_masks(weights, ones_like(weights), Cut(sparsity=0.5), "layer")
+    masks = prune_masks(weights, ones_like(weights), PruningEvent(sparsity=0.5), "layer")
     assert masks["large"].sum() == 5 and masks["small"].sum() == 1
 
 
 def test_scores_that_are_no_numbers_are_refused():
     bad = {"a": np.array([1.0, np.nan])}
     with pytest.raises(ValueError, match="cannot rank a"):
-        cut_masks(bad, ones_like(bad), Cut(rate=0.5), "layer")
+        prune_masks(bad, ones_like(bad), PruningEvent(rate=0.5), "layer")
 
 
 def test_a_pruned_weight_off_zero_is_an_error():
     with pytest.raises(SparsityError, match="model: 1 pruned weights of a are not zero"):
-        check_sparsity({"a": np.array([1.0, 1e-9])}, {"a": np.array([1, 0])}, [Cut(sparsity=0.5)], "layer", "model")
+        check_sparsity(
+            {"a": np.array([1.0, 1e-9])}, {"a": np.array([1, 0])}, [PruningEvent(sparsity=0.5)], "layer", "model"
+        )
 
 
 def test_a_mask_one_weight_off_is_an_error():
     weights, masks = {"a": np.array([1.0, 1.0, 0.0, 0.0])}, {"a": np.array([1, 1, 0, 0])}
-    check_sparsity(weights, masks, [Cut(sparsity=0.5)], "layer", "model")
+    check_sparsity(weights, masks, [PruningEvent(sparsity=0.5)], "layer", "model")
     with pytest.raises(SparsityError, match="a keeps 2 weights where 3 were asked for"):
-        check_sparsity(weights, masks, [Cut(sparsity=0.25)], "layer", "model")
+        check_sparsity(weights, masks, [PruningEvent(sparsity=0.25)], "layer", "model")
     with pytest.raises(SparsityError, match="all kernels keeps 2 weights where 3 were asked for"):
-        check_sparsity(weights, masks, [Cut(sparsity=0.25)], "global", "model")
+        check_sparsity(weights, masks, [PruningEvent(sparsity=0.25)], "global", "model")
 
 
 def test_no_cuts_ask_for_every_weight():
@@ -143,19 +145,19 @@ def test_regrowing_moves_a_share_of_each_kernel():
     masks = {"a": np.array([1, 1, 1, 1, 0, 0, 0]), "b": np.array([1, 0])}
     scores = {"a": np.array([4.0, 1.0, 2.0, 3.0, 0, 0, 0]), "b": np.ones(2)}
     growth = {"a": np.array([9.0, 9.0, 9.0, 9.0, 1.0, 3.0, 2.0]), "b": np.ones(2)}
-    moved = regrown(scores, growth, masks, 0.5)
+    moved = drop_and_grow(scores, growth, masks, 0.5)
     # The lowest two of a's four go and, what grows fastest, both come back at once; b's one is more than a half of one.
     np.testing.assert_array_equal(moved["a"], masks["a"])
     np.testing.assert_array_equal(moved["b"], [1, 0])
     growth["a"][:4] = 0
-    np.testing.assert_array_equal(regrown(scores, growth, masks, 0.5)["a"], [1, 0, 0, 1, 0, 1, 1])
-    np.testing.assert_array_equal(regrown(scores, growth, masks, 0.49)["a"], [1, 0, 1, 1, 0, 1, 0])
+    np.testing.assert_array_equal(drop_and_grow(scores, growth, masks, 0.5)["a"], [1, 0, 0, 1, 0, 1, 1])
+    np.testing.assert_array_equal(drop_and_grow(scores, growth, masks, 0.49)["a"], [1, 0, 1, 1, 0, 1, 0])
 
 
 @given(scores, st.floats(0, 0.99), st.data())
 def test_regrowing_keeps_every_count(values, share, data):
     mask = data.draw(hnp.arrays(np.uint8, values.shape, elements=st.integers(0, 1)))
-    moved = regrown({"a": values}, {"a": values}, {"a": mask}, share)["a"]
+    moved = drop_and_grow({"a": values}, {"a": values}, {"a": mask}, share)["a"]
     assert moved.sum() == mask.sum() and moved.max(initial=0) <= 1
 
 
@@ -165,19 +167,19 @@ def test_a_cut_across_kernels_takes_few_times_the_memory_of_the_scores():
     scores = {name: np.ones(size, np.float32) for name, size in sizes.items()}
     masks = ones_like(scores)
     tracemalloc.start()
-    cut = cut_masks(scores, masks, Cut(sparsity=0.25), "global")
+    event = prune_masks(scores, masks, PruningEvent(sparsity=0.25), "global")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 * sum(score.nbytes for score in scores.values())
     last = 30 * AT_ONCE - 1  # one less: the other kernel keeps its best
-    assert np.all(cut["a"][:last]) and not np.any(cut["a"][last:])
-    assert cut["b"][0] == 1 and cut["b"].sum() == 1
+    assert np.all(event["a"][:last]) and not np.any(event["a"][last:])
+    assert event["b"][0] == 1 and event["b"].sum() == 1
 
 
 def test_scores_of_different_precision_are_compared_exactly():
     single = np.array([np.float32(0.1), 5.0], np.float32)  # a little more than the 0.1 of float64
     scores = {"single": single, "double": np.array([0.1, 5.0])}
-    kept = cut_masks(scores, ones_like(scores), Cut(sparsity=0.25), "global")
+    kept = prune_masks(scores, ones_like(scores), PruningEvent(sparsity=0.25), "global")
     np.testing.assert_array_equal(kept["single"], [1, 1])
     np.testing.assert_array_equal(kept["double"], [0, 1])
 
@@ -189,11 +191,11 @@ def test_many_scores_that_are_counted_before_they_are_sorted_come_to_the_same_ma
     drawn = {str(n): random.normal(size=(50, 41)) * 10.0 ** random.integers(-30, 30) for n in range(3)}
     given = {name: score.astype(kind) for name, score in drawn.items()}
     given["ties"] = random.choice(np.array([-1.0, -0.0, 0.0, 1e-40, 1.0], kind), (60, 30))
-    first = cut_masks(given, ones_like(given), Cut(sparsity=0.3), scope)
-    cuts = [Cut(sparsity=sparsity) for sparsity in (0.31, 0.5, 0.8, 0.99)]
-    sorted_at_once = [cut_masks(given, first, cut, scope) for cut in cuts]
+    first = prune_masks(given, ones_like(given), PruningEvent(sparsity=0.3), scope)
+    events = [PruningEvent(sparsity=sparsity) for sparsity in (0.31, 0.5, 0.8, 0.99)]
+    sorted_at_once = [prune_masks(given, first, event, scope) for event in events]
     monkeypatch.setattr(masks, "SORTED_AT_ONCE", 0)
     monkeypatch.setattr(masks, "BINNED_AT_ONCE", 1000)
-    for cut, expected in zip(cuts, sorted_at_once, strict=True):
-        for name, mask in cut_masks(given, first, cut, scope).items():
+    for event, expected in zip(events, sorted_at_once, strict=True):
+        for name, mask in prune_masks(given, first, event, scope).items():
             np.testing.assert_array_equal(mask, expected[name])

@@ -9,9 +9,9 @@ from tfprune.adapters.backend import tf, tfmot_registry  # noqa: F401 - the seco
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.experiments.sweeps import run_all
 from tfprune.methods import METHODS
-from tfprune.pruning.events import Cut, geometric, keep_after
+from tfprune.pruning.events import PruningEvent, geometric, keep_after
 from tfprune.pruning.masks import SCOPES, ones_like
-from tfprune.pruning.pattern_masks import check_pattern, cut_pattern, described, kept_after, pooled
+from tfprune.pruning.pattern_masks import check_pattern, describe_pattern, kept_after, pooled, prune_pattern
 from tfprune.pruning.patterns import Blocks, NOfM
 from tfprune.utils.errors import SparsityError
 
@@ -35,7 +35,7 @@ def tfmots(weights, sparsity=0.5, **pattern):
 
 def ours(weights, pattern, sparsity=0.5):
     scores = {"kernel": np.abs(weights)}
-    return cut_pattern(scores, ones_like(scores), Cut(sparsity=sparsity), "layer", pattern)["kernel"]
+    return prune_pattern(scores, ones_like(scores), PruningEvent(sparsity=sparsity), "layer", pattern)["kernel"]
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
@@ -70,31 +70,31 @@ def test_by_hand():
 def test_two_cuts_meet_their_counts_and_revive_nothing(arrays, pattern, scope, data):
     first = {str(n): array for n, array in enumerate(arrays)}
     if isinstance(pattern, NOfM):
-        cuts = geometric(pattern.sparsity, 2)
+        events = geometric(pattern.sparsity, 2)
     else:
-        cuts = (Cut(rate=0.3), Cut(sparsity=data.draw(st.floats(0, 0.99))))
-    masks = cut_pattern(first, ones_like(first), cuts[0], scope, pattern)
+        events = (PruningEvent(rate=0.3), PruningEvent(sparsity=data.draw(st.floats(0, 0.99))))
+    masks = prune_pattern(first, ones_like(first), events[0], scope, pattern)
     second = {
         name: data.draw(hnp.arrays(np.float32, array.shape, elements=st.integers(0, 5)))
         for name, array in first.items()
     }
-    later = cut_pattern(second, masks, cuts[1], scope, pattern)
+    later = prune_pattern(second, masks, events[1], scope, pattern)
     assert all(np.all(later[name] <= masks[name]) and later[name].any() for name in masks)
     zeroed = {name: np.where(later[name], second[name] + 1, 0) for name in later}
-    check_pattern(zeroed, later, cuts, scope, pattern, "model")
-    units = described(later, pattern).values()
+    check_pattern(zeroed, later, events, scope, pattern, "model")
+    units = describe_pattern(later, pattern).values()
     left = (
         sum(own["kept"] for own in units) if isinstance(pattern, Blocks) else sum(int(m.sum()) for m in later.values())
     )
-    assert kept_after({name: array.shape for name, array in first.items()}, cuts, scope, pattern) == left
+    assert kept_after({name: array.shape for name, array in first.items()}, events, scope, pattern) == left
 
 
 def test_a_mask_off_its_pattern_is_an_error():
-    cuts = [Cut(sparsity=0.5)]
+    events = [PruningEvent(sparsity=0.5)]
 
     def check(mask, pattern):
         mask = np.array(mask, np.uint8)[:, np.newaxis]
-        check_pattern({"a": mask * 1.0}, {"a": mask}, cuts, "layer", pattern, "the model")
+        check_pattern({"a": mask * 1.0}, {"a": mask}, events, "layer", pattern, "the model")
 
     check([1, 1, 0, 0], Blocks(2, 1))
     check([1, 0, 0, 1, 1], NOfM(2, 4))
@@ -107,16 +107,19 @@ def test_a_mask_off_its_pattern_is_an_error():
         with pytest.raises(SparsityError, match=message):
             check(mask, pattern)
     with pytest.raises(SparsityError, match="1 pruned weights of a are not zero"):
-        check_pattern({"a": np.ones(2)}, {"a": np.array([1, 0])}, cuts, "layer", Blocks(1, 1), "the model")
+        check_pattern({"a": np.ones(2)}, {"a": np.array([1, 0])}, events, "layer", Blocks(1, 1), "the model")
 
 
 def test_what_does_not_divide_is_counted():
     masks = {"dense": np.ones((10, 3), np.uint8), "conv": np.ones((3, 3, 1, 8), np.uint8)}
-    assert described(masks, Blocks(4, 1)) == {
+    assert describe_pattern(masks, Blocks(4, 1)) == {
         "dense": {"units": 9, "smaller": 3, "kept": 9},
         "conv": {"units": 72, "smaller": 72, "kept": 72},
     }
-    assert described(masks, NOfM(2, 4)) == {"dense": {"units": 9, "smaller": 3}, "conv": {"units": 72, "smaller": 72}}
+    assert describe_pattern(masks, NOfM(2, 4)) == {
+        "dense": {"units": 9, "smaller": 3},
+        "conv": {"units": 72, "smaller": 72},
+    }
 
 
 PATTERNED = [name for name in METHODS if "block" in METHODS[name].granularities]
@@ -131,7 +134,7 @@ def test_every_method_that_has_a_pattern_meets_it(method, pattern, tiny):
     trainer.check(kernels(trainer.model), "the model")
     for name, own in trainer.report()["pattern"]["layers"].items():
         if "kept" in own:
-            assert own["kept"] == keep_after(config.pruning.cuts, own["units"])
+            assert own["kept"] == keep_after(config.pruning.pruning_events, own["units"])
         else:  # of 12 inputs the last two are a group of their own, which keeps as many as the others
             assert set(masks[name].sum(axis=0)) == {3}
 
@@ -142,7 +145,7 @@ def test_blocks_are_ranked_in_any_scope_by_any_criterion(tiny):
         trainer.check(kernels(trainer.model), "the model")
         units = trainer.report()["pattern"]["layers"].values()
         everything = sum(own["units"] for own in units)
-        assert sum(own["kept"] for own in units) == keep_after(trainer.config.pruning.cuts, everything)
+        assert sum(own["kept"] for own in units) == keep_after(trainer.config.pruning.pruning_events, everything)
 
 
 def test_networks_side_by_side_come_to_the_masks_that_each_has_alone(tiny):

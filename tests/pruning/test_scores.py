@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.scores import Evidence
+from tfprune.pruning.scores import ScoringContext
 
 WEIGHTS = {"a/kernel": np.array([[-3.0, 1.0], [0.0, 2.0]]), "b/kernel": np.array([0.5])}
 MASKS = {"a/kernel": np.array([[1, 1], [0, 1]], np.uint8), "b/kernel": np.array([1], np.uint8)}
 SLOPES = {"a/kernel": np.array([[0.5, -4.0], [7.0, 0.1]]), "b/kernel": np.array([-2.0])}
-evidence = functools.partial(Evidence, WEIGHTS, MASKS, slopes=lambda kind: SLOPES)
+evidence = functools.partial(ScoringContext, WEIGHTS, MASKS, gradients=lambda kind: SLOPES)
 
 
 def score(name, seed=0, **changes):
@@ -50,12 +50,12 @@ def test_random_scores_are_the_generators():
 
 def test_lamp_orders_equal_weights_by_their_index_and_survives_a_kernel_of_zeros():
     weights = {"a": np.array([2.0, -2.0, 2.0]), "b": np.zeros(3)}
-    scores = CRITERIA["lamp"](Evidence(weights, {n: np.ones(3) for n in weights}, None, None))
+    scores = CRITERIA["lamp"](ScoringContext(weights, {n: np.ones(3) for n in weights}, None, None))
     np.testing.assert_allclose(scores["a"], [1, 1 / 2, 1 / 3])
     np.testing.assert_array_equal(scores["b"], 0)
 
 
 def test_the_lowest_signed_scores_are_a_like_share_of_both_signs():
     weights = np.concatenate([np.arange(1.0, 11.0), -np.arange(0.1, 1.1, 0.1)])
-    scores = CRITERIA["signed"](Evidence({"a": weights}, {"a": np.ones(20)}, None, None))["a"]
+    scores = CRITERIA["signed"](ScoringContext({"a": weights}, {"a": np.ones(20)}, None, None))["a"]
     assert sorted(np.argsort(scores, kind="stable")[:6]) == [0, 1, 2, 10, 11, 12]

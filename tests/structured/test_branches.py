@@ -19,7 +19,7 @@ from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
 from tfprune.models import MODELS
 from tfprune.structured.branches import BRANCHES, CRITERIA, branches
-from tfprune.structured.surgery import masked, without
+from tfprune.structured.surgery import remove_groups, zero_groups
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, ModelError, SparsityError
@@ -102,9 +102,9 @@ def test_what_is_read_elsewhere_or_used_twice_is_no_branch():
 
 
 def check_surgery(model, gone, inputs):
-    smaller = without(model, {BRANCHES: gone})
+    smaller = remove_groups(model, {BRANCHES: gone})
     before = branches(model)
-    masked(model, {BRANCHES: gone})
+    zero_groups(model, {BRANCHES: gone})
     expected, got = np.asarray(model(inputs)), np.asarray(smaller(inputs))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
     assert set(branches(smaller).names) == set(before.names) - set(gone)
@@ -121,7 +121,7 @@ def test_a_registered_model_without_branches_is_the_one_in_which_they_are_zero(n
     count = len(branches(model).names)
     if count < 2:
         with pytest.raises(ModelError, match="all 1 of residual branches would go"):
-            without(model, {BRANCHES: branches(model).names})
+            remove_groups(model, {BRANCHES: branches(model).names})
         return
     inputs = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3)).astype(model.input.dtype.as_numpy_dtype)
     smaller = check_surgery(model, branches(model).names[::2], inputs)
@@ -167,13 +167,13 @@ def test_training_goes_on_as_that_of_the_masked_model_would(optimizer):
     random, removed = np.random.default_rng(0), {BRANCHES: ["one", "three"]}
     x, y = random.normal(size=(96, 6)), random.integers(0, 3, 96)
     compiled(model, optimizer).fit(x, y, epochs=1, verbose=0, shuffle=False)
-    smaller = without(model, removed)
+    smaller = remove_groups(model, removed)
     assert int(smaller.optimizer.iterations) == int(model.optimizer.iterations) == 3
-    masked(model, removed)
+    zero_groups(model, removed)
     for start in (0, 32, 64):
         for own in (model, smaller):
             own.train_on_batch(x[start : start + 32], y[start : start + 32])
-        masked(model, removed)
+        zero_groups(model, removed)
     for layer in smaller.layers:
         for old, new in zip(model.get_layer(layer.name).weights, layer.weights, strict=True):
             np.testing.assert_allclose(new.numpy(), old.numpy(), rtol=1e-4, atol=1e-4, err_msg=old.name)
@@ -255,7 +255,7 @@ def test_branches_go_at_events_and_the_training_carries_on(small, monkeypatch):
     trainer = run(small(settings={"events": (0.25, 0.5), "final_sparsity": 0.75}))
     assert [row["sparsity"] for row in trainer.history] == [0.5, 0.75, 0.75, 0.75]
     assert int(trainer.model.optimizer.iterations) == trainer.history[-1]["step"]
-    assert len(branches(trainer.model).names) == 1 and trainer.ledger.widths == {BRANCHES: 1}
+    assert len(branches(trainer.model).names) == 1 and trainer.channel_tracker.widths == {BRANCHES: 1}
     for before, after in pairs:
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-5)
 
@@ -269,8 +269,8 @@ def test_every_method_that_removes_filters_removes_branches(small, method):
     name = "final_sparsity" if method in ("dynamic", "random") else "sparsity"
     trainer = run(small(method, epochs=6, settings={name: 0.5}))
     trainer.check(kernels(trainer.model), "the model")
-    assert trainer.ledger.widths == {BRANCHES: 2} and len(branches(trainer.model).names) == 2
-    gone = [label for name in trainer.ledger.removed[BRANCHES] for label in (name, f"{name}_out")]
+    assert trainer.channel_tracker.widths == {BRANCHES: 2} and len(branches(trainer.model).names) == 2
+    gone = [label for name in trainer.channel_tracker.removed[BRANCHES] for label in (name, f"{name}_out")]
     for name, mask in trainer.masks().items():
         assert np.all(mask == (name.partition("/")[0] not in gone))
 
@@ -284,24 +284,30 @@ def test_a_ticket_starts_from_what_is_left_of_the_remembered_weights(small):
             super()._fit_stretch(start, end, logged, [*callbacks, watch])
 
     trainer = run(small("lottery", settings={"sparsity": 0.75, "rounds": 2}), Watched)
-    for weight, expected in zip(starts[-1], trainer.ledger.cut(starts[0], trainer.model), strict=True):
+    for weight, expected in zip(
+        starts[-1], trainer.channel_tracker.prune_weights(starts[0], trainer.model), strict=True
+    ):
         np.testing.assert_array_equal(weight, expected)
 
 
 def test_the_order_and_what_is_spared_decide_first(small):
     events = {"events": (0.5,), "final_sparsity": 0.5}
-    ledger = run(small(channels={"order": "four,two"}, settings=events)).ledger
-    assert ledger.removed == {BRANCHES: ["two", "four"]}
-    ledger = run(small(channels={"order": "four"}, spare=("two_out", "three"), settings=events)).ledger
-    assert ledger.removed == {BRANCHES: ["one", "four"]}
-    spared = run(small(channels={"order": "four,two"}, spare=("two_out",), settings=events)).ledger
+    channel_tracker = run(small(channels={"order": "four,two"}, settings=events)).channel_tracker
+    assert channel_tracker.removed == {BRANCHES: ["two", "four"]}
+    channel_tracker = run(
+        small(channels={"order": "four"}, spare=("two_out", "three"), settings=events)
+    ).channel_tracker
+    assert channel_tracker.removed == {BRANCHES: ["one", "four"]}
+    spared = run(small(channels={"order": "four,two"}, spare=("two_out",), settings=events)).channel_tracker
     assert "four" in spared.removed[BRANCHES] and "two" not in spared.removed[BRANCHES]  # whatever the order says
-    assert ledger.left_alone == {"two": "a layer of it is spared", "three": "a layer of it is spared"}
+    assert channel_tracker.skipped == {"two": "a layer of it is spared", "three": "a layer of it is spared"}
 
 
 def test_a_small_network_from_scratch_has_the_very_layers(small):
     gone = run(small(settings={"events": (0.5,), "final_sparsity": 0.5}))
-    config = small("small_dense", channels={"order": gone.ledger.removed[BRANCHES]}, settings={"sparsity": 0.5})
+    config = small(
+        "small_dense", channels={"order": gone.channel_tracker.removed[BRANCHES]}, settings={"sparsity": 0.5}
+    )
     model = build(config, load_data(config))
     assert [layer.name for layer in model.layers[1:]] == [layer.name for layer in gone.model.layers[1:]]
     config = small("small_dense", settings={"sparsity": 0.5})
@@ -330,7 +336,7 @@ def test_a_run_says_what_went_and_is_restored_and_exported(small, tmp_path):
 def test_what_is_still_there_is_an_error(small):
     trainer = trainer_of(small("pruned", channels={"order": "one,two"}, settings={"sparsity": 0.5}))
     before = kernels(trainer.model)
-    trainer.prune(trainer.config.pruning.cuts[0])
+    trainer.prune(trainer.config.pruning.pruning_events[0])
     with pytest.raises(
         SparsityError, match="the model: one/kernel, one_out/kernel, two/kernel, two_out/kernel is still"
     ):

@@ -8,7 +8,7 @@ from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.models import MODELS
 from tfprune.structured.channels import channels
-from tfprune.structured.surgery import masked, without
+from tfprune.structured.surgery import remove_groups, zero_groups
 from tfprune.utils.errors import ModelError
 
 layers = keras.layers
@@ -47,9 +47,9 @@ def some_of(model, random, share=0.4):
 
 def check_surgery(model, inputs, seed=0):
     removed = some_of(model, np.random.default_rng(seed))
-    smaller = without(model, removed)
+    smaller = remove_groups(model, removed)
     before = model.get_weights()
-    masked(model, removed)
+    zero_groups(model, removed)
     expected, got = np.asarray(model(inputs)), np.asarray(smaller(inputs))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())  # logits are float32
     for name, group in channels(smaller).free.items():
@@ -137,7 +137,7 @@ def compiled(model, optimizer):
 def test_what_the_optimizer_remembers_follows_its_weights(conv_net, examples, optimizer):
     compiled(conv_net, optimizer).fit(*examples, epochs=2, verbose=0)
     found = channels(conv_net)
-    smaller = without(conv_net, {"conv": [0, 5], "separable": [1]})
+    smaller = remove_groups(conv_net, {"conv": [0, 5], "separable": [1]})
     assert int(smaller.optimizer.iterations) == int(conv_net.optimizer.iterations) == 6
     kernel, small = conv_net.get_layer("separable").pointwise_kernel, smaller.get_layer("separable").pointwise_kernel
     kept = [[*range(1, 5), 6, 7], [0, *range(2, 6)]]
@@ -154,15 +154,15 @@ def test_training_goes_on_as_that_of_the_masked_model_would(conv_net, examples, 
     """The masked model's zeros are put back after each step: the smaller one has to end at the same weights."""
     removed = {"conv": [0, 5], "separable": [1]}
     compiled(conv_net, optimizer).fit(*examples, epochs=1, verbose=0, shuffle=False)
-    smaller = without(conv_net, removed)
-    masked(conv_net, removed)
+    smaller = remove_groups(conv_net, removed)
+    zero_groups(conv_net, removed)
     found = channels(conv_net)
     gone = np.concatenate([found.free[name].channels[places] for name, places in removed.items()])
     x, y = examples
     for start in (0, 32, 64):
         for model in (conv_net, smaller):
             model.train_on_batch(x[start : start + 32], y[start : start + 32])
-        masked(conv_net, removed)
+        zero_groups(conv_net, removed)
     for old_layer, new_layer in zip(leaf_layers(conv_net), leaf_layers(smaller), strict=True):
         for old, new in zip(old_layer.weights, new_layer.weights, strict=True):
             value = old.numpy()
@@ -173,7 +173,7 @@ def test_training_goes_on_as_that_of_the_masked_model_would(conv_net, examples, 
 
 def test_the_original_is_not_changed_and_an_uncompiled_copy_is_uncompiled(conv_net):
     before = conv_net.get_weights()
-    smaller = without(conv_net, {"conv": [1]})
+    smaller = remove_groups(conv_net, {"conv": [1]})
     for weight, original in zip(conv_net.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, original)
     assert smaller.get_layer("conv").filters == 7 and smaller.name == conv_net.name
@@ -187,4 +187,4 @@ def test_what_cannot_go_is_one_line(conv_net):
         ({"conv": range(8)}, "all 8 of conv would go; at least one must stay"),
     ):
         with pytest.raises(ModelError, match=message):
-            without(conv_net, removed)
+            remove_groups(conv_net, removed)

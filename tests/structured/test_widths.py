@@ -1,6 +1,6 @@
 import pytest
 
-from tfprune.pruning.events import Cut, geometric
+from tfprune.pruning.events import PruningEvent, geometric
 from tfprune.structured import shrinking
 from tfprune.structured.widths import CRITERIA, check_channel_settings, check_widths, expected_widths, width
 from tfprune.utils.errors import ConfigError, SparsityError
@@ -18,7 +18,8 @@ def test_widths_are_multiples_and_never_grow(size, keep, multiple, expected):
 
 def test_what_several_cuts_leave_is_rounded_once():
     sizes = {"a": 32, "b": 128, "c": 5}
-    two = [Cut(rate=0.17)] * 2  # 0.83 of 32 is 26.6, of the 24 that it rounds to 19.9; 0.83 ** 2 of 32 is 22.04
+    # 0.83 of 32 is 26.6, of the 24 that it rounds to 19.9; 0.83 ** 2 of 32 is 22.04
+    two = [PruningEvent(rate=0.17)] * 2
     assert expected_widths(sizes, two, 8) == {"a": 24, "b": 88, "c": 5}
     assert expected_widths(sizes, [], 8) == sizes
     for steps in (1, 2, 5):

@@ -7,8 +7,8 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels, set_masks
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
 from tfprune.adapters.tf_keras.wrapping import masked_layers, wrap
-from tfprune.pruning.events import Cut
-from tfprune.pruning.masks import cut_masks, sparsity_of
+from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.masks import prune_masks, sparsity_of
 from tfprune.training.callbacks import (
     ALIVE_COLOUR,
     History,
@@ -30,22 +30,22 @@ def model(conv_net):
     return model
 
 
-def prune(model, cut):
+def prune(model, event):
     scores = {name: np.abs(kernel) for name, kernel in kernels(model).items()}
-    set_masks(model, cut_masks(scores, get_masks(model), cut, "layer"))
+    set_masks(model, prune_masks(scores, get_masks(model), event, "layer"))
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_cuts_fall_after_their_steps_and_training_carries_on(model, examples, steps_per_execution):
     model.compile(keras.optimizers.Adam(0.01), LOSS, steps_per_execution=steps_per_execution)
-    schedule = PruneAtSteps({3: Cut(sparsity=0.5), 6: Cut(sparsity=0.75)})
+    schedule = PruneAtSteps({3: PruningEvent(sparsity=0.5), 6: PruningEvent(sparsity=0.75)})
     seen = []
 
-    def cut(cut):
-        seen.append((int(model.optimizer.iterations), cut.sparsity))
-        prune(model, cut)
+    def event(event):
+        seen.append((int(model.optimizer.iterations), event.sparsity))
+        prune(model, event)
 
-    model.fit(*examples, batch_size=32, epochs=3, verbose=0, callbacks=[PruneOnSchedule(schedule, cut)])
+    model.fit(*examples, batch_size=32, epochs=3, verbose=0, callbacks=[PruneOnSchedule(schedule, event)])
     assert seen == [(3, 0.5), (6, 0.75)]
     assert sparsity_of(get_masks(model)) == pytest.approx(0.75, abs=0.01)
     assert all(layer.pruning_schedule is schedule for layer in masked_layers(model))
@@ -65,7 +65,7 @@ class Remember(keras.callbacks.Callback):
 def test_rewinding_puts_every_weight_back_and_keeps_what_is_pruned_zero(model, examples, epoch):
     rewinding, first, second = Rewinding(epoch), Remember(), Remember()
     model.fit(*examples, batch_size=32, epochs=3, verbose=0, callbacks=[rewinding, first])
-    prune(model, Cut(sparsity=0.5))
+    prune(model, PruningEvent(sparsity=0.5))
     masks = get_masks(model)
     model.fit(*examples, batch_size=32, epochs=1, verbose=0, callbacks=[rewinding, second])
 

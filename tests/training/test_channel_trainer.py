@@ -18,10 +18,10 @@ from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import softmax
 from tfprune.structured.channels import channels
-from tfprune.structured.surgery import masked, without
+from tfprune.structured.surgery import remove_groups, zero_groups
+from tfprune.training.channel_tracker import ChannelTracker
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import Config
-from tfprune.training.ledger import Ledger
 from tfprune.training.removal import removable
 from tfprune.utils.errors import ConfigError, ModelError, SparsityError, TrainingError
 
@@ -49,14 +49,14 @@ class Zeroing(ChannelTrainer):
 
     def _fit_stretch(self, start, end, logged, callbacks):
         again = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda *_, **__: masked(self.model, self.ledger.removed)
+            on_train_batch_end=lambda *_, **__: zero_groups(self.model, self.channel_tracker.removed)
         )
         super()._fit_stretch(start, end, logged, [again, *callbacks])
 
-    def _cut(self, cut):
+    def _prune(self, event):
         """The channels that are gone have the lowest scores."""
-        self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
-        super()._cut(cut)
+        self.channel_tracker.alive = {name: np.arange(size) for name, size in self.channel_tracker.sizes.items()}
+        super()._prune(event)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -68,10 +68,12 @@ def test_training_goes_on_as_that_of_the_zeroed_model_would(small, optimizer, mo
         optimizer=optimizer, optimizer_settings=settings, learning_rate=3e-3, warmup_epochs=1.0,
     )  # fmt: skip
     shrunk, zeroed = run(config), run(config, Zeroing)
-    assert shrunk.ledger.removed == zeroed.ledger.removed
-    assert shrunk.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    assert shrunk.channel_tracker.removed == zeroed.channel_tracker.removed
+    assert shrunk.channel_tracker.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
     for own, other in zip(
-        get_weights(shrunk.model), zeroed.ledger.cut(get_weights(zeroed.model), shrunk.model), strict=True
+        get_weights(shrunk.model),
+        zeroed.channel_tracker.prune_weights(get_weights(zeroed.model), shrunk.model),
+        strict=True,
     ):
         np.testing.assert_allclose(own, other, rtol=0, atol=1e-4)
     for own, other in zip(shrunk.history, zeroed.history, strict=True):
@@ -108,7 +110,7 @@ def test_what_listens_sees_one_training(small):
     )
     config = small(settings={"events": (0.25, 0.5), "final_sparsity": 0.5})
     trainer = trainer_of(config)
-    trainer.fit("train", events=dict(zip((1, 4), config.pruning.cuts, strict=True)), callbacks=[listener])
+    trainer.fit("train", events=dict(zip((1, 4), config.pruning.pruning_events, strict=True)), callbacks=[listener])
     assert seen == ["begin", 1, 2, 3, 4, "end"]
     assert trainer.seconds.keys() == {"train"}
     assert [row["step"] for row in trainer.history] == [4, 8, 12, 16]
@@ -119,7 +121,7 @@ def test_the_optimizers_slots_are_kept_or_emptied(small):
     for setting, empty in (("keep", False), ("reset", True)):
         config = small(channels={"slots": setting}, settings={"events": (0.999,), "final_sparsity": 0.5}, epochs=2)
         trainer = trainer_of(config)
-        trainer.fit("train", events={2: config.pruning.cuts[0]})
+        trainer.fit("train", events={2: config.pruning.pruning_events[0]})
         kernel = trainer.model.get_layer("conv_2").kernel
         momentum, _ = slots(trainer.model.optimizer, kernel)
         assert momentum.shape == kernel.shape and bool(np.any(momentum)) is not empty
@@ -136,7 +138,7 @@ def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
             settings={"events": (0.25, 0.5), "final_sparsity": 0.4}, spare=("conv_1",),
         )  # fmt: skip
         trainer = run(config)
-        assert trainer.ledger.widths == {"conv_2": 8, "dense_1": 16}
+        assert trainer.channel_tracker.widths == {"conv_2": 8, "dense_1": 16}
         assert rates(trainer.model) == expected
         resumed = trainer_of(config)
         resumed.rebuild(trainer.structure())
@@ -174,19 +176,23 @@ def test_a_ticket_starts_from_the_survivors_of_the_remembered_weights(small, rew
 
     config = small("lottery", settings={"sparsity": 0.5, "rounds": 2, "rewind_epoch": rewind_epoch})
     trainer = run(config, Watched)
-    assert trainer.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    assert trainer.channel_tracker.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
     assert [row["phase"] for row in trainer.history if row["epoch"] == 4] == ["dense", "ticket 1", "ticket 2"]
     remembered = starts[0] if rewind_epoch == 0 else epochs[0]
-    for weight, expected in zip(starts[-1], trainer.ledger.cut(remembered, trainer.model), strict=True):
+    for weight, expected in zip(
+        starts[-1], trainer.channel_tracker.prune_weights(remembered, trainer.model), strict=True
+    ):
         np.testing.assert_array_equal(weight, expected)
 
 
 def test_new_initial_weights_lose_the_same_channels(small):
     trainer = trainer_of(small("reinitialised", settings={"sparsity": 0.5}))
-    trainer.prune(trainer.config.pruning.cuts[0])
+    trainer.prune(trainer.config.pruning.pruning_events[0])
     trainer.reinitialise()
     for weight, expected in zip(
-        get_weights(trainer.model), trainer.ledger.cut(trainer._redraw(), trainer.model), strict=True
+        get_weights(trainer.model),
+        trainer.channel_tracker.prune_weights(trainer._reinit_fn(), trainer.model),
+        strict=True,
     ):
         np.testing.assert_array_equal(weight, expected)
 
@@ -196,7 +202,7 @@ def test_any_criterion_meets_the_widths(small, criterion):
     config = small("pruned", channels={"criterion": criterion}, settings={"sparsity": 0.5}, epochs=1)
     trainer = run(config)
     trainer.check(dict(zip(trainer.masks(), _kernels(trainer.model), strict=True)), "the model")
-    assert trainer.ledger.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
+    assert trainer.channel_tracker.widths == {"conv_1": 8, "conv_2": 8, "dense_1": 12}
     assert trainer.history[-1]["phase"] == "pruned" and trainer.history[-1]["sparsity"] == 0.5
 
 
@@ -206,21 +212,22 @@ def _kernels(model):
 
 def test_method_random_draws_the_channels(small):
     settings = {"events": (0.5,), "final_sparsity": 0.5}
-    by_lot, smallest = (run(small(name, settings=settings, epochs=2)).ledger for name in ("random", "dynamic"))
+    by_lot, smallest = (run(small(name, settings=settings, epochs=2)).channel_tracker for name in ("random", "dynamic"))
     assert by_lot.widths == smallest.widths and by_lot.removed != smallest.removed
 
 
 @pytest.mark.parametrize("method", ["random_at_init", "magnitude_at_init", "snip"])
 def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step(small, method):
     trainer = run(small(method, settings={"sparsity": 0.5}))
-    assert trainer.ledger.widths == {name: size // 2 for name, size in trainer.ledger.sizes.items()}
+    assert trainer.channel_tracker.widths == {name: size // 2 for name, size in trainer.channel_tracker.sizes.items()}
     assert trainer.costs.trained_masked == 4 * 32 * trainer.costs.forward
     assert trainer.history[0]["sparsity"] == 0.5
 
 
 def test_an_inverted_ranking_keeps_what_would_have_gone(small):
     kept = [
-        run(small("magnitude_at_init", settings={"sparsity": 0.5, "invert": i})).ledger.alive for i in (False, True)
+        run(small("magnitude_at_init", settings={"sparsity": 0.5, "invert": i})).channel_tracker.alive
+        for i in (False, True)
     ]
     for name, own in kept[0].items():
         assert not set(own) & set(kept[1][name])
@@ -236,14 +243,14 @@ def test_an_early_bird_is_drawn_once_its_channels_have_settled_and_else_at_the_l
     settings = {"sparsity": 0.5, "looks": 10, "latest": 0.9, "distance": distance}
     trainer = run(small("early_bird", epochs=10, settings=settings, learning_rate=0.05))
     assert [row["sparsity"] for row in trainer.history] == [0.0] * (drawn - 1) + [0.5] * (11 - drawn)
-    assert trainer.ledger.widths == {name: size // 2 for name, size in trainer.ledger.sizes.items()}
+    assert trainer.channel_tracker.widths == {name: size // 2 for name, size in trainer.channel_tracker.sizes.items()}
 
 
 def test_masks_and_flops_are_those_of_the_smaller_model(small):
     trainer = run(small(settings={"events": (0.25, 0.5), "final_sparsity": 0.5}))
     full, half = (9 * 16 * 784 + 9 * 256 * 196 + 49 * 16 * 24 + 240), (9 * 8 * 784 + 9 * 64 * 196 + 49 * 8 * 12 + 120)
     middle = 9 * 12 * 784 + 9 * 144 * 196 + 49 * 12 * 16 + 160  # 0.707 of 16 and of 24, to the nearest 4
-    assert sum(trainer.ledger.multiplications.values()) == full
+    assert sum(trainer.channel_tracker.macs.values()) == full
     assert trainer.costs.forward == trainer.costs.forward_masked == half
     assert trainer.costs.trained(trainer.trained_epochs) == 32 * (full + middle + 2 * half)
     masks = trainer.masks()
@@ -255,8 +262,8 @@ def test_masks_and_flops_are_those_of_the_smaller_model(small):
 
 def test_what_is_left_alone_is_said_with_the_reason(small):
     config = small(channels={"multiple": 16}, spare=("dense_1",), settings={"events": (0.5,), "final_sparsity": 0.5})
-    ledger = trainer_of(config).ledger
-    assert ledger.left_alone == {
+    channel_tracker = trainer_of(config).channel_tracker
+    assert channel_tracker.skipped == {
         "dense_1": "dense_1 is spared",
         "logits": "the model's output",
         "conv_1": "it has 16 channels, no more than the multiple of 16 that widths are rounded to",
@@ -288,7 +295,7 @@ def test_a_network_that_diverged_is_one_line(small):
     trainer = trainer_of(small("pruned"))
     trainer.model.get_layer("conv_1").kernel.assign(np.full((3, 3, 1, 16), np.nan))
     with pytest.raises(TrainingError, match="conv_1 is no longer finite where it is to be pruned"):
-        trainer.prune(trainer.config.pruning.cuts[0])
+        trainer.prune(trainer.config.pruning.pruning_events[0])
 
 
 @pytest.fixture(scope="module")
@@ -378,11 +385,13 @@ def test_methods_share_the_dense_training_and_a_narrow_network_has_the_same_widt
 
 def test_a_ledger_numbers_channels_as_the_model_was_built(conv_net):
     config = Config(dataset="penguins", granularity="filter", channel_settings={"multiple": 1})
-    ledger = Ledger(conv_net, config)
-    ledger.remove({"conv": [0, 5]})
-    ledger.remove({"conv": [0, 4], "separable": [2]})  # the second and the seventh of the eight
-    assert ledger.removed == {"conv": [0, 1, 5, 6], "separable": [2]}
-    smaller = without(conv_net, ledger.removed)
-    for weight, expected in zip(get_weights(smaller), ledger.cut(get_weights(conv_net), smaller), strict=True):
+    channel_tracker = ChannelTracker(conv_net, config)
+    channel_tracker.remove({"conv": [0, 5]})
+    channel_tracker.remove({"conv": [0, 4], "separable": [2]})  # the second and the seventh of the eight
+    assert channel_tracker.removed == {"conv": [0, 1, 5, 6], "separable": [2]}
+    smaller = remove_groups(conv_net, channel_tracker.removed)
+    for weight, expected in zip(
+        get_weights(smaller), channel_tracker.prune_weights(get_weights(conv_net), smaller), strict=True
+    ):
         np.testing.assert_array_equal(weight, expected)
-    assert ledger.share == pytest.approx(5 / 14)
+    assert channel_tracker.share == pytest.approx(5 / 14)

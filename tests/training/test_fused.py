@@ -8,7 +8,7 @@ from tfprune.data._base import Split
 from tfprune.experiments.building import build, load_data
 from tfprune.training.callbacks import StopOnNaN
 from tfprune.training.config import Config
-from tfprune.training.fused import LAYERS, Fused, Workshop, chunks, fits
+from tfprune.training.fused import LAYERS, CompiledModelCache, Fused, can_fuse, epoch_chunks
 from tfprune.training.stacking import stack_splits
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError, TrainingError
@@ -55,20 +55,20 @@ def test_the_fused_loop_comes_to_the_numbers_of_the_plain_one(tiny, method, sett
 def test_auto_fuses_what_is_small_and_draws_nothing(tiny, conv_net, examples):
     data = load_data(tiny())
     assert isinstance(Trainer(build(tiny(), data), data, tiny()).model, Fused)
-    assert not fits(wrap(conv_net), Split(*examples), 32)  # convolutions
+    assert not can_fuse(wrap(conv_net), Split(*examples), 32)  # convolutions
     dense = keras.Sequential([keras.layers.Dense(3, input_shape=(4,))])
     split = Split(np.zeros((100, 4), np.float32), np.zeros(100, np.int64))
-    assert fits(dense, split, 2) and not fits(dense, split, 1)  # 50 and 100 steps
+    assert can_fuse(dense, split, 2) and not can_fuse(dense, split, 1)  # 50 and 100 steps
     random = keras.Sequential([keras.layers.Dropout(0.1, input_shape=(4,)), keras.layers.Dense(3)])
     half = keras.Sequential([keras.layers.Dense(3, input_shape=(4,), dtype="mixed_bfloat16")])
-    assert not fits(random, split, 50) and not fits(half, split, 50)
+    assert not can_fuse(random, split, 50) and not can_fuse(half, split, 50)
 
 
 def test_what_cannot_be_fused_says_so(tiny):
     config = tiny(loop="fused", batch_size=1)
     data = load_data(config)
     with pytest.raises(
-        ConfigError, match="loop=fused needs float32, data in memory, no augmentation, at most 64 steps an epoch"
+        ConfigError, match="loop=fused needs float32, data in memory, no augmentation, at most 64 steps per epoch"
     ):
         Trainer(build(config, data), data, config)
     assert all(hasattr(keras.layers, name) for name in LAYERS if name != "StackedDense")
@@ -86,13 +86,13 @@ def test_orders_of_a_chunk_are_those_of_the_plain_pipeline():
     split = Split(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
     plain = training_batches(split, 4, shuffle=True, seed=5)
     expected = np.concatenate([y.numpy() for _, y in plain.take(9)]).reshape(3, 10)
-    elements = list(chunks(split, split, first_epoch=0, ends=[2, 3], order_seeds=[5]))
+    elements = list(epoch_chunks(split, split, first_epoch=0, ends=[2, 3], order_seeds=[5]))
     assert [int(element["epochs"]) for element in elements] == [2, 1]
     np.testing.assert_array_equal(elements[0]["order"], expected[:2])
     np.testing.assert_array_equal(elements[1]["order"][0], expected[2])
 
     both = stack_splits([split, split])
-    stacked = next(iter(chunks(both, both, first_epoch=1, ends=[2], order_seeds=[6, 5])))["order"]
+    stacked = next(iter(epoch_chunks(both, both, first_epoch=1, ends=[2], order_seeds=[6, 5])))["order"]
     assert stacked.shape == (1, 10, 2)
     np.testing.assert_array_equal(stacked[0, :, 1], expected[1])
 
@@ -120,9 +120,9 @@ def test_scores_are_those_of_keras(tiny):
 
 def test_a_workshop_keeps_what_was_used_last_and_gives_it_to_one():
     dense = keras.Sequential([keras.layers.Dense(3, input_shape=(4,))])
-    workshop, models = Workshop(most=2), [Fused(dense.inputs, dense.outputs, 32) for _ in range(3)]
+    model_cache, models = CompiledModelCache(most=2), [Fused(dense.inputs, dense.outputs, 32) for _ in range(3)]
     for kind, model in zip("abc", models, strict=True):
-        workshop.give_back(kind, model)
-    workshop.give_back("plain", dense)
-    assert [workshop.take(kind) for kind in ("a", "b", "plain")] == [None, models[1], None]
-    assert workshop.take("b") is None
+        model_cache.put(kind, model)
+    model_cache.put("plain", dense)
+    assert [model_cache.get(kind) for kind in ("a", "b", "plain")] == [None, models[1], None]
+    assert model_cache.get("b") is None

@@ -9,8 +9,8 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrapping import mask_in_place
-from tfprune.pruning.events import Criterion, Cut
-from tfprune.training.in_memory import LiveTask
+from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.training.in_memory import InMemoryTask
 from tfprune.utils.errors import ConfigError, ModelError
 
 L = keras.layers
@@ -95,11 +95,11 @@ def test_an_early_bird_waits_until_its_mask_has_settled():
 def test_what_comes_back_comes_back_at_zero_with_empty_slots():
     model = own()  # masked in place, where pruned weights go on pulling at the optimizer's slots
     result = tfprune.train(model, data(), method="set", sparsity=0.5, epochs=2, verbose=0, in_place=True)
-    task = LiveTask(mask_in_place(model, ()), {}, {}, 1, "layer", 0)
+    task = InMemoryTask(mask_in_place(model, ()), {}, {}, 1, "layer", 0)
     set_masks(model, result.masks)
     model.fit(*data(), verbose=0)
     before = get_masks(model)
-    task.prune(Cut(rate=0.0, regrown=0.5, criterion=Criterion("signed"), growth=Criterion("random")))
+    task.prune(PruningEvent(rate=0.0, regrow_fraction=0.5, criterion=Criterion("signed"), growth=Criterion("random")))
     back = {name: (mask == 1) & (before[name] == 0) for name, mask in get_masks(model).items()}
     assert all(own.any() for own in back.values())
     for name, kernel in kernel_variables(model).items():

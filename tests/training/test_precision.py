@@ -10,7 +10,7 @@ from tfprune.training import precision
 
 
 def test_layers_made_inside_compute_in_it_and_others_do_not():
-    with precision.computing_in("mixed_bfloat16"):
+    with precision.precision_scope("mixed_bfloat16"):
         inside = keras.layers.Dense(1)
     assert inside.compute_dtype == "bfloat16" and keras.layers.Dense(1).compute_dtype == "float32"
 

@@ -14,13 +14,13 @@ from tfprune.adapters.tf_keras.wrapping import mask_in_place
 from tfprune.experiments.building import build, initial_weights, load_data, plain_model
 from tfprune.methods import METHODS
 from tfprune.methods._at_init import AtInit
-from tfprune.pruning.criteria import CRITERIA, OF_DATA
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.criteria import CRITERIA, DATA_CRITERIA
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.pruning.patterns import pattern_of
-from tfprune.pruning.scores import Evidence
+from tfprune.pruning.scores import ScoringContext
 from tfprune.training.examples import first_examples
-from tfprune.training.in_memory import LiveTask
+from tfprune.training.in_memory import InMemoryTask
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ModelError, TrainingError
 
@@ -71,13 +71,15 @@ def test_every_criterion_leads_to_the_masks_of_a_run(criterion, granularity, pat
     data, model = of_run(config)
     run = Trainer(build(config, data), data, config)
     given = (data.train.x, data.train.y)
-    mine = LiveTask(mask_in_place(model), {}, {}, 1, config.scope, config.seed, pattern=config.units, data=given)
-    cuts = [Cut(sparsity=0.5, criterion=Criterion(criterion))]
+    mine = InMemoryTask(mask_in_place(model), {}, {}, 1, config.scope, config.seed, pattern=config.units, data=given)
+    events = [PruningEvent(sparsity=0.5, criterion=Criterion(criterion))]
     if pattern is None:
-        cuts.append(Cut(rate=0.0, criterion=Criterion(criterion), regrown=0.3, growth=Criterion("gradient")))
-    for cut in cuts:
-        run._cut(cut)
-        mine.prune(cut)
+        events.append(
+            PruningEvent(rate=0.0, criterion=Criterion(criterion), regrow_fraction=0.3, growth=Criterion("gradient"))
+        )
+    for event in events:
+        run._prune(event)
+        mine.prune(event)
         for name, mask in get_masks(run.model).items():
             np.testing.assert_array_equal(get_masks(mine.model)[name], mask)
         for one, other in zip(get_weights(run.model), get_weights(model), strict=True):
@@ -88,14 +90,14 @@ def test_every_criterion_leads_to_the_masks_of_a_run(criterion, granularity, pat
 def test_criteria_that_look_at_examples_are_known_as_such(criterion):
     asked = []
 
-    def slopes(kind, criterion=None):
+    def gradients(kind, criterion=None):
         asked.append(kind)
         return {"a": np.ones((2, 2))}
 
     ones = {"a": np.ones((2, 2))}
-    scores = CRITERIA[criterion](Evidence(ones, ones, np.random.default_rng(0), slopes))
+    scores = CRITERIA[criterion](ScoringContext(ones, ones, np.random.default_rng(0), gradients))
     assert all(np.shape(score) == (2, 2) for score in scores.values())
-    assert bool(set(asked) - {"flow_gradients"}) is (criterion in OF_DATA)
+    assert bool(set(asked) - {"flow_gradients"}) is (criterion in DATA_CRITERIA)
 
 
 def several():
@@ -202,7 +204,7 @@ def test_looking_at_gradients_leaves_a_training_as_it_was():
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            task = LiveTask(self.model, {}, {}, 1, "layer", 0, data=examples())
+            task = InMemoryTask(self.model, {}, {}, 1, "layer", 0, data=examples())
             task.pruner.model.gradients("gradients", Criterion())
 
     (one, logs), (other, watched) = fit(), fit(Look())
@@ -220,11 +222,11 @@ def test_patterns_in_python_are_those_of_runs(granularity, pattern):
     result = tfprune.train(model, examples(), method="pruned", epochs=1, verbose=0, **sparsity, **given)
     pruning = tfprune.callbacks(model, epochs=3, **sparsity, **given)
     model.fit(*examples(), epochs=3, callbacks=pruning, verbose=0)
-    cuts = [Cut(sparsity=sparsity.get("sparsity", 0.75 if pattern == "1:4" else 0.5))]
+    events = [PruningEvent(sparsity=sparsity.get("sparsity", 0.75 if pattern == "1:4" else 0.5))]
     for made in (copy, result.model, model):
         weights = kernels(made)
         zeros = {name: (kernel != 0).astype(np.uint8) for name, kernel in weights.items()}
-        check_pattern(weights, zeros, cuts, "layer", pattern_of(granularity, pattern, None), "the model")
+        check_pattern(weights, zeros, events, "layer", pattern_of(granularity, pattern, None), "the model")
 
 
 def test_examples_are_of_each_class_or_the_first():

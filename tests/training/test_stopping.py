@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tfprune.training.stopping import Stopped, Stopper
+from tfprune.training.stopping import SignalHandler, Stopped
 
 STUCK = """
 import time
@@ -21,24 +21,24 @@ with stopping.Stopper() as stopper, stopper.deferred():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_waits_for_a_good_place_and_is_then_raised(number, code):
     before = signal.getsignal(number)
-    with pytest.raises(Stopped) as stop, Stopper() as stopper:
-        with stopper.deferred():
+    with pytest.raises(Stopped) as stop, SignalHandler() as signals:
+        with signals.deferred():
             os.kill(os.getpid(), number)
-            assert stopper.asked == number
+            assert signals.asked == number
             reached = True
     assert reached and stop.value.exit_code == code and isinstance(stop.value, KeyboardInterrupt)
     assert signal.getsignal(number) is before
 
 
 def test_outside_of_a_training_it_is_raised_at_once():
-    with pytest.raises(Stopped), Stopper():
+    with pytest.raises(Stopped), SignalHandler():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
         pytest.fail("went on")
 
 
 def test_a_second_ctrl_c_does_not_wait():
-    with pytest.raises(Stopped), Stopper() as stopper, stopper.deferred():
+    with pytest.raises(Stopped), SignalHandler() as signals, signals.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)  # which is no second Ctrl-C
         os.kill(os.getpid(), signal.SIGINT)
@@ -48,7 +48,7 @@ def test_a_second_ctrl_c_does_not_wait():
 def test_an_error_that_native_code_makes_of_it_is_a_stop_too():
     """As TensorFlow's makes a SystemError when a signal comes while it builds a list."""
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Stopped) as stop, Stopper() as stopper, stopper.recognised():
+    with pytest.raises(Stopped) as stop, SignalHandler() as signals, signals.reraise_as_stopped():
         try:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
@@ -56,7 +56,7 @@ def test_an_error_that_native_code_makes_of_it_is_a_stop_too():
             raise SystemError("Objects/listobject.c:338: bad argument to internal function") from None
     assert stop.value.exit_code == 130 and isinstance(stop.value.__cause__, SystemError)
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(SystemError), Stopper() as stopper, stopper.recognised():  # nobody asked
+    with pytest.raises(SystemError), SignalHandler() as signals, signals.reraise_as_stopped():  # nobody asked
         raise SystemError
 
 

@@ -16,7 +16,7 @@ from tfprune.experiments.experiment import train
 from tfprune.experiments.results import find_result
 from tfprune.experiments.sweeps import run_all
 from tfprune.training.config import Config
-from tfprune.training.strategies import Crew, strategy_of
+from tfprune.training.strategies import DistributedContext, strategy_of
 from tfprune.utils.errors import ConfigError
 
 TWO_DEVICES = """
@@ -191,9 +191,9 @@ def test_who_the_workers_are_must_be_said(tiny, monkeypatch):
 
 
 def test_a_process_alone_is_its_own_crew(tmp_path):
-    alone = Crew()
+    alone = DistributedContext()
     assert alone.chief and alone.any(True) and not alone.any(False)
-    alone.agree("anything")
+    alone.assert_same_across_workers("anything")
     with alone.folder(tmp_path) as folder:
         assert folder == tmp_path
 

@@ -76,14 +76,14 @@ def test_switches_choices_names_and_widths():
     assert checks.check_switch("shuffle", False) is False
     assert checks.check_choice("scope", "layer", ("layer", "global")) == "layer"
     assert checks.check_names("spare", "a, b") == ("a", "b")
-    assert checks.check_widths("hidden", "12,6") == (12, 6)
-    assert checks.check_widths("hidden", 12) == (12,)
+    assert checks.check_whole_numbers("hidden", "12,6") == (12, 6)
+    assert checks.check_whole_numbers("hidden", 12) == (12,)
     for check, value in [
         (checks.check_switch, "yes"),
         (checks.check_names, 5),
         (checks.check_names, [5]),
-        (checks.check_widths, {}),
-        (checks.check_widths, [0]),
+        (checks.check_whole_numbers, {}),
+        (checks.check_whole_numbers, [0]),
     ]:
         with pytest.raises(ConfigError, match="must be"):
             check("setting", value)

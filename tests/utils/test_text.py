@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from tfprune.utils.text import csv_cell, csv_text, markdown, one_line, shortened, showable
+from tfprune.utils.text import csv_cell, csv_text, markdown, one_line, printable, shortened
 
 HARMFUL = [
     *map(chr, (*range(0x20), *range(0x7F, 0xA0))),  # C0 with ESC, DEL, C1
@@ -24,17 +24,17 @@ SCRIPTS = (
 
 @pytest.mark.parametrize("char", HARMFUL, ids=ascii)
 def test_what_moves_a_cursor_or_hides_is_escaped_as_python_does(char):
-    assert showable(f"a{char}b") == f"a{ascii(char)[1:-1]}b"
+    assert printable(f"a{char}b") == f"a{ascii(char)[1:-1]}b"
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_what_people_write_stays(text):
-    assert showable(text) == text
+    assert printable(text) == text
 
 
 def test_nothing_of_all_unicode_gets_by_and_no_letter_is_lost():
     for char in map(chr, range(sys.maxunicode + 1)):
-        category, shown = unicodedata.category(char), showable(char)
+        category, shown = unicodedata.category(char), printable(char)
         assert category not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") or shown != char
         if category in ("Lu", "Ll", "Lt", "Nd", "Nl", "No", "Sm", "Sc", "Sk", "Pd", "Ps", "Pe", "Pi", "Pf", "Pc", "Zs"):
             assert shown == char
@@ -42,13 +42,13 @@ def test_nothing_of_all_unicode_gets_by_and_no_letter_is_lost():
 
 
 def test_escapes_pass_a_second_time_and_a_newline_stays_where_it_is_ours():
-    once = showable("\x1b[2J\u202e\n")
-    assert once == r"\x1b[2J\u202e\n" and showable(once) == once
-    assert showable("a\nb\r\x1b", keep="\n") == "a\nb\\r\\x1b"
+    once = printable("\x1b[2J\u202e\n")
+    assert once == r"\x1b[2J\u202e\n" and printable(once) == once
+    assert printable("a\nb\r\x1b", keep="\n") == "a\nb\\r\\x1b"
 
 
 def test_joined_emoji_fall_apart_into_their_parts():
-    assert showable("👩\u200d💻") == "👩\\u200d💻"
+    assert printable("👩\u200d💻") == "👩\\u200d💻"
 
 
 def test_an_error_is_one_line_of_bounded_length():
@@ -79,7 +79,7 @@ def test_no_cell_of_text_begins_a_formula(text):
 
 @pytest.mark.parametrize("text", ["\t=1", "\r=1", "\n=1", "\tx"])
 def test_neither_does_one_behind_a_tab_or_the_end_of_a_line(text):
-    assert csv_cell(text) == f"'{showable(text)}"
+    assert csv_cell(text) == f"'{printable(text)}"
 
 
 def test_a_semicolon_begins_a_cell_in_some_countries():
@@ -95,7 +95,7 @@ def test_numbers_and_what_is_empty_stay(value):
 
 @pytest.mark.parametrize("text", ["a=1", "x-y", "a@b", "2 - 1", "C:\\t", "\\tmp", "\u200b=1", "\x1b=1", "'=1"])
 def test_other_text_stays_but_for_what_cannot_be_shown(text):
-    assert csv_cell(text) == showable(text)
+    assert csv_cell(text) == printable(text)
 
 
 def test_csv_has_a_line_a_row_whatever_is_in_it_and_is_read_as_it_was_written():

@@ -73,7 +73,8 @@ tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.kera
 tfmot_registry = _Module("tensorflow_model_optimization.python.core.sparsity.keras.prune_registry")
 # Its public names can make operations deterministic, and not undo that.
 tf_config = _Module("tensorflow.python.framework.config")
-# What Keras and TensorFlow draw seeds from; their public names free all that is compiled where they set it, see `sow`.
+# What Keras and TensorFlow draw seeds from; their public names free all that is compiled where they set it, see
+# `seed_everything`.
 keras_draws = _Module("tf_keras.src.backend")
 tf_context = _Module("tensorflow.python.eager.context")
 # How SavedModels are stored, and the layers in those of tf_keras.
@@ -82,7 +83,7 @@ saved_metadata = _Module("tf_keras.protobuf.saved_metadata_pb2")
 op_def_registry = _Module("tensorflow.python.framework.op_def_registry")  # TensorFlow's operations, by name
 
 
-def sow(seed: int, *, anew: bool) -> None:
+def seed_everything(seed: int, *, anew: bool) -> None:
     """Seeds what Python, NumPy, Keras and TensorFlow draw.
 
     Args:

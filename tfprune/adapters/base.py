@@ -16,7 +16,7 @@ from tfprune.pruning.masks import Arrays
 
 
 class MaskedModel(Protocol):
-    """A model whose pruned weights are zero at any moment that somebody can look, as the engine sees it."""
+    """A model whose pruned weights are zero at any moment that someone can look, as the engine sees it."""
 
     def kernels(self) -> Mapping[str, np.ndarray]:
         """Returns the prunable kernels by name, each read when it is asked for."""

@@ -111,8 +111,8 @@ def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
     return dict(traits.macs(layer, inputs, outputs))
 
 
-def unfixed(*shapes: Shape) -> bool:
-    """Says whether a side of these shapes, other than the batch, is not fixed."""
+def has_dynamic_shape(*shapes: Shape) -> bool:
+    """Returns whether a side of these shapes, other than the batch, is not fixed."""
     return any(side is None for shape in shapes for one in _each(shape) for side in one[1:])
 
 

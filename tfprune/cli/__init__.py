@@ -1,4 +1,4 @@
-"""The command line: commands parse, call, echo. Errors that the user can mend become one line and exit code 2."""
+"""The command line: commands parse, call, echo. Errors that the user can fix become one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from tfprune.cli._terminal import echo
 from tfprune.utils.errors import TfpruneError, choose_from
 from tfprune.utils.registry import Registry
-from tfprune.utils.system_errors import explained, of_output
+from tfprune.utils.system_errors import explain_error, is_output_error
 from tfprune.utils.text import LONGEST, one_line
 
 COMMANDS = Registry(
@@ -113,9 +113,9 @@ def _run() -> int:
 
 def _end(error: OSError | ValueError) -> int:
     """Says in one line what the system would not do; a bug goes on as it came."""
-    if isinstance(error, BrokenPipeError) and of_output(error):
+    if isinstance(error, BrokenPipeError) and is_output_error(error):
         return CLOSED_PIPE
-    if (reason := explained(error)) is None:
+    if (reason := explain_error(error)) is None:
         raise error
     return _fail(reason)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tfprune.data._base import Data
     from tfprune.experiments.forecast import Event, Forecast
 
-MOST_EVENTS = 12  # that are shown; of more the first and the last
+MAX_EVENTS = 12  # that are shown; of more the first and the last
 
 
 def echo_runs(configs: Iterable[Config]) -> None:
@@ -55,14 +55,14 @@ def _echo_data(data: Data, splits: Iterable[str]) -> None:
         for label in data.labels
     ]
     echo_table([*rows, ("total", *(f"{sum(own.values()):,}" for own in counts.values()))], (data.target, *splits))
-    for remark in (*data.remarks, data.imbalance()):
-        if remark:
-            echo(remark)
+    for warning in (*data.warnings, data.imbalance()):
+        if warning:
+            echo(warning)
 
 
 def _echo_events(config: Config, found: Forecast) -> None:
     events = list(found.events)
-    half = MOST_EVENTS // 2
+    half = MAX_EVENTS // 2
     hidden = len(events) - 2 * half
     rows = [_cells(event, found.prunable) for event in events]
     if hidden > 1:

@@ -14,15 +14,15 @@ from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS
-from tfprune.data._own import asked_of
+from tfprune.data._user import asked_of
 from tfprune.experiments.executors import EXECUTORS
 from tfprune.experiments.rundir import RunDir
-from tfprune.models._own import is_function
+from tfprune.models._user import is_function
 from tfprune.training.config import Config
 from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, STRATEGIES
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.errors import ConfigError, choose_from
-from tfprune.utils.system_errors import unspeakable
+from tfprune.utils.system_errors import explain_bad_name
 
 if TYPE_CHECKING:
     from tfprune.experiments.executors._base import Executor
@@ -167,7 +167,7 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     if is_function(config.model):
         check_function(config.model)
     for name in ("out", "data_dir", "dataset", "model"):  # of which TensorFlow makes UTF-8, perhaps hours later
-        if problem := unspeakable(getattr(config, name) or ""):
+        if problem := explain_bad_name(getattr(config, name) or ""):
             raise ConfigError(problem)
     return config
 

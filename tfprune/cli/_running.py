@@ -14,7 +14,7 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 
 
-def train_and_tell(config: Config, *, force: bool = False) -> None:
+def train_and_report(config: Config, *, force: bool = False) -> None:
     """Trains a run, or goes on with it, and prints what came out."""
     start_logging(steps=True)
     trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tfprune.utils.text import showable
+from tfprune.utils.text import printable
 
 
 def echo(*lines: object, err: bool = False, bold: str = "") -> None:
@@ -20,7 +20,7 @@ def echo(*lines: object, err: bool = False, bold: str = "") -> None:
         err: to stderr.
         bold: a part that is printed so, where there are colours; what comes from elsewhere cannot ask for it.
     """
-    text = "\n".join(showable(str(line)) for line in lines)
+    text = "\n".join(printable(str(line)) for line in lines)
     click.echo(text.replace(bold, click.style(bold, bold=True), 1) if bold else text, err=err)
 
 
@@ -54,11 +54,11 @@ class _BesideBars(logging.Handler):
         from tqdm import tqdm
 
         prefix = f"{record.levelname.capitalize()}: " if record.levelno >= logging.WARNING else ""
-        lines = [showable(prefix + record.getMessage())]
+        lines = [printable(prefix + record.getMessage())]
         if record.exc_info:
-            lines += [showable(logging.Formatter().formatException(record.exc_info), keep="\n")]
+            lines += [printable(logging.Formatter().formatException(record.exc_info), keep="\n")]
         tqdm.write("\n".join(lines), file=sys.stderr)
 
 
 def _cell(value: Any) -> str:
-    return "\n".join(map(_cell, value)) if isinstance(value, (list, tuple)) else showable(str(value))
+    return "\n".join(map(_cell, value)) if isinstance(value, (list, tuple)) else printable(str(value))

@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function, trusted
-from tfprune.data._own import TFDS, asked_of, is_own
-from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_function, is_own_model
+from tfprune.data._user import TFDS, asked_of, is_user_data
+from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_function, is_user_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
 
@@ -69,9 +69,9 @@ def check_typed(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if trusted():
         return
     dataset, model = values.get("dataset"), values.get("model")
-    if is_own(dataset) and not dataset.startswith(TFDS) and given.get("dataset") is None:
+    if is_user_data(dataset) and not dataset.startswith(TFDS) and given.get("dataset") is None:
         raise ConfigError(f"the run's data set is read only if it is typed: add --dataset {dataset}, or --trust")
-    is_file = is_own_model(model) and not is_function(model) and not model.startswith(APPLICATIONS)
+    is_file = is_user_model(model) and not is_function(model) and not model.startswith(APPLICATIONS)
     if is_file and given.get("model") is None:
         raise ConfigError(f"the run's model is read only if it is typed: add --model {model}, or --trust")
 
@@ -121,7 +121,7 @@ def with_model(config: Config, model: str | None) -> Config:
         ConfigError: the model is a file that nobody typed.
         ModelError: it is a function that nobody typed.
     """
-    if not is_own_model(config.model) or config.model.startswith(APPLICATIONS):
+    if not is_user_model(config.model) or config.model.startswith(APPLICATIONS):
         if model is not None:
             raise ConfigError(f"--model names a model of your own; this run's is {config.model}")
         return config

@@ -33,7 +33,7 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
 
     result = read_result(RunDir(run))
     if out is None:
-        result.folder.check_own()
+        result.folder.check_ownership()
     data = load_data(as_typed(result.config, given))
     found = compacted(restore(result, data))
     if not found.removed:

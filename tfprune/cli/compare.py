@@ -19,7 +19,7 @@ from tfprune.reporting.tables import LEGEND
 from tfprune.training.config import Config
 from tfprune.utils.checks import check_least, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
-from tfprune.utils.text import markdown, showable
+from tfprune.utils.text import markdown, printable
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
@@ -164,7 +164,7 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
     hardware = markdown(", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"])))
     source = (
         f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
-        f"`{showable(config.model_name)}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
+        f"`{printable(config.model_name)}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
         f"{config.optimizer} {config.learning_rate:g}, {metrics['precision']['policy']}. Python {versions['python']}, "
         f"TensorFlow {versions['tensorflow']}, "
         f"tfmot {versions['tensorflow-model-optimization']}; {hardware}. {LEGEND}"

@@ -37,7 +37,7 @@ def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) 
 
     result = read_result(RunDir(run))
     if out is None:
-        result.folder.check_own()
+        result.folder.check_ownership()
     data = load_data(as_typed(result.config, given))
     path = out or result.folder.exports / _file_name(name, quantize)
     done = convert(restore(result, data), data, path, name, quantize)

@@ -10,9 +10,9 @@ import click
 
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo
-from tfprune.models._own import is_function
+from tfprune.models._user import is_function
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.files import replacing, written_to
+from tfprune.utils.files import atomic_write, written_to
 
 
 @click.command()
@@ -35,7 +35,7 @@ def init(path: Path, force: bool, **given: Any) -> None:
 
     folder = config.data_dir and Path(config.data_dir)
     text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)
-    with written_to(path), replacing(path) as draft:
+    with written_to(path), atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
     train = ["tfprune", "train", "--config", str(path)]
     train += ["--model", config.model] if is_function(config.model) else []  # which no file may name alone

@@ -79,7 +79,7 @@ def plan(
         [(name, most)] = sizes.items()
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
-    gone = planner.ledger.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
+    gone = planner.channel_tracker.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
     echo(
         f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity {config.granularity} "
         f"--sparsity {1 - chosen.keep:.6g}" + (f" --set channels.order={','.join(gone)}" if gone else "")
@@ -96,15 +96,20 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
         rows.append((name, f"{parameters:,}", f"{left[0]:,}", f"{macs:,}", f"{left[1]:,}"))
     rows.append(("the model", *(f"{n:,}" for n in (whole.parameters, chosen.parameters, whole.macs, chosen.macs))))
     groups = [
-        (name, "" if name == BRANCHES else ", ".join(layers), str(planner.ledger.sizes[name]), str(chosen.widths[name]))
-        for name, layers in planner.ledger.producers().items()
+        (
+            name,
+            "" if name == BRANCHES else ", ".join(layers),
+            str(planner.channel_tracker.sizes[name]),
+            str(chosen.widths[name]),
+        )
+        for name, layers in planner.channel_tracker.producers().items()
     ]
     planner.at(chosen.keep)
-    gone = planner.ledger.removed.get(BRANCHES, ())
+    gone = planner.channel_tracker.removed.get(BRANCHES, ())
     echo_table(groups, ("what goes" if gone else "filters, units", "of", "before", "after"))
     if gone:
         echo(f"Gone: {', '.join(gone)}")
-    for name, reason in planner.ledger.left_alone.items():
+    for name, reason in planner.channel_tracker.skipped.items():
         echo(f"Left alone: {name}: {reason}")
     echo()
     echo_table(rows, ("kernel", "parameters", "after", "MACs", "after"))

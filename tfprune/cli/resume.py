@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tfprune.cli._options import trust_option
-from tfprune.cli._running import train_and_tell
+from tfprune.cli._running import train_and_report
 from tfprune.cli._terminal import start_logging
 from tfprune.cli._typed import as_typed, takes_data, with_model
 from tfprune.experiments.results import read_config
@@ -37,4 +37,4 @@ def resume(run: Path, model: str | None, **given: Any) -> None:
         config = with_model(as_typed(config, given), model)
     if config.run_id != run.resolve().name:
         raise RunError(f"{run}: a folder with these settings must be called {config.run_id}; rename it")
-    train_and_tell(config)
+    train_and_report(config)

@@ -14,7 +14,7 @@ from tfprune.cli._options import executor_options, make_executor, trust_option
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.experiments.plans import outcome, plan_table, read_plan
-from tfprune.models._own import is_function
+from tfprune.models._user import is_function
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from tfprune.cli._dry_run import echo_plan
 from tfprune.cli._options import make_config, run_options
-from tfprune.cli._running import train_and_tell
+from tfprune.cli._running import train_and_report
 
 
 @click.command()
@@ -22,4 +22,4 @@ from tfprune.cli._running import train_and_tell
 def train(file: Path | None, force: bool, dry_run: bool, **given: Any) -> None:
     """Train and prune one model."""
     config = make_config(file, given)
-    echo_plan(config) if dry_run else train_and_tell(config, force=force)
+    echo_plan(config) if dry_run else train_and_report(config, force=force)

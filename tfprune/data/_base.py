@@ -54,10 +54,10 @@ class Inputs:
     Args:
         signature: name -> (TF dtype's name, shape without the batch) of each raw input.
         encode: TensorFlow function from a dictionary of batched raw inputs to a batch of model inputs.
-        columns: name of a raw input -> name of the column that it is in a person's table, where they differ: not every
+        columns: name of a raw input -> name of the column that it is in a user's table, where they differ: not every
             column's name can be an argument's.
         optional: raw inputs that may be missing, as NaN or "".
-        unused: columns of a person's table that are no inputs.
+        unused: columns of a user's table that are no inputs.
     """
 
     signature: Mapping[str, tuple[str, tuple[int | None, ...]]]
@@ -76,9 +76,9 @@ class Data:
         labels: class names, in the order of their numbers.
         target: what the classes are of, e.g. `"species"`.
         inputs: signature of the exported model -> what it takes; `"serving_default"` among them.
-        places: split -> where its examples are in what they were read from (row numbers from 0, or file names); None
-            for data sets whose splits follow from their name and the seed.
-        remarks: a line on each thing that a person should know, such as rows that were left out.
+        split_members: split -> where its examples are in what they were read from (row numbers from 0, or file names);
+            None for data sets whose splits follow from their name and the seed.
+        warnings: a line on each thing that a person should know, such as rows that were left out.
     """
 
     train: Split
@@ -87,16 +87,16 @@ class Data:
     labels: tuple[str, ...]
     target: str
     inputs: Mapping[str, Inputs]
-    places: Mapping[str, np.ndarray] | None = None
-    remarks: tuple[str, ...] = ()
+    split_members: Mapping[str, np.ndarray] | None = None
+    warnings: tuple[str, ...] = ()
 
     def first(self, count: int | None) -> Data:
         """Returns the data with the first `count` examples of each split; None means all."""
         if count is None:
             return self
         parts = {name: getattr(self, name).first(count) for name in SPLITS}
-        places = self.places and {name: part[:count] for name, part in self.places.items()}
-        return dataclasses.replace(self, **parts, places=places)
+        places = self.split_members and {name: part[:count] for name, part in self.split_members.items()}
+        return dataclasses.replace(self, **parts, split_members=places)
 
     def class_counts(self) -> dict[str, dict[str, int]]:
         """Returns how many examples of each class are in each split: split -> label -> number."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfprune.adapters.backend import tf
 from tfprune.data._base import Inputs
-from tfprune.data._csv import MISSING, MOST_COLUMNS, Column, check_header, read_header, text, too_many_columns
+from tfprune.data._csv import MAX_COLUMNS, MISSING, Column, check_header, read_header, text, too_many_columns
 from tfprune.utils.errors import DataError
 from tfprune.utils.text import one_line
 
@@ -76,7 +76,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def is_parquet(path: Path) -> bool:
-    """Says whether a file is read as Parquet."""
+    """Returns whether a file is read as Parquet."""
     return path.suffix.lower() in (".parquet", ".pq")
 
 
@@ -121,7 +121,7 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def _parquet_names(path: Path) -> list[str]:
     names = _parquet().read_schema(path).names
-    if len(names) > MOST_COLUMNS:
+    if len(names) > MAX_COLUMNS:
         raise too_many_columns(path)
     return names
 
@@ -152,7 +152,7 @@ def read_parquet_columns(
 
 
 def missing_cells(cells: np.ndarray) -> np.ndarray:
-    """Returns a bool a cell of `texts` or `numbers`: whether it is missing."""
+    """Returns one bool per cell of `texts` or `numbers`: whether it is missing."""
     return np.isnan(cells) if cells.dtype == np.float64 else np.array([cell is None for cell in cells], bool)
 
 
@@ -316,7 +316,7 @@ def row_inputs(columns: Mapping[str, Number | Category], unused: Sequence[str]) 
 
     Args:
         columns: name -> how it is encoded, in the model's order.
-        unused: columns that a person's table may have beside them.
+        unused: columns that a user's table may have beside them.
     """
     arguments = _arguments(columns)
     optional = [argument for argument, name in arguments.items() if _may_be_missing(columns[name])]

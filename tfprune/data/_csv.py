@@ -34,7 +34,7 @@ def whole(cell: str) -> int:
 
 
 DELIMITERS = ",;\t|"
-MOST_COLUMNS = 10_000  # each becomes an argument of the exported model
+MAX_COLUMNS = 10_000  # each becomes an argument of the exported model
 LONGEST_LINE = 2**20  # characters
 _ABSENT: dict[Column, Any] = {text: "", number: math.nan}  # what a missing cell is read as where it may be missing
 _KINDS = {text: "text", number: "a number", whole: "a whole number"}
@@ -67,7 +67,7 @@ def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[
     """
     first = file.readline(LONGEST_LINE)
     delimiter = delimiter_of(first)
-    if first.count(delimiter) >= MOST_COLUMNS or (len(first) == LONGEST_LINE and not first.endswith("\n")):
+    if first.count(delimiter) >= MAX_COLUMNS or (len(first) == LONGEST_LINE and not first.endswith("\n")):
         raise too_many_columns(path)
     file.seek(0)
     names = [name.strip() for name in next(csv.reader(lines_of(file), delimiter=delimiter), [])]
@@ -80,7 +80,7 @@ def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[
 def too_many_columns(path: Path) -> DataError:
     """Says that a table is too wide."""
     return DataError(
-        f"{path}: its first line names more than {MOST_COLUMNS:,} columns, or is longer than {LONGEST_LINE:,} "
+        f"{path}: its first line names more than {MAX_COLUMNS:,} columns, or is longer than {LONGEST_LINE:,} "
         "characters; rows of so many numbers belong into arrays: a .npz file of x and y"
     )
 

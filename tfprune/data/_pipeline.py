@@ -19,7 +19,7 @@ STEPS_WITHOUT_END = 2**62
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class ReplicaShard:
     """What some of the devices that divide each batch between them get of it.
 
     Args:
@@ -41,7 +41,7 @@ def training_batches(
     seed: int,
     augment: Sequence[str] = (),
     first_step: int = 0,
-    share: Share | None = None,
+    shard: ReplicaShard | None = None,
 ) -> tf.data.Dataset:
     """Returns endless batches, each epoch's last one smaller if need be.
 
@@ -54,19 +54,19 @@ def training_batches(
         seed: of those orders and of what `augment` draws.
         augment: names of `AUGMENTATIONS`, applied in this order to uint8 images [examples, side, side, channels].
         first_step: batches to leave out at the beginning.
-        share: instead of each batch its parts for these devices, one after the other; with weights, so that the mean
+        shard: instead of each batch its parts for these devices, one after the other; with weights, so that the mean
             over all devices of their mean losses is the mean over the batch, whatever the sizes of its parts are.
 
     Raises:
         ConfigError: a step of `augment` is unknown, the examples are no images, or a device would get none of them.
     """
     check_augment(augment, split.x.shape[1:] if augment else None)
-    if not (shuffle or augment or first_step or share or split.stored):
+    if not (shuffle or augment or first_step or shard or split.stored):
         examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
         return examples.batch(batch_size).cache().repeat().prefetch(tf.data.AUTOTUNE)
     count = len(split)
     per_epoch = -(-count // batch_size)
-    devices = share or Share(0, 1, 1)
+    devices = shard or ReplicaShard(0, 1, 1)
     if (least := (count - 1) % batch_size + 1) < devices.of:
         raise ConfigError(f"an epoch's last batch has {least} examples for {devices.of} devices; change batch_size")
     examples_of = _examples(split)
@@ -83,7 +83,7 @@ def training_batches(
         if augment:
             windows = _windows(size, split.x.shape[1:3], augment, seed, step)  # of the batch: the same on any devices
             images = _seen_through(images, windows[start:end], augment)
-        if not share:
+        if not shard:
             return images, labels
         weight = tf.cast((end - start) * devices.of / size, tf.float32)
         return images, labels, tf.fill([end - start], weight)

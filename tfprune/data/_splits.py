@@ -29,7 +29,7 @@ def hold_out(examples: Split, share: float, seed: int) -> tuple[Split, Split]:
 
 
 def held_out(y: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Returns a bool an example: whether `hold_out` holds it out."""
+    """Returns one bool per example: whether `hold_out` holds it out."""
     import numpy as np
 
     random = np.random.default_rng(seed)

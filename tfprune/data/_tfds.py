@@ -1,6 +1,6 @@
 """Images through TensorFlow Datasets: read or downloaded, made square once, split.
 
-What makes an image square here is also what the exported model does to a person's images, so that
+What makes an image square here is also what the exported model does to a user's images, so that
 training and serving cannot drift apart.
 """
 
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 READ_AT_ONCE = 256  # images handed from TensorFlow to NumPy together
 PREPARED_COPIES = "https://storage.googleapis.com"  # where TFDS looks before it goes to the original site
 SECONDS_TO_ANSWER = 10
-MOST_PIXELS = 2**26  # of an image file: decoding and resizing take 18 bytes each
+MAX_PIXELS = 2**26  # of an image file: decoding and resizing take 18 bytes each
 VALIDATION = 0.1  # of a training split
-MOST_OF_MEMORY = 0.2  # that images in memory may be: splitting and TensorFlow copy them, four are there at a time
+MAX_OF_MEMORY = 0.2  # that images in memory may be: splitting and TensorFlow copy them, four are there at a time
 INDEXED_AT_ONCE = 4096  # records
 AROUND = 16  # bytes of a TFRecord file that are a record's length and checksums
 
@@ -90,7 +90,7 @@ def read_images(
         channels: 1 (grey) or 3 (colour).
         keys: of the image and of the label in an example.
         stream: `memory` reads all images, `shards` finds where they lie in the TFRecord files and reads them when they
-            are needed; `auto` does that if they would take more than `MOST_OF_MEMORY`.
+            are needed; `auto` does that if they would take more than `MAX_OF_MEMORY`.
 
     Returns:
         The splits, x uint8 [examples, side, side, channels], in the order of the prepared copy; the class names.
@@ -124,7 +124,7 @@ def _read_splits(
 
 
 def streamed(stream: str, size: int, name: str) -> bool:
-    """Says whether images are to stay in their files.
+    """Returns whether images are to stay in their files.
 
     Args:
         stream: one of `STREAMS`.
@@ -133,7 +133,7 @@ def streamed(stream: str, size: int, name: str) -> bool:
     """
     if stream != "auto":
         return stream == "shards"
-    large = size > MOST_OF_MEMORY * main_memory()
+    large = size > MAX_OF_MEMORY * main_memory()
     if large:
         log.info("%s would take %.1f GB of memory: its images are read when they are needed", name, size / 1e9)
     return large
@@ -290,10 +290,10 @@ def too_large(file: Path | BinaryIO) -> str:
             with Image.open(file) as image:
                 width, height = image.size
     except Image.DecompressionBombError:
-        return f"it has more than {MOST_PIXELS:,} pixels"
+        return f"it has more than {MAX_PIXELS:,} pixels"
     except Exception:  # whatever a broken header makes it meet; TensorFlow says what is wrong with the file
         return ""
-    return f"{width:,} x {height:,} are more than {MOST_PIXELS:,} pixels" if width * height > MOST_PIXELS else ""
+    return f"{width:,} x {height:,} are more than {MAX_PIXELS:,} pixels" if width * height > MAX_PIXELS else ""
 
 
 def decode(content: tf.Tensor, channels: int) -> tf.Tensor:

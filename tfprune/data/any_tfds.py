@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Split
-from tfprune.data._own import TFDS
+from tfprune.data._user import TFDS
 from tfprune.data.folder import LARGEST_COMMON_SIDE, SIDES, SPLIT_FOLDERS, images_spec
 from tfprune.data.table import Table
 from tfprune.utils.checks import check_choice, check_text, check_whole
@@ -114,7 +114,7 @@ class AnyTfds(Table):
             labels=labels,
             target=self.label,
             inputs=_tfds.image_inputs(self.side, self.channels),
-            places=places,
+            split_members=places,
         )
 
     def _columns(self, builder: Any, names: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Arrays of a person's own, in a NumPy `.npz` file."""
+"""Arrays of a user's own, in a NumPy `.npz` file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
-from tfprune.data._own import Source
+from tfprune.data._user import Source
 from tfprune.data.folder import images_spec
 from tfprune.data.table import classes_of, rows_spec
-from tfprune.utils.checks import check_choice, check_switch, check_widths
+from tfprune.utils.checks import check_choice, check_switch, check_whole_numbers
 from tfprune.utils.errors import BROKEN_ARCHIVE, DataError
 from tfprune.utils.fingerprints import fingerprint
 from tfprune.utils.text import one_line
@@ -51,7 +51,7 @@ class Arrays(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_switch("data.standardise", self.standardise)
-        self._store("shape", check_widths("data.shape", self.shape))
+        self._store("shape", check_whole_numbers("data.shape", self.shape))
         check_choice("data.dtype", self.dtype, ("", "uint8", "float32"))
 
     def described(self, path: str, data_dir: Path | None) -> Arrays:
@@ -98,7 +98,7 @@ class Arrays(Source):
             labels=labels,
             target=pairs["train"][1],
             inputs=inputs,
-            places=places,
+            split_members=places,
         )
 
     def _inputs(self, train: np.ndarray) -> dict[str, Inputs]:

@@ -1,4 +1,4 @@
-"""A folder of a person's own images: a folder a class, in folders of splits or not."""
+"""A folder of a user's own images: one folder per class, in folders of splits or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Split
-from tfprune.data._own import Source
+from tfprune.data._user import Source
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import DataError
 from tfprune.utils.fingerprints import fingerprint
@@ -35,7 +35,7 @@ READ_AT_ONCE = 256
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageFolder(Source):
-    """Images in a folder a class, with or without folders `train`, `validation` and `test` around those.
+    """Images in one folder per class, with or without folders `train`, `validation` and `test` around those.
 
     Args:
         side: height and width that the images get, by their central square; 0 chooses.
@@ -86,7 +86,7 @@ class ImageFolder(Source):
         y = np.array(y, np.int64)
         stored = streamed(stream, len(files) * self.side**2 * self.channels, path)
         x, readable, reason = read_files(files, self.side, self.channels, stored=stored)
-        remarks = []
+        warnings = []
         if not readable.all():
             broken = int((~readable).sum())
             if self.broken == "refuse":
@@ -95,7 +95,7 @@ class ImageFolder(Source):
                     f"{files[int(np.argmin(readable))]}{more}: this is no image that can be read ({reason}); "
                     "remove it, or leave out such files with --set data.broken=skip"
                 )
-            remarks.append(f"{broken:,} files that cannot be read as images are left out")
+            warnings.append(f"{broken:,} files that cannot be read as images are left out")
         given = {split: places[readable[places]] for split, places in given.items()}
         try:
             places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
@@ -107,8 +107,8 @@ class ImageFolder(Source):
             labels=labels,
             target="label",
             inputs=image_inputs(self.side, self.channels),
-            places={name: names[own] for name, own in places.items()},
-            remarks=tuple(remarks),
+            split_members={name: names[own] for name, own in places.items()},
+            warnings=tuple(warnings),
         )
 
     def spec(self) -> DatasetSpec:
@@ -220,8 +220,8 @@ def read_files(
         stored: read them to see whether they can be read, and keep none.
 
     Returns:
-        uint8 [files, side, side, channels], black where a file is no image; a bool a file: whether it is one; why the
-        first that is none is none.
+        uint8 [files, side, side, channels], black where a file is no image; one bool per file: whether it is one; why
+        the first that is none is none.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""A table of a person's own: a CSV, TSV or Parquet file with a column of labels."""
+"""A table of a user's own: a CSV, TSV or Parquet file with a column of labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import Data, DatasetSpec, Split
-from tfprune.data._own import Source
+from tfprune.data._user import Source
 from tfprune.utils.checks import check_choice, check_names, check_whole
 from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.fingerprints import fingerprint
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MISSING_CELLS = ("refuse", "drop", "impute")
-MOST_CLASSES = 1000
+MAX_CLASSES = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Table(Source):
             raise DataError(f"{path}: {error}") from None
         if not cells:
             raise DataError(f"{path}: there is no column beside the label {self.label!r}")
-        kept, remarks = self._rows_to_keep(labels_of_rows, cells, path)
+        kept, warnings = self._rows_to_keep(labels_of_rows, cells, path)
         cells = {name: values[kept] for name, values in cells.items()}
         labels, y = classes_of(_by_size(labels_of_rows[kept]), self.label, path)
         numbers = np.full(len(kept), -1)
@@ -119,15 +119,15 @@ class Table(Source):
         inputs = row_inputs(encodings, [name for name in columns if name not in cells and name != self.label])
         x = _encoded(inputs, cells)
         splits = {name: Split(x[own], y[own]) for name, own in places.items()}
-        remarks += _repeated(splits)
+        warnings += _repeated(splits)
         original = np.flatnonzero(kept)
         return Data(
             **splits,
             labels=labels,
             target=self.label,
             inputs={"serving_default": inputs},
-            places={name: original[own] for name, own in places.items()},
-            remarks=tuple(remarks),
+            split_members={name: original[own] for name, own in places.items()},
+            warnings=tuple(warnings),
         )
 
     def _is_input(self, name: str) -> bool:
@@ -179,13 +179,13 @@ class Table(Source):
         dropped = absent[self.label] if self.missing == "impute" else np.any(list(absent.values()), axis=0)
         if np.all(dropped):
             raise DataError(f"{path}: there is no row without a missing cell; use --missing impute")
-        remarks = []
+        warnings = []
         if dropped.any():
             why = "without a label" if self.missing == "impute" else "with missing cells"
-            remarks.append(f"{int(dropped.sum()):,} of {len(labels):,} rows are left out: {why}")
+            warnings.append(f"{int(dropped.sum()):,} of {len(labels):,} rows are left out: {why}")
         if self.missing == "impute" and (filled := {n: c for n, c in missing.items() if n != self.label}):
-            remarks.append(f"missing cells are filled in: {', '.join(f'{n} ({c:,})' for n, c in filled.items())}")
-        return ~dropped, remarks
+            warnings.append(f"missing cells are filled in: {', '.join(f'{n} ({c:,})' for n, c in filled.items())}")
+        return ~dropped, warnings
 
     def spec(self) -> DatasetSpec:
         return rows_spec(self.examples, f"rows of a table, labelled by {self.label!r}")
@@ -218,7 +218,7 @@ def classes_of(cells: np.ndarray, label: str, path: str) -> tuple[tuple[str, ...
     labels, y = np.unique(cells, return_inverse=True)
     if len(labels) < 2:
         raise DataError(f"{path}: all labels in {label} are {str(labels[0])!r}; two classes or more are needed")
-    if len(labels) > min(MOST_CLASSES, len(cells) / 2):
+    if len(labels) > min(MAX_CLASSES, len(cells) / 2):
         raise DataError(
             f"{path}: {label} has {len(labels):,} different values in {len(cells):,} examples; labels must be "
             "classes (numbers are not predicted)"

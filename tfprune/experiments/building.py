@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, sow
+from tfprune.adapters.backend import keras, seed_everything
 from tfprune.adapters.loading.gate import model_from_json
 from tfprune.adapters.tf_keras.copies import report_unprunable
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
@@ -20,13 +20,13 @@ from tfprune.data._pipeline import training_batches
 from tfprune.experiments.results import Result, check_model
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.models._narrow import narrowed
-from tfprune.models._own import build_model
-from tfprune.structured.surgery import without
+from tfprune.models._user import build_model
+from tfprune.structured.surgery import remove_groups
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
-from tfprune.training.precision import candidates, computing_in, fastest
-from tfprune.training.removal import narrower
+from tfprune.training.precision import candidates, fastest, precision_scope
+from tfprune.training.removal import build_narrower
 from tfprune.training.strategies import strategy_of
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
@@ -46,9 +46,9 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
     It is masked, see `masked_model`, unless channels are removed from it: then there is nothing to mask.
     """
     settings = model_settings(config, data)
-    sow(derive(config.seed, "init"), anew=config.has_own_model)
+    seed_everything(derive(config.seed, "init"), anew=config.has_own_model)
     strategy = strategy_of(config)
-    with computing_in(precision), strategy.scope() if strategy else contextlib.nullcontext():
+    with precision_scope(precision), strategy.scope() if strategy else contextlib.nullcontext():
         model = plain_model(config, data, settings)
         if config.has_own_model:
             report_unprunable(model)
@@ -64,7 +64,7 @@ def on_one_device(trainer: Trainer, precision: str) -> keras.Model:
     """Returns a copy of a trained model that is not mirrored any more, to be measured and exported as any other."""
     single = build(trainer.config.replace(strategy="none"), trainer.data, precision)
     if isinstance(trainer, ChannelTrainer):
-        single = without(single, trainer.ledger.removed)
+        single = remove_groups(single, trainer.channel_tracker.removed)
     set_weights(single, get_weights(trainer.model))
     set_masks(single, get_masks(trainer.model))
     return single
@@ -73,11 +73,11 @@ def on_one_device(trainer: Trainer, precision: str) -> keras.Model:
 def plain_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
     """Builds the run's model, of the widths that removing channels would lead to if the method asks for that.
 
-    `fresh` draws anew even the weights that a person's own model comes with.
+    `fresh` draws anew even the weights that a user's own model comes with.
     """
     model = make_model(config, data, settings, fresh=fresh)
-    share = config.pruning.narrower
-    return narrower(model, share, config) if share and config.removes else model
+    share = config.pruning.width_reduction
+    return build_narrower(model, share, config) if share and config.removes else model
 
 
 def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
@@ -88,7 +88,7 @@ def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh
 
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
     """Returns the settings that the run's model is built with: narrower ones if the method asks for that."""
-    settings, share = dict(config.model_settings), config.pruning.narrower
+    settings, share = dict(config.model_settings), config.pruning.width_reduction
     if not share or config.removes:
         return settings
 
@@ -113,11 +113,11 @@ def restore(result: Result, data: Data) -> keras.Model:
         )
     check_model(result.folder)
     architecture = result.architecture()
-    if architecture is not None:  # of a person's own model, which may have changed or gone since
+    if architecture is not None:  # of a user's own model, which may have changed or gone since
         model = model_from_json(architecture, result.folder.architecture)
     else:
         model = plain_model(result.config, data, model_settings(result.config, data))
-        model = without(model, result.removed_channels())
+        model = remove_groups(model, result.removed_channels())
     try:
         model.set_weights(load_weights(result.model))
     except ValueError:
@@ -128,7 +128,7 @@ def restore(result: Result, data: Data) -> keras.Model:
 def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:
     """Returns initial weights of the run's model, other ones for each purpose."""
     settings = model_settings(config, data)
-    sow(derive(config.seed, purpose), anew=config.has_own_model)
+    seed_everything(derive(config.seed, purpose), anew=config.has_own_model)
     return plain_model(config, data, settings, fresh=purpose != "init").get_weights()
 
 

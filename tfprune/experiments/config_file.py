@@ -11,15 +11,15 @@ from typing import Any
 
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import SPLITS, Data
-from tfprune.data._own import KIND, KINDS, asked_of
+from tfprune.data._user import KIND, KINDS, asked_of
 from tfprune.models import MODELS
-from tfprune.models._own import FINGERPRINT
+from tfprune.models._user import FINGERPRINT
 from tfprune.structured.widths import DEFAULTS, check_channel_settings
 from tfprune.training.config import Config, model_defaults
 
 ALWAYS = ("dataset", "method", "model", "epochs", "batch_size", "optimizer", "learning_rate", "seed")
 WIDTH = 100
-MOST_NAMES = 12  # of classes or columns that are spelled out
+MAX_NAMES = 12  # of classes or columns that are spelled out
 
 
 def settings_file(config: Config, data: Data | None = None) -> str:
@@ -33,7 +33,7 @@ def settings_file(config: Config, data: Data | None = None) -> str:
         f"# Settings of a run on {config.data_name}. A line like `# name = value` shows a default: take the # away and",
         "# change it. Paths that are not absolute start where the command is called.",
         "",
-        *([*(f"# {line}" for line in described(data)), ""] if data else []),
+        *([*(f"# {line}" for line in describe_data(data)), ""] if data else []),
         *_run(config),
     ]
     owners = {"settings": f"method {config.method}", "model_settings": f"model {config.model}"}
@@ -46,8 +46,8 @@ def settings_file(config: Config, data: Data | None = None) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def described(data: Data) -> Iterator[str]:
-    """Yields lines on what was found in a person's data."""
+def describe_data(data: Data) -> Iterator[str]:
+    """Yields lines on what was found in a user's data."""
     counts = data.class_counts()
     sizes = ", ".join(f"{sum(counts[split].values()):,} for {split}" for split in SPLITS)
     yield f"Examples: {sizes}."
@@ -63,13 +63,13 @@ def described(data: Data) -> Iterator[str]:
         yield f"An example has the shape {' x '.join(map(str, data.input_shape))}."
     total = {label: sum(own[label] for own in counts.values()) for label in data.labels}
     yield from _wrapped(f"Classes ({data.target}): {_few([f'{label} {count:,}' for label, count in total.items()])}.")
-    for remark in (*data.remarks, data.imbalance()):
-        yield from _wrapped(remark or "")
+    for warning in (*data.warnings, data.imbalance()):
+        yield from _wrapped(warning or "")
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _run(config: Config) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _of_model(config: Config) -> tuple[Mapping[str, Any], Any]:
 
 
 def _settings(live: Mapping[str, Any], defaults: Mapping[str, Any], meanings: Mapping[str, str]) -> Iterator[str]:
-    """Yields a line a setting after those that say what it means, and an empty one."""
+    """Yields one line per setting after those that say what it means, and an empty one."""
     for name in dict.fromkeys((*defaults, *live)):
         yield from (f"# {line}" for line in _wrapped(meanings.get(name, "")))
         if name in live:

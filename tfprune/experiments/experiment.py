@@ -12,14 +12,22 @@ from typing import Any
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data
 from tfprune.experiments.building import build, choose_precision, initial_weights, load_data, on_one_device
-from tfprune.experiments.compiled_models import WORKSHOP, compiled_already, kind_of, recurs, tidy_up
+from tfprune.experiments.compiled_models import MODEL_CACHE, compiled_already, kind_of, recurs, tidy_up
 from tfprune.experiments.finishing import finish, write_splits
 from tfprune.experiments.measuring import rounded_seconds
-from tfprune.experiments.results import Result, check_same, find_result, read_config, read_result, sealed_metrics, tidy
+from tfprune.experiments.results import (
+    Result,
+    check_same,
+    find_result,
+    metrics_with_checksum,
+    read_config,
+    read_result,
+    tidy,
+)
 from tfprune.experiments.run_files import check
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.schemas import TrainingState
-from tfprune.experiments.system_errors import gone, told
+from tfprune.experiments.system_errors import run_folder_missing, translate_errors
 from tfprune.experiments.tracking import Tracker, tracked
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.training.baseline_run import BaselineRun
@@ -29,9 +37,9 @@ from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.training.compiling import devices
 from tfprune.training.config import Config
 from tfprune.training.precision import deterministic_ops
-from tfprune.training.resuming import Saving, circumstances, cut_back, warn_of_differences
-from tfprune.training.stopping import Stopper
-from tfprune.training.strategies import Crew
+from tfprune.training.resuming import CheckpointPolicy, environment_info, truncate_files, warn_of_differences
+from tfprune.training.stopping import SignalHandler
+from tfprune.training.strategies import DistributedContext
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import write_json
@@ -53,10 +61,10 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         The finished run.
 
     Raises:
-        TfpruneError: something that the user can mend.
+        TfpruneError: something that the user can fix.
         SparsityError: the model is not as sparse as asked for.
     """
-    crew = Crew.of(config)  # before anything else is computed
+    distributed = DistributedContext.of(config)  # before anything else is computed
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
     if result is not None:
@@ -66,25 +74,27 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         dense = None
     if dense is not None:
         check_same(dense.config, config.replace(method=dense.config.method, settings={}), dense.folder)
-    with crew.folder(folder.root) as own:
+    with distributed.folder(folder.root) as own:
         result = None if force else _finished(config, folder, exported)  # by whom we waited for
         if result is None:
             with (
-                Stopper() as stopper,
-                tracked(config, keeps=crew.chief) as tracker,
+                SignalHandler() as signals,
+                tracked(config, keeps=distributed.chief) as tracker,
                 RunDir(own).failures(),
-                told(own),
+                translate_errors(own),
                 deterministic_ops(config.deterministic),
-                crew.together(),
-                stopper.recognised(),
+                distributed.catch_worker_loss(),
+                signals.reraise_as_stopped(),
             ):
                 checkpoint = None if force else _checkpoint(config, folder)
-                crew.meet()  # the chief has made the folder
-                crew.agree(f"{config.identity()} {folder.root.is_dir()} {checkpoint and checkpoint.state}")
-                _train(config, RunDir(own), dense, checkpoint, stopper, crew, tracker)
-                crew.meet()  # the chief has written everything
+                distributed.barrier()  # the chief has made the folder
+                distributed.assert_same_across_workers(
+                    f"{config.identity()} {folder.root.is_dir()} {checkpoint and checkpoint.state}"
+                )
+                _train(config, RunDir(own), dense, checkpoint, signals, distributed, tracker)
+                distributed.barrier()  # the chief has written everything
             result = read_result(folder)
-        if crew.chief:
+        if distributed.chief:
             folder.close()
     return result
 
@@ -101,7 +111,7 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
     Raises:
         RunError: it was started with other settings.
     """
-    folder.check_own()
+    folder.check_ownership()
     if folder.finished or not folder.checkpoints.is_dir():
         return None
     try:
@@ -121,8 +131,8 @@ def _train(
     folder: RunDir,
     dense: Result | None,
     checkpoint: Checkpoint | None,
-    stopper: Stopper,
-    crew: Crew,
+    signals: SignalHandler,
+    distributed: DistributedContext,
     tracker: Tracker,
 ) -> None:
     """Trains a run in a folder that is ours, from the start or from a checkpoint."""
@@ -131,13 +141,13 @@ def _train(
     precision = _precision(config, data, dense, checkpoint)
     model = compiled_already(config, data, build(config, data, precision[0]))
     seconds = {"prepare": time.perf_counter() - started}
-    saving = _saving(config, folder, data, precision, checkpoint, stopper, crew)
+    checkpointing = _saving(config, folder, data, precision, checkpoint, signals, distributed)
     make = ChannelTrainer if config.removes else Trainer
-    redraw = functools.partial(initial_weights, config, data, "reinit")
-    trainer = make(model, data, config, folder.tensorboard, dense and dense_of(dense), redraw, saving)
+    reinit_fn = functools.partial(initial_weights, config, data, "reinit")
+    trainer = make(model, data, config, folder.tensorboard, dense and baseline_run_of(dense), reinit_fn, checkpointing)
     _begin(config, folder, data, checkpoint)
     tracker.begin(checkpoint.state["run"].get("mlflow") if checkpoint else None)
-    saving.run["mlflow"] = tracker.id
+    checkpointing.run["mlflow"] = tracker.id
     trainer.observers.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: tracker.log(trainer.history)))
     try:
         metrics = _prune_and_measure(trainer, folder, seconds, precision)
@@ -147,10 +157,10 @@ def _train(
         raise
     finally:
         if recurs(config):
-            WORKSHOP.give_back(kind_of(config, data), trainer.model)
+            MODEL_CACHE.put(kind_of(config, data), trainer.model)
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
-        raise gone(folder.root)
-    metrics = sealed_metrics(folder, metrics)
+        raise run_folder_missing(folder.root)
+    metrics = metrics_with_checksum(folder, metrics)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
@@ -166,9 +176,9 @@ def _read_data(config: Config, folder: RunDir, checkpoint: Checkpoint | None) ->
     log.info("Reading %s ...", config.data_name)
     stream = checkpoint.state["run"].get("stream", config.stream) if checkpoint else config.stream
     data = load_data(config.replace(stream=stream))
-    for remark in (*data.remarks, data.imbalance()):
-        if remark:
-            log.warning("%s: %s", config.data_name, remark)
+    for warning in (*data.warnings, data.imbalance()):
+        if warning:
+            log.warning("%s: %s", config.data_name, warning)
     if checkpoint is not None and checkpoint.state["run"]["data"] != data.fingerprint():
         raise RunError(f"{folder.root}: the data are not those that the run began with; use --force to run it anew")
     return data
@@ -193,23 +203,23 @@ def _saving(
     data: Data,
     precision: tuple[str, dict[str, float]],
     checkpoint: Checkpoint | None,
-    stopper: Stopper,
-    crew: Crew,
-) -> Saving:
-    """Returns where and how often the run is saved, and what it goes on from."""
-    return Saving(
+    signals: SignalHandler,
+    distributed: DistributedContext,
+) -> CheckpointPolicy:
+    """Returns where and how often the run is saved, and what it resumes from."""
+    return CheckpointPolicy(
         checkpoints=Checkpoints(folder.checkpoints),
         every=Interval.parse(config.checkpoint_every),
-        stopper=stopper,
+        signals=signals,
         checkpoint=checkpoint,
         run={
             "precision": list(precision),
-            "circumstances": circumstances(),
+            "circumstances": environment_info(),
             "data": data.fingerprint(),
             "stream": data.stream,
         },
         events=folder.tensorboard,
-        crew=crew,
+        distributed=distributed,
     )
 
 
@@ -219,7 +229,7 @@ def _begin(config: Config, folder: RunDir, data: Data, checkpoint: Checkpoint | 
         folder.create()  # not before all that can be wrong with data and model has been found
     else:
         folder.resume()
-        cut_back(folder.tensorboard, checkpoint.state["events"])
+        truncate_files(folder.tensorboard, checkpoint.state["events"])
     write_json(folder.config, config.to_dict())
     write_splits(folder.splits, data)
 
@@ -241,7 +251,7 @@ def _prune_and_measure(
     return metrics
 
 
-def dense_of(run: Result) -> BaselineRun:
+def baseline_run_of(run: Result) -> BaselineRun:
     """Returns the training of a finished and exported run of `unpruned`."""
     history, metrics = run.history(), run.metrics
     phase = history[0]["phase"]

@@ -16,17 +16,17 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.adapters.tf_keras.wrapping import strip
 from tfprune.data._base import SPLITS, Data
-from tfprune.experiments.measuring import metrics_of, rounded_seconds, said_of
+from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.savedmodel import export
 from tfprune.pruning.counts import folder_bytes
 from tfprune.training.callbacks import write_history
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.config import PLACES, Config
+from tfprune.training.config import NON_IDENTITY_FIELDS, Config
 from tfprune.training.evaluation import evaluate
 from tfprune.training.precision import in_float32
 from tfprune.training.trainer import Trainer
-from tfprune.utils.files import replacing, write_json
+from tfprune.utils.files import atomic_write, write_json
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks if name in exported}
     )
     metrics |= trainer.report()
-    metrics["data"] = said_of(data)
+    metrics["data"] = data_report(data)
     metrics["bytes"] |= folder_bytes(folder.model)
     if isinstance(trainer, ChannelTrainer):
-        write_json(folder.channels, trainer.ledger.removed)
+        write_json(folder.channels, trainer.channel_tracker.removed)
     write_arrays(folder, trainer.history, masks)
     if config.has_own_model:
         write_architecture(folder.architecture, stripped)
@@ -70,31 +70,31 @@ def _draw(trainer: Trainer, layers: dict[str, dict[str, int]], folder: RunDir) -
 
 
 def write_splits(path: Path, data: Data) -> None:
-    """Writes which examples are in which split, a line an example, if that does not follow from name and seed."""
-    if data.places is None:
+    """Writes which examples are in which split, one line per example, if that does not follow from name and seed."""
+    if data.split_members is None:
         return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("split", "example"))
-    writer.writerows((split, example) for split, own in data.places.items() for example in own.tolist())
-    with replacing(path) as draft:
+    writer.writerows((split, example) for split, own in data.split_members.items() for example in own.tolist())
+    with atomic_write(path) as draft:
         draft.write_text(text.getvalue(), encoding="utf-8")
 
 
 def write_architecture(path: Path, model: keras.Model) -> None:
-    """Writes the layers of a person's own model, for `restore`; none whose layers cannot be written down."""
+    """Writes the layers of a user's own model, for `restore`; none whose layers cannot be written down."""
     try:
         text = model.to_json()
     except (NotImplementedError, TypeError):  # a subclassed model, or a layer that does not describe itself
         return
-    with replacing(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
     """Writes the history and the masks of a run."""
     write_history(folder.history, history)
-    with replacing(folder.masks) as draft, open(draft, "wb") as file:
+    with atomic_write(folder.masks) as draft, open(draft, "wb") as file:
         np.savez_compressed(file, **masks)
 
 
@@ -104,7 +104,9 @@ def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float
     flat = {key: value for key, value in config.to_dict().items() if isinstance(value, (str, int, float))}
     flat |= {f"{config.method}.{key}": _scalar(value) for key, value in config.settings.items()}
     with tf.summary.create_file_writer(str(folder.tensorboard)).as_default(step=0):
-        hp.hparams({key: value for key, value in flat.items() if key not in PLACES}, trial_id=config.run_id)
+        hp.hparams(
+            {key: value for key, value in flat.items() if key not in NON_IDENTITY_FIELDS}, trial_id=config.run_id
+        )
         for name in ("validation", "test"):
             for key, value in splits[name].items():
                 tf.summary.scalar(f"final/{name}_{key}", value)

@@ -12,9 +12,9 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Data
 from tfprune.experiments.building import build, choose_precision, load_data
 from tfprune.experiments.rundir import RunDir
-from tfprune.methods._rehearsal import Training, rehearsed
+from tfprune.methods._dry_run import Training, record_steps
 from tfprune.pruning.counts import peak_memory
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import kept_after
 from tfprune.structured.summaries import Summary, summary
 from tfprune.structured.widths import expected_widths
@@ -109,7 +109,7 @@ def forecast(config: Config) -> Forecast:
     layers = summary(model)
     trainer = (ChannelTrainer if config.removes else Trainer)(model, data, config)
     sizes = _Sizes(trainer)
-    trainings = [step for step in rehearsed(config.pruning, trainer.epochs) if isinstance(step, Training)]
+    trainings = [step for step in record_steps(config.pruning, trainer.epochs) if isinstance(step, Training)]
     logged = [logged_epochs(own.initial_epoch, trainer.epochs, own.events) for own in trainings]
     watch = _Stopwatch()
     with watch, deterministic_ops(config.deterministic):
@@ -137,29 +137,29 @@ class _Sizes:
 
     def __init__(self, trainer: Trainer) -> None:
         self._config = trainer.config
-        self._channels = trainer.ledger.sizes if isinstance(trainer, ChannelTrainer) else None
+        self._channels = trainer.channel_tracker.sizes if isinstance(trainer, ChannelTrainer) else None
         self._shapes = {name: mask.shape for name, mask in trainer.masks().items()}
         self.all = self.left([])
 
-    def left(self, cuts: list[Cut]) -> int:
+    def left(self, events: list[PruningEvent]) -> int:
         if self._channels is None:
-            return kept_after(self._shapes, cuts, self._config.scope, self._config.units)
-        return sum(expected_widths(self._channels, cuts, multiple_of(self._config)).values())
+            return kept_after(self._shapes, events, self._config.scope, self._config.units)
+        return sum(expected_widths(self._channels, events, multiple_of(self._config)).values())
 
 
 def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:
-    cuts: list[Cut] = []
+    events: list[PruningEvent] = []
     steps = epoch = 0
     remembered: set[int] = set()
 
-    def cut(phase: str, epoch: int, step: int, own: Cut) -> Event:
-        cuts.append(own)
-        left = sizes.left(cuts)
-        return Event(phase, epoch, step, _said_of(own), left, 1 - left / sizes.all if sizes.all else 0.0)
+    def event(phase: str, epoch: int, step: int, own: PruningEvent) -> Event:
+        events.append(own)
+        left = sizes.left(events)
+        return Event(phase, epoch, step, _describe_event(own), left, 1 - left / sizes.all if sizes.all else 0.0)
 
-    for step in rehearsed(config.pruning, trainer.epochs):
-        if isinstance(step, Cut):
-            yield cut("", epoch, steps, step)
+    for step in record_steps(config.pruning, trainer.epochs):
+        if isinstance(step, PruningEvent):
+            yield event("", epoch, steps, step)
         elif not isinstance(step, Training):
             yield Event("", epoch, steps, step)
         else:
@@ -168,17 +168,17 @@ def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:
                     yield Event(step.phase, step.initial_epoch, steps, f"weights go back to those after epoch {place}")
                 remembered.add(place)
             for at, own in sorted(step.events.items()):
-                yield cut(step.phase, at, steps + (at - step.initial_epoch) * trainer.steps_per_epoch, own)
+                yield event(step.phase, at, steps + (at - step.initial_epoch) * trainer.steps_per_epoch, own)
             epoch = trainer.epochs
             steps += (epoch - step.initial_epoch) * trainer.steps_per_epoch
             yield Event(step.phase, epoch, steps, "the training ends")
 
 
-def _said_of(cut: Cut) -> str:
-    if cut.regrown:
-        return f"{cut.regrown:.1%} of what lives is pruned, as much comes back"
-    said = f"pruned to {cut.sparsity:.1%}" if cut.rate is None else f"{cut.rate:.1%} of what is left is pruned"
-    return f"{said}, once the masks have settled" if cut.settled is not None else said
+def _describe_event(event: PruningEvent) -> str:
+    if event.regrow_fraction:
+        return f"{event.regrow_fraction:.1%} of what lives is pruned, as much comes back"
+    said = f"pruned to {event.sparsity:.1%}" if event.rate is None else f"{event.rate:.1%} of what is left is pruned"
+    return f"{said}, once the masks have settled" if event.stability_tolerance is not None else said
 
 
 class _Enough(Exception):
@@ -245,7 +245,7 @@ def _memory() -> dict[str, int]:
 def _files(config: Config, data: Data) -> tuple[Path, ...]:
     folder = RunDir(Path(config.out) / config.run_id)
     files = [folder.config, folder.metrics, folder.history, folder.masks, folder.curves, folder.sparsity]
-    files += [folder.splits] if data.places is not None else []
+    files += [folder.splits] if data.split_members is not None else []
     files += [folder.architecture] if config.has_own_model else []
     files += [folder.channels] if config.removes else []
     return (*files, folder.tensorboard, folder.model)

@@ -59,7 +59,7 @@ def _row(folder: RunDir) -> Row:
     if folder.finished:
         result = read_result(folder)
         metrics = result.metrics
-        row |= _said_of(result.config) | {
+        row |= _described_run(result.config) | {
             "sparsity": metrics["sparsity"]["achieved"],
             **{name: metrics["test"][name] for name in ("accuracy", "loss")},
             "parameters": metrics["nonzero_parameters"],
@@ -70,11 +70,11 @@ def _row(folder: RunDir) -> Row:
         }
     else:
         failure = folder.read_failure()
-        row |= _said_of(read_config(folder)) | {"state": FAILED if failure else UNFINISHED, "failure": failure}
+        row |= _described_run(read_config(folder)) | {"state": FAILED if failure else UNFINISHED, "failure": failure}
     return row | {"path": str(folder.root)}
 
 
-def _said_of(config: Config) -> Row:
+def _described_run(config: Config) -> Row:
     return {
         "method": config.method,
         "dataset": config.data_name,

@@ -30,7 +30,7 @@ def metrics_of(
         "seed": config.seed,
         **scores,
         "selection": {"rule": "last epoch", "split": None},
-        "sparsity": sparsity(nominal_sparsity(config.pruning.cuts), pruned),
+        "sparsity": sparsity(nominal_sparsity(config.pruning.pruning_events), pruned),
         **parameters(weights),
         "bytes": {"weights": array_bytes(weights)},
         "epochs": trainer.trained_epochs,
@@ -42,18 +42,18 @@ def metrics_of(
     }
 
 
-def said_of(data: Data) -> dict[str, Any]:
+def data_report(data: Data) -> dict[str, Any]:
     """Returns what `metrics.json` says of the data: the classes of each split, and what is to be known of them."""
-    return {"classes": data.class_counts(), "remarks": list(data.remarks)}
+    return {"classes": data.class_counts(), "remarks": list(data.warnings)}
 
 
 def cost(trainer: Trainer) -> dict[str, Any]:
-    """Returns what a training took, in numbers that depend on no machine; of a stack arrays, a number a network.
+    """Returns what a training took, in numbers that depend on no machine; of a stack arrays, one number per network.
 
     A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
     and that of the weights. `masked` numbers leave out multiplications with pruned weights, which are still done.
     Those of the training include `scoring`: what criteria that look at derivatives took. `uncounted` names the layers
-    of a person's own model of which something is missing in all of them, if there are any.
+    of a user's own model of which something is missing in all of them, if there are any.
     """
     missing, costs = uncounted(trainer.model), trainer.costs
     return {

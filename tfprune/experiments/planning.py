@@ -10,12 +10,12 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
-from tfprune.exporting.latency import Latency, in_turns
-from tfprune.structured.surgery import untrained
+from tfprune.exporting.latency import Latency, interleaved_latency
+from tfprune.structured.surgery import build_smaller
 from tfprune.structured.widths import width
+from tfprune.training.channel_tracker import ChannelTracker
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
-from tfprune.training.ledger import Ledger
 from tfprune.training.removal import last_ones, multiple_of, removable
 from tfprune.utils.errors import ConfigError
 
@@ -75,7 +75,7 @@ class Planner:
         rounds: measurements of each time.
 
     Attributes:
-        ledger: the groups of channels, and what is left alone why.
+        channel_tracker: the groups of channels, and what is left alone why.
         candidates: the versions that there are, from the whole model to the narrowest one.
 
     Raises:
@@ -83,7 +83,7 @@ class Planner:
     """
 
     def __init__(self, model: keras.Model, config: Config, data: Data, rounds: int = 15) -> None:
-        self.ledger = Ledger(model, config)
+        self.channel_tracker = ChannelTracker(model, config)
         self._model, self._found = model, removable(model, config.spare, config.granularity)
         self._config = config
         self._rounds = rounds
@@ -102,16 +102,16 @@ class Planner:
         if not 0 < keep <= 1:
             raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
         multiple = multiple_of(self._config)
-        widths = {name: width(size, keep, multiple) for name, size in self.ledger.sizes.items()}
+        widths = {name: width(size, keep, multiple) for name, size in self.channel_tracker.sizes.items()}
         self._remove(widths)
-        uses = self.ledger.multiplications
+        uses = self.channel_tracker.macs
         kernels = {}
-        for name, shape in self.ledger.kernel_shapes().items():
+        for name, shape in self.channel_tracker.kernel_shapes().items():
             size = int(np.prod(shape))
-            kernels[name] = (size, round(uses.get(name, 0) * size / self.ledger.kernel_sizes[name]))
-        products = sum(count for name, count in uses.items() if name not in self.ledger.kernel_sizes)
+            kernels[name] = (size, round(uses.get(name, 0) * size / self.channel_tracker.kernel_sizes[name]))
+        products = sum(count for name, count in uses.items() if name not in self.channel_tracker.kernel_sizes)
         macs = products + sum(own for _, own in kernels.values())
-        return Candidate(keep, widths, self.ledger.parameters_left(), macs, kernels)
+        return Candidate(keep, widths, self.channel_tracker.parameters_left(), macs, kernels)
 
     def within(self, what: str, most: float) -> Candidate:
         """Returns the widest version of no more than `most` of `SIZES`.
@@ -166,15 +166,15 @@ class Planner:
         """Measures a version beside the whole model."""
         if candidate.keep not in self._measured:
             self._remove(candidate.widths)
-            narrower = self._calls_of(untrained(self._model, self.ledger.removed))
+            narrower = self._calls_of(build_smaller(self._model, self.channel_tracker.removed))
             pairs = zip(self._calls, narrower, (len(self._batch[1]), 1), strict=True)
-            measured = [tuple(in_turns(pair[:2], pair[2], self._rounds)) for pair in pairs]
+            measured = [tuple(interleaved_latency(pair[:2], pair[2], self._rounds)) for pair in pairs]
             self._measured[candidate.keep] = Times(*measured)
         return self._measured[candidate.keep]
 
     def _remove(self, widths: Mapping[str, int]) -> None:
-        self.ledger.alive = {name: np.arange(size) for name, size in self.ledger.sizes.items()}
-        self.ledger.remove(last_ones(self._model, self._found, widths, self._config))
+        self.channel_tracker.alive = {name: np.arange(size) for name, size in self.channel_tracker.sizes.items()}
+        self.channel_tracker.remove(last_ones(self._model, self._found, widths, self._config))
 
     def _calls_of(self, model: keras.Model) -> Sequence[Callable[[], object]]:
         compile_model(model, self._config, steps_per_epoch=1)

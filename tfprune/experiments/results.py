@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from tfprune.data._base import SPLITS
+from tfprune.experiments.checksums import MAX_MODEL, altered, digest_of, digests, verify_checksum, with_checksum
 from tfprune.experiments.run_files import (
-    MOST_ARRAYS,
-    MOST_COMPARISON,
-    MOST_CSV,
-    MOST_JSON,
+    MAX_ARRAYS,
+    MAX_COMPARISON,
+    MAX_CSV,
+    MAX_JSON,
     check,
     decode_json,
     read_file,
@@ -30,20 +31,19 @@ from tfprune.experiments.run_files import (
 )
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.schemas import Comparison, Metrics, RemovedChannels
-from tfprune.experiments.seals import MOST_MODEL, altered, check_seal, digest_of, digests, sealed
-from tfprune.training.config import PLACES, Config
+from tfprune.training.config import NON_IDENTITY_FIELDS, Config
 from tfprune.utils.errors import RunError, TfpruneError
 from tfprune.utils.files import sha256
 from tfprune.utils.locks import LOCK, locked
 from tfprune.utils.notebook import curves, html_image, html_table
-from tfprune.utils.text import LONGEST, one_line, shortened, showable
+from tfprune.utils.text import LONGEST, one_line, printable, shortened
 
 if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
 FILES = ("history.csv", "masks.npz", "channels.json", "splits.csv", "architecture.json", "model")  # with checksums
-SETTINGS = "config.json"  # has one too, of the settings that `PLACES` does not name
+SETTINGS = "config.json"  # has one too, of the settings that `NON_IDENTITY_FIELDS` does not name
 FINISHED = "pruned"  # the phase of a history's last row where that is the model as it was finished
 COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
 
@@ -91,7 +91,7 @@ class Result:
             html_table(scores, ("split", "loss", "accuracy")),
             html_table(rows, ("kernel", "gone", "of", "sparsity")),
         )
-        return f"<p>{html.escape(showable(self.config.run_id))}: {share}</p>{figure}{''.join(tables)}"
+        return f"<p>{html.escape(printable(self.config.run_id))}: {share}</p>{figure}{''.join(tables)}"
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as numbers, missing ones as None."""
@@ -105,7 +105,7 @@ class Result:
             RunError: there is no such file, it is no history, or it was altered.
         """
         path = self.folder.history
-        columns = read_history(self._content(path, MOST_CSV), path, names)
+        columns = read_history(self._content(path, MAX_CSV), path, names)
         steps, phases = columns.get("step"), columns.get("phase")
         if steps is not None and any(one > next_one for one, next_one in itertools.pairwise(steps)):
             raise RunError(f"{path}: step: each is at least the one before, or rows have been moved")
@@ -129,10 +129,10 @@ class Result:
         """
         kernels = {name: counts["size"] for name, counts in self.metrics["sparsity"]["layers"].items()}
         path = self.folder.masks
-        return read_masks(self._content(path, MOST_ARRAYS), path, kernels)
+        return read_masks(self._content(path, MAX_ARRAYS), path, kernels)
 
     def removed_channels(self) -> dict[str, list[int]] | dict[str, list[str]]:
-        """Returns which channels of the model went, by group, as `surgery.without` takes them; empty if none did.
+        """Returns which channels of the model went, by group, as `surgery.remove_groups` takes them; empty if none did.
 
         Raises:
             RunError: the file cannot be read, or was altered.
@@ -140,7 +140,7 @@ class Result:
         path = self.folder.channels
         if not path.exists() and path.name not in self._digests:
             return {}
-        removed = check(decode_json(self._content(path, MOST_JSON), path), RemovedChannels, path)
+        removed = check(decode_json(self._content(path, MAX_JSON), path), RemovedChannels, path)
         groups = self.metrics["channels"]["groups"] if "channels" in self.metrics else {}
         for name in removed.keys() - groups.keys():
             raise RunError(f"{path}: {name}: {self.folder.metrics.name} knows no such group")
@@ -151,7 +151,7 @@ class Result:
         return removed
 
     def architecture(self) -> str | None:
-        """Returns the layers of a person's own model as JSON; None where they could not be written down.
+        """Returns the layers of a user's own model as JSON; None where they could not be written down.
 
         Raises:
             RunError: the file cannot be read, or was altered.
@@ -159,7 +159,7 @@ class Result:
         path = self.folder.architecture
         if not path.exists() and path.name not in self._digests:
             return None
-        return json.dumps(decode_json(self._content(path, MOST_CSV), path))
+        return json.dumps(decode_json(self._content(path, MAX_CSV), path))
 
     @property
     def _digests(self) -> Mapping[str, str]:
@@ -209,20 +209,20 @@ def read_metrics(path: Path) -> dict[str, Any]:
     if metrics.get("schema") != SCHEMA:
         raise RunError(f"{path}: schema {_shown(metrics.get('schema'))} is not {SCHEMA}, which this version reads")
     check(metrics, Metrics, path)
-    check_seal(metrics, path)
+    verify_checksum(metrics, path)
     return metrics
 
 
-def sealed_metrics(folder: RunDir, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def metrics_with_checksum(folder: RunDir, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Returns metrics with the checksums of all that a run's folder holds and of themselves, to be written last."""
     files = {SETTINGS: settings_digest(read_json(folder.config)), **digests(folder.root, FILES)}
-    return sealed({**metrics, "files": files})
+    return with_checksum({**metrics, "files": files})
 
 
 def settings_digest(stored: Mapping[str, Any]) -> str:
     """Returns the checksum of settings as they are stored; of what lies elsewhere on another machine, the names."""
     named = {key: Path(stored[key]).name for key in ("dataset", "model") if os.path.isabs(str(stored.get(key)))}
-    return digest_of({key: value for key, value in (stored | named).items() if key not in PLACES})
+    return digest_of({key: value for key, value in (stored | named).items() if key not in NON_IDENTITY_FIELDS})
 
 
 def check_model(folder: RunDir) -> None:
@@ -233,7 +233,7 @@ def check_model(folder: RunDir) -> None:
             continue
         path = folder.root / name
         try:
-            if sha256(path, MOST_MODEL) != digest:
+            if sha256(path, MAX_MODEL) != digest:
                 raise altered(path)
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror})") from None
@@ -343,7 +343,7 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: the file is something else.
     """
-    content = read_json(path, MOST_COMPARISON)
+    content = read_json(path, MAX_COMPARISON)
     comparisons = content.get("comparisons", [content])
     check(comparisons, Annotated[list[dict[str, Any]], Meta(min_length=1)], path)
     for values in comparisons:
@@ -352,5 +352,5 @@ def read_comparisons(path: Path) -> list[dict[str, Any]]:
                 f"{path}: this is no comparison of schema {COMPARISON_SCHEMA}; `tfprune compare --json` writes them"
             )
         check(values, Comparison, path)
-        check_seal(values, path)
+        verify_checksum(values, path)
     return comparisons

@@ -21,18 +21,18 @@ from tfprune.utils.text import one_line
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_JSON = 32 * MEGABYTE  # bytes of config.json, metrics.json and the like
-MOST_COMPARISON = 512 * MEGABYTE  # a row a run: a thousand runs take one
-MOST_CSV = 256 * MEGABYTE
-MOST_LINE = MEGABYTE  # of what ended a run, of who holds a lock
-MOST_ARRAYS = 4096 * MEGABYTE  # of masks, a byte a weight, also once they are unpacked
+MAX_JSON = 32 * MEGABYTE  # bytes of config.json, metrics.json and the like
+MAX_COMPARISON = 512 * MEGABYTE  # one row per run: a thousand runs take one
+MAX_CSV = 256 * MEGABYTE
+MAX_LINE = MEGABYTE  # of what ended a run, of who holds a lock
+MAX_ARRAYS = 4096 * MEGABYTE  # of masks, one byte per weight, also once they are unpacked
 
 _OF_NUMBERS = "0123456789+-.einfa"
 
 Schema = TypeVar("Schema")
 
 
-def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
+def read_json(path: Path, most: int = MAX_JSON) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
@@ -151,13 +151,13 @@ def read_masks(content: bytes, path: Path, kernels: Mapping[str, int]) -> dict[s
 
     Raises:
         RunError: these are no masks of these kernels. Nothing is unpickled, and nothing is made that is larger than the
-            file says and `MOST_ARRAYS` allows.
+            file says and `MAX_ARRAYS` allows.
     """
     import numpy as np  # here, so that `tfprune --help` does without
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            check_archive(archive, MOST_ARRAYS)
+            check_archive(archive, MAX_ARRAYS)
         masks = dict(np.load(io.BytesIO(content), allow_pickle=False))
     except (*BROKEN_ARCHIVE, TypeError) as error:  # an array alone is no archive of some
         raise RunError(f"{path}: cannot be read ({error})") from None

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.utils.errors import RunError, TfpruneError
-from tfprune.utils.files import DRAFT, MEGABYTE, read_bytes, read_text, replacing, write_json
+from tfprune.utils.files import DRAFT, MEGABYTE, atomic_write, read_bytes, read_text, write_json
 from tfprune.utils.text import LONGEST, one_line
 
-MOST_LINE = MEGABYTE  # bytes of what ended a run
-MOST_FILE = 2**36  # bytes of a file of a run that travels
+MAX_LINE = MEGABYTE  # bytes of what ended a run
+MAX_FILE = 2**36  # bytes of a file of a run that travels
 
 
 class RunDir:
@@ -90,7 +90,7 @@ class RunDir:
         """Whether the run is finished and left a SavedModel: many runs that were trained side by side do not."""
         return self.finished and self.model.is_dir()
 
-    def check_own(self) -> None:
+    def check_ownership(self) -> None:
         """Raises `RunError` if a part of the folder is a symbolic link: what a run writes and removes stays inside."""
         for path in self.root.rglob("*"):
             if path.is_symlink():
@@ -132,14 +132,14 @@ class RunDir:
         except Exception as error:
             if self.config.is_file() and not self.finished:
                 kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
-                with contextlib.suppress(OSError), replacing(self.failure) as draft:
+                with contextlib.suppress(OSError), atomic_write(self.failure) as draft:
                     draft.write_text(f"{kind}{one_line(error, LONGEST)}\n", encoding="utf-8")
             raise
 
     def read_failure(self) -> str | None:
         """Returns the line on the error that ended the run, None if none did."""
         try:
-            return " ".join(read_text(self.failure, MOST_LINE).split())
+            return " ".join(read_text(self.failure, MAX_LINE).split())
         except FileNotFoundError:
             return None
         except UnicodeDecodeError as error:
@@ -158,9 +158,9 @@ class RunDir:
     def _writable(self) -> Iterator[None]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self.check_own()
+            self.check_ownership()
             yield
-            with replacing(self.root / "writable") as probe:
+            with atomic_write(self.root / "writable") as probe:
                 probe.touch()
             (self.root / "writable").unlink()
         except OSError as error:
@@ -172,7 +172,7 @@ class RunDir:
 def pack(folder: RunDir) -> dict[str, bytes]:
     """Returns the files of a run, by their path in its folder."""
     files = sorted(path for path in folder.root.rglob("*") if path.is_file())
-    return {path.relative_to(folder.root).as_posix(): read_bytes(path, MOST_FILE) for path in files}
+    return {path.relative_to(folder.root).as_posix(): read_bytes(path, MAX_FILE) for path in files}
 
 
 def unpack(files: Mapping[str, bytes], folder: RunDir, config: Mapping[str, Any] | None = None) -> None:
@@ -191,7 +191,7 @@ def unpack(files: Mapping[str, bytes], folder: RunDir, config: Mapping[str, Any]
             raise RunError(f"{folder.root}: a file of the run is called {name!r}, which lies outside of its folder")
     try:
         folder.root.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder.root) as draft:
+        with atomic_write(folder.root) as draft:
             for name, content in files.items():
                 path = draft / name
                 path.parent.mkdir(parents=True, exist_ok=True)

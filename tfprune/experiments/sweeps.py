@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from tfprune.experiments.executors._base import Executor, Train, Worker
-from tfprune.experiments.executors.local import Here
+from tfprune.experiments.executors.local import InProcessExecutor
 from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.methods import BASELINE
 from tfprune.training.config import Config, by_seed
@@ -46,7 +46,7 @@ def networks_at_once(config: Config) -> int:
     return networks_at_once(config)
 
 
-def all_of(result: Result) -> Result:
+def identity(result: Result) -> Result:
     """What `run_all` keeps of a run unless it is told otherwise."""
     return result
 
@@ -58,7 +58,7 @@ def run_all(
     train: Train = train_runs,
     networks: Callable[[Config], int] = networks_at_once,
     skipped: type[Exception] = TrainingError,
-    keep: Callable[[Result], Kept] = all_of,
+    keep: Callable[[Result], Kept] = identity,
 ) -> tuple[list[Kept], list[str]]:
     """Trains what is not finished of a set of runs.
 
@@ -80,7 +80,7 @@ def run_all(
     configs = list(configs)
     if any(config.strategy == "multiworker" for config in configs):
         raise ConfigError("strategy multiworker trains one run, on all workers at once: use `tfprune train`")
-    executor = executor or Here()
+    executor = executor or InProcessExecutor()
     with contextlib.closing(executor):
         sweep = _Sweep({config.run_id: config for config in configs}, executor, train, networks, skipped, keep)
         try:
@@ -136,7 +136,7 @@ class _Sweep:
                 missing.append(config)
             else:
                 tidy(result.folder)
-                self._note(name, result)
+                self._record_result(name, result)
         for family in _families(missing):
             # What loses channels is trained alone, and so is what it is compared with, or times would mean nothing.
             whole = all(not config.removes for config in family)
@@ -146,11 +146,11 @@ class _Sweep:
                 self._queue(family)
         while self._ready or self._running:
             self._start_workers()
-            self._hand_out()
+            self._assign_work()
             with contextlib.suppress(queue.Empty):
                 future = self._done.get(timeout=LOOK_AGAIN)
                 if future in self._starting:
-                    self._welcome(future)
+                    self._on_worker_ready(future)
                 else:
                     self._collect(future)
 
@@ -172,7 +172,7 @@ class _Sweep:
             self._starting[worker.ready] = worker
             worker.ready.add_done_callback(self._done.put)
 
-    def _welcome(self, future: Future) -> None:
+    def _on_worker_ready(self, future: Future) -> None:
         worker = self._starting.pop(future)
         try:
             future.result()
@@ -185,7 +185,7 @@ class _Sweep:
         self._stillborn = 0
         self._idle.append(worker)
 
-    def _hand_out(self) -> None:
+    def _assign_work(self) -> None:
         while self._ready and self._idle:
             worker, work = self._idle.pop(), self._ready.popleft()
             try:
@@ -227,7 +227,7 @@ class _Sweep:
             self._plan(work.configs, outcome)
             return
         for result in outcome:
-            self._note(result.config.run_id, result)
+            self._record_result(result.config.run_id, result)
         self._queue(config for config in work.configs if config.run_id not in self.finished)
 
     def _plan(self, family: Sequence[Config], networks: int) -> None:
@@ -253,14 +253,14 @@ class _Sweep:
         if isinstance(reason, Exception) and not isinstance(reason, TfpruneError):  # a bug: its traceback is needed
             log.error("%s failed", config.run_id, exc_info=reason)
         self.failures[config.run_id] = f"{config.run_id}: {one_line(reason, LONGEST)}"
-        self._go_on(config.run_id)
+        self._release_waiting(config.run_id)
 
-    def _note(self, name: str, result: Result) -> None:
+    def _record_result(self, name: str, result: Result) -> None:
         # With the settings that were asked for: those that a worker sends back are the same once more.
         self.finished[name] = self._keep(dataclasses.replace(result, config=self.configs[name]))
-        self._go_on(name, result)
+        self._release_waiting(name, result)
 
-    def _go_on(self, name: str, dense: Result | None = None) -> None:
+    def _release_waiting(self, name: str, dense: Result | None = None) -> None:
         self._bar.update()
         # First, so that what is compared is trained at about the same time.
         self._ready.extendleft(_Work((config,), dense=dense) for config in reversed(self._waiting.pop(name, ())))

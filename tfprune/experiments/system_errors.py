@@ -14,8 +14,8 @@ NO_SPACE = "No space left on device"  # as TensorFlow has it in its own errors
 
 
 @contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turns mishaps of the machine, while a run writes in a folder, into errors that people can mend.
+def translate_errors(folder: Path) -> Iterator[None]:
+    """Turns errors of the system, while a run writes in a folder, into errors that users can fix.
 
     Raises:
         DataError: an example cannot be read any more.
@@ -36,7 +36,7 @@ def told(folder: Path) -> Iterator[None]:
         if NO_SPACE in str(error):
             raise _full(folder) from error
         if not folder.is_dir():
-            raise gone(folder) from error
+            raise run_folder_missing(folder) from error
         if isinstance(error, (tf.errors.NotFoundError, tf.errors.DataLossError)):  # images that are read in training
             reason = str(error).splitlines()[0].rpartition(": ")[2].removesuffix(" name:")
             raise DataError(f"an example cannot be read any more ({reason}); put it back, and {_AGAIN}") from error
@@ -45,7 +45,7 @@ def told(folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise _full(folder) from error
         if not folder.is_dir():
-            raise gone(folder) from error
+            raise run_folder_missing(folder) from error
         if error.errno in REFUSED:
             raise RunError(f"{error.filename or folder}: {error.strerror}; {_AGAIN}") from error
         raise
@@ -64,6 +64,6 @@ def _full(folder: Path) -> RunError:
     return RunError(f"{folder}: the disk is full; make room, and {_AGAIN}")
 
 
-def gone(folder: Path) -> RunError:
+def run_folder_missing(folder: Path) -> RunError:
     """Says that a run's folder is not there any more."""
     return RunError(f"{folder}: the run's folder has been removed while it was written; start the run again")

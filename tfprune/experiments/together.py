@@ -13,10 +13,10 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
 from tfprune.experiments.building import initial_weights, load_data, make_model, masked_model, model_settings
-from tfprune.experiments.compiled_models import WORKSHOP, kind_of, tidy_up
+from tfprune.experiments.compiled_models import MODEL_CACHE, kind_of, tidy_up
 from tfprune.experiments.finishing import write_arrays, write_splits
-from tfprune.experiments.measuring import metrics_of, rounded_seconds, said_of
-from tfprune.experiments.results import Result, sealed_metrics
+from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
+from tfprune.experiments.results import Result, metrics_with_checksum
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.tracking import tracked
 from tfprune.methods import BASELINE
@@ -26,15 +26,15 @@ from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.clock import COMPILE
 from tfprune.training.config import Config, by_seed
 from tfprune.training.evaluation import evaluate
-from tfprune.training.fused import KEPT, LARGEST_SPLIT, Workshop, fits
+from tfprune.training.fused import KEPT, LARGEST_SPLIT, CompiledModelCache, can_fuse
 from tfprune.training.precision import deterministic_ops
 from tfprune.training.stacked_trainer import StackedTrainer
-from tfprune.training.stacking import apart, stack, stack_weights, stackable
+from tfprune.training.stacking import stack, stack_weights, stackable, unstack
 from tfprune.training.trainer import pattern_report
 from tfprune.utils.files import write_json
 from tfprune.utils.locks import locked
 
-MOST_NETWORKS = 100  # that are trained as one model
+MAX_NETWORKS = 100  # that are trained as one model
 
 
 def networks_at_once(config: Config) -> int:
@@ -50,9 +50,9 @@ def networks_at_once(config: Config) -> int:
     if len(data.input_shape) != 1:
         return 1
     model = make_model(config, data, dict(config.model_settings))
-    if not (stackable(model) and fits(model, data.train, config.batch_size)):
+    if not (stackable(model) and can_fuse(model, data.train, config.batch_size)):
         return 1
-    return max(1, min(MOST_NETWORKS, LARGEST_SPLIT // data.train.x.nbytes))
+    return max(1, min(MAX_NETWORKS, LARGEST_SPLIT // data.train.x.nbytes))
 
 
 def train_together(configs: Sequence[Config]) -> list[Result]:
@@ -78,7 +78,8 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
     seeds = sorted({config.seed for config in configs})
     data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
     dense: dict[str, BaselineRun] = {}
-    workshop = Workshop(KEPT) if configs[0].has_own_model else WORKSHOP  # a person's function may change between calls
+    # a user's function may change between calls
+    model_cache = CompiledModelCache(KEPT) if configs[0].has_own_model else MODEL_CACHE
     results = []
     for own in by_seed(configs):
 
@@ -86,7 +87,7 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
             return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
 
         kind = kind_of(own[0], data[0], len(seeds))
-        model = workshop.take(kind) or _stacked(own[0], data[0], len(seeds))
+        model = model_cache.get(kind) or _stacked(own[0], data[0], len(seeds))
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, weights("init"))
         baseline = own[0].as_baseline().run_id
@@ -94,8 +95,8 @@ def _train_together(configs: Sequence[Config]) -> list[Result]:
         own[0].pruning.run(trainer)
         trainer.finish()
         if own[0].method == BASELINE:
-            dense[baseline] = trainer.as_dense()
-        workshop.give_back(kind, trainer.model)
+            dense[baseline] = trainer.as_baseline_run()
+        model_cache.put(kind, trainer.model)
         results += _finish_together(trainer, data)
     tidy_up()
     return results
@@ -110,16 +111,18 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
     results = []
     scores = {name: evaluate(trainer.model, getattr(trainer.data, name)) for name in SPLITS}
     all_weights, histories = get_weights(trainer.model), trainer.per_seed()
-    each = zip(trainer.configs, histories, apart(kernels(trainer.model)), apart(get_masks(trainer.model)), strict=True)
+    each = zip(
+        trainer.configs, histories, unstack(kernels(trainer.model)), unstack(get_masks(trainer.model)), strict=True
+    )
     for number, (config, history, pruned, masks) in enumerate(each):
         own = {split: {name: float(v[number]) for name, v in values.items()} for split, values in scores.items()}
         if not np.isfinite(own["train"]["loss"]):
             continue
         where = f"the trained model of seed {config.seed}"
-        check_pattern(pruned, masks, config.pruning.cuts, config.scope, config.units, where)
+        check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, where)
         metrics = metrics_of(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
         metrics |= _metrics_of_one(trainer, number, metrics) | pattern_report(config, masks)
-        metrics |= {"data": said_of(data[number]), "networks": len(trainer.configs)}
+        metrics |= {"data": data_report(data[number]), "networks": len(trainer.configs)}
         metrics |= {"precision": {"policy": "float32", "step_seconds": {}}}
         results.append(_write(config, data[number], history, masks, metrics))
     return results
@@ -144,7 +147,7 @@ def _write(
         write_json(folder.config, config.to_dict())
         write_splits(folder.splits, data)
         write_arrays(folder, history, masks)
-        metrics = sealed_metrics(folder, metrics)
+        metrics = metrics_with_checksum(folder, metrics)
         write_json(folder.metrics, metrics)
     with tracked(config) as tracker:
         tracker.begin(None)
@@ -154,7 +157,7 @@ def _write(
 
 
 def _of_one(values: Any, number: int) -> Any:
-    """Returns the numbers of one network, from a table of arrays with a number a network."""
+    """Returns the numbers of one network, from a table of arrays with one number per network."""
     if isinstance(values, dict):
         return {name: _of_one(value, number) for name, value in values.items()}
     return values[number].item() if isinstance(values, np.ndarray) else values

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.experiments.rundir import RunDir
-from tfprune.training.config import PLACES, Config
+from tfprune.training.config import NON_IDENTITY_FIELDS, Config
 from tfprune.utils.errors import ConfigError, RunError
 from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "tfprune"
-MOST_PARAMETERS = 100  # that MLflow takes at a time
+MAX_PARAMETERS = 100  # that MLflow takes at a time
 COUNTED = "sparsity"  # a number that every row of a history has
 WORDS = ("phase", "epoch", "step")  # of a row, that are no metrics
 
@@ -92,8 +92,8 @@ class Mlflow(Tracker):
         tags = {"tfprune.folder": folder, "tfprune.run_id": config.run_id}
         self.id = self._client.create_run(experiment, run_name=config.run_id, tags=tags).info.run_id
         parameters = [Param(name, value) for name, value in _parameters(config).items()]
-        for first in range(0, len(parameters), MOST_PARAMETERS):
-            self._client.log_batch(self.id, params=parameters[first : first + MOST_PARAMETERS])
+        for first in range(0, len(parameters), MAX_PARAMETERS):
+            self._client.log_batch(self.id, params=parameters[first : first + MAX_PARAMETERS])
 
     def log(self, history: Sequence[Mapping[str, Any]]) -> None:
         rows = history[self._logged :]
@@ -174,7 +174,7 @@ def _parameters(config: Config) -> dict[str, str]:
     for name, value in config.to_dict().items():
         if isinstance(value, Mapping):
             flat |= {f"{name.removesuffix('_settings')}.{key}": _text(item) for key, item in value.items()}
-        elif name not in PLACES and value is not None:
+        elif name not in NON_IDENTITY_FIELDS and value is not None:
             flat[name] = _text(value)
     return flat
 

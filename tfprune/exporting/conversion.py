@@ -14,7 +14,7 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, softmax
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
-from tfprune.utils.files import replacing
+from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
@@ -65,7 +65,7 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     expected = _all(lambda inputs: softmax(np.asarray(model(inputs, training=False))), split.x)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as draft:
+        with atomic_write(path) as draft:
             chosen.write(model, data, draft, quantize)
             answers = _all(chosen.load(draft), split.x)
             difference = float(np.max(np.abs(answers - expected)))

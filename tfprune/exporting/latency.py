@@ -81,7 +81,7 @@ def accuracy(model: Model, split: Split) -> float:
 
 
 def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds: int) -> list[Latency]:
-    """Measures how long each model takes for a batch, see `in_turns`.
+    """Measures how long each model takes for a batch, see `interleaved_latency`.
 
     Args:
         models: to measure.
@@ -93,10 +93,10 @@ def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds:
         One for each model.
     """
     inputs = np.resize(np.asarray(examples[:batch]), (batch, *examples.shape[1:]))
-    return in_turns([functools.partial(model.answer, inputs) for model in models], batch, rounds)
+    return interleaved_latency([functools.partial(model.answer, inputs) for model in models], batch, rounds)
 
 
-def in_turns(calls: Sequence[Callable[[], object]], batch: int, rounds: int) -> list[Latency]:
+def interleaved_latency(calls: Sequence[Callable[[], object]], batch: int, rounds: int) -> list[Latency]:
     """Measures how long calls take.
 
     Args:

@@ -13,7 +13,7 @@ from tfprune.adapters.loading.gate import load_graph, reload
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.data._base import Data, Inputs
 from tfprune.utils.errors import ModelError, SparsityError
-from tfprune.utils.files import replacing
+from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-6  # largest difference of a probability between the trained and the reloaded model
 COMPARED = 256  # examples of the validation split to compare on
@@ -92,7 +92,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     """
     classifier = Classifier(model, data.inputs, data.labels, data.target)
     signatures = classifier.signatures()
-    with replacing(path) as draft:
+    with atomic_write(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=signatures)
         loaded = reload(draft)
         examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from tfprune.methods._base import Method, Task
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.utils.checks import check_fraction, check_switch, check_whole
 
 
@@ -19,7 +19,7 @@ class AtInit(Method):
 
     Args:
         sparsity: fraction of the kernel weights that is zero, in [0, 1).
-        shuffle: move each kernel's mask to places drawn by lot.
+        shuffle: move each kernel's mask to places drawn at random.
         reinitialise: draw new initial weights under the masks.
         invert: prune the weights that matter most.
     """
@@ -43,12 +43,12 @@ class AtInit(Method):
         return Criterion(self.criterion, inverted=self.invert)
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
-        return (Cut(sparsity=self.sparsity, criterion=self.ranking),)
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
+        return (PruningEvent(sparsity=self.sparsity, criterion=self.ranking),)
 
     def run(self, task: Task) -> None:
-        for cut in self.cuts:
-            task.prune(cut)
+        for event in self.pruning_events:
+            task.prune(event)
         if self.shuffle:
             task.shuffle_masks()
         if self.reinitialise:

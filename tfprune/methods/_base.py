@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, Cut, nominal_sparsity
+from tfprune.pruning.events import Criterion, PruningEvent, nominal_sparsity
 from tfprune.utils.checks import check_choice, check_fraction
 from tfprune.utils.errors import ConfigError, choose_from
 
@@ -30,9 +30,9 @@ class Task(Protocol):
         phase: str,
         *,
         initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
+        events: Mapping[int, PruningEvent] | None = None,
+        lr_factor: float = 1.0,
+        freeze_lr_epoch: int | None = None,
         callbacks: Sequence = (),
     ) -> None:
         """Trains up to `epochs` with a fresh optimizer.
@@ -42,19 +42,19 @@ class Task(Protocol):
             initial_epoch: epochs that count as done already.
             events: cuts to make in training, each at the end of that epoch (counted from 1); the
                 optimizer and the surviving weights carry on.
-            rate_factor: what each of them multiplies the learning rate by.
-            rate_epoch: epoch at whose end the learning rate stands still; None lets it follow its schedule.
+            lr_factor: what each of them multiplies the learning rate by.
+            freeze_lr_epoch: epoch at whose end the learning rate stands still; None lets it follow its schedule.
             callbacks: Keras callbacks beside the usual ones.
         """
 
-    def prune(self, cut: Cut) -> None:
+    def prune(self, event: PruningEvent) -> None:
         """Cuts the model as it stands."""
 
     def shuffle_masks(self) -> None:
-        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        """Moves the ones of each mask to places drawn at random, within their kernel."""
 
     def reinitialise(self) -> None:
-        """Draws all weights anew, as at the start but others; what is pruned stays zero."""
+        """Re-initialises all weights with a new seed; masks are kept."""
 
     def rewinding(self, epoch: int) -> Any:
         """Returns a Keras callback that remembers the weights at the end of `epoch` (0: the start) of the
@@ -69,22 +69,22 @@ class Method(abc.ABC):
     sparsity_setting: ClassVar[str | None] = None  # the setting that `--sparsity` stands for
     granularities: ClassVar[tuple[str, ...]] = ("weight",)  # what it can prune, see `Config.granularity`
     scope: ClassVar[str] = "layer"  # of the run, unless it names one, see `Config.scope`
-    added_later: ClassVar[
+    fields_excluded_from_hash: ClassVar[
         tuple[str, ...]
-    ] = ()  # settings younger than runs on people's disks, whose names must not change
+    ] = ()  # settings younger than runs on users' disks, whose names must not change
 
     @property
     @abc.abstractmethod
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         """All pruning of a run, in order; what the finished model is checked against."""
 
     @property
     def requested_sparsity(self) -> float:
-        """Fraction of the kernel weights that the settings say are too many, before counts are rounded."""
-        return nominal_sparsity(self.cuts)
+        """Target sparsity in [0, 1), before rounding to whole weights."""
+        return nominal_sparsity(self.pruning_events)
 
     @property
-    def narrower(self) -> float:
+    def width_reduction(self) -> float:
         """Fraction of the kernel weights that the model is built without, its widths scaled down; 0: as it is."""
         return 0.0
 
@@ -127,7 +127,7 @@ class Method(abc.ABC):
 
     def naming_settings(self) -> dict[str, Any]:
         """Returns the settings that a run's name depends on."""
-        later = {name for name in self.added_later if getattr(self, name) == self.defaults()[name]}
+        later = {name for name in self.fields_excluded_from_hash if getattr(self, name) == self.defaults()[name]}
         return {name: value for name, value in self.settings().items() if name not in later}
 
     def _normalise(self, **values: Any) -> None:
@@ -152,7 +152,7 @@ class OneShot(Method):
     """Base of the methods that prune once, to `sparsity`, by `criterion`."""
 
     sparsity_setting = "sparsity"
-    added_later = ("criterion",)
+    fields_excluded_from_hash = ("criterion",)
     sparsity: float = 0.3
     criterion: str = "magnitude"
 
@@ -163,5 +163,5 @@ class OneShot(Method):
         )
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
-        return (Cut(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
+        return (PruningEvent(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.methods._base import EVERY, Method, Task
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, Cut, geometric
+from tfprune.pruning.events import Criterion, PruningEvent, geometric
 from tfprune.utils.checks import check_choice, check_events, check_fraction, check_positive
 from tfprune.utils.errors import ConfigError
 
@@ -31,7 +31,7 @@ class Dynamic(Method):
     paper = "the class project behind tfprune; compare Zhu & Gupta 2017, To prune, or not to prune, arXiv:1710.01878"
     granularities = EVERY
     sparsity_setting = "final_sparsity"
-    added_later = ("rate_factor", "criterion")
+    fields_excluded_from_hash = ("rate_factor", "criterion")
     events: tuple[float, ...] = (1 / 3, 2 / 3)
     rate: float = 0.17
     final_sparsity: float | None = None
@@ -48,10 +48,10 @@ class Dynamic(Method):
                 raise ConfigError("rate and final_sparsity both say how much to prune: set one of them")
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         if self.final_sparsity is not None:
             return geometric(self.final_sparsity, len(self.events), Criterion(self.criterion))
-        return (Cut(rate=self.rate, criterion=Criterion(self.criterion)),) * len(self.events)
+        return (PruningEvent(rate=self.rate, criterion=Criterion(self.criterion)),) * len(self.events)
 
     def event_epochs(self, epochs: int) -> tuple[int, ...]:
         """Returns the epochs (counted from 1) at whose ends the events of a run of `epochs` fall.
@@ -71,5 +71,5 @@ class Dynamic(Method):
             )
 
     def run(self, task: Task) -> None:
-        events = dict(zip(self.event_epochs(task.epochs), self.cuts, strict=True))
-        task.fit("train", events=events, rate_factor=self.rate_factor)
+        events = dict(zip(self.event_epochs(task.epochs), self.pruning_events, strict=True))
+        task.fit("train", events=events, lr_factor=self.rate_factor)

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.methods._base import EVERY, Method, Task, spread
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 
@@ -47,8 +47,8 @@ class EarlyBird(Method):
         )
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
-        return (Cut(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
+        return (PruningEvent(sparsity=self.sparsity, criterion=Criterion(self.criterion)),)
 
     def look_epochs(self, epochs: int) -> tuple[int, ...]:
         """Returns the epochs (counted from 1) at whose ends the mask is looked at in a run of `epochs`."""
@@ -59,7 +59,7 @@ class EarlyBird(Method):
             raise ConfigError(f"latest={self.latest:g} of {epochs} epochs is before the first ends; train longer")
 
     def run(self, task: Task) -> None:
-        [cut] = self.cuts
+        [event] = self.pruning_events
         *early, last = self.look_epochs(task.epochs)
-        waiting = dataclasses.replace(cut, settled=self.distance)
-        task.fit("train", events={**dict.fromkeys(early, waiting), last: cut})
+        waiting = dataclasses.replace(event, stability_tolerance=self.distance)
+        task.fit("train", events={**dict.fromkeys(early, waiting), last: event})

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.methods._base import EVERY, Method, Task
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import MOST_ROUNDS, Criterion, Cut, geometric
+from tfprune.pruning.events import MAX_ROUNDS, Criterion, PruningEvent, geometric
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 
 
@@ -35,14 +35,14 @@ class FineTuned(Method):
     def __post_init__(self) -> None:
         self._normalise(
             sparsity=check_fraction("sparsity", self.sparsity),
-            rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS),
+            rounds=check_whole("rounds", self.rounds, least=1, most=MAX_ROUNDS),
             criterion=check_choice("criterion", self.criterion, CRITERIA),
         )
         if self.tuning_epochs is not None:
             self._normalise(tuning_epochs=check_whole("tuning_epochs", self.tuning_epochs, least=1))
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return geometric(self.sparsity, self.rounds, Criterion(self.criterion))
 
     def tuned_epochs(self, epochs: int) -> int:
@@ -55,6 +55,6 @@ class FineTuned(Method):
     def run(self, task: Task) -> None:
         first = task.epochs - self.tuned_epochs(task.epochs)
         task.fit("dense")
-        for number, cut in enumerate(self.cuts, start=1):
-            task.prune(cut)
-            task.fit(f"tuning {number}", initial_epoch=first, rate_epoch=task.epochs - 1)
+        for number, event in enumerate(self.pruning_events, start=1):
+            task.prune(event)
+            task.fit(f"tuning {number}", initial_epoch=first, freeze_lr_epoch=task.epochs - 1)

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.methods._base import EVERY, Method, Task, spread
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 
@@ -46,12 +46,12 @@ class Gradual(Method):
             raise ConfigError(f"begin must be below end, which is {self.end:g}, got {self.begin:g}")
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         """The last one; those before it lead up to it."""
-        return (self._cut(self.sparsity),)
+        return (self._event(self.sparsity),)
 
-    def _cut(self, sparsity: float) -> Cut:
-        return Cut(sparsity=sparsity, criterion=Criterion(self.criterion))
+    def _event(self, sparsity: float) -> PruningEvent:
+        return PruningEvent(sparsity=sparsity, criterion=Criterion(self.criterion))
 
     def update_epochs(self, epochs: int) -> tuple[int, ...]:
         """Returns the epochs (counted from 1) at whose ends the updates of a run of `epochs` fall.
@@ -72,4 +72,4 @@ class Gradual(Method):
         at = self.update_epochs(task.epochs)
         first, last = self.begin * task.epochs, at[-1]
         levels = (self.sparsity * (1 - ((last - epoch) / (last - first)) ** 3) for epoch in at)
-        task.fit("train", events={epoch: self._cut(level) for epoch, level in zip(at, levels, strict=True)})
+        task.fit("train", events={epoch: self._event(level) for epoch, level in zip(at, levels, strict=True)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfprune.methods._base import Method, Task
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.utils.checks import check_whole
 
 
@@ -24,7 +24,7 @@ class Longer(Method):
         self._normalise(factor=check_whole("factor", self.factor, least=1))
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return ()
 
     def phase_epochs(self, epochs: int) -> int:

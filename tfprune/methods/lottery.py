@@ -6,7 +6,7 @@ import dataclasses
 
 from tfprune.methods._base import EVERY, Method, Task
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import MOST_ROUNDS, Criterion, Cut, geometric
+from tfprune.pruning.events import MAX_ROUNDS, Criterion, PruningEvent, geometric
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 
@@ -30,7 +30,7 @@ class Lottery(Method):
     paper = "Frankle & Carbin 2019, The Lottery Ticket Hypothesis, arXiv:1803.03635"
     granularities = EVERY
     sparsity_setting = "sparsity"
-    added_later = ("criterion",)
+    fields_excluded_from_hash = ("criterion",)
     sparsity: float = 0.3
     rounds: int = 1
     rewind_epoch: int = 0
@@ -39,13 +39,13 @@ class Lottery(Method):
     def __post_init__(self) -> None:
         self._normalise(
             sparsity=check_fraction("sparsity", self.sparsity),
-            rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS),
+            rounds=check_whole("rounds", self.rounds, least=1, most=MAX_ROUNDS),
             rewind_epoch=check_whole("rewind_epoch", self.rewind_epoch, least=0),
             criterion=check_choice("criterion", self.criterion, CRITERIA),
         )
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return geometric(self.sparsity, self.rounds, Criterion(self.criterion))
 
     def check(self, epochs: int) -> None:
@@ -58,6 +58,6 @@ class Lottery(Method):
     def run(self, task: Task) -> None:
         rewinding = task.rewinding(self.rewind_epoch)
         task.fit("dense", callbacks=[rewinding])
-        for number, cut in enumerate(self.cuts, start=1):
-            task.prune(cut)
+        for number, event in enumerate(self.pruning_events, start=1):
+            task.prune(event)
             task.fit(f"ticket {number}", initial_epoch=self.rewind_epoch, callbacks=[rewinding])

@@ -21,5 +21,5 @@ class Pruned(OneShot):
 
     def run(self, task: Task) -> None:
         task.fit("dense")
-        for cut in self.cuts:
-            task.prune(cut)
+        for event in self.pruning_events:
+            task.prune(event)

@@ -1,4 +1,4 @@
-"""A sanity check: dynamic pruning of weights that are drawn by lot."""
+"""A sanity check: dynamic pruning of weights that are drawn at random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfprune.methods.dynamic import Dynamic
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Random(Dynamic):
-    """Dynamic pruning with random masks: at the same events, as many weights of each kernel go, drawn by lot.
+    """Dynamic pruning with random masks: at the same events, as many weights of each kernel go, drawn at random.
 
     A criterion that does not beat it shows nothing.
 

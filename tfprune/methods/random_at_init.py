@@ -1,4 +1,4 @@
-"""Pruning before training, by lot."""
+"""Pruning before training, at random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfprune.methods._at_init import AtInit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RandomAtInit(AtInit):
-    """Prune weights drawn by lot, then train: what every method at initialisation has to beat.
+    """Prune weights drawn at random, then train: what every method at initialisation has to beat.
 
     Args:
         sparsity, shuffle, reinitialise, invert: as those of `AtInit`.

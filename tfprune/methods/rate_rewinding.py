@@ -26,6 +26,6 @@ class RateRewinding(Lottery):
 
     def run(self, task: Task) -> None:
         task.fit("dense")
-        for number, cut in enumerate(self.cuts, start=1):
-            task.prune(cut)
+        for number, event in enumerate(self.pruning_events, start=1):
+            task.prune(event)
             task.fit(f"retraining {number}", initial_epoch=self.rewind_epoch)

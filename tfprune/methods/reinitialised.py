@@ -26,7 +26,7 @@ class Reinitialised(OneShot):
 
     def run(self, task: Task) -> None:
         task.fit("dense")
-        for cut in self.cuts:
-            task.prune(cut)
+        for event in self.pruning_events:
+            task.prune(event)
             task.reinitialise()
             task.fit("reinitialised ticket")

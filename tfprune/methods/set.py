@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfprune.methods._rewired import Rewired
+from tfprune.methods._dynamic_sparse import DynamicSparseTraining
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Set(Rewired):
-    """Sparse from the start: now and then the weights closest to zero go and others come back by lot (SET).
+class Set(DynamicSparseTraining):
+    """Sparse from the start: now and then the weights closest to zero go and others come back at random (SET).
 
     Of the positive and of the negative weights the same share goes. The paper updates after every epoch but the last.
 
     Args:
-        sparsity, fraction, until, updates: as those of `Rewired`.
+        sparsity, fraction, until, updates: as those of `DynamicSparseTraining`.
     """
 
     paper = (

@@ -26,7 +26,7 @@ class Shuffled(OneShot):
     def run(self, task: Task) -> None:
         rewinding = task.rewinding(0)
         task.fit("dense", callbacks=[rewinding])
-        for cut in self.cuts:
-            task.prune(cut)
+        for event in self.pruning_events:
+            task.prune(event)
             task.shuffle_masks()
             task.fit("shuffled ticket", callbacks=[rewinding])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfprune.methods._base import Method, Task
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.utils.checks import check_fraction
 
 
@@ -30,7 +30,7 @@ class SmallDense(Method):
         self._normalise(sparsity=check_fraction("sparsity", self.sparsity))
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return ()
 
     @property
@@ -38,7 +38,7 @@ class SmallDense(Method):
         return self.sparsity
 
     @property
-    def narrower(self) -> float:
+    def width_reduction(self) -> float:
         return self.sparsity
 
     def run(self, task: Task) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfprune.methods._at_init import AtInit
-from tfprune.pruning.events import MOST_ROUNDS, Cut, geometric
+from tfprune.pruning.events import MAX_ROUNDS, PruningEvent, geometric
 from tfprune.utils.checks import check_whole
 
 
@@ -26,8 +26,8 @@ class Synflow(AtInit):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._normalise(rounds=check_whole("rounds", self.rounds, least=1, most=MOST_ROUNDS))
+        self._normalise(rounds=check_whole("rounds", self.rounds, least=1, most=MAX_ROUNDS))
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return geometric(self.sparsity, self.rounds, self.ranking)

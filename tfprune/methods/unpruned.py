@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfprune.methods._base import Method, Task
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Unpruned(Method):
     paper = "none"
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         return ()
 
     def run(self, task: Task) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input, logits
-from tfprune.utils.checks import check_fraction, check_switch, check_whole, check_widths
+from tfprune.utils.checks import check_fraction, check_switch, check_whole, check_whole_numbers
 from tfprune.utils.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def lenet(
         batch_norm: whether BatchNorm stands between each layer and its ReLU.
         dropout: fraction of the inputs of each dense layer that is dropped in training, in [0, 1).
     """
-    filters, units = check_widths("model.filters", filters), check_widths("model.hidden", hidden)
+    filters, units = check_whole_numbers("model.filters", filters), check_whole_numbers("model.hidden", hidden)
     kernel_size = check_whole("model.kernel_size", kernel_size, least=1)
     norm, rate = check_switch("model.batch_norm", batch_norm), check_fraction("model.dropout", dropout)
     inputs, x = image_input("lenet", input_shape, least=2 ** len(filters))
@@ -112,7 +112,7 @@ def _pairs(
     *,
     pairs: int,
 ) -> keras.Model:
-    filters, units = check_widths("model.filters", filters), check_widths("model.hidden", hidden)
+    filters, units = check_whole_numbers("model.filters", filters), check_whole_numbers("model.hidden", hidden)
     if len(filters) != pairs:
         raise ConfigError(f"model.filters must have {pairs} for {name}, one a pair of convolutions, got {len(filters)}")
     inputs, x = image_input(name, input_shape, least=2**pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfprune.adapters.backend import keras
 from tfprune.models._images import image_input
-from tfprune.utils.checks import check_choice, check_widths
+from tfprune.utils.checks import check_choice, check_whole_numbers
 
 INITIALIZERS = ("glorot_uniform", "he_normal", "fan_in_uniform")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "gelu", "swish")
@@ -33,7 +33,7 @@ def mlp(
     check_choice("model.initializer", initializer, INITIALIZERS)
     check_choice("model.activation", activation, ACTIVATIONS)
     check_choice("model.output_activation", output_activation, ACTIVATIONS)
-    units = check_widths("model.hidden", hidden)
+    units = check_whole_numbers("model.hidden", hidden)
     if len(input_shape) > 1:
         inputs, x = image_input("mlp", input_shape)
         x = keras.layers.Flatten(name="flatten")(x)

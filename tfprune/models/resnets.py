@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfprune.adapters.backend import keras
 from tfprune.models._images import decay, image_input, logits
-from tfprune.utils.checks import check_fraction, check_least, check_whole, check_widths
+from tfprune.utils.checks import check_fraction, check_least, check_whole, check_whole_numbers
 
 
 def resnet8(input_shape: tuple[int, ...], classes: int, *, width: int = 16, l2: float = 2.5e-4) -> keras.Model:
@@ -60,7 +60,7 @@ def flowers_resnet(
         dropout: fraction of the features that is dropped before the logits in training, in [0, 1).
         l2: weight decay, the penalty on squared kernels.
     """
-    widths = check_widths("model.widths", widths)
+    widths = check_whole_numbers("model.widths", widths)
     rate, l2 = check_fraction("model.dropout", dropout), check_least("model.l2", l2, 0.0)
     inputs, x = image_input("flowers_resnet", input_shape, least=2 ** (len(widths) + 1))
     x = _conv(x, widths[0], "stem", size=5, strides=2, l2=l2)

@@ -1,6 +1,6 @@
 """The criteria that weights are ranked by. A new one is a function in `scores` and a line here."""
 
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.utils.registry import Registry
 
 CRITERIA = Registry(
@@ -17,9 +17,9 @@ CRITERIA = Registry(
         "gradient": "tfprune.pruning.scores:gradient",
     },
 )
-OF_DATA = ("taylor", "snip", "grasp", "gradient")  # those that look at training examples
+DATA_CRITERIA = ("taylor", "snip", "grasp", "gradient")  # those that look at training examples
 
 
-def asks_for_data(cut: Cut) -> bool:
-    """Says whether a cut ranks by a criterion that looks at training examples."""
-    return cut.criterion.name in OF_DATA or (cut.regrown > 0 and cut.growth.name in OF_DATA)
+def needs_data(event: PruningEvent) -> bool:
+    """Returns whether a cut ranks by a criterion that looks at training examples."""
+    return event.criterion.name in DATA_CRITERIA or (event.regrow_fraction > 0 and event.growth.name in DATA_CRITERIA)

@@ -2,7 +2,7 @@
 
 Weights and masks travel as dictionaries from a kernel's name (`"dense_1/kernel"`) to an array. A
 mask is uint8, 1 where the weight lives. Cuts only ever take ones away; what is pruned comes back only
-through `regrown`, and then as many others go.
+through `drop_and_grow`, and then as many others go.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.utils.errors import SparsityError
 
 Arrays = Mapping[str, np.ndarray]
@@ -25,7 +25,7 @@ SORTED_AT_ONCE = 1 << 22  # scores
 BINS, BINNED_AT_ONCE = 1 << 16, 1 << 20
 
 
-def keep_top(scores: np.ndarray, keep: int) -> np.ndarray:
+def topk_mask(scores: np.ndarray, keep: int) -> np.ndarray:
     """Keeps the `keep` highest scores (Han et al. 2015, arXiv:1506.02626, for magnitudes).
 
     Args:
@@ -67,13 +67,13 @@ def ones_like(weights: Arrays) -> dict[str, np.ndarray]:
     return {name: np.ones(np.shape(weight), np.uint8) for name, weight in weights.items()}
 
 
-def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str, np.ndarray]:
+def prune_masks(scores: Arrays, masks: Arrays, event: PruningEvent, scope: Scope) -> dict[str, np.ndarray]:
     """Applies one cut: the lowest scores among the weights that still live go.
 
     Args:
-        scores: a score a weight, finite, larger means more worth keeping.
+        scores: one score per weight, finite, larger means more worth keeping.
         masks: what lives now, shaped like the scores.
-        cut: how much goes.
+        event: how much goes.
         scope: `"layer"` ranks within each kernel and takes the same share of each; `"erk"` ranks within each
             kernel and leaves them the shares of `erk_counts`; `"global"` ranks across all of them. Always
             every kernel keeps at least its best weight (no layer collapse).
@@ -89,8 +89,8 @@ def cut_masks(scores: Arrays, masks: Arrays, cut: Cut, scope: Scope) -> dict[str
     shapes = {name: np.shape(masks[name]) for name in scores}
     if scope == "global":
         size = sum(math.prod(shape) for shape in shapes.values())
-        return _best(scores, masks, _left_in_all(size, len(shapes), sum(alive.values()), cut))
-    keep = _left(shapes, alive, cut, scope)
+        return _best(scores, masks, _kept_in_all(size, len(shapes), sum(alive.values()), event))
+    keep = _kept_per_kernel(shapes, alive, event, scope)
     return {name: _best({name: score}, masks, keep[name])[name] for name, score in scores.items()}
 
 
@@ -175,16 +175,16 @@ def check_finite(scores: Arrays) -> None:
             raise ValueError(f"cannot rank {name}: its scores hold NaN or infinite values")
 
 
-def _left(shapes: Shapes, alive: Mapping[str, int], cut: Cut, scope: Scope) -> dict[str, int]:
+def _kept_per_kernel(shapes: Shapes, alive: Mapping[str, int], event: PruningEvent, scope: Scope) -> dict[str, int]:
     """Returns how many weights a cut leaves each kernel, where that does not depend on the scores."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     if scope == "layer":
-        return {name: cut.keep(size, alive[name]) for name, size in sizes.items()}
-    return erk_counts(shapes, _left_in_all(sum(sizes.values()), len(sizes), sum(alive.values()), cut))
+        return {name: event.keep(size, alive[name]) for name, size in sizes.items()}
+    return erk_counts(shapes, _kept_in_all(sum(sizes.values()), len(sizes), sum(alive.values()), event))
 
 
-def _left_in_all(size: int, kernels: int, alive: int, cut: Cut) -> int:
-    return max(cut.keep(size, alive), kernels)
+def _kept_in_all(size: int, kernels: int, alive: int, event: PruningEvent) -> int:
+    return max(event.keep(size, alive), kernels)
 
 
 def erk_counts(shapes: Shapes, keep: int) -> dict[str, int]:
@@ -196,7 +196,7 @@ def erk_counts(shapes: Shapes, keep: int) -> dict[str, int]:
 
     Args:
         shapes: of the kernels.
-        keep: weights to share out, from one a kernel to all of them.
+        keep: weights to share out, from one per kernel to all of them.
 
     Returns:
         Counts that add up to `keep`.
@@ -220,13 +220,13 @@ def erk_counts(shapes: Shapes, keep: int) -> dict[str, int]:
     return dict(zip(shapes, shared.tolist(), strict=True))
 
 
-def regrown(scores: Arrays, growth: Arrays, masks: Arrays, share: float) -> dict[str, np.ndarray]:
+def drop_and_grow(scores: Arrays, growth: Arrays, masks: Arrays, share: float) -> dict[str, np.ndarray]:
     """Moves a share of each kernel's weights: those of the lowest scores go, and as many others come to live.
 
     What has just gone may come back at once, as in Evci et al. 2020 (arXiv:1911.11134); it then keeps its value.
 
     Args:
-        scores: a score a weight; of those that live the `floor(share * count)` lowest of each kernel go.
+        scores: one score per weight; of those that live the `floor(share * count)` lowest of each kernel go.
         growth: another one; of all others the highest come to live.
         masks: what lives now.
         share: in [0, 1).
@@ -242,30 +242,30 @@ def regrown(scores: Arrays, growth: Arrays, masks: Arrays, share: float) -> dict
     moved = {}
     for name, mask in masks.items():
         alive = int(mask.sum())
-        kept = keep_top(np.where(mask > 0, scores[name], -np.inf), alive - int(share * alive))
-        moved[name] = kept + keep_top(np.where(kept > 0, -np.inf, growth[name]), alive - int(kept.sum()))
+        kept = topk_mask(np.where(mask > 0, scores[name], -np.inf), alive - int(share * alive))
+        moved[name] = kept + topk_mask(np.where(kept > 0, -np.inf, growth[name]), alive - int(kept.sum()))
     return moved
 
 
-def expected_kept(shapes: Shapes, cuts: Iterable[Cut], scope: Scope) -> dict[str, int]:
+def expected_kept(shapes: Shapes, events: Iterable[PruningEvent], scope: Scope) -> dict[str, int]:
     """Returns how many weights must remain: per kernel, or under `"all kernels"` for a global scope."""
     alive = {name: math.prod(shape) for name, shape in shapes.items()}
     size = left = sum(alive.values())
-    for cut in cuts:
+    for event in events:
         if scope == "global":
-            left = _left_in_all(size, len(shapes), left, cut)
+            left = _kept_in_all(size, len(shapes), left, event)
         else:
-            alive = _left(shapes, alive, cut, scope)
+            alive = _kept_per_kernel(shapes, alive, event, scope)
     return {"all kernels": left} if scope == "global" else alive
 
 
-def check_sparsity(weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: Scope, where: str) -> None:
+def check_sparsity(weights: Arrays, masks: Arrays, events: Iterable[PruningEvent], scope: Scope, where: str) -> None:
     """Compares what was asked for with what is there.
 
     Args:
         weights: the kernels of a model.
         masks: the masks that the model is said to have.
-        cuts: what was asked for.
+        events: what was asked for.
         scope: how it was ranked.
         where: what is looked at, for the message.
 
@@ -273,7 +273,7 @@ def check_sparsity(weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: S
         SparsityError: a mask has another count than asked for, or a pruned weight is not zero.
     """
     check_zeros(weights, masks, where)
-    check_counts(masks, cuts, scope, where)
+    check_counts(masks, events, scope, where)
 
 
 def check_zeros(weights: Arrays, masks: Arrays, where: str) -> None:
@@ -284,12 +284,14 @@ def check_zeros(weights: Arrays, masks: Arrays, where: str) -> None:
             raise SparsityError(f"{where}: {alive} pruned weights of {name} are not zero")
 
 
-def check_counts(masks: Arrays, cuts: Iterable[Cut], scope: Scope, where: str, what: str = "weights") -> None:
+def check_counts(
+    masks: Arrays, events: Iterable[PruningEvent], scope: Scope, where: str, what: str = "weights"
+) -> None:
     """Raises a `SparsityError` if a mask, whose entries stand for `what`, has another count than was asked for."""
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     if scope == "global":
         kept = {"all kernels": sum(kept.values())}
-    for name, expected in expected_kept({n: m.shape for n, m in masks.items()}, cuts, scope).items():
+    for name, expected in expected_kept({n: m.shape for n, m in masks.items()}, events, scope).items():
         if kept[name] != expected:
             raise SparsityError(f"{where}: {name} keeps {kept[name]} {what} where {expected} were asked for")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.pruning.events import Cut, keep_after
+from tfprune.pruning.events import PruningEvent, keep_after
 from tfprune.pruning.masks import (
     Arrays,
     Scope,
@@ -16,24 +16,24 @@ from tfprune.pruning.masks import (
     check_counts,
     check_finite,
     check_zeros,
-    cut_masks,
     expected_kept,
+    prune_masks,
 )
 from tfprune.pruning.patterns import Blocks, NOfM, Pattern
 from tfprune.utils.errors import SparsityError
 
 
-def cut_pattern(
-    scores: Arrays, masks: Arrays, cut: Cut, scope: Scope, pattern: Pattern | None
+def prune_pattern(
+    scores: Arrays, masks: Arrays, event: PruningEvent, scope: Scope, pattern: Pattern | None
 ) -> dict[str, np.ndarray]:
     """Applies one cut: the lowest scores among what still lives go, in whole blocks or within every m weights.
 
-    Of blocks it is their number that `masks.cut_masks` counts, in any scope; blocks at an edge count like others. Of
+    Of blocks it is their number that `masks.prune_masks` counts, in any scope; blocks at an edge count like others. Of
     every m weights as many stay as the cut would leave of m, of a shorter group at its end as many if there are
     as many.
 
     Args:
-        scores, masks, cut, scope: see `masks.cut_masks`.
+        scores, masks, event, scope: see `masks.prune_masks`.
         pattern: what goes as one; None: single weights.
 
     Returns:
@@ -43,18 +43,18 @@ def cut_pattern(
         ValueError: a score is not finite.
     """
     if pattern is None:
-        return cut_masks(scores, masks, cut, scope)
+        return prune_masks(scores, masks, event, scope)
     check_finite(scores)
     if isinstance(pattern, NOfM):
-        keep = cut.keep(pattern.m, pattern.m)
+        keep = event.keep(pattern.m, pattern.m)
         return {name: _best_of_each(score, masks[name], keep, pattern.m) for name, score in scores.items()}
     grids = {name: pooled(score, pattern) for name, score in scores.items()}
-    left = cut_masks(grids, {name: _grid(mask, pattern) for name, mask in masks.items()}, cut, scope)
+    left = prune_masks(grids, {name: _grid(mask, pattern) for name, mask in masks.items()}, event, scope)
     return {name: _spread(grid, masks[name].shape, pattern) for name, grid in left.items()}
 
 
 def pooled(scores: np.ndarray, blocks: Blocks) -> np.ndarray:
-    """Returns a score a block: the mean or the highest of its weights', `[..., rows, columns]`."""
+    """Returns one score per block: the mean or the highest of its weights', `[..., rows, columns]`."""
     if blocks.pooling == "max":
         return _reduced(np.maximum, scores, blocks)
     sums = _reduced(np.add, np.asarray(scores, np.float64), blocks)
@@ -101,16 +101,16 @@ def _best_of_each(scores: np.ndarray, mask: np.ndarray, keep: int, m: int) -> np
     return np.moveaxis(columns, -1, -2).reshape(mask.shape) * (mask > 0)
 
 
-def kept_after(shapes: Shapes, cuts: Iterable[Cut], scope: Scope, pattern: Pattern | None) -> int:
+def kept_after(shapes: Shapes, events: Iterable[PruningEvent], scope: Scope, pattern: Pattern | None) -> int:
     """Returns what cuts leave of all kernels together: weights or, where whole blocks go, blocks.
 
     Args:
         shapes: of the kernels.
-        cuts, scope, pattern: see `check_pattern`.
+        events, scope, pattern: see `check_pattern`.
     """
-    cuts = tuple(cuts)
+    events = tuple(events)
     if isinstance(pattern, NOfM):
-        keep, left = keep_after(cuts, pattern.m), 0
+        keep, left = keep_after(events, pattern.m), 0
         for shape in shapes.values():
             side = shape[max(len(shape) - 2, 0)]
             each = side // pattern.m * keep + min(side % pattern.m, keep)
@@ -118,16 +118,16 @@ def kept_after(shapes: Shapes, cuts: Iterable[Cut], scope: Scope, pattern: Patte
         return left
     if pattern is not None:
         shapes = {name: _grid(np.ones(shape, np.uint8), pattern).shape for name, shape in shapes.items()}
-    return sum(expected_kept(shapes, cuts, scope).values())
+    return sum(expected_kept(shapes, events, scope).values())
 
 
 def check_pattern(
-    weights: Arrays, masks: Arrays, cuts: Iterable[Cut], scope: Scope, pattern: Pattern | None, where: str
+    weights: Arrays, masks: Arrays, events: Iterable[PruningEvent], scope: Scope, pattern: Pattern | None, where: str
 ) -> None:
     """Compares what was asked for with what is there: zeros, whole blocks, and the count of blocks or in every group.
 
     Args:
-        weights, masks, cuts, scope, where: see `masks.check_sparsity`.
+        weights, masks, events, scope, where: see `masks.check_sparsity`.
         pattern: what goes as one; None: single weights.
 
     Raises:
@@ -135,9 +135,9 @@ def check_pattern(
     """
     check_zeros(weights, masks, where)
     if pattern is None:
-        check_counts(masks, cuts, scope, where)
+        check_counts(masks, events, scope, where)
     elif isinstance(pattern, NOfM):
-        keep = keep_after(cuts, pattern.m)
+        keep = keep_after(events, pattern.m)
         for name, mask in masks.items():
             there = _groups(np.ones_like(mask), pattern.m, 0).sum(axis=-1, dtype=int)
             wrong = int(np.sum(_groups(mask, pattern.m, 0).sum(axis=-1, dtype=int) != np.minimum(there, keep)))
@@ -149,15 +149,15 @@ def check_pattern(
         for name, mask in masks.items():
             if np.any(_spread(_grid(mask, pattern), mask.shape, pattern) != mask):
                 raise SparsityError(f"{where}: a block of {name} is pruned in part")
-        check_counts({name: _grid(mask, pattern) for name, mask in masks.items()}, cuts, scope, where, "blocks")
+        check_counts({name: _grid(mask, pattern) for name, mask in masks.items()}, events, scope, where, "blocks")
 
 
-def described(masks: Arrays, pattern: Pattern) -> dict[str, dict[str, Any]]:
+def describe_pattern(masks: Arrays, pattern: Pattern) -> dict[str, dict[str, Any]]:
     """Returns, by kernel, `units` (blocks, groups of m), how many of them are `smaller` and, of blocks, are `kept`."""
-    return {name: _described(mask, pattern) for name, mask in masks.items()}
+    return {name: _describe_kernel(mask, pattern) for name, mask in masks.items()}
 
 
-def _described(mask: np.ndarray, pattern: Pattern) -> Mapping[str, int]:
+def _describe_kernel(mask: np.ndarray, pattern: Pattern) -> Mapping[str, int]:
     ones = np.ones_like(mask)
     if isinstance(pattern, NOfM):
         sizes = _groups(ones, pattern.m, 0).sum(axis=-1, dtype=int)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tfprune.pruning.events import Cut, keep_after
+from tfprune.pruning.events import PruningEvent, keep_after
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError
 
@@ -62,11 +62,13 @@ class NOfM:
 Pattern = Blocks | NOfM
 
 
-def check_every_m(units: NOfM, sparsity: float, cuts: Iterable[Cut], scope: str, *, option: str = "sparsity") -> None:
+def check_every_m(
+    units: NOfM, sparsity: float, events: Iterable[PruningEvent], scope: str, *, option: str = "sparsity"
+) -> None:
     """Raises `ConfigError` if cuts of all to a sparsity do not leave n of every m, or are not ranked within those."""
     if scope != "layer":
         raise ConfigError(f"granularity n:m ranks within every {units.m} weights: scope layer, not {scope}")
-    if abs(sparsity - units.sparsity) > TOLERANCE or keep_after(cuts, units.m) != units.n:
+    if abs(sparsity - units.sparsity) > TOLERANCE or keep_after(events, units.m) != units.n:
         raise ConfigError(
             f"pattern {units.text} is a sparsity of {units.sparsity:.4g}, and {sparsity:.4g} is asked for; leave "
             f"{option} out"

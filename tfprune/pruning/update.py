@@ -9,50 +9,56 @@ from collections import deque
 import numpy as np
 
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, Cut
-from tfprune.pruning.masks import Arrays, Scope, regrown
-from tfprune.pruning.pattern_masks import cut_pattern
+from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.masks import Arrays, Scope, drop_and_grow
+from tfprune.pruning.pattern_masks import prune_pattern
 from tfprune.pruning.patterns import Pattern
-from tfprune.pruning.scores import Evidence
+from tfprune.pruning.scores import ScoringContext
 
-REMEMBERED = 5  # masks; those of You et al. 2020
+MASK_HISTORY = 5  # masks; those of You et al. 2020
 
 
-def ranked(criterion: Criterion, evidence: Evidence) -> dict[str, np.ndarray]:
-    """Returns a score a weight, larger means more worth keeping."""
-    asked = dataclasses.replace(evidence, slopes=functools.partial(evidence.slopes, criterion=criterion))
+def compute_scores(criterion: Criterion, context: ScoringContext) -> dict[str, np.ndarray]:
+    """Returns one score per weight, larger means more worth keeping."""
+    asked = dataclasses.replace(context, gradients=functools.partial(context.gradients, criterion=criterion))
     scores = CRITERIA[criterion.name](asked)
     return {name: -score for name, score in scores.items()} if criterion.inverted else scores
 
 
-def masks_after(cut: Cut, evidence: Evidence, scope: Scope, pattern: Pattern | None = None) -> dict[str, np.ndarray]:
+def update_masks(
+    event: PruningEvent, context: ScoringContext, scope: Scope, pattern: Pattern | None = None
+) -> dict[str, np.ndarray]:
     """Returns the masks of one network after a cut.
 
     Args:
-        cut: how much goes and comes back, by what criteria; whether it waits is not looked at.
-        evidence: the network.
-        scope: see `masks.cut_masks`.
-        pattern: what goes as one, see `pattern_masks.cut_pattern`.
+        event: how much goes and comes back, by what criteria; whether it waits is not looked at.
+        context: the network.
+        scope: see `masks.prune_masks`.
+        pattern: what goes as one, see `pattern_masks.prune_pattern`.
     """
-    scores = ranked(cut.criterion, evidence)
-    masks = cut_pattern(scores, evidence.masks, cut, scope, pattern)
-    return regrown(scores, ranked(cut.growth, evidence), masks, cut.regrown) if cut.regrown else masks
+    scores = compute_scores(event.criterion, context)
+    masks = prune_pattern(scores, context.masks, event, scope, pattern)
+    return (
+        drop_and_grow(scores, compute_scores(event.growth, context), masks, event.regrow_fraction)
+        if event.regrow_fraction
+        else masks
+    )
 
 
-class Settling:
+class MaskStability:
     """Remembers the masks that events would have led to, and says when they no longer change.
 
-    You et al. 2020, Drawing Early-Bird Tickets, arXiv:1909.11957: the last mask is held against the four before.
+    You et al. 2020, Drawing Early-Bird Tickets, arXiv:1909.11957: the last mask is compared with the four before.
     """
 
     def __init__(self) -> None:
-        self.recent: deque[Arrays] = deque(maxlen=REMEMBERED)
+        self.recent: deque[Arrays] = deque(maxlen=MASK_HISTORY)
 
-    def settled(self, masks: Arrays, tolerance: float) -> bool:
-        """Says whether `masks` differ from each of those before in no more than a fraction of their entries."""
-        far = [distance(masks, earlier) > tolerance for earlier in self.recent][-(REMEMBERED - 1) :]
+    def is_stable(self, masks: Arrays, tolerance: float) -> bool:
+        """Returns whether `masks` differ from each of those before in no more than a fraction of their entries."""
+        far = [distance(masks, earlier) > tolerance for earlier in self.recent][-(MASK_HISTORY - 1) :]
         self.recent.append(masks)
-        return len(self.recent) == REMEMBERED and not any(far)
+        return len(self.recent) == MASK_HISTORY and not any(far)
 
 
 def distance(masks: Arrays, others: Arrays) -> float:

@@ -23,8 +23,8 @@ from tfprune.reporting.tables import (
 )
 from tfprune.reporting.verdicts import RULE
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.files import replacing, write_json, written_to
-from tfprune.utils.text import csv_text, markdown, showable
+from tfprune.utils.files import atomic_write, write_json, written_to
+from tfprune.utils.text import csv_text, markdown, printable
 
 if TYPE_CHECKING:
     from tfprune.reporting.figures.panels import Panel, Theme
@@ -122,7 +122,7 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
 
 
 def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
-    """Writes a row a run, numbers with all their digits."""
+    """Writes one row per run, numbers with all their digits."""
     rows = [
         {
             "comparison": section.title,
@@ -265,10 +265,10 @@ def _as_image(panel: Panel, *, legend: bool) -> dict[str, Any]:
 
 def _shown(value: Any) -> Any:
     """Returns a value that a template shows; what is markup already has been here."""
-    return showable(value) if type(value) is str else value
+    return printable(value) if type(value) is str else value
 
 
 def _write_text(path: Path, text: str) -> Path:
-    with written_to(path), replacing(path) as draft:
+    with written_to(path), atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
     return path

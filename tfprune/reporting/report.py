@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tfprune.experiments.checksums import with_checksum
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
-from tfprune.experiments.seals import sealed
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.comparison import by_trial, summarise
 from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table
@@ -111,7 +111,7 @@ def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str]
         failures: a line on each run that failed.
     """
     config, metrics = results[0].config, results[0].metrics
-    return sealed(
+    return with_checksum(
         {
             "schema": COMPARISON_SCHEMA,
             "dataset": config.data_name,
@@ -182,7 +182,7 @@ def _shared(config: Config) -> dict[str, Any]:
 
 
 def _takes_all_of(config: Config, own: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
-    """Tells whether a run would be over the baseline's epochs with one epoch more, and else is set up alike."""
+    """Returns whether a run would be over the baseline's epochs with one epoch more, and else is set up alike."""
     total = config.pruning.total_epochs
     alike = {**own, "epochs": baseline["epochs"]} == baseline
     return alike and total(config.epochs) <= baseline["epochs"] < total(config.epochs + 1)

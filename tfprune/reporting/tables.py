@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.utils.errors import RunError
-from tfprune.utils.files import MEGABYTE, read_text, replacing
+from tfprune.utils.files import MEGABYTE, atomic_write, read_text
 from tfprune.utils.text import Table, markdown
 
-MOST_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
+MAX_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
 
 LEGEND = (
     "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
-    "methods; ratios to unpruned are medians over seeds; time is processor time of the training unless a GPU computed. "
+    "methods; ratios to unpruned are medians over seeds; time is CPU time of the training unless a GPU computed. "
     "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
     "in the end, has the validation loss that unpruned ends with. Compression is unpruned's non-zero parameters over "
     "those of the method, biases included; speed-up is that of multiply-adds, if those with zeros took no time. "
@@ -191,7 +191,7 @@ def update_page(path: Path, name: str, content: str) -> None:
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     try:
-        page = read_text(path, MOST_PAGE)
+        page = read_text(path, MAX_PAGE)
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -200,7 +200,7 @@ def update_page(path: Path, name: str, content: str) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise RunError(f"{path}: has no {start} ... {end} to write a table between")
-    with replacing(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(f"{before}{start}\n{content.strip()}\n{end}{after}", encoding="utf-8")
 
 

@@ -108,7 +108,7 @@ class _Trace:
         for label in labels:
             self._reasons.setdefault(self._root(int(label)), reason)
 
-    def tie(self, one: Labels, other: Labels) -> Labels:
+    def union(self, one: Labels, other: Labels) -> Labels:
         for a, b in zip(one, other, strict=True):
             kept, gone = sorted((self._root(int(a)), self._root(int(b))))
             if kept != gone:
@@ -123,7 +123,7 @@ class _Trace:
             return
         axes = self._axes.setdefault(id(weight), {})
         if axis in axes:
-            self.tie(axes[axis], labels)
+            self.union(axes[axis], labels)
         axes.setdefault(axis, labels)
 
     def make(self, layer: keras.layers.Layer, kernel: tf.Variable, axis: int) -> Labels:
@@ -151,7 +151,7 @@ class _Trace:
         layer = node.layer
         if isinstance(layer, keras.Model) and getattr(layer, "_nodes_by_depth", None) and layer.inputs:
             for inner, labels in zip(layer._input_layers, inputs, strict=True):
-                self.tie(self._widths.setdefault(id(inner), labels), labels)  # a model may be called twice
+                self.union(self._widths.setdefault(id(inner), labels), labels)  # a model may be called twice
             self._within.append(layer.name)
             outputs = self.through(layer, inputs)
             self._within.pop()
@@ -286,7 +286,7 @@ def _merged(trace: _Trace, layer: keras.layers.Layer, inputs: Sequence[Labels]) 
     if any(len(labels) != len(first) for labels in inputs):  # one is stretched over the other
         return None
     for labels in inputs[1:]:
-        trace.tie(first, labels)
+        trace.union(first, labels)
     return first
 
 

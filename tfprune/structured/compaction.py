@@ -11,9 +11,9 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.copies import copy_of
 from tfprune.adapters.tf_keras.layers import leaf_layers
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.structured.channels import Channels, channels
-from tfprune.structured.surgery import without
+from tfprune.structured.surgery import remove_groups
 from tfprune.utils.errors import ModelError
 
 TOLERANCE = 1e-5  # largest difference of an output, of the largest output
@@ -65,13 +65,13 @@ def compact(model: keras.Model) -> Compaction:
     gone = {int(found.free[name].channels[place]) for name, places in removed.items() for place in places}
     for layer, biases in _folds(found, model, constant.keys() & gone):
         folded.get_layer(layer).bias.assign_add(biases)
-    smaller = without(folded, removed)
+    smaller = remove_groups(folded, removed)
     _check(model, smaller)
     return Compaction(
         smaller,
         {name: (len(group), len(group) - len(removed[name])) for name, group in found.free.items()},
         (model.count_params(), smaller.count_params()),
-        tuple(sum(count for count, _ in multiplications(own).values()) for own in (model, smaller)),
+        tuple(sum(count for count, _ in macs_per_kernel(own).values()) for own in (model, smaller)),
     )
 
 
@@ -119,7 +119,7 @@ def _watched(model: keras.Model, layer: keras.layers.Layer, count: int) -> np.nd
 
 
 def _takes(layer: keras.layers.Layer) -> bool:
-    """Says whether a layer can take a constant input over into its bias."""
+    """Returns whether a layer can take a constant input over into its bias."""
     if not traits_of(layer).takes_constants or not layer.use_bias:
         return False
     return getattr(layer, "padding", "valid") == "valid" or max(layer.kernel_size) == 1

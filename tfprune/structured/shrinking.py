@@ -13,7 +13,7 @@ from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels, Group, channels
-from tfprune.structured.surgery import without
+from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError, ModelError
@@ -77,7 +77,7 @@ def shrink(
         raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
     scores = CRITERIA[criterion](model, found, seed, examples)
     widths = {name: width(len(group), keep, multiple) for name, group in found.free.items()}
-    return without(model, least_important(scores, widths))
+    return remove_groups(model, least_important(scores, widths))
 
 
 def _without_branches(
@@ -88,7 +88,7 @@ def _without_branches(
         raise ModelError(f"model {model.name} has {len(found.names)} residual branches, of which one stays")
     scores = {BRANCHES: OF_BRANCHES[criterion](model, found, seed, examples)}
     widths = {BRANCHES: width(len(found.names), keep, 1)}
-    return without(model, {BRANCHES: [found.names[place] for place in least_important(scores, widths)[BRANCHES]]})
+    return remove_groups(model, {BRANCHES: [found.names[place] for place in least_important(scores, widths)[BRANCHES]]})
 
 
 def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> dict[str, np.ndarray]:

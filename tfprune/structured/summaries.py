@@ -12,7 +12,7 @@ from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.multiply_adds import macs_of_layers
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.utils.notebook import html_table
-from tfprune.utils.text import showable
+from tfprune.utils.text import printable
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
 
@@ -88,7 +88,7 @@ class Summary:
         """Returns the cells of the table, the total last."""
         rows = [
             (
-                *(showable(layer.name), layer.kind, _shape(layer.output), f"{layer.parameters:,}"),
+                *(printable(layer.name), layer.kind, _shape(layer.output), f"{layer.parameters:,}"),
                 *(_percent(layer.sparsity), "" if layer.macs is None else f"{layer.macs:,}", layer.note),
             )
             for layer in self.layers

@@ -23,7 +23,7 @@ Removed = Mapping[str, Sequence[int] | Sequence[str]]
 Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
-def without(
+def remove_groups(
     model: keras.Model,
     removed: Removed,
     *,
@@ -49,7 +49,7 @@ def without(
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
     """
-    found = parts(model, removed)
+    found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
     smaller = _rebuild(model, found, gone)
     left = {layer.name: layer for layer in model.layers}
@@ -60,7 +60,7 @@ def without(
         for old, new in zip(old_leaf.weights, new_leaf.weights, strict=True)
     ]
     for old, new, axes in pairs:
-        new.assign(kept(old.numpy(), axes, gone))
+        new.assign(drop_axes(old.numpy(), axes, gone))
     if getattr(model, "optimizer", None) is not None:
         if compiled is None:
             compile_alike(smaller, model)
@@ -70,13 +70,13 @@ def without(
     return smaller
 
 
-def untrained(model: keras.Model, removed: Removed) -> keras.Model:
-    """Builds what `without` returns with initial weights of its own, and not compiled."""
-    found = parts(model, removed)
+def build_smaller(model: keras.Model, removed: Removed) -> keras.Model:
+    """Builds what `remove_groups` returns with initial weights of its own, and not compiled."""
+    found = channels_or_branches(model, removed)
     return _rebuild(model, found, labels_of(found, removed))
 
 
-def parts(model: keras.Model, removed: Removed) -> Channels:
+def channels_or_branches(model: keras.Model, removed: Removed) -> Channels:
     """Returns what `removed` speaks of: the channels of a model, or its branches."""
     return branches(model) if BRANCHES in removed else channels(model)
 
@@ -90,20 +90,20 @@ def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
     return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
 
 
-def kept(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
+def drop_axes(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
     """Returns an array without the channels whose labels are `gone`."""
     for axis, labels in axes.items():
         value = np.compress(~np.isin(labels, gone), value, axis)
     return value
 
 
-def masked(model: keras.Model, removed: Removed) -> None:
-    """Zeroes what `without` takes out, in place: every weight that makes those channels or reads them.
+def zero_groups(model: keras.Model, removed: Removed) -> None:
+    """Sets to zero, in place, all weights that write or read the given groups, see `remove_groups`.
 
     Raises:
-        ModelError: as `without`.
+        ModelError: as `remove_groups`.
     """
-    found = parts(model, removed)
+    found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
     for layer in leaf_layers(model):
         for weight in layer.weights:
@@ -189,4 +189,4 @@ def _carry_on(
         inner[1].learning_rate = inner[0].learning_rate
     for old, new, axes in pairs if hasattr(inner[0], "_index_dict") else ():  # without a step it remembers nothing
         for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
-            carried.assign(kept(remembered.numpy(), axes, gone))
+            carried.assign(drop_axes(remembered.numpy(), axes, gone))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfprune.pruning.events import Cut, nominal_sparsity
+from tfprune.pruning.events import PruningEvent, nominal_sparsity
 from tfprune.utils.checks import check_choice, check_names, check_whole
 from tfprune.utils.errors import ConfigError, SparsityError, choose_from
 
@@ -56,18 +56,18 @@ def width(size: int, keep: float, multiple: int) -> int:
     return min(size, max(1, round(size * keep / multiple)) * multiple)
 
 
-def expected_widths(sizes: Mapping[str, int], cuts: Iterable[Cut], multiple: int) -> dict[str, int]:
-    """Returns how many channels of each group remain after `cuts`, however many they are.
+def expected_widths(sizes: Mapping[str, int], events: Iterable[PruningEvent], multiple: int) -> dict[str, int]:
+    """Returns how many channels of each group remain after `events`, however many they are.
 
     It is the share that they leave in all that is rounded, so that no error adds up over the cuts.
 
-    >>> expected_widths({"a": 64, "b": 20}, [Cut(rate=0.5), Cut(rate=0.5)], 8)
+    >>> expected_widths({"a": 64, "b": 20}, [PruningEvent(rate=0.5), PruningEvent(rate=0.5)], 8)
     {'a': 16, 'b': 8}
     """
-    cuts = tuple(cuts)
-    if not cuts:
+    events = tuple(events)
+    if not events:
         return dict(sizes)
-    return {name: width(size, 1 - nominal_sparsity(cuts), multiple) for name, size in sizes.items()}
+    return {name: width(size, 1 - nominal_sparsity(events), multiple) for name, size in sizes.items()}
 
 
 def check_widths(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:

@@ -17,10 +17,10 @@ from tfprune.adapters.tf_keras.mask_values import get_weights, kernels, set_weig
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import masked_layers
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays, sparsity_of
 from tfprune.utils.errors import TrainingError
-from tfprune.utils.files import replacing
+from tfprune.utils.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     Args:
         schedule: when and how much.
-        cut: makes one cut on the model, e.g. `Trainer.prune`.
+        prune: makes one cut on the model, e.g. `Trainer.prune`.
     """
 
-    def __init__(self, schedule: PruneAtSteps, cut: Callable[[Cut], None]) -> None:
+    def __init__(self, schedule: PruneAtSteps, prune: Callable[[PruningEvent], None]) -> None:
         super().__init__()
         self.schedule = schedule
-        self.cut = cut
+        self.prune = prune
         self.steps = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -51,8 +51,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         steps = int(self.model.optimizer.iterations.numpy())
-        for cut in self.schedule.due(self.steps, steps):
-            self.cut(cut)
+        for event in self.schedule.due(self.steps, steps):
+            self.prune(event)
             log.info("Pruned after step %d", steps)
 
 
@@ -119,7 +119,7 @@ class History(keras.callbacks.Callback):
         phase: name of this training.
         first_step: optimizer steps of the run before it.
         epochs: epochs (counted from 1) to log.
-        sparsity: returns the share that is pruned, in [0, 1]; of a stack a number a network.
+        sparsity: returns the share that is pruned, in [0, 1]; of a stack one number per network.
 
     Attributes:
         rows: dictionaries with the keys `COLUMNS`; `epoch` counts from 1 within a phase, `step`
@@ -157,7 +157,7 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, History.COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text.getvalue(), encoding="utf-8")
 
 
@@ -249,7 +249,7 @@ def mask_image(mask: np.ndarray, largest: int = 512) -> np.ndarray:
     return colours[np.kron(flat, np.ones((zoom, zoom), np.uint8))][np.newaxis]
 
 
-class Throughout(keras.callbacks.Callback):
+class ContinuousCallbacks(keras.callbacks.Callback):
     """Lets callbacks see one training where Keras is called for several stretches of it, one after the other.
 
     Args:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras
+from tfprune.training.channel_tracker import ChannelTracker
 from tfprune.training.costs import CostMeter
-from tfprune.training.ledger import Ledger
 
 
 class ChannelCosts(CostMeter):
@@ -17,16 +17,16 @@ class ChannelCosts(CostMeter):
     Args:
         model: as it was built.
         examples: of an epoch.
-        ledger: which channels have gone.
+        channel_tracker: which channels have gone.
     """
 
-    def __init__(self, model: keras.Model, examples: int, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, model: keras.Model, examples: int, channel_tracker: ChannelTracker) -> None:
+        self._ledger = channel_tracker
         super().__init__(model, examples)
 
     @property
     def forward_masked(self) -> int:
-        counts, masks = self._ledger.multiplications, self._ledger.masks()
+        counts, masks = self._ledger.macs, self._ledger.masks()
         alive = {name: np.mean(mask, dtype=np.float64) for name, mask in masks.items()}
         return round(sum(count * alive.get(name, 1.0) for name, count in counts.items()))
 

@@ -7,7 +7,6 @@ for each stretch between events.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,22 +17,22 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import set_weights
 from tfprune.data._base import Data
 from tfprune.pruning.counts import sparsity
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels
 from tfprune.structured.shrinking import CRITERIA
-from tfprune.structured.surgery import Removed, labels_of, masked, parts, weight_axes, without
+from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.adjusting import Dropouts, recalibrate
-from tfprune.training.callbacks import Throughout
+from tfprune.training.callbacks import ContinuousCallbacks
 from tfprune.training.channel_costs import ChannelCosts
+from tfprune.training.channel_tracker import ChannelTracker, cut_down, owners_of
 from tfprune.training.config import Config
 from tfprune.training.costs import CostMeter
-from tfprune.training.ledger import Ledger, cut_down, owners_of
 from tfprune.training.pruner import Networks
 from tfprune.training.removal import least_important_of, multiple_of, removable
-from tfprune.training.resuming import Place, operation
+from tfprune.training.resuming import TrainingPosition, operation
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import SparsityError, TrainingError
 from tfprune.utils.seeds import derive
@@ -55,51 +54,53 @@ class ChannelTrainer(Trainer):
         data, config, tensorboard, dense, redraw: as for `Trainer`.
 
     Attributes:
-        ledger: which channels have gone.
+        channel_tracker: which channels have gone.
 
     Raises:
         ModelError: no channel of the model can go, or not by the run's criterion.
     """
 
     def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
-        self.ledger = Ledger(model, config)
+        self.channel_tracker = ChannelTracker(model, config)
         self._dropouts = Dropouts(model) if config.channel_settings.get("dropout") == "scale" else None
-        self._cuts: list[Cut] = []
+        self._events: list[PruningEvent] = []
         self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
         self._within_fit = False
         super().__init__(model, data, config.replace(loop="plain"), *args, **kwargs)
         self.config = config
         if config.channel_settings["criterion"] == "bn":
             self._scores(self._removable(), "bn")  # now, not after epochs of training
-        for name, reason in self.ledger.left_alone.items():
+        for name, reason in self.channel_tracker.skipped.items():
             log.info("Left alone: %s: %s", name, reason)
 
     def _removable(self) -> Channels:
         return removable(self.model, self.config.spare, self.config.granularity)
 
-    def _cut(self, cut: Cut) -> None:
+    def _prune(self, event: PruningEvent) -> None:
         """Removes the least important channels of each group, or branches; in a training when its epoch has ended."""
         self.pruner.prunings += 1
         found = self._removable()
-        criterion = OF_CHANNELS.get(cut.criterion.name, self.config.channel_settings["criterion"])
-        widths = expected_widths(self.ledger.sizes, [*self._cuts, cut], multiple_of(self.config))
-        widths = {name: min(count, len(self.ledger.alive[name])) for name, count in widths.items()}
+        criterion = OF_CHANNELS.get(event.criterion.name, self.config.channel_settings["criterion"])
+        widths = expected_widths(self.channel_tracker.sizes, [*self._events, event], multiple_of(self.config))
+        widths = {name: min(count, len(self.channel_tracker.alive[name])) for name, count in widths.items()}
         scores = self._scores(found, criterion)
-        if cut.criterion.inverted:
+        if event.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
         marked = least_important_of(self.model, found, scores, widths, self.config)
-        settling = self.pruner.settling[0]
-        if cut.settled is not None and not settling.settled(self.ledger.alive_without(marked), cut.settled):
-            self.costs.cut()
+        stability = self.pruner.stability[0]
+        if event.stability_tolerance is not None and not stability.is_stable(
+            self.channel_tracker.alive_without(marked), event.stability_tolerance
+        ):
+            self.costs.count_event()
             return
-        self._cuts.append(cut)
+        self._events.append(event)
         self._marked = marked
-        masked(self.model, self._marked)
+        zero_groups(self.model, self._marked)
         if count := self.config.channel_settings["recalibrate"]:
             chosen = self.pruner.random("recalibration").permutation(len(self.data.train))[:count]
             recalibrate(self.model, np.asarray(self.data.train.x[chosen]))
-        self.ledger.remove(self._marked)
-        self.costs.cut()
+        self.channel_tracker.remove(self._marked)
+        self.costs.count_event()
         if not self._within_fit:
             self._take_out()
 
@@ -112,7 +113,7 @@ class ChannelTrainer(Trainer):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
         else:
             scores = CRITERIA[criterion](self.model, found, seed, examples)
-        scores = self._crew.of_chief(scores)
+        scores = self._distributed.broadcast_from_chief(scores)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
                 raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
@@ -122,19 +123,19 @@ class ChannelTrainer(Trainer):
         marked, self._marked = self._marked, {}
         if not any(len(places) for places in marked.values()):
             return
-        found = parts(self.model, marked)
+        found = channels_or_branches(self.model, marked)
         gone, axes, owners = labels_of(found, marked), weight_axes(self.model, found), owners_of(self.model)
         slots_kept = self.config.channel_settings["slots"] == "keep"
         with self.model.distribute_strategy.scope():
-            smaller = without(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+            smaller = remove_groups(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
         for rewinding in self._rewindings:
             if rewinding.remembered is not None:
                 rewinding.remembered = cut_down(rewinding.remembered, owners, axes, gone, smaller)
-        self._narrowed(smaller)
+        self._use_smaller(smaller)
         what = "residual branches" if self.config.granularity == "branch" else "channels"
-        log.info("%.1f %% of the %s are gone: %s", 100 * self.ledger.share, what, self.ledger.widths)
+        log.info("%.1f %% of the %s are gone: %s", 100 * self.channel_tracker.share, what, self.channel_tracker.widths)
 
-    def _narrowed(self, smaller: keras.Model) -> None:
+    def _use_smaller(self, smaller: keras.Model) -> None:
         self.model = smaller
         self.costs.measure(smaller)
         if self._dropouts:
@@ -151,11 +152,16 @@ class ChannelTrainer(Trainer):
         super()._start(*args, **kwargs)
 
     def _fit(
-        self, initial_epoch: int, place: Place, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+        self,
+        initial_epoch: int,
+        position: TrainingPosition,
+        logged: Sequence[int],
+        events: Mapping[int, PruningEvent],
+        callbacks: Sequence,
     ) -> None:
-        listening = Throughout(callbacks)
-        ends = [end for end in sorted({*events, self.epochs}) if end > place.epoch]
-        for start, end in zip([place, *map(Place, ends)], ends, strict=False):
+        listening = ContinuousCallbacks(callbacks)
+        ends = [end for end in sorted({*events, self.epochs}) if end > position.epoch]
+        for start, end in zip([position, *map(TrainingPosition, ends)], ends, strict=False):
             self._within_fit = True
             try:
                 self._fit_stretch(start, end, logged, [listening])
@@ -165,64 +171,66 @@ class ChannelTrainer(Trainer):
         listening.set_model(self.model)
         listening.end()
 
-    def _fit_stretch(self, start: Place, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
+    def _fit_stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
         self.loop.fit(self.model, start.epoch, start, end, logged, {}, callbacks)
 
     def structure(self) -> dict[str, Any]:
-        return {"removed": self.ledger.removed, "cuts": [dataclasses.asdict(cut) for cut in self._cuts]}
+        return {"removed": self.channel_tracker.removed, "cuts": [event.to_dict() for event in self._events]}
 
     def rebuild(self, structure: Mapping[str, Any]) -> None:
-        self._cuts = [Cut.from_dict(cut) for cut in structure["cuts"]]
+        self._events = [PruningEvent.from_dict(event) for event in structure["cuts"]]
         if structure["removed"]:
-            self.ledger.remove(structure["removed"])
+            self.channel_tracker.remove(structure["removed"])
             with self.model.distribute_strategy.scope():
-                smaller = without(self.model, structure["removed"])
-            self._narrowed(smaller)
+                smaller = remove_groups(self.model, structure["removed"])
+            self._use_smaller(smaller)
 
     @property
-    def form_is_settled(self) -> bool:
+    def can_checkpoint(self) -> bool:
         return not self._marked
 
     @operation
     def reinitialise(self) -> None:
-        set_weights(self.model, self.ledger.cut(self._redraw(), self.model))
+        set_weights(self.model, self.channel_tracker.prune_weights(self._reinit_fn(), self.model))
 
     def masks(self) -> dict[str, np.ndarray]:
-        return self.ledger.masks()
+        return self.channel_tracker.masks()
 
     def sparsity(self) -> float:
-        return self.ledger.share
+        return self.channel_tracker.share
 
     def _cost_meter(self, networks: Networks | None) -> CostMeter:
-        return ChannelCosts(self.model, len(self.data.train), self.ledger)
+        return ChannelCosts(self.model, len(self.data.train), self.channel_tracker)
 
     def check(self, kernels: Mapping[str, np.ndarray], where: str) -> None:
-        expected = expected_widths(self.ledger.sizes, self.config.pruning.cuts, multiple_of(self.config))
-        check_widths(self.ledger.widths, expected, where)
-        shapes = self.ledger.kernel_shapes()
-        if still_there := ({*self.ledger.kernel_sizes} - {*shapes}) & {*kernels}:
+        expected = expected_widths(
+            self.channel_tracker.sizes, self.config.pruning.pruning_events, multiple_of(self.config)
+        )
+        check_widths(self.channel_tracker.widths, expected, where)
+        shapes = self.channel_tracker.kernel_shapes()
+        if still_there := ({*self.channel_tracker.kernel_sizes} - {*shapes}) & {*kernels}:
             raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")
         for name, shape in shapes.items():
             if kernels[name].shape != shape:
                 raise SparsityError(f"{where}: {name} has the shape {kernels[name].shape} where {shape} was asked for")
 
     def report(self) -> dict[str, Any]:
-        ledger, settings = self.ledger, self.config.channel_settings
-        requested = self.config.requested_sparsity if self.config.pruning.cuts else 0.0
+        channel_tracker, settings = self.channel_tracker, self.config.channel_settings
+        requested = self.config.requested_sparsity if self.config.pruning.pruning_events else 0.0
         groups = {
-            name: {"layers": list(layers), "before": ledger.sizes[name], "after": ledger.widths[name]}
-            for name, layers in ledger.producers().items()
+            name: {"layers": list(layers), "before": channel_tracker.sizes[name], "after": channel_tracker.widths[name]}
+            for name, layers in channel_tracker.producers().items()
         }
         if BRANCHES in groups:
-            groups[BRANCHES]["gone"] = ledger.removed.get(BRANCHES, [])
+            groups[BRANCHES]["gone"] = channel_tracker.removed.get(BRANCHES, [])
         return {
-            "sparsity": sparsity(requested, ledger.masks()) | {"achieved": ledger.share},
+            "sparsity": sparsity(requested, channel_tracker.masks()) | {"achieved": channel_tracker.share},
             "channels": {
                 "criterion": settings["criterion"],
                 "multiple": multiple_of(self.config),
                 "groups": groups,
-                "left_alone": ledger.left_alone,
-                "parameters": {"before": ledger.parameters, "after": self.model.count_params()},
-                "macs": {"before": sum(ledger.multiplications.values()), "after": self.costs.forward},
+                "left_alone": channel_tracker.skipped,
+                "parameters": {"before": channel_tracker.parameters, "after": self.model.count_params()},
+                "macs": {"before": sum(channel_tracker.macs.values()), "after": self.costs.forward},
             },
         }

@@ -31,7 +31,7 @@ MAGIC = b"tfprune checkpoint 1\n"
 STATE = "state.json"  # the name of the JSON among the arrays
 KEPT = 2
 SUFFIX = ".ckpt"
-MOST_BYTES = 2**40  # of a checkpoint
+MAX_BYTES = 2**40  # of a checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _packed(state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
 def _read(path: Path) -> Checkpoint:
     import numpy as np
 
-    with open_regular(path, MOST_BYTES) as file:
+    with open_regular(path, MAX_BYTES) as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise ValueError("it is no checkpoint of this version")
         digest, found = file.read(2 * hashlib.sha256().digest_size + 1), hashlib.sha256()

@@ -10,7 +10,7 @@ COMPILE, RANKING = "compile", "ranking"  # parts beside the phases
 
 
 class Clock:
-    """Wall time and processor time of each part of a training.
+    """Wall time and CPU time of each part of a training.
 
     Attributes:
         seconds: part -> wall time.
@@ -22,11 +22,11 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self.cpu_seconds: dict[str, float] = {}
         self.took: Callable[[], list[float]] = lambda: [0.0, 0.0]
-        self._owed = (0.0, 0.0)
+        self._compile_time_credit = (0.0, 0.0)
 
     @contextlib.contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Takes down what a part took, less what parts of it have taken down for themselves."""
+        """Records the time of a part, less what its own parts have recorded."""
         clocks = ((self.seconds, time.perf_counter), (self.cpu_seconds, time.process_time))
         before = [(sum(seconds.values()), clock()) for seconds, clock in clocks]
 
@@ -42,11 +42,11 @@ class Clock:
 
     def owe(self, seconds: float, cpu_seconds: float) -> None:
         """Notes what an earlier run took for this one; it counts once the part that runs is over."""
-        self._owed = (seconds, cpu_seconds)
+        self._compile_time_credit = (seconds, cpu_seconds)
 
     def settle(self, part: str) -> None:
         """Adds what is owed to a part."""
-        for clock, owed in zip((self.seconds, self.cpu_seconds), self._owed, strict=True):
-            if owed:
-                clock[part] = clock.get(part, 0.0) + owed
-        self._owed = (0.0, 0.0)
+        for clock, credit in zip((self.seconds, self.cpu_seconds), self._compile_time_credit, strict=True):
+            if credit:
+                clock[part] = clock.get(part, 0.0) + credit
+        self._compile_time_credit = (0.0, 0.0)

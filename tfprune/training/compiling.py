@@ -18,7 +18,7 @@ def compile_model(
     steps_per_epoch: int,
     first_step: int | tf.Variable = 0,
     scale: tf.Variable | None = None,
-    pace: float | tf.Variable = 1.0,
+    step_multiplier: float | tf.Variable = 1.0,
 ) -> None:
     """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run.
 
@@ -31,7 +31,7 @@ def compile_model(
         total_steps=config.pruning.phase_epochs(config.epochs) * steps_per_epoch,
         first_step=first_step,
         scale=scale,
-        pace=pace,
+        step_multiplier=step_multiplier,
     )
     fused = isinstance(model, Fused)
     with model.distribute_strategy.scope():

@@ -18,12 +18,12 @@ from typing import Any
 from tfprune.adapters.tf_keras.optimizers import check_optimizer
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
-from tfprune.data._own import is_own, own_name, own_spec
 from tfprune.data._pipeline import check_augment
+from tfprune.data._user import is_user_data, user_data_name, user_data_spec
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
-from tfprune.models._own import APPLICATIONS, FINGERPRINT, is_own_model, own_model, own_model_name
+from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_user_model, user_model, user_model_name
 from tfprune.pruning.patterns import NOfM, Pattern, pattern_of
 from tfprune.structured.widths import check_channel_settings
 from tfprune.training.checkpoints import Interval
@@ -42,7 +42,7 @@ from tfprune.utils.checks import check_choice, check_least, check_names, check_p
 from tfprune.utils.errors import ConfigError, choose_from
 
 # Where things lie on this machine: not part of what a run is.
-PLACES = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
+NON_IDENTITY_FIELDS = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -54,12 +54,12 @@ class Config:
     """Everything that decides the result of a run. `None` means: as the data set says.
 
     Args:
-        dataset: name of a data set, see `tfprune list`; or a path to your own, or `tfds:NAME`, see `data._own`.
+        dataset: name of a data set, see `tfprune list`; or a path to your own, or `tfds:NAME`, see `data._user`.
         method: name of a pruning method.
-        model: name of a model; or your own, see `models._own`.
+        model: name of a model; or your own, see `models._user`.
         seed: root of all random draws: split, initial weights, order of the data.
         epochs: passes over the training split, at least 1. A lottery ticket takes that many again.
-        batch_size: examples a step, at least 1.
+        batch_size: examples per step, at least 1.
         learning_rate: of the optimizer, above 0; the highest if a schedule moves it.
         learning_rate_schedule: `constant`, `cosine` or `steps`, see `learning_rates`.
         warmup_epochs: epochs over which the learning rate rises from 0, below `epochs`.
@@ -73,7 +73,7 @@ class Config:
             a CPU it does as it is. TensorFlow says that this costs time; how much on a GPU has not been measured. An
             operation that has no deterministic form ends the run. It needs a precision by name.
         loop: `plain` is a call of the compiled function a step or, of few steps, an epoch; `fused` is
-            many epochs a call, with the same numbers; `auto` fuses where data and model are small.
+            many epochs per call, with the same numbers; `auto` fuses where data and model are small.
         strategy: `mirrored` divides each batch between all GPUs of the machine (without any, all logical CPUs);
             `auto` does where there are several GPUs; `multiworker` divides it between processes, each started with
             the same settings and its own `TF_CONFIG`, see `strategies`; `none` trains on one device.
@@ -150,7 +150,7 @@ class Config:
     def __post_init__(self) -> None:
         check_texts(self)
         self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))
-        for name in PLACES:
+        for name in NON_IDENTITY_FIELDS:
             if getattr(self, name) is not None:
                 self._store(name, str(getattr(self, name)))
         check_tables(self)
@@ -207,8 +207,8 @@ class Config:
         self._store("settings", _plain(self.pruning.settings()))
 
     def _store_model(self) -> None:
-        if is_own_model(self.model):
-            model, settings = own_model(self.model, self.model_settings)
+        if is_user_model(self.model):
+            model, settings = user_model(self.model, self.model_settings)
             self._store("model", model)
             self._store("model_settings", _plain(settings))
         else:
@@ -220,35 +220,35 @@ class Config:
 
     @functools.cached_property
     def spec(self) -> DatasetSpec:
-        """The data set. Of a person's own, what the settings lack is looked up and kept in `data_settings`."""
+        """The data set. Of a user's own, what the settings lack is looked up and kept in `data_settings`."""
         if not self.has_own_data:
             if self.data_settings:
                 raise ConfigError(f"data set {self.dataset} has no settings, got {', '.join(self.data_settings)}")
             return DATASETS[self.dataset]
-        dataset, completed, spec = own_spec(self.dataset, self.data_settings, self.data_dir)
+        dataset, completed, spec = user_data_spec(self.dataset, self.data_settings, self.data_dir)
         self._store("dataset", dataset)
         self._store("data_settings", _plain(completed))
         return spec
 
     @property
     def has_own_data(self) -> bool:
-        """Whether the data are a person's own, and no registered data set."""
-        return (bool(self.data_settings) and self.dataset not in DATASETS) or is_own(self.dataset)
+        """Whether the data are a user's own, and no registered data set."""
+        return (bool(self.data_settings) and self.dataset not in DATASETS) or is_user_data(self.dataset)
 
     @property
     def data_name(self) -> str:
         """Short name of the data set, for titles and files; of a path no more than its last part."""
-        return own_name(self.dataset) if self.has_own_data else self.dataset
+        return user_data_name(self.dataset) if self.has_own_data else self.dataset
 
     @property
     def has_own_model(self) -> bool:
-        """Whether the model is a person's own, and no registered one."""
-        return is_own_model(self.model)
+        """Whether the model is a user's own, and no registered one."""
+        return is_user_model(self.model)
 
     @property
     def model_name(self) -> str:
         """Short name of the model, for titles; of a path no more than its last part."""
-        return own_model_name(self.model) if self.has_own_model else self.model
+        return user_model_name(self.model) if self.has_own_model else self.model
 
     @property
     def removes(self) -> bool:
@@ -302,9 +302,9 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that decide the result, as plain JSON values: all but where things lie."""
-        model = own_model_name(self.model) if os.path.isabs(self.model) else self.model  # files go by their content
+        model = user_model_name(self.model) if os.path.isabs(self.model) else self.model  # files go by their content
         settings = self.to_dict() | {"dataset": self.data_name, "model": model}
-        return {key: value for key, value in settings.items() if key not in PLACES}
+        return {key: value for key, value in settings.items() if key not in NON_IDENTITY_FIELDS}
 
     def as_baseline(self) -> Config:
         """Returns the settings of the baseline's run, which methods with the same dense training share."""
@@ -345,17 +345,17 @@ class Config:
         """Reads the settings of a run, which may have come from anywhere: nothing that they name is opened.
 
         Raises:
-            ConfigError: see `from_dict`, or data or a model of a person's own come without their fingerprint.
+            ConfigError: see `from_dict`, or data or a model of a user's own come without their fingerprint.
         """
         dataset, model = values.get("dataset"), values.get("model")
         own = (
             isinstance(dataset, str)
             and dataset not in DATASETS
-            and (bool(values.get("data_settings")) or is_own(dataset))
+            and (bool(values.get("data_settings")) or is_user_data(dataset))
         )
         if own and not _fingerprinted(values.get("data_settings")):
             raise ConfigError(f"data set {dataset} has no fingerprint, which a run's always has")
-        if is_own_model(model) and not model.startswith(APPLICATIONS):
+        if is_user_model(model) and not model.startswith(APPLICATIONS):
             settings = values.get("model_settings")
             if not isinstance(settings, Mapping) or not isinstance(settings.get(FINGERPRINT), str):
                 raise ConfigError(f"model {model} has no fingerprint, which a run's always has")
@@ -413,7 +413,7 @@ def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:
 
 
 def _fingerprinted(settings: Any) -> bool:
-    """Says whether settings of own data are completed: what they lack would be looked for in the data."""
+    """Returns whether settings of own data are completed: what they lack would be looked for in the data."""
     found = settings.get(FINGERPRINT) if isinstance(settings, Mapping) else None
     return isinstance(found, str) and bool(found)
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.training.pruner import Networks
 
 
 class CostMeter:
-    """Counts the multiply-adds of a training; of several networks in a model arrays, a number a network.
+    """Counts the multiply-adds of a training; of several networks in a model arrays, one number per network.
 
     Args:
         model: masked, see `wrapping`.
@@ -38,12 +38,12 @@ class CostMeter:
     def measure(self, model: keras.Model) -> None:
         """Counts with another model from now on: one that is left when channels have gone."""
         self._model = model
-        self.forward = sum(count for count, _ in multiplications(model).values())
+        self.forward = sum(count for count, _ in macs_per_kernel(model).values())
 
     @property
     def forward_masked(self) -> Any:
         """Multiply-adds of an example's forward pass with the weights that live."""
-        counted = multiplications(self._model).values()
+        counted = macs_per_kernel(self._model).values()
         return sum(count if mask is None else count * self._networks.alive(mask.numpy()) for count, mask in counted)
 
     def trained(self, epochs: int) -> Any:
@@ -54,7 +54,7 @@ class CostMeter:
         """To be called at the start of each training."""
         self.levels = [self.forward_masked]
 
-    def cut(self) -> None:
+    def count_event(self) -> None:
         """To be called after each cut."""
         self.levels.append(self.forward_masked)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.gradients import Batch, balanced
+from tfprune.adapters.tf_keras.gradients import Batch, balanced_indices
 
 CLASSES = 10  # that data without classes are taken to have: how many examples that are
-MOST_CLASSES = 1000  # whole numbers of more kinds are no classes
+MAX_CLASSES = 1000  # whole numbers of more kinds are no classes
 
 
 def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Batch:
@@ -31,10 +31,10 @@ def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Ba
         batch = Batch(*data)
         classes = _classes(batch.y)
         if classes is not None:
-            return batch.taken(balanced(classes, per_class, random))
+            return batch.select(balanced_indices(classes, per_class, random))
     else:
         batch = _joined(data, per_class * CLASSES)
-    return batch.taken(np.arange(min(len(batch), per_class * CLASSES)))
+    return batch.select(np.arange(min(len(batch), per_class * CLASSES)))
 
 
 def _classes(y: Any) -> np.ndarray | None:
@@ -43,7 +43,7 @@ def _classes(y: Any) -> np.ndarray | None:
         return None
     values = np.asarray(y)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    known = values.ndim == 1 and values.dtype.kind in "iu" and len(np.unique(values)) <= MOST_CLASSES
+    known = values.ndim == 1 and values.dtype.kind in "iu" and len(np.unique(values)) <= MAX_CLASSES
     return values if known else None
 
 

@@ -1,11 +1,11 @@
-"""Many epochs in one call of the compiled function, for data and models that are small.
+"""XLA training loop that runs several epochs per `train_step`, for small data and models.
 
-A Keras loop costs about a millisecond a step whatever the step computes. Here the whole training split is
+A Keras loop costs about a millisecond per step whatever the step computes. Here the whole training split is
 one Keras batch, and `train_step` goes through a chunk of real epochs inside XLA; callbacks and logs
 come at the ends of chunks. The numbers are those of the plain loop.
 
 Arrays may have one more axis at the end, that of several networks which are trained side by side
-(see `stacking`): every score is then an array with a number a network.
+(see `stacking`): every score is then an array with one number per network.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.data._base import Split
 from tfprune.data._pipeline import epoch_order
 
-MOST_STEPS = 64  # an epoch
+MAX_STEPS = 64  # an epoch
 LARGEST_SPLIT = 2**26  # bytes
 KEPT = 16  # compiled models
 LAYERS = tuple(sorted(name.rpartition(".")[2] for name, traits in TRAITS.items() if traits.fusable))
 
 
-def fits(model: keras.Model, split: Split, batch_size: int) -> bool:
-    """Says whether model and data are of a size and a kind to be trained many epochs a call."""
+def can_fuse(model: keras.Model, split: Split, batch_size: int) -> bool:
+    """Returns whether model and data are of a size and a kind to be trained many epochs per call."""
     layers = [layer.layer if isinstance(layer, Masked) else layer for layer in leaf_layers(model)]
     return (
         all(traits_of(layer).fusable and layer.compute_dtype == "float32" for layer in layers)
-        and -(-len(split) // batch_size) <= MOST_STEPS
+        and -(-len(split) // batch_size) <= MAX_STEPS
         and split.x.nbytes <= LARGEST_SPLIT
         and not split.stored
     )
 
 
 class Fused(keras.Model):
-    """A functional model whose `train_step` takes an element of `chunks`. It needs a compiled optimizer.
+    """A functional model whose `train_step` takes an element of `epoch_chunks`. It needs a compiled optimizer.
 
     Args:
         inputs, outputs: of a model that returns logits, [examples, classes] or [examples, networks, classes].
-        batch_size: examples a step.
+        batch_size: examples per step.
     """
 
     def __init__(self, inputs: Any, outputs: Any, batch_size: int, **kwargs: Any) -> None:
         super().__init__(inputs, outputs, **kwargs)
         self.batch_size = batch_size
         self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)  # of the run, where the optimizer starts
-        self.pace = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
+        self.step_multiplier = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
         self.rate_scale = tf.Variable(1.0, trainable=False)
         self.fresh: list[np.ndarray] = []  # the optimizer's variables before its first step
         self.compiled: dict[int, tuple[float, float]] = {}  # epochs of a chunk -> seconds: wall, processors
 
-    def restart(self, first_step: int, pace: float = 1.0) -> None:
+    def restart(self, first_step: int, step_multiplier: float = 1.0) -> None:
         """Makes the compiled optimizer a fresh one, with no need to compile again."""
         self.first_step.assign(first_step)
-        self.pace.assign(pace)
+        self.step_multiplier.assign(step_multiplier)
         self.rate_scale.assign(1.0)
         if not self.fresh:
             self.optimizer.build(self.trainable_variables)
@@ -101,7 +101,7 @@ class Fused(keras.Model):
         return scores | {f"val_{name}": score for name, score in validation.items()}
 
     def scores(self, y: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns mean `loss`, penalties not included, and `accuracy`, a number a network."""
+        """Returns mean `loss`, penalties not included, and `accuracy`, one number per network."""
         losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
         hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1), tf.cast(y, tf.int64)), tf.float32)
         return {"loss": tf.reduce_mean(losses, axis=0), "accuracy": tf.reduce_mean(hits, axis=0)}
@@ -112,26 +112,26 @@ class Fused(keras.Model):
         return {name: score.numpy() if score.shape.rank else float(score) for name, score in scores.items()}
 
 
-def longest(ends: Sequence[int], first_epoch: int) -> int:
-    """Returns the epochs of the longest chunk, see `chunks`."""
+def longest_chunk(ends: Sequence[int], first_epoch: int) -> int:
+    """Returns the epochs of the longest chunk, see `epoch_chunks`."""
     return max(end - start for start, end in zip([first_epoch, *ends[:-1]], ends, strict=True))
 
 
-def chunks(
+def epoch_chunks(
     train: Split, validation: Split, *, first_epoch: int, ends: Sequence[int], order_seeds: Sequence[int] | None
 ) -> tf.data.Dataset:
-    """Returns what `Fused.train_step` takes, an element a chunk of epochs.
+    """Returns what `Fused.train_step` takes, one element per chunk of epochs.
 
     Args:
         train: what is trained on.
         validation: what is evaluated on after each chunk.
         first_epoch: epochs that count as done.
         ends: the last epoch of each chunk, counted from 1.
-        order_seeds: of the orders of the examples, one seed a network, with the same orders as
+        order_seeds: of the orders of the examples, one seed per network, with the same orders as
             `data._pipeline.training_batches` draws; None keeps the split's own order.
     """
     starts = [first_epoch, *ends[:-1]]
-    most = longest(ends, first_epoch)
+    most = longest_chunk(ends, first_epoch)
     arrays = {"x": train.x, "y": train.y, "val_x": validation.x, "val_y": validation.y}
     fixed = {name: tf.constant(array) for name, array in arrays.items()}
 
@@ -150,8 +150,8 @@ def chunks(
     return tf.data.Dataset.from_tensor_slices(bounds).map(element).prefetch(1)
 
 
-class Workshop:
-    """Compiled models that stand idle between runs of a kind.
+class CompiledModelCache:
+    """Cache of compiled models that no run uses at the moment.
 
     Compiling takes longer than many runs, and XLA keeps what it has compiled for as long as the process lives.
 
@@ -163,11 +163,11 @@ class Workshop:
         self.most = most
         self.idle: collections.OrderedDict[str, Fused] = collections.OrderedDict()
 
-    def take(self, kind: str) -> Fused | None:
+    def get(self, kind: str) -> Fused | None:
         """Returns a model of a kind, which nobody else then has; None if there is none."""
         return self.idle.pop(kind, None)
 
-    def give_back(self, kind: str, model: keras.Model) -> None:
+    def put(self, kind: str, model: keras.Model) -> None:
         """Keeps a model for the next run of its kind; one that another loop trains is not kept."""
         if isinstance(model, Fused):
             self.idle[kind] = model
@@ -175,13 +175,13 @@ class Workshop:
                 self.idle.popitem(last=False)
 
 
-class AtRealEpochs(keras.callbacks.Callback):
+class EpochRemapCallback(keras.callbacks.Callback):
     """Hands callbacks the numbers of real epochs where Keras counts chunks.
 
     Args:
         callbacks: what listens, in this order.
         ends: the last epoch of each chunk, counted from 1.
-        cuts: epochs after which weights are pruned, and the validation split is then measured again.
+        events: epochs after which weights are pruned, and the validation split is then measured again.
         validation: that split.
         first_epoch: epochs before the first chunk.
     """
@@ -190,7 +190,7 @@ class AtRealEpochs(keras.callbacks.Callback):
         self,
         callbacks: Sequence[keras.callbacks.Callback],
         ends: Sequence[int],
-        cuts: Collection[int],
+        events: Collection[int],
         validation: Split,
         first_epoch: int,
     ) -> None:
@@ -198,7 +198,7 @@ class AtRealEpochs(keras.callbacks.Callback):
         self.callbacks = callbacks
         self.first_epoch = first_epoch
         self.ends = ends
-        self.cuts = cuts
+        self.events = events
         self.validation = validation
 
     def set_model(self, model: keras.Model) -> None:
@@ -224,7 +224,7 @@ class AtRealEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         logs = dict(logs or {})
-        if self.ends[epoch] in self.cuts:
+        if self.ends[epoch] in self.events:
             logs |= {f"val_{name}": score for name, score in self.model.measure(self.validation).items()}
         for callback in self.callbacks:
             callback.on_epoch_end(self.ends[epoch] - 1, logs)

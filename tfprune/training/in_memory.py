@@ -1,4 +1,4 @@
-"""Pruning in a person's own Python: their compiled model, their data, their `fit`.
+"""Pruning in a user's own Python: their compiled model, their data, their `fit`.
 
 The methods are those of runs. What differs is the `Task` that they are handed: here it trains with the model's own
 optimizer, loss and metrics on whatever `model.fit` takes, and writes nothing.
@@ -17,15 +17,15 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.adapter import TfKerasModel
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
-from tfprune.adapters.tf_keras.gradients import Batch, Slopes, compiled_loss
+from tfprune.adapters.tf_keras.gradients import Batch, GradientProvider, compiled_loss
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks
 from tfprune.adapters.tf_keras.optimizers import fresh, schedule_of
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
 from tfprune.methods import METHODS
 from tfprune.methods._base import Method
-from tfprune.methods._rehearsal import Step, Training, rehearsed
-from tfprune.pruning.events import Cut
+from tfprune.methods._dry_run import Step, Training, record_steps
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import sparsity_of
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
@@ -51,7 +51,7 @@ class Trained:
         model: of the class of the original and compiled like it. It stays sparse when it is trained on; what is
             loaded from a file that it was saved to is an ordinary model.
         masks: kernel name -> uint8, 1 where a weight lives.
-        history: a row an epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
+        history: one row per epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
         method: its name.
 
     >>> import numpy as np
@@ -111,10 +111,10 @@ def train_model(
     verbose: int | str,
 ) -> Trained:
     """Trains and prunes a compiled model, see `tfprune.train`."""
-    asked = asked_for(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
+    asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
     check_model(model, copied=not in_place)
     compiled = _compiled(model)
-    check_rates(rehearsed(asked.method, epochs), model.optimizer)
+    check_rates(record_steps(asked.method, epochs), model.optimizer)
     report_unprunable(model)
     fit = {
         **_data_arguments(data, check_whole("batch_size", batch_size, least=1)),
@@ -124,15 +124,17 @@ def train_model(
     }
     masked = mask_in_place(model if in_place else uncompiled_copy_of(model), spare)
     _compile(masked, compiled)
-    task = LiveTask(masked, compiled, fit, epochs, asked.scope, seed, callbacks, pattern=asked.pattern, data=data)
+    task = InMemoryTask(masked, compiled, fit, epochs, asked.scope, seed, callbacks, pattern=asked.pattern, data=data)
     asked.method.run(task)
     masks = get_masks(masked)
-    check_pattern(kernels(masked), masks, asked.method.cuts, asked.scope, asked.pattern, f"model {model.name}")
+    check_pattern(
+        kernels(masked), masks, asked.method.pruning_events, asked.scope, asked.pattern, f"model {model.name}"
+    )
     _compile(masked, compiled)
     return Trained(masked, masks, task.history, method)
 
 
-class LiveTask:
+class InMemoryTask:
     """The `Task` of a method: a masked model and what `model.fit` takes.
 
     Args:
@@ -165,8 +167,8 @@ class LiveTask:
     ) -> None:
         self.model = model
         self.epochs = epochs
-        slopes = Slopes(model, self._examples, compiled_loss(model))
-        self.pruner = Pruner(TfKerasModel(model, slopes), scope, pattern, seeds=[seed])
+        gradients = GradientProvider(model, self._examples, compiled_loss(model))
+        self.pruner = Pruner(TfKerasModel(model, gradients), scope, pattern, seeds=[seed])
         self._data = data
         self.history: list[dict[str, Any]] = []
         self._compiled = compiled
@@ -179,17 +181,19 @@ class LiveTask:
         phase: str,
         *,
         initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
+        events: Mapping[int, PruningEvent] | None = None,
+        lr_factor: float = 1.0,
+        freeze_lr_epoch: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains, see `methods._base.Task`; the learning rate is the compiled optimizer's, from its start."""
         _compile(self.model, self._compiled)
         self.pruner.begin()
 
-        cuts = {epoch: functools.partial(self.event, cut, rate_factor) for epoch, cut in (events or {}).items()}
-        pruning = PruneAtEpochs(cuts)
+        actions = {
+            epoch: functools.partial(self.apply_event, event, lr_factor) for epoch, event in (events or {}).items()
+        }
+        pruning = PruneAtEpochs(actions)
         watching = _Rows(self.history, phase)
         self.model.fit(
             **self._fit,
@@ -199,28 +203,28 @@ class LiveTask:
         )
         self.keep()
 
-    def event(self, cut: Cut, rate_factor: float = 1.0) -> None:
+    def apply_event(self, event: PruningEvent, lr_factor: float = 1.0) -> None:
         """Cuts the model in the middle of a training, and multiplies the learning rate."""
-        self.prune(cut)
-        if rate_factor != 1.0:
-            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * rate_factor
+        self.prune(event)
+        if lr_factor != 1.0:
+            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * lr_factor
 
     def keep(self) -> None:
         """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""
         set_masks(self.model, self.pruner.masks())
 
-    def prune(self, cut: Cut) -> None:
+    def prune(self, event: PruningEvent) -> None:
         """Cuts the model as it stands."""
-        self.pruner.cut(cut)
+        self.pruner.prune(event)
 
     def shuffle_masks(self) -> None:
-        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        """Moves the ones of each mask to places drawn at random, within their kernel."""
         self.pruner.shuffle()
 
     def reinitialise(self) -> None:
-        """Draws all weights anew; what is pruned stays zero."""
+        """Re-initialises all weights with a new seed; masks are kept."""
         if not has_graph(self.model):
-            raise ModelError(f"the weights of model {self.model.name} cannot be drawn anew: it is subclassed")
+            raise ModelError(f"the weights of model {self.model.name} cannot be re-initialised: it is subclassed")
         keras.utils.set_random_seed(derive(self._seed, "reinit"))
         self.pruner.reinitialise(lambda: get_weights(keras.models.clone_model(self.model)))
 
@@ -263,7 +267,7 @@ class PruneAtEpochs(keras.callbacks.Callback):
 
 
 class _Rows(keras.callbacks.Callback):
-    """Takes down a row an epoch."""
+    """Records one row per epoch."""
 
     def __init__(self, rows: list[dict[str, Any]], phase: str) -> None:
         super().__init__()
@@ -276,7 +280,7 @@ class _Rows(keras.callbacks.Callback):
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class ResolvedMethod:
     """What a person asks for, checked: a method, where it ranks, and what goes as one."""
 
     method: Method
@@ -284,7 +288,7 @@ class Asked:
     pattern: Pattern | None
 
 
-def asked_for(
+def resolve_method(
     name: str,
     sparsity: float | None,
     settings: Mapping[str, Any] | None,
@@ -293,7 +297,7 @@ def asked_for(
     granularity: str,
     pattern: str | None,
     pooling: str | None,
-) -> Asked:
+) -> ResolvedMethod:
     """Returns a method with its settings, if it can be used without a run; see `train` for the arguments."""
     kind = METHODS[name]
     check_choice("granularity", granularity, GRANULARITIES)
@@ -314,14 +318,14 @@ def asked_for(
         values = with_sparsity(values, sparsity)
     method = kind.from_settings(name, values["settings"])
     method.check(check_whole("epochs", epochs, least=1))
-    if method.narrower or method.phase_epochs(epochs) != epochs:
+    if method.width_reduction or method.phase_epochs(epochs) != epochs:
         raise ConfigError(
             f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
         )
     where = method.scope if scope is None else check_choice("scope", scope, SCOPES)
     if isinstance(units, NOfM):
-        check_every_m(units, method.requested_sparsity, method.cuts, where)
-    return Asked(method, where, units)
+        check_every_m(units, method.requested_sparsity, method.pruning_events, where)
+    return ResolvedMethod(method, where, units)
 
 
 def check_rates(steps: Sequence[Step], optimizer: keras.optimizers.Optimizer) -> None:
@@ -331,9 +335,9 @@ def check_rates(steps: Sequence[Step], optimizer: keras.optimizers.Optimizer) ->
     for training in steps:
         if not isinstance(training, Training):
             continue
-        if training.rate_factor != 1.0:
+        if training.lr_factor != 1.0:
             moved = "rate_factor"
-        elif training.initial_epoch or training.rate_epoch is not None:
+        elif training.initial_epoch or training.freeze_lr_epoch is not None:
             moved = f"the training {training.phase!r}, which begins in the middle of the schedule,"
         else:
             continue

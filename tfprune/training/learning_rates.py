@@ -20,7 +20,7 @@ def build_learning_rate(
     total_steps: int,
     first_step: int | tf.Variable = 0,
     scale: tf.Variable | None = None,
-    pace: float | tf.Variable = 1.0,
+    step_multiplier: float | tf.Variable = 1.0,
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Returns a learning rate for a fresh optimizer that starts at `first_step` of a run.
 
@@ -32,14 +32,14 @@ def build_learning_rate(
         total_steps: steps of the whole run, warm-up included.
         first_step: steps of the run that count as done; a variable may change between trainings.
         scale: a factor that may change at any time.
-        pace: steps of the run for each of the optimizer's; 0 keeps the learning rate of `first_step`.
+        step_multiplier: steps of the run for each of the optimizer's; 0 keeps the learning rate of `first_step`.
     """
     if name == "constant" and not warmup_steps and scale is None:
         return peak
 
     class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: tf.Tensor) -> tf.Tensor:
-            done = pace * tf.cast(step, tf.float32) + tf.cast(first_step, tf.float32)
+            done = step_multiplier * tf.cast(step, tf.float32) + tf.cast(first_step, tf.float32)
             share = tf.clip_by_value((done - warmup_steps) / max(1, total_steps - warmup_steps), 0.0, 1.0)
             rate = peak * _factor(name, share) * (1.0 if scale is None else scale)
             return rate * tf.minimum((done + 1.0) / warmup_steps, 1.0) if warmup_steps else rate

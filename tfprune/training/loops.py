@@ -11,14 +11,14 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.wrapping import share_masks
 from tfprune.data._base import Data
 from tfprune.data._pipeline import evaluation_batches, training_batches
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.training.callbacks import Rewinding
 from tfprune.training.clock import COMPILE, Clock
 from tfprune.training.compiling import compile_model, devices
 from tfprune.training.config import Config
-from tfprune.training.fused import LAYERS, MOST_STEPS, AtRealEpochs, Fused, chunks, fits, longest
-from tfprune.training.resuming import Place
-from tfprune.training.strategies import divided
+from tfprune.training.fused import LAYERS, MAX_STEPS, EpochRemapCallback, Fused, can_fuse, epoch_chunks, longest_chunk
+from tfprune.training.resuming import TrainingPosition
+from tfprune.training.strategies import distribute_dataset
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.seeds import derive
 
@@ -45,25 +45,27 @@ class PlainLoop:
         """Returns what multiplies the learning rate; None where nothing ever does."""
         return tf.Variable(1.0, trainable=False) if rate_factor != 1.0 else None
 
-    def start(self, model: keras.Model, first_step: int, scale: tf.Variable | None = None, pace: float = 1.0) -> None:
+    def start(
+        self, model: keras.Model, first_step: int, scale: tf.Variable | None = None, step_multiplier: float = 1.0
+    ) -> None:
         """Gives a model a fresh optimizer.
 
         Args:
             model: compiled by this.
             first_step: of the run, where its learning rate starts.
             scale: what multiplies it.
-            pace: steps of the learning rate in one of the optimizer: 0 where it stands still.
+            step_multiplier: steps of the learning rate in one of the optimizer: 0 where it stands still.
         """
-        compile_model(model, self.config, self.steps_per_epoch, first_step, scale, pace)
+        compile_model(model, self.config, self.steps_per_epoch, first_step, scale, step_multiplier)
 
     def fit(
         self,
         model: keras.Model,
         initial_epoch: int,
-        start: Place,
+        start: TrainingPosition,
         end: int,
         logged: Sequence[int],
-        events: Mapping[int, Cut],
+        events: Mapping[int, PruningEvent],
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         """Trains what comes after `start` up to the end of epoch `end`, with the examples that come then."""
@@ -79,7 +81,7 @@ class PlainLoop:
             first_step=start.epoch * self.steps_per_epoch + start.step,
         )
         model.fit(
-            batches() if devices(model) == 1 else divided(model.distribute_strategy, batches),
+            batches() if devices(model) == 1 else distribute_dataset(model.distribute_strategy, batches),
             epochs=end,
             initial_epoch=start.epoch,
             steps_per_epoch=self.steps_per_epoch,
@@ -113,34 +115,38 @@ class FusedLoop:
         """Returns what multiplies the learning rate."""
         return model.rate_scale
 
-    def start(self, model: Fused, first_step: int, scale: tf.Variable | None = None, pace: float = 1.0) -> None:
+    def start(
+        self, model: Fused, first_step: int, scale: tf.Variable | None = None, step_multiplier: float = 1.0
+    ) -> None:
         """Makes the optimizer a fresh one, see `PlainLoop.start`; one compiled function serves all phases."""
         if getattr(model, "optimizer", None) is None:
-            compile_model(model, self.config, self.steps_per_epoch, model.first_step, model.rate_scale, model.pace)
-        model.restart(first_step, pace)
+            compile_model(
+                model, self.config, self.steps_per_epoch, model.first_step, model.rate_scale, model.step_multiplier
+            )
+        model.restart(first_step, step_multiplier)
 
     def fit(
         self,
         model: Fused,
         initial_epoch: int,
-        start: Place,
+        start: TrainingPosition,
         end: int,
         logged: Sequence[int],
-        events: Mapping[int, Cut],
+        events: Mapping[int, PruningEvent],
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         """Trains what comes after `start` up to the end of epoch `end`, in chunks that began at `initial_epoch`."""
         remembered = {callback.epoch for callback in callbacks if isinstance(callback, Rewinding)}
         ends = sorted({*logged, *(epoch for epoch in remembered if initial_epoch < epoch <= end)})
-        batches = chunks(
+        batches = epoch_chunks(
             self.data.train,
             self.data.validation,
             first_epoch=initial_epoch,
             ends=ends,
             order_seeds=[derive(seed, "order") for seed in self._seeds] if self.config.shuffle else None,
         )
-        self._compile_for(model, longest(ends, initial_epoch) if self.config.shuffle else 0, batches)
-        callback = AtRealEpochs(callbacks, ends, events, self.data.validation, initial_epoch)
+        self._compile_for(model, longest_chunk(ends, initial_epoch) if self.config.shuffle else 0, batches)
+        callback = EpochRemapCallback(callbacks, ends, events, self.data.validation, initial_epoch)
         done = sum(end <= start.epoch for end in ends)
         model.fit(
             batches.skip(done),
@@ -170,10 +176,10 @@ def in_the_form_of_its_loop(model: keras.Model, data: Data, config: Config) -> k
     """Returns a model in the form that the run's loop trains: a `Fused` one where `loop` and the model allow it."""
     if isinstance(model, Fused) or config.loop == "plain" or devices(model) > 1:
         return model
-    suits = fits(model, data.train, config.batch_size) and not config.augment
+    suits = can_fuse(model, data.train, config.batch_size) and not config.augment
     if config.loop == "fused" and not suits:
         raise ConfigError(
-            f"loop=fused needs float32, data in memory, no augmentation, at most {MOST_STEPS} steps an epoch and "
+            f"loop=fused needs float32, data in memory, no augmentation, at most {MAX_STEPS} steps per epoch and "
             f"layers of the kinds {', '.join(LAYERS)}; use loop=auto or plain"
         )
     if not suits:
@@ -181,7 +187,7 @@ def in_the_form_of_its_loop(model: keras.Model, data: Data, config: Config) -> k
     return share_masks(Fused(model.inputs, model.outputs, config.batch_size, name=model.name), model)
 
 
-def logged_epochs(initial: int, epochs: int, events: Mapping[int, Cut]) -> list[int]:
+def logged_epochs(initial: int, epochs: int, events: Mapping[int, PruningEvent]) -> list[int]:
     """Returns the epochs (counted from 1) to log: evenly spread ones, those with an event and the last."""
     every = max(1, (epochs - initial) // LOGGED_EPOCHS)
     return sorted({*range(initial + every, epochs + 1, every), *events, epochs})

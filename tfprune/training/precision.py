@@ -15,7 +15,7 @@ WARM_UP_STEPS, MEASURED_STEPS = 3, 7
 
 
 @contextlib.contextmanager
-def computing_in(precision: str) -> Iterator[None]:
+def precision_scope(precision: str) -> Iterator[None]:
     """Layers made inside compute in `precision`, a Keras policy; their weights stay float32."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)

@@ -1,4 +1,4 @@
-"""What is pruned of a masked model, and by what: the same for a run and for a training in a person's own Python.
+"""What is pruned of a masked model, and by what: the same for a run and for a training in a user's own Python.
 
 Those train; a `Pruner` turns a cut into masks and puts them on.
 """
@@ -12,29 +12,29 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.base import MaskedModel, Redraw
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.pruning.masks import Arrays, Scope, sparsity_of
 from tfprune.pruning.patterns import Pattern
-from tfprune.pruning.scores import Evidence
-from tfprune.pruning.update import Settling, masks_after
+from tfprune.pruning.scores import ScoringContext
+from tfprune.pruning.update import MaskStability, update_masks
 from tfprune.utils.errors import TrainingError
 from tfprune.utils.seeds import derive
 
 
 class Networks:
-    """How the arrays of a model are those of its networks; here it is one."""
+    """Splits the arrays of a model into those of its networks; here there is one."""
 
-    def apart(self, arrays: Arrays) -> list[Arrays]:
+    def unstack(self, arrays: Arrays) -> list[Arrays]:
         """Returns the arrays of each network."""
         return [arrays]
 
-    def together(self, arrays: Sequence[Arrays]) -> Arrays:
-        """Undoes `apart`."""
+    def stack(self, arrays: Sequence[Arrays]) -> Arrays:
+        """Undoes `unstack`."""
         return arrays[0]
 
-    def slopes(self, slopes: Arrays, number: int) -> Arrays:
+    def gradients(self, gradients: Arrays, number: int) -> Arrays:
         """Returns the derivatives of one network."""
-        return slopes
+        return gradients
 
     def finite(self, weights: Arrays) -> Arrays:
         """Returns weights that are to be ranked; a `TrainingError` if the network has diverged."""
@@ -57,15 +57,15 @@ class Pruner:
 
     Args:
         model: masked, of any framework.
-        scope: of the ranking, see `masks.cut_masks`.
+        scope: of the ranking, see `masks.prune_masks`.
         pattern: what goes as one; None: single weights.
-        seeds: of what is drawn, one a network.
+        seeds: of what is drawn, one per network.
         networks: how many there are in the model.
         agreed: takes what one of several processes that train it together found, so that all come to the same masks.
 
     Attributes:
         prunings: how many cuts were asked for so far.
-        settling: of each network, what the events of this training would have led to.
+        stability: of each network, what the events of this training would have led to.
     """
 
     def __init__(
@@ -85,41 +85,43 @@ class Pruner:
         self.networks = networks or Networks()
         self.prunings = 0
         self._agreed = agreed
-        self.settling: list[Settling] = []
+        self.stability: list[MaskStability] = []
         self.begin()
 
     def begin(self) -> None:
         """To be called at the start of each training: what settles, settles within one."""
-        self.settling = [Settling() for _ in self.seeds]
+        self.stability = [MaskStability() for _ in self.seeds]
 
-    def cut(self, cut: Cut) -> None:
+    def prune(self, event: PruningEvent) -> None:
         """Puts on the masks that a cut leads to, unless it waits for them to settle and they have not."""
         self.prunings += 1
         self.model.renew()
-        before = self.networks.apart(self.model.masks())
-        weights = self.networks.apart(self.networks.finite(self.model.kernels()))
+        before = self.networks.unstack(self.model.masks())
+        weights = self.networks.unstack(self.networks.finite(self.model.kernels()))
         after = []
         for number, (own, masks) in enumerate(zip(weights, before, strict=True)):
-            slopes_of = functools.partial(self._slopes_of, number)
-            evidence = Evidence(own, masks, self.random("scores", number), slopes_of)
-            new = self._agreed(masks_after(cut, evidence, self.scope, self.pattern))
-            waits = cut.settled is not None and not self.settling[number].settled(new, cut.settled)
+            gradients_of = functools.partial(self._gradients_of, number)
+            context = ScoringContext(own, masks, self.random("scores", number), gradients_of)
+            new = self._agreed(update_masks(event, context, self.scope, self.pattern))
+            waits = event.stability_tolerance is not None and not self.stability[number].is_stable(
+                new, event.stability_tolerance
+            )
             after.append(masks if waits else new)
-        if cut.regrown:
+        if event.regrow_fraction:
             self.model.set_masks(self.model.masks())  # what comes back starts at zero with empty slots, everywhere
-        self.model.set_masks(self.networks.together(after))
+        self.model.set_masks(self.networks.stack(after))
 
     def shuffle(self) -> None:
-        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        """Moves the ones of each mask to places drawn at random, within their kernel."""
         shuffled = []
-        for number, masks in enumerate(self.networks.apart(self.model.masks())):
+        for number, masks in enumerate(self.networks.unstack(self.model.masks())):
             random = self.random("shuffle", number)
             shuffled.append({name: random.permutation(m.reshape(-1)).reshape(m.shape) for name, m in masks.items()})
-        self.model.set_masks(self.networks.together(shuffled))
+        self.model.set_masks(self.networks.stack(shuffled))
 
-    def reinitialise(self, redraw: Redraw) -> None:
+    def reinitialise(self, reinit_fn: Redraw) -> None:
         """Takes other initial weights; what is pruned stays zero."""
-        self.model.set_weights(redraw())
+        self.model.set_weights(reinit_fn())
 
     def masks(self) -> dict[str, np.ndarray]:
         """Returns the masks by kernel name, uint8."""
@@ -133,5 +135,5 @@ class Pruner:
         """Returns what draws for a purpose of one network; another one after each cut."""
         return np.random.default_rng(derive(self.seeds[number], f"{purpose} {self.prunings}"))
 
-    def _slopes_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
-        return self.networks.slopes(self.model.gradients(kind, criterion), number)
+    def _gradients_of(self, number: int, kind: str, criterion: Criterion) -> Arrays:
+        return self.networks.gradients(self.model.gradients(kind, criterion), number)

@@ -12,7 +12,7 @@ from tfprune.adapters.tf_keras.kernel_names import prunable_names
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
-from tfprune.structured.surgery import Removed, untrained
+from tfprune.structured.surgery import Removed, build_smaller
 from tfprune.structured.widths import width
 from tfprune.training.adjusting import Dropouts
 from tfprune.training.config import Config
@@ -46,7 +46,7 @@ def _reason(group: Group, spared: Collection[str]) -> str | None:
     return group.protected or (f"{names[0]} is spared" if names else None)
 
 
-def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
+def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
     """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves.
 
     Of branches those go that `channels.order` names, and then the last ones.
@@ -56,7 +56,7 @@ def narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
         check_branches(model, found, config)
     multiple = multiple_of(config)
     widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
-    made = untrained(model, last_ones(model, found, widths, config))
+    made = build_smaller(model, last_ones(model, found, widths, config))
     if config.channel_settings.get("dropout") == "scale":
         Dropouts(model).scale(made)
     return made

@@ -1,8 +1,8 @@
-"""How a training is saved and taken up again, to the bit.
+"""Checkpoints of a training; interrupted runs resume bit-for-bit.
 
-A method is a program that calls its task: `fit`, `prune`, `fit`. Taking a run up again means running that program once
+A method is a program that calls its task: `fit`, `prune`, `fit`. To resume a run is to run that program once
 more. Operations that were done before the checkpoint are skipped and give the answer that they gave; the one
-in which it was taken starts as ever, is then given all that the checkpoint holds, and goes on at its step.
+in which it was taken starts as ever, is then given all that the checkpoint holds, and continues at its step.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import cores, keras, machine, tf, versions
-from tfprune.adapters.tf_keras.randomness import get_draws, set_draws
+from tfprune.adapters.tf_keras.randomness import get_rng_states, set_rng_states
 from tfprune.adapters.tf_keras.wrapping import in_place_masks
 from tfprune.training.callbacks import Rewinding, TensorBoardLog, broken_layer
 from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.training.clock import Clock
-from tfprune.training.stopping import Stopper
-from tfprune.training.strategies import Crew
+from tfprune.training.stopping import SignalHandler
+from tfprune.training.strategies import DistributedContext
 from tfprune.utils.errors import RunError
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(kw_only=True)
-class Saving:
-    """Where and how often a run is saved, and what it goes on from.
+class CheckpointPolicy:
+    """Where and how often a run is saved, and what it resumes from.
 
     Args:
         checkpoints: where.
         every: how often.
-        stopper: watches for signals.
-        checkpoint: what the run goes on from; None: it starts.
-        run: what is saved along, for whoever takes the run up again.
+        signals: watches for signals.
+        checkpoint: what the run resumes from; None: it starts.
+        run: what is saved along, for whoever resumes the run.
         events: folder of event files; what was written to them after the checkpoint is cut off.
-        crew: the processes that train the run together, which save it at the same place: the end of an epoch.
+        distributed: the processes that train the run together, which save it at the same place: the end of an epoch.
     """
 
     checkpoints: Checkpoints
     every: Interval
-    stopper: Stopper
+    signals: SignalHandler
     checkpoint: Checkpoint | None = None
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     events: Path | None = None
-    crew: Crew = dataclasses.field(default_factory=Crew)
+    distributed: DistributedContext = dataclasses.field(default_factory=DistributedContext)
 
     def write(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Writes a checkpoint; where that fails the training goes on, with a warning.
@@ -70,20 +70,20 @@ class Saving:
             log.warning("%s: no checkpoint can be written (%s); the training goes on", folder, error.strerror)
 
 
-def circumstances() -> dict[str, Any]:
+def environment_info() -> dict[str, Any]:
     """Returns what bits may depend on beside the settings."""
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
     return versions() | {"cpu": machine()["cpu"], "gpus": machine()["gpus"], "threads": str(threads)}
 
 
 def warn_of_differences(then: Mapping[str, Any]) -> None:
-    """Warns if a checkpoint was written under other `circumstances` than it is read under."""
-    for name, now in circumstances().items():
+    """Warns if a checkpoint was written under other `environment_info` than it is read under."""
+    for name, now in environment_info().items():
         if then.get(name) != now:
             log.warning("the run began with %s %s and goes on with %s: bits may differ", name, then.get(name), now)
 
 
-def cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
+def truncate_files(folder: Path, sizes: Mapping[str, int]) -> None:
     """Makes a folder of files that only grow what it was when `sizes` were taken."""
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         size = sizes.get(path.relative_to(folder).as_posix())
@@ -145,52 +145,52 @@ class Operations:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class TrainingPosition:
     """Where in a training a checkpoint was taken: after so many whole epochs, and steps of the next one."""
 
     epoch: int
     step: int = 0
 
 
-class Saver(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Saves a training; the last of its callbacks, so that it sees what the others did.
 
     Args:
-        saving: where and how often.
-        save: writes a checkpoint of a `Place`.
+        checkpointing: where and how often.
+        save: writes a checkpoint of a `TrainingPosition`.
         restore: gives model, optimizer and callbacks what the checkpoint holds; None: the training starts.
-        place: where that was.
+        position: where that was.
         steps_per_epoch: steps of the optimizer.
         ready: whether the model can be saved now; where not, it is soon after.
     """
 
     def __init__(
         self,
-        saving: Saving,
-        save: Callable[[Place], None],
+        checkpointing: CheckpointPolicy,
+        save: Callable[[TrainingPosition], None],
         restore: Callable[[], None] | None,
-        place: Place,
+        position: TrainingPosition,
         steps_per_epoch: int,
         ready: Callable[[], bool],
     ) -> None:
         super().__init__()
         self.ready = ready
-        self.saving = saving
+        self.checkpointing = checkpointing
         self.save = save
         self.restore = restore
-        self.place = place
+        self.position = position
         self.steps_per_epoch = steps_per_epoch
-        self.saved_epoch, self.saved_at = place.epoch, time.monotonic()
+        self.saved_epoch, self.saved_at = position.epoch, time.monotonic()
         self.epoch = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self.place.step:
+        if self.position.step:
             self.model._training_state = self  # which Keras asks for the step to begin at
 
     def maybe_load_initial_counters_from_ckpt(self, steps: int, initial_epoch: int, mode: Any) -> tuple[int, int]:
         """Answers Keras, which then begins in the middle of an epoch."""
         self.model._training_state = None
-        return initial_epoch, self.place.step
+        return initial_epoch, self.position.step
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.epoch = epoch
@@ -206,30 +206,30 @@ class Saver(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         step = batch + 1
-        alone = self.saving.crew.strategy is None
-        if alone and step < self.steps_per_epoch and (self.saving.stopper.asked or self._time_is_up()):
-            self._save(Place(self.epoch, step))
+        alone = self.checkpointing.distributed.strategy is None
+        if alone and step < self.steps_per_epoch and (self.checkpointing.signals.asked or self._time_is_up()):
+            self._save(TrainingPosition(self.epoch, step))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        done, every = epoch + 1, self.saving.every.epochs
-        due = (every and done - self.saved_epoch >= every) or self.saving.stopper.asked or self._time_is_up()
-        if self.saving.crew.any(due):
-            self._save(Place(done))
+        done, every = epoch + 1, self.checkpointing.every.epochs
+        due = (every and done - self.saved_epoch >= every) or self.checkpointing.signals.asked or self._time_is_up()
+        if self.checkpointing.distributed.any(due):
+            self._save(TrainingPosition(done))
 
     def _time_is_up(self) -> bool:
-        seconds = self.saving.every.seconds
+        seconds = self.checkpointing.every.seconds
         return seconds is not None and time.monotonic() - self.saved_at >= seconds
 
-    def _save(self, place: Place) -> None:
+    def _save(self, position: TrainingPosition) -> None:
         if not self.ready():
             return
         layer = broken_layer(self.model)
         if layer is None:
-            self.save(place)
+            self.save(position)
         else:
             log.warning("not saved: %s has weights that are not finite; the checkpoint before is kept", layer)
-        self.saved_epoch, self.saved_at = place.epoch, time.monotonic()
-        self.saving.stopper.stop()
+        self.saved_epoch, self.saved_at = position.epoch, time.monotonic()
+        self.checkpointing.signals.stop()
 
 
 def variables_of(model: keras.Model) -> dict[str, list[tf.Variable]]:
@@ -250,10 +250,10 @@ def arrays_of(model: keras.Model, *, in_epoch: bool) -> dict[str, np.ndarray]:
     if not in_epoch:
         del variables["metric"]
     arrays = {f"{part}/{n}": variable.numpy() for part, own in variables.items() for n, variable in enumerate(own)}
-    return arrays | {f"draw/{n}": state for n, state in enumerate(get_draws(model)) if in_epoch}
+    return arrays | {f"draw/{n}": state for n, state in enumerate(get_rng_states(model)) if in_epoch}
 
 
-def put_back(model: keras.Model, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
+def restore_variables(model: keras.Model, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
     """Puts back what `arrays_of` returned, into a model that was built and compiled alike.
 
     Raises:
@@ -264,23 +264,23 @@ def put_back(model: keras.Model, arrays: Mapping[str, np.ndarray], *, in_epoch: 
     if not in_epoch:
         del variables["metric"]
     for part, own in variables.items():
-        values = numbered(arrays, part)
+        values = numbered_arrays(arrays, part)
         if [value.shape for value in values] != [tuple(variable.shape) for variable in own]:
             raise RunError(f"the checkpoint is of another model or optimizer ({part}s differ); use --force to run anew")
         for variable, value in zip(own, values, strict=True):
             variable.assign(value)
     if in_epoch:
-        set_draws(model, numbered(arrays, "draw"))
+        set_rng_states(model, numbered_arrays(arrays, "draw"))
 
 
-def parts(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
+def with_prefix(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
     """Returns the arrays called `of/NAME`, by NAME."""
     return {name.removeprefix(f"{of}/"): array for name, array in arrays.items() if name.startswith(f"{of}/")}
 
 
-def numbered(arrays: Mapping[str, np.ndarray], part: str) -> list[np.ndarray]:
+def numbered_arrays(arrays: Mapping[str, np.ndarray], part: str) -> list[np.ndarray]:
     """Returns the arrays called `part/0`, `part/1` ... in order."""
-    own = parts(arrays, part)
+    own = with_prefix(arrays, part)
     if own.keys() != {str(number) for number in range(len(own))}:
         raise RunError(f"the checkpoint has not all arrays of {part!r}; use --force to run anew")
     return [own[str(number)] for number in range(len(own))]
@@ -296,18 +296,18 @@ def plain(value: Any) -> Any:
 
 
 class Resumable:
-    """What a trainer keeps so that it can be taken up again.
+    """What a trainer keeps so that it can be resumed.
 
     Args:
-        saving: where and how often it is saved, and what it goes on from; None saves nothing.
+        checkpointing: where and how often it is saved, and what it resumes from; None saves nothing.
     """
 
-    def __init__(self, saving: Saving | None) -> None:
+    def __init__(self, checkpointing: CheckpointPolicy | None) -> None:
         self.history: list[dict[str, Any]] = []
         self.clock = Clock()
         self._rewindings: list[Rewinding] = []
-        self._saving = saving
-        self._checkpoint = saving and saving.checkpoint
+        self._checkpointing = checkpointing
+        self._checkpoint = checkpointing and checkpointing.checkpoint
         self.operations = Operations(self._checkpoint.state["answers"] if self._checkpoint else [])
 
     def rewinding(self, epoch: int) -> Rewinding:
@@ -320,7 +320,7 @@ class Resumable:
         return None
 
     @property
-    def form_is_settled(self) -> bool:
+    def can_checkpoint(self) -> bool:
         """Whether the model can be saved now: not while it is about to change its form."""
         return True
 
@@ -347,26 +347,26 @@ class Resumable:
         """Takes up what `counters` returned."""
         raise NotImplementedError
 
-    def _saver(
+    def _checkpoint_callback(
         self,
         phase: str,
-        place: Place,
+        position: TrainingPosition,
         checkpoint: Checkpoint | None,
         scale: tf.Variable | None,
         board: TensorBoardLog | None,
         steps_per_epoch: int,
-    ) -> Saver:
+    ) -> CheckpointCallback:
         """Returns the callback that saves a training, and puts back what a checkpoint of it holds."""
         took = self.clock.took  # before a part of it takes its time for itself
 
-        def save(at: Place) -> None:
+        def save(at: TrainingPosition) -> None:
             if board:
                 board.flush()
             seconds, cpu_seconds = took()
             remembered = [rewinding.remembered for rewinding in self._rewindings]
             arrays = {f"rewinding {n}/{m}": w for n, own in enumerate(remembered) for m, w in enumerate(own or ())}
-            for number, settling in enumerate(self.pruner.settling):
-                for rank, masks in enumerate(settling.recent):
+            for number, stability in enumerate(self.pruner.stability):
+                for rank, masks in enumerate(stability.recent):
                     arrays |= {f"settling {number} {rank}/{name}": mask for name, mask in masks.items()}
             state = self.counters() | {
                 "phase": phase,
@@ -380,31 +380,33 @@ class Resumable:
                 "shown": board and board.shown,
                 "structure": self.structure(),
             }
-            self._saving.write(plain(state), arrays | arrays_of(self.model, in_epoch=at.step > 0))
+            self._checkpointing.write(plain(state), arrays | arrays_of(self.model, in_epoch=at.step > 0))
 
-        def put_all_back() -> None:
+        def restore_all() -> None:
             state, arrays = checkpoint.state, checkpoint.arrays
-            put_back(self.model, arrays, in_epoch=place.step > 0)
+            restore_variables(self.model, arrays, in_epoch=position.step > 0)
             for number, known in enumerate(state["remembered"]):
-                self._rewindings[number].remembered = numbered(arrays, f"rewinding {number}") if known else None
-            self._restore_settling(arrays)
+                self._rewindings[number].remembered = numbered_arrays(arrays, f"rewinding {number}") if known else None
+            self._restore_stability(arrays)
             if scale is not None:
                 scale.assign(state["scale"])
             if board:
                 board.shown = state["shown"]
 
-        restore = put_all_back if checkpoint else None
-        return Saver(self._saving, save, restore, place, steps_per_epoch, lambda: self.form_is_settled)
+        restore = restore_all if checkpoint else None
+        return CheckpointCallback(
+            self._checkpointing, save, restore, position, steps_per_epoch, lambda: self.can_checkpoint
+        )
 
-    def _restore_settling(self, arrays: Mapping[str, np.ndarray]) -> None:
-        for number, settling in enumerate(self.pruner.settling):
-            settling.recent.clear()
+    def _restore_stability(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for number, stability in enumerate(self.pruner.stability):
+            stability.recent.clear()
             rank = 0
-            while masks := parts(arrays, f"settling {number} {rank}"):
-                settling.recent.append(masks)
+            while masks := with_prefix(arrays, f"settling {number} {rank}"):
+                stability.recent.append(masks)
                 rank += 1
 
-    def _take_up(self, phase: str) -> None:
+    def _resume_from_checkpoint(self, phase: str) -> None:
         """Sets the counters to where they stood at the checkpoint; its arrays follow when Keras is ready."""
         state = self._checkpoint.state
         if state["phase"] != phase:

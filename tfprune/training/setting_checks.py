@@ -72,7 +72,9 @@ def check_granularity(config: Config) -> None:
             f"it can be {', '.join(config.pruning.granularities)}"
         )
     if isinstance(config.units, NOfM):
-        check_every_m(config.units, config.requested_sparsity, config.pruning.cuts, config.scope, option="--sparsity")
+        check_every_m(
+            config.units, config.requested_sparsity, config.pruning.pruning_events, config.scope, option="--sparsity"
+        )
     if not config.removes:
         for key in config.channel_settings:
             raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")

@@ -15,7 +15,7 @@ from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.files import MEGABYTE, read_text
 
-MOST_SETTINGS = 32 * MEGABYTE  # bytes of a file of settings
+MAX_SETTINGS = 32 * MEGABYTE  # bytes of a file of settings
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if path.suffix not in (".json", ".toml"):
         raise ConfigError(f"{path}: a config file must end in .json or .toml")
     try:
-        content = read_text(path, MOST_SETTINGS, "utf-8-sig")
+        content = read_text(path, MAX_SETTINGS, "utf-8-sig")
         values = json.loads(content) if path.suffix == ".json" else _toml().loads(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None

@@ -21,7 +21,7 @@ from tfprune.training.trainer import Trainer
 class StackedTrainer(Trainer):
     """The `Task` of a method for several seeds at once: a stacked model, the data of each seed on the last axis.
 
-    The numbers in `history` are arrays, one a seed; `per_seed` takes them apart.
+    The numbers in `history` are arrays, one per seed; `per_seed` takes them apart.
 
     Args:
         model: a wrapped `stacking.stack`; a `Fused` one is not compiled again.
@@ -36,13 +36,13 @@ class StackedTrainer(Trainer):
         data: Sequence[Data],
         configs: Sequence[Config],
         dense: BaselineRun | None = None,
-        redraw: Callable[[], list[np.ndarray]] | None = None,
+        reinit_fn: Callable[[], list[np.ndarray]] | None = None,
     ) -> None:
         parts = {name: stack_splits([getattr(own, name) for own in data]) for name in SPLITS}
         config = configs[0].replace(loop="fused")
         data = dataclasses.replace(data[0], **parts)
         seeds = [own.seed for own in configs]
-        super().__init__(model, data, config, dense=dense, redraw=redraw, seeds=seeds, networks=StackedNetworks())
+        super().__init__(model, data, config, dense=dense, reinit_fn=reinit_fn, seeds=seeds, networks=StackedNetworks())
         self.configs = configs
 
     def per_seed(self) -> list[list[dict[str, Any]]]:
@@ -52,7 +52,7 @@ class StackedTrainer(Trainer):
             for n in range(len(self.configs))
         ]
 
-    def as_dense(self) -> BaselineRun:
+    def as_baseline_run(self) -> BaselineRun:
         """Returns a training of one phase for the trainers of other methods to take over."""
         [phase] = (phase for phase in self.seconds if phase != COMPILE)
         weights, history = get_weights(self.model), list(self.history)

@@ -58,7 +58,7 @@ class StackedDense(keras.layers.Layer):
 
 
 def stackable(model: keras.Model) -> bool:
-    """Says whether a model is made of what `stack` knows: a chain of dense and elementwise layers on features."""
+    """Returns whether a model is made of what `stack` knows: a chain of dense and elementwise layers on features."""
     chain = isinstance(model, keras.Sequential) or all(
         len(layer.inbound_nodes) == len(layer.inbound_nodes[0].keras_inputs) == 1 for layer in model.layers[1:]
     )
@@ -92,7 +92,7 @@ def stack_weights(weights: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     return [np.stack(arrays, axis=-1) for arrays in zip(*weights, strict=True)]
 
 
-def apart(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+def unstack(arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     """Returns the arrays of each network, which lie on the last axis of `arrays`."""
     networks = next(iter(arrays.values())).shape[-1]
     return [{name: array[..., n] for name, array in arrays.items()} for n in range(networks)]
@@ -106,13 +106,13 @@ def stack_splits(splits: Sequence[Split]) -> Split:
 class StackedNetworks(Networks):
     """Networks that lie on the last axis of all arrays, see `stacking`. One that is lost does not stop the others."""
 
-    def apart(self, arrays: Arrays) -> list[Arrays]:
-        return apart(arrays)
+    def unstack(self, arrays: Arrays) -> list[Arrays]:
+        return unstack(arrays)
 
-    def together(self, arrays: Sequence[Arrays]) -> Arrays:
+    def stack(self, arrays: Sequence[Arrays]) -> Arrays:
         return {name: np.stack([own[name] for own in arrays], axis=-1) for name in arrays[0]}
 
-    def slopes(self, slopes: Arrays, number: int) -> Arrays:
+    def gradients(self, slopes: Arrays, number: int) -> Arrays:
         return {name: np.nan_to_num(slope[..., number]) for name, slope in slopes.items()}
 
     def finite(self, weights: Arrays) -> Arrays:

@@ -15,7 +15,7 @@ GRACE = 4.0  # seconds after a signal; then the process ends, whatever it is at
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked this process to stop.
+    """Someone asked this process to stop.
 
     Attributes:
         number: of the signal.
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
         return 128 + self.number
 
 
-class Stopper:
+class SignalHandler:
     """Watches for signals while it is entered. Python's own handlers work in the main thread alone; elsewhere it waits
     for none.
 
@@ -58,7 +58,7 @@ class Stopper:
         if self.asked:
             raise Stopped(self.asked)
 
-    def __enter__(self) -> Stopper:
+    def __enter__(self) -> SignalHandler:
         self._before = {}
         if threading.current_thread() is not threading.main_thread():
             return self
@@ -72,7 +72,7 @@ class Stopper:
         return self
 
     @contextlib.contextmanager
-    def recognised(self) -> Iterator[None]:
+    def reraise_as_stopped(self) -> Iterator[None]:
         """Raises `Stopped` for an error that came after a signal: what a signal's handler raises in the middle of
         native code can come out of it as another one, such as a SystemError."""
         try:

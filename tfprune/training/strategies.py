@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tfprune.adapters.backend import tf
-from tfprune.data._pipeline import Share
+from tfprune.data._pipeline import ReplicaShard
 from tfprune.pruning.masks import Arrays
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, RunError
@@ -28,7 +28,7 @@ from tfprune.utils.locks import locked
 from tfprune.utils.text import one_line
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-GONE = (
+WORKER_LOST = (
     "another worker is gone or does not answer; start the same command on all workers again, and the run goes on from "
     "its last checkpoint"
 )
@@ -91,7 +91,7 @@ def _workers(description: str) -> tf.distribute.Strategy:
         raise RunError(f"cannot join the workers of TF_CONFIG: {one_line(error)}") from error
 
 
-def divided(
+def distribute_dataset(
     strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
 ) -> tf.distribute.DistributedDataset:
     """Returns batches in parts, for each device its own.
@@ -103,7 +103,7 @@ def divided(
 
     def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync // context.num_input_pipelines
-        return batches(share=Share(context.input_pipeline_id * count, count, context.num_replicas_in_sync))
+        return batches(shard=ReplicaShard(context.input_pipeline_id * count, count, context.num_replicas_in_sync))
 
     return strategy.distribute_datasets_from_function(own)
 
@@ -125,7 +125,7 @@ def _summing(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tenso
 
 
 @dataclasses.dataclass(frozen=True)
-class Crew:
+class DistributedContext:
     """The processes that train one run. All of them call the same methods, in the same order.
 
     Args:
@@ -135,7 +135,7 @@ class Crew:
     strategy: tf.distribute.Strategy | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Crew:
+    def of(cls, config: Config) -> DistributedContext:
         """Meets the other processes of a run, or finds that there are none."""
         return cls(strategy_of(config) if config.strategy == "multiworker" else None)
 
@@ -153,21 +153,21 @@ class Crew:
         return array if self.strategy is None else _summing(self.strategy)(tf.constant(array, tf.float64)).numpy()
 
     def any(self, flag: bool) -> bool:
-        """Tells whether one of the processes says yes."""
+        """Returns whether one of the processes says yes."""
         return bool(self.sum(np.array(float(flag))))
 
-    def of_chief(self, arrays: Arrays) -> Arrays:
+    def broadcast_from_chief(self, arrays: Arrays) -> Arrays:
         """Returns the chief's arrays: what two kinds of processors compute can differ in its last bits."""
         if self.strategy is None:
             return arrays
         own = {name: self.sum(array * float(self.chief)) for name, array in arrays.items()}
         return {name: array.astype(arrays[name].dtype) for name, array in own.items()}
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Waits until all processes have come so far."""
         self.sum(np.zeros(1))
 
-    def agree(self, what: str) -> None:
+    def assert_same_across_workers(self, what: str) -> None:
         """Checks that all processes are about to do the same.
 
         Raises:
@@ -191,7 +191,7 @@ class Crew:
                 yield Path(aside)
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def catch_worker_loss(self) -> Iterator[None]:
         """Says in one line if another process is gone.
 
         Raises:
@@ -202,4 +202,4 @@ class Crew:
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
             if self.strategy is None:
                 raise
-            raise RunError(GONE) from error
+            raise RunError(WORKER_LOST) from error

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, sow, tf
+from tfprune.adapters.backend import keras, seed_everything, tf
 from tfprune.adapters.tf_keras.adapter import TfKerasModel
-from tfprune.adapters.tf_keras.gradients import Slopes, sampled
+from tfprune.adapters.tf_keras.gradients import GradientProvider, draw_batch
 from tfprune.adapters.tf_keras.mask_values import set_weights
-from tfprune.adapters.tf_keras.randomness import DrawsOfEpochs
+from tfprune.adapters.tf_keras.randomness import ReseedEachEpoch
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import evaluation_batches
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays
-from tfprune.pruning.pattern_masks import check_pattern, described
+from tfprune.pruning.pattern_masks import check_pattern, describe_pattern
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.callbacks import SCORES, History, Progress, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.training.clock import COMPILE, RANKING
@@ -31,14 +31,14 @@ from tfprune.training.evaluation import EVALUATION_BATCH
 from tfprune.training.fused import Fused
 from tfprune.training.loops import FusedLoop, PlainLoop, in_the_form_of_its_loop, logged_epochs
 from tfprune.training.pruner import Networks, Pruner
-from tfprune.training.resuming import Place, Resumable, Saving, operation
-from tfprune.training.strategies import Crew
+from tfprune.training.resuming import CheckpointPolicy, Resumable, TrainingPosition, operation
+from tfprune.training.strategies import DistributedContext
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.seeds import derive
 
 
 class Trainer(Resumable):
-    """The `Task` of a method: a wrapped model, its data and its settings.
+    """The `Task` of a run: a masked model, its data and its settings.
 
     Args:
         model: a wrapped model.
@@ -47,8 +47,8 @@ class Trainer(Resumable):
         tensorboard: folder of the event files; None logs none.
         dense: the training of an unpruned network with the same settings. A method that begins with
             it takes it over, with its history and its cost.
-        redraw: returns other initial weights, for methods that ask for them.
-        saving: where and how often the training is saved, and what it goes on from; None saves nothing.
+        reinit_fn: returns other initial weights, for methods that ask for them.
+        checkpointing: where and how often the training is saved, and what it resumes from; None saves nothing.
         seeds, networks: of several networks in the model, see `Pruner`.
 
     Attributes:
@@ -71,13 +71,13 @@ class Trainer(Resumable):
         config: Config,
         tensorboard: Path | None = None,
         dense: BaselineRun | None = None,
-        redraw: Callable[[], list[np.ndarray]] | None = None,
-        saving: Saving | None = None,
+        reinit_fn: Callable[[], list[np.ndarray]] | None = None,
+        checkpointing: CheckpointPolicy | None = None,
         *,
         seeds: Sequence[int] = (),
         networks: Networks | None = None,
     ) -> None:
-        super().__init__(saving)
+        super().__init__(checkpointing)
         self.model = in_the_form_of_its_loop(model, data, config)
         self.data = data
         self.config = config
@@ -89,18 +89,18 @@ class Trainer(Resumable):
         self.observers: list[keras.callbacks.Callback] = []
         self._tensorboard = tensorboard
         self._dense = dense
-        self._redraw = redraw
+        self._reinit_fn = reinit_fn
         self._steps = 0  # of the optimizer, over finished phases
         self.untuned: dict[str, Any] | None = None
-        self._crew = Crew.of(config)
-        self._slopes = Slopes(self.model, self._sample)
+        self._distributed = DistributedContext.of(config)
+        self._slopes = GradientProvider(self.model, self._sample)
         self.pruner = Pruner(
             TfKerasModel(self.model, self._slopes),
             config.scope,
             config.units,
             seeds=seeds or [config.seed],
             networks=networks,
-            agreed=self._crew.of_chief,
+            agreed=self._distributed.broadcast_from_chief,
         )
         self.costs = self._cost_meter(networks)
         steps, seeds = self.steps_per_epoch, self.pruner.seeds
@@ -113,9 +113,9 @@ class Trainer(Resumable):
         phase: str,
         *,
         initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
+        events: Mapping[int, PruningEvent] | None = None,
+        lr_factor: float = 1.0,
+        freeze_lr_epoch: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """Trains from `initial_epoch` up to the run's epochs with a fresh optimizer; see `methods._base.Task`."""
@@ -123,51 +123,56 @@ class Trainer(Resumable):
             if not initial_epoch < epoch <= self.epochs:
                 raise ConfigError(f"a pruning event after epoch {epoch} of {self.epochs} would never happen")
         if self._checkpoint is not None:
-            self._take_up(phase)
-        elif rate_epoch is None and self._is_dense(phase, initial_epoch, events, callbacks):
+            self._resume_from_checkpoint(phase)
+        elif freeze_lr_epoch is None and self._is_dense(phase, initial_epoch, events, callbacks):
             self._take_over(self._dense, callbacks)
             return
         with self.clock.timed(phase):
-            self._train(phase, initial_epoch, events or {}, rate_factor, rate_epoch, callbacks)
+            self._train(phase, initial_epoch, events or {}, lr_factor, freeze_lr_epoch, callbacks)
         self.clock.settle(COMPILE)
 
     def _train(
         self,
         phase: str,
         initial_epoch: int,
-        events: Mapping[int, Cut],
-        rate_factor: float,
-        rate_epoch: int | None,
+        events: Mapping[int, PruningEvent],
+        lr_factor: float,
+        freeze_lr_epoch: int | None,
         callbacks: Sequence,
     ) -> None:
-        scale = self.loop.rate_scale(self.model, rate_factor)
-        self._start(initial_epoch, scale, rate_epoch)
+        scale = self.loop.rate_scale(self.model, lr_factor)
+        self._start(initial_epoch, scale, freeze_lr_epoch)
         self.pruner.begin()
 
-        def event(cut: Cut) -> None:
-            self._cut(cut)
-            if rate_factor != 1.0:
-                scale.assign(scale * rate_factor)
+        def apply_event(event: PruningEvent) -> None:
+            self._prune(event)
+            if lr_factor != 1.0:
+                scale.assign(scale * lr_factor)
 
         checkpoint, self._checkpoint = self._checkpoint, None
-        place = Place(**checkpoint.state["place"]) if checkpoint else Place(initial_epoch)
+        position = TrainingPosition(**checkpoint.state["place"]) if checkpoint else TrainingPosition(initial_epoch)
         if not checkpoint:
             self.costs.begin()
         logged = logged_epochs(initial_epoch, self.epochs, events)
-        schedule = PruneAtSteps({(epoch - initial_epoch) * self.steps_per_epoch: cut for epoch, cut in events.items()})
-        progress = Progress(phase, place.epoch, self.epochs, self.sparsity)
+        schedule = PruneAtSteps(
+            {(epoch - initial_epoch) * self.steps_per_epoch: event for epoch, event in events.items()}
+        )
+        progress = Progress(phase, position.epoch, self.epochs, self.sparsity)
         observers = [History(self.history, phase, self._steps, logged, self.sparsity), progress, *self.observers]
         board = self._tensorboard and self._board(logged, begun=bool(checkpoint))
         if board:
             observers.append(board)
-        if self._saving:
-            observers.append(self._saver(phase, place, checkpoint, scale, board, self.loop.steps_of_keras))
-        sow(derive(self.config.seed, "fit"), anew=self.config.has_own_model)  # the same draws in all methods and phases
-        draws = DrawsOfEpochs(self.config.seed)
-        callbacks = [draws, StopOnNaN(self._steps), PruneOnSchedule(schedule, event), *callbacks, *observers]
+        if self._checkpointing:
+            observers.append(
+                self._checkpoint_callback(phase, position, checkpoint, scale, board, self.loop.steps_of_keras)
+            )
+        # the same draws in all methods and phases
+        seed_everything(derive(self.config.seed, "fit"), anew=self.config.has_own_model)
+        draws = ReseedEachEpoch(self.config.seed)
+        callbacks = [draws, StopOnNaN(self._steps), PruneOnSchedule(schedule, apply_event), *callbacks, *observers]
         try:
-            with self._saving.stopper.deferred() if self._saving else contextlib.nullcontext():
-                self._fit(initial_epoch, place, logged, events, callbacks)
+            with self._checkpointing.signals.deferred() if self._checkpointing else contextlib.nullcontext():
+                self._fit(initial_epoch, position, logged, events, callbacks)
         finally:
             progress.close()
         self._steps += (self.epochs - initial_epoch) * self.steps_per_epoch
@@ -175,25 +180,30 @@ class Trainer(Resumable):
         self.costs.count_training([initial_epoch, *sorted(events), self.epochs])
 
     def _fit(
-        self, initial_epoch: int, place: Place, logged: Sequence[int], events: Mapping[int, Cut], callbacks: Sequence
+        self,
+        initial_epoch: int,
+        position: TrainingPosition,
+        logged: Sequence[int],
+        events: Mapping[int, PruningEvent],
+        callbacks: Sequence,
     ) -> None:
         """Trains what comes after `place`, of a training that began at `initial_epoch`."""
-        self.loop.fit(self.model, initial_epoch, place, self.epochs, logged, events, callbacks)
+        self.loop.fit(self.model, initial_epoch, position, self.epochs, logged, events, callbacks)
 
-    def _start(self, initial_epoch: int, scale: tf.Variable | None = None, rate_epoch: int | None = None) -> None:
+    def _start(self, initial_epoch: int, scale: tf.Variable | None = None, freeze_lr_epoch: int | None = None) -> None:
         """Gives the model a fresh optimizer.
 
         Args:
             initial_epoch: where its learning rate starts.
             scale: what multiplies it.
-            rate_epoch: where it stands still, if it does.
+            freeze_lr_epoch: where it stands still, if it does.
         """
-        first_step = (initial_epoch if rate_epoch is None else rate_epoch) * self.steps_per_epoch
-        pace = 1.0 if rate_epoch is None else 0.0
-        self.loop.start(self.model, first_step, scale, pace)
+        first_step = (initial_epoch if freeze_lr_epoch is None else freeze_lr_epoch) * self.steps_per_epoch
+        step_multiplier = 1.0 if freeze_lr_epoch is None else 0.0
+        self.loop.start(self.model, first_step, scale, step_multiplier)
 
     def _is_dense(self, phase: str, initial_epoch: int, events: object, callbacks: Sequence[object]) -> bool:
-        """Says whether a stretch of training is what `dense` did: from the start, no cut, unobserved."""
+        """Returns whether a stretch of training is what `dense` did: from the start, no cut, unobserved."""
         at_the_start = all(isinstance(callback, Rewinding) and callback.epoch == 0 for callback in callbacks)
         known = self._dense is not None and self._dense.phase == phase
         return known and at_the_start and not (initial_epoch or events or self.history)
@@ -222,35 +232,35 @@ class Trainer(Resumable):
             board.on_train_end()
 
     @operation
-    def prune(self, cut: Cut) -> None:
+    def prune(self, event: PruningEvent) -> None:
         """Cuts the model as it stands between trainings, ranked in the run's scope."""
         with self.clock.timed(RANKING):
-            self._cut(cut)
+            self._prune(event)
         if self.trained_epochs:
             scores = {name: self.evaluate(getattr(self.data, name)) for name in ("validation", "test")}
             self.untuned = {"sparsity": self.sparsity()} | scores
 
-    def _cut(self, cut: Cut) -> None:
+    def _prune(self, event: PruningEvent) -> None:
         """Puts on the masks that a cut leads to."""
         lived = self.costs.forward_masked
-        self.pruner.cut(cut)
+        self.pruner.prune(event)
         passes, self._slopes.passes = self._slopes.passes, 0
         self.costs.count_scoring(passes, lived)
-        self.costs.cut()
+        self.costs.count_event()
 
     def _sample(self, per_class: int) -> Split:
         randoms = [self.pruner.random("sample", number) for number in range(len(self.pruner.seeds))]
-        return sampled(self.data.train, per_class, randoms)
+        return draw_batch(self.data.train, per_class, randoms)
 
     @operation
     def shuffle_masks(self) -> None:
-        """Moves the ones of each mask to places drawn by lot, within their kernel."""
+        """Moves the ones of each mask to places drawn at random, within their kernel."""
         self.pruner.shuffle()
 
     @operation
     def reinitialise(self) -> None:
-        """Draws all weights anew; what is pruned stays zero."""
-        self.pruner.reinitialise(self._redraw)
+        """Re-initialises all weights with a new seed; masks are kept."""
+        self.pruner.reinitialise(self._reinit_fn)
 
     def counters(self) -> dict[str, Any]:
         own = {"trained_epochs": self.trained_epochs, "taken_over": self.taken_over, "untuned": self.untuned}
@@ -266,7 +276,7 @@ class Trainer(Resumable):
         return self.pruner.masks()
 
     def sparsity(self) -> Any:
-        """Returns the share that is pruned, in [0, 1]; of a stack a number a network."""
+        """Returns the share that is pruned, in [0, 1]; of a stack one number per network."""
         return self.pruner.sparsity()
 
     def check(self, kernels: Arrays, where: str) -> None:
@@ -276,7 +286,7 @@ class Trainer(Resumable):
             SparsityError: it is not pruned as it should be.
         """
         config = self.config
-        check_pattern(kernels, self.masks(), config.pruning.cuts, config.scope, config.units, where)
+        check_pattern(kernels, self.masks(), config.pruning.pruning_events, config.scope, config.units, where)
 
     def report(self) -> dict[str, Any]:
         """Returns what `metrics.json` says of the pruning beyond the zeros of the exported kernels."""
@@ -315,4 +325,4 @@ def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:
     """Returns what `metrics.json` says of the pattern that a network is pruned in; nothing where there is none."""
     if config.units is None:
         return {}
-    return {"pattern": dataclasses.asdict(config.units) | {"layers": described(masks, config.units)}}
+    return {"pattern": dataclasses.asdict(config.units) | {"layers": describe_pattern(masks, config.units)}}

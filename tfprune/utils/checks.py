@@ -7,16 +7,16 @@ from fractions import Fraction
 
 from tfprune.utils.errors import ConfigError, choose_from
 
-MOST_LETTERS = 10_000  # of a text among settings
-MOST_LEVELS = 8  # of lists and tables in each other
+MAX_LETTERS = 10_000  # of a text among settings
+MAX_LEVELS = 8  # of lists and tables in each other
 LARGEST = 1e300  # of numbers that are set
 
 
-def check_plain(name: str, value: object, levels: int = MOST_LEVELS) -> None:
+def check_plain(name: str, value: object, levels: int = MAX_LEVELS) -> None:
     """Raises `ConfigError` unless a setting, with all that is in it, is of a size and a depth that settings have."""
     if isinstance(value, str):
-        if len(value) > MOST_LETTERS:
-            raise ConfigError(f"{name} must have at most {MOST_LETTERS:,} letters, got {len(value):,}")
+        if len(value) > MAX_LETTERS:
+            raise ConfigError(f"{name} must have at most {MAX_LETTERS:,} letters, got {len(value):,}")
         if "\0" in value or not (value.isascii() or value.encode(errors="replace").decode() == value):
             raise ConfigError(f"{name} must be text that UTF-8 can hold, without zeros, got {value!r}")
     elif isinstance(value, (int, float)):
@@ -24,7 +24,7 @@ def check_plain(name: str, value: object, levels: int = MOST_LEVELS) -> None:
             raise ConfigError(f"{name} must be a finite number of at most {LARGEST:g}, got {_short(value)}")
     elif isinstance(value, (Mapping, list, tuple)):
         if not levels:
-            raise ConfigError(f"{name} must have at most {MOST_LEVELS} levels of lists and tables")
+            raise ConfigError(f"{name} must have at most {MAX_LEVELS} levels of lists and tables")
         items = value.items() if isinstance(value, Mapping) else ((name, item) for item in value)
         for key, item in items:
             check_plain(f"{name}.{key}" if isinstance(value, Mapping) else name, item, levels - 1)
@@ -120,7 +120,7 @@ def check_names(name: str, value: object) -> tuple[str, ...]:
     return tuple(item.strip() for item in items if item.strip())
 
 
-def check_widths(name: str, value: object) -> tuple[int, ...]:
+def check_whole_numbers(name: str, value: object) -> tuple[int, ...]:
     """Returns a list of whole numbers of at least 1, also from one number or text with commas."""
     items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
     if not isinstance(items, (list, tuple)):

@@ -1,6 +1,6 @@
-"""What can go wrong, split by who can mend it.
+"""What can go wrong, split by who can fix it.
 
-`TfpruneError` and its children are mended by the user: the command line shows their one line and
+`TfpruneError` and its children are fixed by the user: the command line shows their one line and
 exits with code 2. `SparsityError` is a broken promise of this package and keeps its traceback.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 
 class TfpruneError(Exception):
-    """Something that the user can mend; its message is one line that says how.
+    """Something that the user can fix; its message is one line that says how.
 
     >>> import tfprune
     >>> try:

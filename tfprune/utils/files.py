@@ -90,7 +90,7 @@ def _too_large(most: int) -> OSError:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write a file or a folder to, and moves it into place when all went well."""
     draft = path.with_name(f"{DRAFT}{os.getpid()}.{path.name}")
     try:
@@ -120,6 +120,6 @@ def written_to(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with a line a setting."""
-    with replacing(path) as draft:
+    """Writes JSON with one line per setting."""
+    with atomic_write(path) as draft:
         draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

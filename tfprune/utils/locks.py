@@ -27,7 +27,7 @@ except ImportError:  # not on Windows, where runs are not locked
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"  # name of the file in a folder
-MOST_BYTES = 10_000  # of what it says
+MAX_BYTES = 10_000  # of what it says
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # what file systems answer that have none
 
 
@@ -65,7 +65,7 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
                 level.rmdir()
 
 
-def taken(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
     """Returns an open file, made if need be, whose lock this process holds until it is closed; None if another does.
 
     Where the file system has no locks it counts as held.
@@ -118,7 +118,7 @@ def _try(handle: int, path: Path) -> bool:
 
 
 def _still_there(handle: int, path: Path) -> bool:
-    """Says whether an open file is the one at `path`: whoever held its lock before us has removed it."""
+    """Returns whether an open file is the one at `path`: whoever held its lock before us has removed it."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def _sign(handle: int) -> None:
 def holder(path: Path) -> str:
     """Says who holds the lock of a file, as far as that is known."""
     try:
-        values = json.loads(read_text(path, MOST_BYTES))
+        values = json.loads(read_text(path, MAX_BYTES))
         return f"process {values['pid']} on {values['host']} since {values['since']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

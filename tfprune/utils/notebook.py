@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tfprune.utils.text import showable
+from tfprune.utils.text import printable
 
 
 def html_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
@@ -19,14 +19,14 @@ def html_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
     """
     from tabulate import tabulate
 
-    cells = [[showable(str(cell)) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     return str(tabulate(cells, headers, tablefmt="html", disable_numparse=True))
 
 
 def html_image(content: bytes, text: str) -> str:
     """Returns a PNG as part of a page."""
     encoded = base64.b64encode(content).decode("ascii")
-    return f'<img alt="{html.escape(showable(text))}" src="data:image/png;base64,{encoded}" style="max-width: 100%">'
+    return f'<img alt="{html.escape(printable(text))}" src="data:image/png;base64,{encoded}" style="max-width: 100%">'
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> bytes:

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from tfprune.utils.text import shortened, showable
+from tfprune.utils.text import printable, shortened
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
@@ -17,25 +17,25 @@ _TENSORFLOW_TEXT = "Error converting unicode string"
 _PRINTING = ("click", "tqdm")  # who writes to the terminal
 
 
-def of_output(error: BaseException) -> bool:
-    """Says whether an error came of writing to the terminal, or to the file or pipe in its place."""
+def is_output_error(error: BaseException) -> bool:
+    """Returns whether an error came of writing to the terminal, or to the file or pipe in its place."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(frames) and frames[-1].f_globals.get("__name__", "").partition(".")[0] in _PRINTING
 
 
-def explained(error: Exception) -> str | None:
-    """Returns a line on an error that no change of a program would mend; None of one that may be a bug.
+def explain_error(error: Exception) -> str | None:
+    """Returns a line on an error that no change of a program would fix; None of one that may be a bug.
 
     Such are paths that the system refuses whatever is done with them, full disks, a working directory that is gone and
     names that the locale has no letters for. That a file is missing is no such error: a program has to look first.
     """
     if isinstance(error, UnicodeEncodeError):
-        return _explained_name(error)
+        return _explain_name(error)
     if isinstance(error, ValueError) and _TENSORFLOW_TEXT in str(error):
         return f"a name cannot be used here: {_reason()}"
     if not isinstance(error, OSError):
         return None
-    if error.errno in FULL and of_output(error):
+    if error.errno in FULL and is_output_error(error):
         return f"the output cannot be written ({error.strerror})"
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
         return "the working directory has been removed; change to another one"
@@ -47,10 +47,10 @@ def explained(error: Exception) -> str | None:
 
 
 def _name(path: object) -> str:
-    return shortened(showable(os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else str(path)))
+    return shortened(printable(os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else str(path)))
 
 
-def unspeakable(name: str) -> str | None:
+def explain_bad_name(name: str) -> str | None:
     """Returns a line on a name that is no text, as those are whose bytes the locale cannot read; None of any other."""
     try:
         name.encode()
@@ -59,13 +59,13 @@ def unspeakable(name: str) -> str | None:
     return None
 
 
-def _explained_name(error: UnicodeEncodeError) -> str | None:
-    """Tells a path that cannot be spelled here from a text that somebody wrote with the wrong encoding."""
+def _explain_name(error: UnicodeEncodeError) -> str | None:
+    """Tells a path that cannot be spelled here from a text that someone wrote with the wrong encoding."""
     if "\n" in error.object:
         return None
     if error.encoding == sys.getfilesystemencoding() != "utf-8":
         return f"{_name(error.object)}: this name cannot be used here: {_reason()}"
-    return unspeakable(error.object)
+    return explain_bad_name(error.object)
 
 
 def _reason() -> str:

@@ -27,7 +27,7 @@ LONGEST = 1000  # characters of an error that stands alone; some quote what a fi
 _LONGEST_NAME = 120  # characters of a path in an error
 
 
-def showable(text: str, *, keep: str = "") -> str:
+def printable(text: str, *, keep: str = "") -> str:
     r"""Returns text that moves no cursor, hides nothing and turns no line around: such characters are escaped.
 
     Letters, marks and signs of all scripts stay, and so do emoji but for the invisible joiners within some.
@@ -54,7 +54,7 @@ def one_line(error: object, longest: int = 160) -> str:
     >>> one_line(ValueError("no\\nsuch  thing")), one_line(KeyboardInterrupt())
     ('no such thing', 'KeyboardInterrupt')
     """
-    return shortened(showable(" ".join(str(error).split())) or type(error).__name__, longest)
+    return shortened(printable(" ".join(str(error).split())) or type(error).__name__, longest)
 
 
 def shortened(text: str, longest: int = _LONGEST_NAME) -> str:
@@ -75,7 +75,7 @@ def markdown(text: str) -> str:
     >>> print(markdown("a|b <i> [x](y) small_dense"))
     a\\|b &lt;i&gt; \\[x\\](y) small_dense
     """
-    text = showable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
 
 
@@ -101,7 +101,7 @@ def csv_cell(value: Any) -> Any:
     text = str(value)
     if _NUMBER.fullmatch(text):
         return text
-    return ";".join(f"'{showable(part)}" if _begins_formula(part) else showable(part) for part in text.split(";"))
+    return ";".join(f"'{printable(part)}" if _begins_formula(part) else printable(part) for part in text.split(";"))
 
 
 def _begins_formula(text: str) -> bool:

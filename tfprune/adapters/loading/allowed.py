@@ -31,7 +31,7 @@ LAYERS = frozenset(
     """.split()
 )
 
-# Models of either Keras; a subclass of somebody's own is code.
+# Models of either Keras; a subclass of a user's own is code.
 MODELS = frozenset(
     """
     Functional Model Sequential

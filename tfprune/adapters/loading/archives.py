@@ -103,7 +103,7 @@ def open_hdf5(path: Path, mode: str = "r") -> Iterator[h5py.File]:
 
 
 def check_hdf5(file: h5py.File, source: object) -> None:
-    """Raises `ModelError` if an HDF5 file has links to others, data outside of itself, or filters of somebody's own."""
+    """Raises `ModelError` if an HDF5 file has links to others, data outside of itself, or filters of a user's own."""
     if trusted():
         return
     seen = {h5py.h5o.get_info(file["/"].id).addr}

@@ -57,7 +57,7 @@ BY_KEYWORD = {  # what layers store and take without naming it
     *("query_shape", "key_shape", "value_shape", "has_input_vocabulary"),
 }
 BESIDE = {"class_name", "config", "name", "module", "registered_name", "shared_object_id", "keras_version", "backend"}
-UNREAD = "compile_config"  # stands for an optimizer, losses and metrics, often of a person's own; the gate reads none
+UNREAD = "compile_config"  # stands for an optimizer, losses and metrics, often of a user's own; the gate reads none
 BY_READER = (
     "TypeSpec",
     "CompositeTensor",
@@ -230,7 +230,9 @@ class _Inspector:
 
 
 def _is_value(part: dict[str, Any]) -> bool:
-    """Says whether an object is a plain value: its module, which Keras would import and look into, has to be none."""
+    """Returns whether an object is a plain value: its module, which Keras would import and look into, has to be
+    none.
+    """
     name = part["class_name"]
     return (
         isinstance(name, str)

@@ -34,7 +34,7 @@ KERAS_3 = "3"  # how the versions begin whose files tf_keras cannot read
 
 
 def import_function(name: str) -> Callable[..., Any]:
-    """Imports a person's function.
+    """Imports a user's function.
 
     Args:
         name: `PACKAGE.MODULE:FUNCTION`, which is looked for here and among the installed packages.
@@ -141,7 +141,7 @@ def load_onnx(path: Path, threads: int) -> Any:
     """Opens an ONNX file; returns an `onnxruntime.InferenceSession`.
 
     Raises:
-        ModelError: it cannot be opened, its weights are in other files, or it has operators of somebody's own.
+        ModelError: it cannot be opened, its weights are in other files, or it has operators of a user's own.
     """
     onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
 

@@ -12,7 +12,7 @@ ADVICE = "if you know where it comes from, allow that with --trust"
 
 
 def trusted() -> bool:
-    """Says whether a person has said that stored models may execute code."""
+    """Returns whether a person has said that stored models may execute code."""
     return os.environ.get(TRUST, "") not in ("", "0")
 
 
@@ -28,7 +28,7 @@ def trust_function(name: str) -> None:
 
 
 def function_trusted(name: str) -> bool:
-    """Says whether a person has typed the name of this function, or trusts all."""
+    """Returns whether a person has typed the name of this function, or trusts all."""
     return trusted() or name in _functions()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
-from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels_by_turns, set_masks, set_weights
+from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
@@ -30,7 +30,7 @@ class TfKerasModel:
         self.provider = gradients
 
     def kernels(self) -> Mapping[str, np.ndarray]:
-        return kernels_by_turns(self.model)
+        return lazy_kernels(self.model)
 
     def masks(self) -> dict[str, np.ndarray]:
         return get_masks(self.model)

@@ -14,9 +14,9 @@ from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.methods._base import ZEROED
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import SCOPES, ones_like
-from tfprune.pruning.pattern_masks import check_pattern, cut_pattern
+from tfprune.pruning.pattern_masks import check_pattern, prune_pattern
 from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
 from tfprune.utils.checks import check_choice, check_fraction
 from tfprune.utils.errors import ConfigError, ModelError
@@ -72,9 +72,9 @@ def prune(
     units = pattern_of(granularity, pattern, pooling)
     if sparsity is None and not isinstance(units, NOfM):
         raise ConfigError("how sparse? prune(model, sparsity=0.5) zeroes half of the kernel weights")
-    cut = Cut(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
+    event = PruningEvent(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
     if isinstance(units, NOfM):
-        check_every_m(units, cut.sparsity, [cut], scope)
+        check_every_m(units, event.sparsity, [event], scope)
     copy = model if in_place else copy_of(model)
     check_model(copy, copied=not in_place)
     report_unprunable(copy)
@@ -82,11 +82,11 @@ def prune(
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
-    masks = cut_pattern(scores, ones_like(scores), cut, scope, units)
+    masks = prune_pattern(scores, ones_like(scores), event, scope, units)
     for name, variable in variables.items():
         variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
     pruned = {name: variable.numpy() for name, variable in variables.items()}
-    check_pattern(pruned, masks, [cut], scope, units, f"model {model.name}")
+    check_pattern(pruned, masks, [event], scope, units, f"model {model.name}")
     return copy
 
 
@@ -134,7 +134,7 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
     """
     try:
         copy = keras.models.clone_model(model)
-        if type(copy) is not type(model):  # Keras clones a functional model of a person's own class as one of its own
+        if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
             copy = rebuilt(model)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)

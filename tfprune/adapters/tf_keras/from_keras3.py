@@ -54,7 +54,7 @@ def as_tf_keras(source: Any, path: object) -> Any:
 
 
 def is_keras3(model: object) -> bool:
-    """Says whether a model is of Keras 3, without importing that."""
+    """Returns whether a model is of Keras 3, without importing that."""
     return any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__)
 
 

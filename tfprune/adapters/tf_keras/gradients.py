@@ -2,7 +2,7 @@
 
 They are taken on a copy without masks, in float64 and without dropout: with respect to all weights, pruned ones
 too; no moving statistic of the network changes; and rounding decides no rank, so that networks come to the same masks
-alone and side by side. What cannot be copied so (a subclassed model, a layer of somebody's own) is looked at as it is.
+alone and side by side. What cannot be copied so (a subclassed model, a layer of a user's own) is looked at as it is.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class Batch:
     def parts(self, count: int) -> list[Batch]:
         """Returns batches of the examples in their order, as equally large as can be."""
         rows = np.array_split(np.arange(len(self)), min(count, len(self)))
-        return [self.taken(own) for own in rows]
+        return [self.select(own) for own in rows]
 
-    def taken(self, rows: np.ndarray) -> Batch:
+    def select(self, rows: np.ndarray) -> Batch:
         """Returns some of the examples."""
         return Batch(
             *(own if own is None else tf.nest.map_structure(lambda a: np.asarray(a)[rows], own) for own in self._all)
@@ -70,14 +70,14 @@ class Batch:
 Loss = Callable[[Any, Batch, Criterion], Any]  # outputs, the examples, who asks -> a scalar
 
 
-class Slopes:
+class GradientProvider:
     """The derivatives of a model as it stood at the last `renew`, each computed when it is first asked for.
 
     A model that cannot be copied, or not in float64, is looked at as it is, in its own precision.
 
     Args:
         model: a masked model of one network, or a stack of several.
-        sample: draws training examples, so many a class where there are classes; of a stack for each network its own.
+        sample: draws training examples, so many per class where there are classes; of a stack for each network its own.
         loss: of a model's outputs for a batch; None: the mean cross-entropy of logits.
 
     Attributes:
@@ -108,18 +108,20 @@ class Slopes:
             criterion: who asks: how many examples of each class, and at what temperature of the logits.
         """
         if (kind, criterion) not in self._known:
-            slopes = getattr(self, f"_{kind}")(criterion)
-            self._known[kind, criterion] = {name: tf.convert_to_tensor(slope).numpy() for name, slope in slopes.items()}
+            gradients = getattr(self, f"_{kind}")(criterion)
+            self._known[kind, criterion] = {
+                name: tf.convert_to_tensor(slope).numpy() for name, slope in gradients.items()
+            }
         return self._known[kind, criterion]
 
     def _gradients(self, criterion: Criterion) -> dict[str, tf.Tensor]:
-        batch = self._drawn("gradients", criterion)
+        batch = self._draw_batch("gradients", criterion)
         with self._network() as network, _watching(network) as tape:
             loss = self.loss(network(batch.x, training=True), batch, criterion)
         return self._by_name(network, tape, loss)
 
     def _hessian_gradients(self, criterion: Criterion) -> dict[str, tf.Tensor]:
-        batch = self._drawn("hessian_gradients", criterion)
+        batch = self._draw_batch("hessian_gradients", criterion)
         with self._network() as network, _watching(network) as outer:
             with _watching(network) as inner:
                 loss = self.loss(network(batch.x, training=True), batch, criterion)
@@ -128,10 +130,10 @@ class Slopes:
         return self._by_name(network, outer, product)
 
     def _squared_gradients(self, criterion: Criterion) -> dict[str, tf.Tensor]:
-        parts = self._drawn("squared_gradients", criterion).parts(criterion.per_class)
+        parts = self._draw_batch("squared_gradients", criterion).parts(criterion.per_class)
         totals: dict[str, Any] = {}
         with self._network() as network:
-            for own in parts:  # an example of each class by turns
+            for own in parts:  # an example of each class in turn
                 with _watching(network) as tape:
                     loss = self.loss(network(own.x, training=False), own, criterion)
                 for name, gradient in self._by_name(network, tape, loss).items():
@@ -142,7 +144,7 @@ class Slopes:
         network = self._copy(_linear)
         if network is None:
             raise ModelError(
-                f"model {self.model.name} cannot be rebuilt without what bends its outputs, as synflow asks for; rank "
+                f"model {self.model.name} cannot be rebuilt without its nonlinearities, as synflow asks for; rank "
                 "its weights by another criterion"
             )
         for variable in network.weights:
@@ -161,10 +163,10 @@ class Slopes:
         """Returns the derivatives of a value with respect to the kernels that have masks."""
         own = kernel_variables(network)
         variables = {name: own[name] for name in kernel_variables(self.model)}
-        slopes = tape.gradient(value, list(variables.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return dict(zip(variables, slopes, strict=True))
+        gradients = tape.gradient(value, list(variables.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return dict(zip(variables, gradients, strict=True))
 
-    def _drawn(self, kind: str, criterion: Criterion) -> Batch:
+    def _draw_batch(self, kind: str, criterion: Criterion) -> Batch:
         batch = self.sample(criterion.per_class)
         self.passes += PASSES[kind] * len(batch)
         return Batch(tf.nest.map_structure(_precise, batch.x), batch.y, getattr(batch, "weights", None))
@@ -176,7 +178,7 @@ class Slopes:
         if copy is not None:
             yield copy
             return
-        with undisturbed(self.model):
+        with preserved_state(self.model):
             yield self.model
 
     def _copy(self, rebuilt: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.Model | None:
@@ -214,7 +216,7 @@ def _watching(network: keras.Model) -> Iterator[tf.GradientTape]:
 
 
 @contextlib.contextmanager
-def undisturbed(model: keras.Model) -> Iterator[None]:
+def preserved_state(model: keras.Model) -> Iterator[None]:
     """Lets a model be called in training mode: nothing is dropped out, and no statistic of it changes."""
     drawing = [layer for layer in model._flatten_layers() if traits_of(layer).noise]
     before = [
@@ -266,7 +268,7 @@ def cross_entropy(logits: tf.Tensor, batch: Batch, criterion: Criterion) -> tf.T
 
 
 def compiled_loss(model: keras.Model) -> Loss:
-    """Returns the loss that a person's model is compiled with, penalties left out.
+    """Returns the loss that a user's model is compiled with, penalties left out.
 
     Outputs are divided by the criterion's temperature if they are logits to all losses.
 
@@ -294,8 +296,8 @@ def compiled_loss(model: keras.Model) -> Loss:
     return loss
 
 
-def balanced(classes: np.ndarray, per_class: int, random: np.random.Generator) -> np.ndarray:
-    """Draws the numbers of `per_class` examples of each class, by turns one of every class.
+def balanced_indices(classes: np.ndarray, per_class: int, random: np.random.Generator) -> np.ndarray:
+    """Draws the numbers of `per_class` examples of each class, in turn one of every class.
 
     Args:
         classes: class of each example.
@@ -306,12 +308,12 @@ def balanced(classes: np.ndarray, per_class: int, random: np.random.Generator) -
     return np.stack([np.resize(rows, per_class) for rows in found], axis=-1).reshape(-1)
 
 
-def sampled(split: Any, per_class: int, randoms: Sequence[np.random.Generator]) -> Batch:
+def draw_batch(split: Any, per_class: int, randoms: Sequence[np.random.Generator]) -> Batch:
     """Returns a balanced sample of a split; of the splits of a stack one for each network, equally long."""
     if split.y.ndim == 1:
-        rows = balanced(split.y, per_class, randoms[0])
+        rows = balanced_indices(split.y, per_class, randoms[0])
         return Batch(np.asarray(split.x[rows]), split.y[rows])
-    chosen = [balanced(split.y[:, n], per_class, random) for n, random in enumerate(randoms)]
+    chosen = [balanced_indices(split.y[:, n], per_class, random) for n, random in enumerate(randoms)]
     longest = max(map(len, chosen))  # a network's few examples may lack a class
     chosen = [np.resize(rows, longest) for rows in chosen]
     return Batch(*(np.stack([a[rows, ..., n] for n, rows in enumerate(chosen)], axis=-1) for a in (split.x, split.y)))
@@ -332,7 +334,7 @@ def _layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns the layer in float64; one that draws lots becomes one that does nothing."""
+    """Returns the layer in float64; one that draws random numbers becomes one that does nothing."""
     if traits_of(layer).noise:
         return _nothing(layer)
     kind = TwiceDifferentiable if type(layer) is keras.layers.BatchNormalization else type(layer)
@@ -340,7 +342,7 @@ def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns the layer in float64 without what bends or shifts its output."""
+    """Returns the layer in float64 without nonlinearities and shifts."""
     if traits_of(layer).noise or traits_of(layer).nonlinear:
         return _nothing(layer)
     linear = {"activation": "linear"} if "activation" in layer.get_config() else {}

@@ -18,7 +18,7 @@ def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
 
 
 def has_graph(model: keras.layers.Layer) -> bool:
-    """Says whether a layer is a functional or sequential model, which can be rebuilt layer by layer."""
+    """Returns whether a layer is a functional or sequential model, which can be rebuilt layer by layer."""
     return isinstance(model, keras.Sequential) or (isinstance(model, keras.Model) and model._is_graph_network)
 
 

@@ -11,7 +11,7 @@ from tfprune.adapters.tf_keras.kernel_names import named_kernels
 from tfprune.adapters.tf_keras.masking import InPlaceMasks
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrapping import masked_layers
-from tfprune.pruning.scores import Lazily
+from tfprune.pruning.scores import LazyArrays
 
 
 def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
@@ -31,10 +31,10 @@ def kernels(model: keras.Model) -> dict[str, np.ndarray]:
     return {name: variable.numpy() for name, variable in kernel_variables(model).items()}
 
 
-def kernels_by_turns(model: keras.Model) -> Lazily:
+def lazy_kernels(model: keras.Model) -> LazyArrays:
     """Returns the same as `kernels`, each read when it is asked for: as they stand then."""
     variables = kernel_variables(model)
-    return Lazily(variables, lambda name: variables[name].numpy())
+    return LazyArrays(variables, lambda name: variables[name].numpy())
 
 
 def get_masks(model: keras.Model) -> dict[str, np.ndarray]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.layer_traits import MacsUnknown, count_macs, unfixed
+from tfprune.adapters.layer_traits import MacsUnknown, count_macs, has_dynamic_shape
 from tfprune.adapters.tf_keras.kernel_names import every_kernel, free_name, leaves_with_paths, named_kernels
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import mask_variables
 from tfprune.adapters.tf_keras.wrappers import Masked
 
 
-def multiplications(model: keras.Model) -> dict[str, tuple[int, tf.Variable | None]]:
+def macs_per_kernel(model: keras.Model) -> dict[str, tuple[int, tf.Variable | None]]:
     """Counts the multiply-adds of an example's forward pass by kernel, see `layer_traits`.
 
     A dense kernel's weights are used once a position, a convolution's once a pixel of the output, a recurrent cell's
@@ -62,7 +62,7 @@ def macs_of_layers(model: keras.Model) -> dict[int, tuple[dict[str, int], str | 
         except MacsUnknown as error:
             missing[id(layer)] = str(error)
             continue
-        if own and unfixed(*shapes):
+        if own and has_dynamic_shape(*shapes):
             missing[id(layer)] = "a side that is not fixed counts as 1"
         for name, count in own.items():
             counted[id(layer)][name] = counted[id(layer)].get(name, 0) + count

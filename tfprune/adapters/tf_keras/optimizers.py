@@ -48,7 +48,7 @@ def build_optimizer(
 def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Returns an optimizer with the same settings that has made no step.
 
-    A schedule of the learning rate is shared: those of a person's own cannot always be made again from a configuration.
+    A schedule of the learning rate is shared: those of a user's own cannot always be made again from a configuration.
     """
     settings = optimizer.get_config()
     if hasattr(optimizer, "inner_optimizer"):  # under loss scaling
@@ -113,7 +113,7 @@ def initial_slots(optimizer: keras.optimizers.Optimizer, ranks: Collection[int])
     zeros = {rank: tf.Variable(tf.zeros([1] * rank), name=f"zero_{rank}") for rank in sorted(set(ranks))}
     try:
         twin = fresh(optimizer)
-    except (NotImplementedError, TypeError, ValueError):  # a person's own, that says too little of itself
+    except (NotImplementedError, TypeError, ValueError):  # a user's own, that says too little of itself
         return {rank: [] for rank in zeros}
     if isinstance(twin, keras.optimizers.legacy.Optimizer):
         twin._create_all_weights(list(zeros.values()))

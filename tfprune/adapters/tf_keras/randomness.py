@@ -1,8 +1,8 @@
 """What layers draw at random (dropout, noise): a function of the seed, the layer and the epoch, and of nothing else.
 
 Keras' own draws hang on a generator hidden in TensorFlow's kernels, which nobody can read or put back. These come from
-one with a variable, that is set anew for each epoch; a training can be picked up at any epoch, and with `get_draws` at
-any step.
+one with a variable, that is set anew for each epoch; a training can be picked up at any epoch, and with
+`get_rng_states` at any step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _generator(layer: keras.layers.Layer) -> tf.random.Generator:
     return own._generator
 
 
-class DrawsOfEpochs(keras.callbacks.Callback):
+class ReseedEachEpoch(keras.callbacks.Callback):
     """Sets what a model's layers draw in an epoch.
 
     Args:
@@ -47,12 +47,12 @@ class DrawsOfEpochs(keras.callbacks.Callback):
             generator.reset_from_seed(derive(self.seed, f"fit {number} {epoch}"))
 
 
-def get_draws(model: keras.Model) -> list[np.ndarray]:
+def get_rng_states(model: keras.Model) -> list[np.ndarray]:
     """Returns where the generators of a model's layers stand."""
     return [_generator(layer).state.numpy() for layer in random_layers(model)]
 
 
-def set_draws(model: keras.Model, states: Sequence[np.ndarray]) -> None:
-    """Puts back what `get_draws` returned."""
+def set_rng_states(model: keras.Model, states: Sequence[np.ndarray]) -> None:
+    """Puts back what `get_rng_states` returned."""
     for layer, state in zip(random_layers(model), states, strict=True):
         _generator(layer).state.assign(state)

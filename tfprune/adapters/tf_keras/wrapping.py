@@ -16,7 +16,7 @@ MASKS = "_tfprune_masks"  # the attribute of a model with its masks in place
 def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     """Returns a built-in model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
 
-    People's models are masked in place, see `mask_in_place`.
+    Users' models are masked in place, see `mask_in_place`.
 
     Args:
         model: functional or sequential, of layers that tfmot wraps; the result shares its layers and weights.

@@ -25,10 +25,10 @@ def make(resources: Resources) -> Executor:
     for name in ("address", "cpus_per_trial", "gpus_per_trial"):
         if getattr(resources, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} needs --backend ray; --jobs divides this machine's cores")
-    return Here() if resources.jobs in (None, 1) else Processes(resources.jobs)
+    return InProcessExecutor() if resources.jobs in (None, 1) else Processes(resources.jobs)
 
 
-class Here:
+class InProcessExecutor:
     """This process as the only worker: work is done when it is submitted."""
 
     lost = ()
@@ -40,7 +40,7 @@ class Here:
     def wanted(self) -> int:
         return 1
 
-    def start(self, folders: Collection[str]) -> Here:
+    def start(self, folders: Collection[str]) -> InProcessExecutor:
         return self
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -107,7 +107,7 @@ class _Process:
 
 
 def _start_process(threads: int, lifeline: Connection) -> None:
-    settle(threads)
+    configure_worker(threads)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends all; the main process says what is kept
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
@@ -118,7 +118,7 @@ def _end_with(lifeline: Connection) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def settle(threads: int) -> None:
+def configure_worker(threads: int) -> None:
     """Settles a worker's process before its first import of TensorFlow, which reads some of this once."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for those who write code
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):

@@ -20,12 +20,12 @@ from typing import Any
 
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST
 from tfprune.experiments.executors._base import Executor, Resources, Train
-from tfprune.experiments.executors.local import settle
+from tfprune.experiments.executors.local import configure_worker
 from tfprune.experiments.results import Result, read_result
 from tfprune.experiments.rundir import RunDir, pack, unpack
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, RunError, TfpruneError
-from tfprune.utils.locks import taken
+from tfprune.utils.locks import try_lock
 from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Cluster:
         where = {} if (address := self._resources.address) is None else {"address": address}
         try:
             if address and "://" not in address:
-                _knock(address, ray.util.get_node_ip_address())  # Ray itself goes on asking for minutes
+                _check_reachable(address, ray.util.get_node_ip_address())  # Ray itself goes on asking for minutes
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             reason = one_line(error)
@@ -115,7 +115,7 @@ class Cluster:
                 for old in folder.glob(f"{MARK}*"):
                     _remove_if_dead(old)
                 mark = folder / f"{MARK}{uuid.uuid4().hex}"
-                self._held.append(taken(mark))
+                self._held.append(try_lock(mark))
             except OSError as error:
                 raise RunError(f"cannot write in {out} ({error.strerror}); choose another folder with --out") from None
             self._marks[out] = mark
@@ -134,13 +134,13 @@ class Cluster:
 def _remove_if_dead(mark: Path) -> None:
     """Removes the mark of a sweep whose driver was killed: nobody holds its lock."""
     with contextlib.suppress(OSError):  # its driver has just ended
-        handle = taken(mark)
+        handle = try_lock(mark)
         if handle is not None:
             mark.unlink()
             os.close(handle)
 
 
-def _knock(address: str, own: str) -> None:
+def _check_reachable(address: str, own: str) -> None:
     """Raises an `OSError` or `ValueError` if nothing listens at HOST:PORT; Ray takes the `own` address for loopback."""
     host, _, port = address.rpartition(":")
     host = own if host in ("127.0.0.1", "localhost") else host
@@ -155,10 +155,10 @@ class _Actor:
         self._actor = actor
         self._thread = ThreadPoolExecutor(1)
         self._seen: set[str] = set()
-        self.ready = self._thread.submit(self._greet, marks)
+        self.ready = self._thread.submit(self._handshake, marks)
 
-    def _greet(self, marks: dict[str, str]) -> None:
-        there, host, seen = self._ask(self._actor.greet.remote(os.getcwd(), marks))
+    def _handshake(self, marks: dict[str, str]) -> None:
+        there, host, seen = self._ask(self._actor.handshake.remote(os.getcwd(), marks))
         if there != (here := version("tfprune")):
             raise RunError(f"{host} has tfprune {there}, this machine {here}; install the same version")
         self._seen = set(seen)
@@ -200,9 +200,9 @@ class _Trainer:
     """The worker's end, in a process of its own on some machine of the cluster."""
 
     def __init__(self, threads: int) -> None:
-        settle(threads)
+        configure_worker(threads)
 
-    def greet(self, folder: str, marks: dict[str, str]) -> tuple[str, str, list[str]]:
+    def handshake(self, folder: str, marks: dict[str, str]) -> tuple[str, str, list[str]]:
         """Returns the version, the machine's name and which folders of runs are seen from here."""
         if os.path.isdir(folder):
             os.chdir(folder)  # that relative paths mean what they mean to the driver

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from tfprune.utils.text import shortened, showable
+from tfprune.utils.text import printable, shortened
 
 LONGEST_LABEL, LONGEST_TITLE = 50, 110  # characters; longer ones would leave no room for what is drawn
 MARKERS = "osD^vPX<>*"
@@ -98,7 +98,7 @@ def looks_of(summary: Summary, theme: Theme) -> dict[str, tuple[str, str]]:
 
 def label_of(name: str, longest: int = LONGEST_LABEL) -> str:
     """Returns a name as a figure has room for it."""
-    return shortened(showable(name), longest)
+    return shortened(printable(name), longest)
 
 
 def ticks() -> MaxNLocator:

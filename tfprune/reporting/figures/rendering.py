@@ -13,12 +13,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tfprune.reporting.figures.panels import LIGHT, LONGEST_TITLE, Panel, Theme, label_of
-from tfprune.utils.files import replacing
+from tfprune.utils.files import atomic_write
 
 
 def write_png(panels: Sequence[Panel], path: Path, *, title: str, columns: int = 2) -> None:
     """Draws panels side by side into a PNG on white paper."""
-    with _style(LIGHT), replacing(path) as draft:
+    with _style(LIGHT), atomic_write(path) as draft:
         _figure(panels, LIGHT, title=title, columns=columns).savefig(draft, dpi=120)
 
 

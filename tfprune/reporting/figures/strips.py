@@ -1,4 +1,4 @@
-"""Scores of trials, and their differences to the baseline: a dot a seed, the mean, and a bar."""
+"""Scores of trials, and their differences to the baseline: one dot per seed, the mean, and a bar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfprune.reporting.figures.rendering import write_png
 
 
 def plot_comparison(summary: Summary, path: Path, *, title: str) -> None:
-    """Draws test loss and accuracy of each trial: a dot a seed, the mean and one standard deviation.
+    """Draws test loss and accuracy of each trial: one dot per seed, the mean and one standard deviation.
 
     Args:
         summary: what `comparison.summarise` returns.
@@ -41,7 +41,7 @@ def comparison_panels(summary: Summary) -> list[Panel]:
 
 
 def differences_panels(summary: Summary) -> list[Panel]:
-    """Returns the differences to the baseline in test loss and test accuracy: a dot a seed, mean and 95 % interval.
+    """Returns the differences to the baseline in test loss and test accuracy: one dot per seed, mean and 95 % interval.
 
     Returns:
         No panels where there is no baseline or nothing else.

@@ -31,7 +31,7 @@ NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
 
 
 def plot_sparsities(summary: Summary, path: Path, *, title: str) -> None:
-    """Draws test accuracy against sparsity: a line a method through its means, with one standard deviation.
+    """Draws test accuracy against sparsity: one line per method through its means, with one standard deviation.
 
     Args:
         summary: what `comparison.summarise` returns; a method without pruning is a level line.
@@ -42,7 +42,8 @@ def plot_sparsities(summary: Summary, path: Path, *, title: str) -> None:
 
 
 def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
-    """Draws test accuracy against compression and against the FLOPs of the training: a line a method through its means.
+    """Draws test accuracy against compression and against the FLOPs of the training: one line per method through its
+    means.
 
     Args:
         summary: what `comparison.summarise` returns, with a baseline.

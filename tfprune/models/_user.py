@@ -30,13 +30,13 @@ OF_FILES = {"rescale": "auto"}  # settings of a model from a file, and their def
 OF_APPLICATIONS = {"pretrained": False, "frozen": False, "dropout": 0.2}
 
 
-def is_own_model(name: object) -> bool:
-    """Says whether a model is a person's own, and no name of `MODELS`."""
+def is_user_model(name: object) -> bool:
+    """Returns whether a model is a user's own, and no name of `MODELS`."""
     return isinstance(name, str) and name not in MODELS and (_is_function(name) or _is_file(name))
 
 
 def is_function(name: str) -> bool:
-    """Says whether a model is a person's function, which is imported and so executes code."""
+    """Returns whether a model is a user's function, which is imported and so executes code."""
     return _is_function(name) and not name.startswith(APPLICATIONS)
 
 
@@ -48,8 +48,8 @@ def _is_file(name: str) -> bool:
     return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES) or Path(name).is_dir()
 
 
-def own_model_name(name: str) -> str:
-    """Returns a short name of a person's own model, for titles.
+def user_model_name(name: str) -> str:
+    """Returns a short name of a user's own model, for titles.
 
     >>> own_model_name("applications:ResNet50"), own_model_name("my.nets:small"), own_model_name("/a/net 2.h5")
     ('ResNet50', 'small', 'net_2')
@@ -59,8 +59,8 @@ def own_model_name(name: str) -> str:
     return re.sub(r"[^\w.]+", "_", Path(name).stem).strip("._") or "model"
 
 
-def own_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Returns a person's own model as runs know it, without importing or opening it.
+def user_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns a user's own model as runs know it, without importing or opening it.
 
     Args:
         name: `PACKAGE.MODULE:FUNCTION`, `applications:NAME`, or a path, which is made absolute.
@@ -122,10 +122,10 @@ def build_model(
     dtype: str = "float32",
     fresh: bool = False,
 ) -> keras.Model:
-    """Builds a model that returns logits, a registered one or a person's own.
+    """Builds a model that returns logits, a registered one or a user's own.
 
     Args:
-        name: of `MODELS`, or see `own_model`.
+        name: of `MODELS`, or see `user_model`.
         input_shape: of an example.
         classes: number of logits.
         settings: the model's.
@@ -135,7 +135,7 @@ def build_model(
     Raises:
         ModelError: there is no such model, or it does not fit the data.
     """
-    if not is_own_model(name):
+    if not is_user_model(name):
         return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype)
     from tfprune.adapters.backend import keras
     from tfprune.adapters.loading.gate import import_function, load_model
@@ -165,7 +165,7 @@ def build_model(
 def _called(
     function: Callable[..., Any], name: str, input_shape: tuple[int, ...], classes: int, settings: dict[str, Any]
 ) -> keras.Model:
-    """Calls a person's function with those of `input_shape` and `classes` that it names, and the settings."""
+    """Calls a user's function with those of `input_shape` and `classes` that it names, and the settings."""
     parameters = inspect.signature(function).parameters
     own = {"input_shape": input_shape, "classes": classes, "num_classes": classes}
     given = {key: value for key, value in own.items() if key in parameters}

@@ -35,7 +35,7 @@ TFDS = "tfds:"
 SUFFIXES = {".csv": "table", ".tsv": "table", ".parquet": "table", ".pq": "table", ".npz": "arrays"}
 ACCEPTED = "a folder of images, a .csv, .tsv, .parquet or .npz file, or tfds:NAME"
 KIND = "kind"  # the key of a run's `data_settings` beside those of the kind
-MOST_HELD_OUT = 0.5
+MAX_HELD_OUT = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,9 +61,9 @@ class Source(abc.ABC):
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
             self._store(name, check_fraction(f"data.{name}", getattr(self, name), above_zero=True))
-        if self.validation + self.test > MOST_HELD_OUT:
+        if self.validation + self.test > MAX_HELD_OUT:
             raise ConfigError(
-                f"data.validation and data.test must be no more than {MOST_HELD_OUT:g} together, "
+                f"data.validation and data.test must be no more than {MAX_HELD_OUT:g} together, "
                 f"got {self.validation:g} and {self.test:g}"
             )
         self._store("split_seed", check_whole("data.split_seed", self.split_seed, least=0))
@@ -114,15 +114,15 @@ class Source(abc.ABC):
         return {field.name: field.default for field in dataclasses.fields(cls)}
 
 
-def is_own(dataset: str) -> bool:
-    """Says whether a data set is a person's own, and no name of `DATASETS`."""
+def is_user_data(dataset: str) -> bool:
+    """Returns whether a data set is a user's own, and no name of `DATASETS`."""
     return (
         isinstance(dataset, str) and dataset not in DATASETS and (_looks_like_a_path(dataset) or bool(_kind(dataset)))
     )
 
 
-def own_name(dataset: str) -> str:
-    """Returns a short name of a person's own data, for run ids and titles.
+def user_data_name(dataset: str) -> str:
+    """Returns a short name of a user's own data, for run ids and titles.
 
     >>> own_name("/home/me/My flowers.csv"), own_name("tfds:imagenet_v2/topimages:3.0.0")
     ('My_flowers', 'imagenet_v2_topimages')
@@ -135,10 +135,10 @@ def own_name(dataset: str) -> str:
     return re.sub(r"[^\w.+]+", "_", stem).strip("._") or "data"
 
 
-def own_spec(
+def user_data_spec(
     dataset: str, settings: Mapping[str, Any], data_dir: str | None = None
 ) -> tuple[str, dict[str, Any], DatasetSpec]:
-    """Returns a person's own data as runs know them.
+    """Returns a user's own data as runs know them.
 
     Args:
         dataset: a path, or `tfds:NAME[/CONFIG][:VERSION]`.

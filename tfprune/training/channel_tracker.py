@@ -8,14 +8,14 @@ import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.structured.branches import BRANCHES, Branches
-from tfprune.structured.surgery import Axes, Removed, kept, labels_of, weight_axes
+from tfprune.structured.surgery import Axes, Removed, drop_axes, labels_of, weight_axes
 from tfprune.training.config import Config
 from tfprune.training.removal import check_branches, multiple_of, removable, spared_branches
 
 
-class Ledger:
+class ChannelTracker:
     """Which channels or branches of a model have gone, in the numbers that they had when it was built.
 
     Args:
@@ -25,9 +25,9 @@ class Ledger:
     Attributes:
         sizes: group -> how many channels it had.
         alive: group -> which of them are left.
-        left_alone: group -> why none of it goes.
+        skipped: group -> why none of it goes.
         parameters: of the model as it was built.
-        kernel_sizes, multiplications: kernel -> its weights and its multiply-adds, as it was built.
+        kernel_sizes, macs: kernel -> its weights and its multiply-adds, as it was built.
     """
 
     def __init__(self, model: keras.Model, config: Config) -> None:
@@ -41,27 +41,27 @@ class Ledger:
         self.sizes = {name: len(group) for name, group in found.free.items()}
         self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
         multiple = multiple_of(config)
-        self.left_alone = {group.name: group.protected for group in found.groups if group.protected} | {
+        self.skipped = {group.name: group.protected for group in found.groups if group.protected} | {
             name: f"it has {size} channels, no more than the multiple of {multiple} that widths are rounded to"
             for name, size in self.sizes.items()
             if size <= multiple
         }
         if isinstance(found, Branches):
-            self.left_alone = {
+            self.skipped = {
                 found.names[label]: "a layer of it is spared" for label in spared_branches(model, found, config)
             }
-            if config.pruning.cuts:
+            if config.pruning.pruning_events:
                 check_branches(model, found, config)
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
         self._shapes = [tuple(weight.shape) for layer in model.layers for weight in layer.weights]
         self.parameters = model.count_params()
-        self.multiplications = {name: count for name, (count, _) in multiplications(model).items()}
+        self.macs = {name: count for name, (count, _) in macs_per_kernel(model).items()}
 
     def remove(self, places: Removed) -> None:
         """Notes what goes: channels by their places among those that are left, branches by their names."""
-        self.alive = {name: self._left(name, places) for name in self.alive}
+        self.alive = {name: self._remaining(name, places) for name in self.alive}
 
-    def _left(self, name: str, places: Removed) -> np.ndarray:
+    def _remaining(self, name: str, places: Removed) -> np.ndarray:
         gone = places.get(name, ())
         if isinstance(self._found, Branches):
             return np.setdiff1d(self.alive[name], self._found.labels(gone))
@@ -71,12 +71,12 @@ class Ledger:
         """Returns group -> which of the channels that it had would be left without those in `places`, uint8."""
         alive = {name: np.zeros(size, np.uint8) for name, size in self.sizes.items()}
         for name in alive:
-            alive[name][self._left(name, places)] = 1
+            alive[name][self._remaining(name, places)] = 1
         return alive
 
     @property
     def removed(self) -> dict[str, list[int]] | dict[str, list[str]]:
-        """Group -> the channels that have gone, as `surgery.without` takes them of the model as it was built."""
+        """Group -> the channels that have gone, as `surgery.remove_groups` takes them of the model as it was built."""
         if isinstance(self._found, Branches):
             alive = self.alive[BRANCHES]
             gone = [name for label, name in enumerate(self._found.names) if label not in alive]
@@ -106,7 +106,7 @@ class Ledger:
                 np.moveaxis(masks[name], axis, 0)[np.isin(labels, gone)] = 0
         return masks
 
-    def cut(self, weights: Sequence[np.ndarray], smaller: keras.Model) -> list[np.ndarray]:
+    def prune_weights(self, weights: Sequence[np.ndarray], smaller: keras.Model) -> list[np.ndarray]:
         """Returns weights of the model as it was built without what went, as those of the model that is left.
 
         Args:
@@ -118,13 +118,13 @@ class Ledger:
     def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that the kernels have without what went; those of branches that went are left out."""
         gone = self._gone()
-        shapes = {name: _left(shape, axes, gone) for name, (shape, axes) in self._kernels.items()}
+        shapes = {name: _reduced_shape(shape, axes, gone) for name, (shape, axes) in self._kernels.items()}
         return {name: shape for name, shape in shapes.items() if np.prod(shape)}
 
     def parameters_left(self) -> int:
         """Returns how many numbers the model has without the channels that went."""
         gone = self._gone()
-        return sum(int(np.prod(_left(*own, gone))) for own in zip(self._shapes, self._axes, strict=True))
+        return sum(int(np.prod(_reduced_shape(*own, gone))) for own in zip(self._shapes, self._axes, strict=True))
 
     def producers(self) -> dict[str, tuple[str, ...]]:
         """Group that can lose channels -> the layers that make them; of branches their names."""
@@ -148,7 +148,7 @@ def cut_down(
     """
     left: dict[str, list[np.ndarray]] = {}
     for array, owner, own in zip(weights, owners, axes, strict=True):
-        left.setdefault(owner, []).append(kept(array, own, gone))
+        left.setdefault(owner, []).append(drop_axes(array, own, gone))
     return [array for layer in smaller.layers for array in left.get(layer.name, ())]
 
 
@@ -156,5 +156,5 @@ def owners_of(model: keras.Model) -> list[str]:
     return [layer.name for layer in model.layers for _ in layer.weights]
 
 
-def _left(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
+def _reduced_shape(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
     return tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))

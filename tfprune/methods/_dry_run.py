@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from tfprune.methods._base import Method
-from tfprune.pruning.events import Cut
+from tfprune.pruning.events import PruningEvent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Training:
 
     phase: str
     initial_epoch: int
-    events: Mapping[int, Cut]
-    rate_factor: float
-    rate_epoch: int | None
+    events: Mapping[int, PruningEvent]
+    lr_factor: float
+    freeze_lr_epoch: int | None
     rewound: tuple[int, ...]
 
 
 SHUFFLED, REINITIALISED = "masks are shuffled", "weights are drawn anew"
-Step = Training | Cut | str  # a cut is one between trainings, a text one of the two above
+Step = Training | PruningEvent | str  # a cut is one between trainings, a text one of the two above
 
 
-class _Rehearsal:
+class _StepRecorder:
     """A `Task` that takes down what it is asked for."""
 
     def __init__(self, epochs: int) -> None:
@@ -41,15 +41,17 @@ class _Rehearsal:
         phase: str,
         *,
         initial_epoch: int = 0,
-        events: Mapping[int, Cut] | None = None,
-        rate_factor: float = 1.0,
-        rate_epoch: int | None = None,
+        events: Mapping[int, PruningEvent] | None = None,
+        lr_factor: float = 1.0,
+        freeze_lr_epoch: int | None = None,
         callbacks: Sequence[int] = (),
     ) -> None:
-        self.steps.append(Training(phase, initial_epoch, dict(events or {}), rate_factor, rate_epoch, tuple(callbacks)))
+        self.steps.append(
+            Training(phase, initial_epoch, dict(events or {}), lr_factor, freeze_lr_epoch, tuple(callbacks))
+        )
 
-    def prune(self, cut: Cut) -> None:
-        self.steps.append(cut)
+    def prune(self, event: PruningEvent) -> None:
+        self.steps.append(event)
 
     def shuffle_masks(self) -> None:
         self.steps.append(SHUFFLED)
@@ -61,13 +63,13 @@ class _Rehearsal:
         return epoch
 
 
-def rehearsed(method: Method, epochs: int) -> list[Step]:
+def record_steps(method: Method, epochs: int) -> list[Step]:
     """Returns what a method does in trainings up to `epochs`.
 
     >>> from tfprune.methods.lottery import Lottery
     >>> [type(step).__name__ for step in rehearsed(Lottery(), 6)]
     ['Training', 'Cut', 'Training']
     """
-    task = _Rehearsal(epochs)
+    task = _StepRecorder(epochs)
     method.run(task)
     return task.steps

@@ -11,18 +11,18 @@ from typing import Any
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import sha256
 
-MOST_MODEL = 2**40
+MAX_MODEL = 2**40
 CHECKSUM = "checksum"  # the key of a table's SHA-256 over all others
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a table with a checksum of all that it holds, see `check_seal`."""
+def with_checksum(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a table with a checksum of all that it holds, see `verify_checksum`."""
     return {**values, CHECKSUM: digest_of({key: value for key, value in values.items() if key != CHECKSUM})}
 
 
-def check_seal(values: Mapping[str, Any], path: Path) -> None:
+def verify_checksum(values: Mapping[str, Any], path: Path) -> None:
     """Raises a `RunError` if a table has been altered since it was sealed. Those of earlier versions were not."""
-    if CHECKSUM in values and sealed(values)[CHECKSUM] != values[CHECKSUM]:
+    if CHECKSUM in values and with_checksum(values)[CHECKSUM] != values[CHECKSUM]:
         raise altered(path)
 
 
@@ -44,7 +44,7 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
         path = folder / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                found[file.relative_to(folder).as_posix()] = sha256(file, MOST_MODEL)
+                found[file.relative_to(folder).as_posix()] = sha256(file, MAX_MODEL)
     return found
 
 

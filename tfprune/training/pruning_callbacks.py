@@ -1,4 +1,4 @@
-"""Callbacks that prune a model while a person's own `model.fit` trains it."""
+"""Callbacks that prune a model while a user's own `model.fit` trains it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable
 from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
-from tfprune.methods._rehearsal import SHUFFLED, Step, Training, rehearsed
-from tfprune.pruning.criteria import asks_for_data
-from tfprune.pruning.events import Cut
+from tfprune.methods._dry_run import SHUFFLED, Step, Training, record_steps
+from tfprune.pruning.criteria import needs_data
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import sparsity_of
 from tfprune.training.callbacks import StopOnNaN
-from tfprune.training.in_memory import LiveTask, PruneAtEpochs, asked_for, check_rates
+from tfprune.training.in_memory import InMemoryTask, PruneAtEpochs, check_rates, resolve_method
 from tfprune.utils.errors import ConfigError, ModelError
 
 
-class Pruning(PruneAtEpochs):
-    """Prunes a model while somebody's own `model.fit` trains it; made by `callbacks`.
+class PruningCallback(PruneAtEpochs):
+    """Prunes a model while a user's own `model.fit` trains it; made by `callbacks`.
 
     Args:
         task: cuts the model.
@@ -30,10 +30,12 @@ class Pruning(PruneAtEpochs):
     """
 
     def __init__(
-        self, task: LiveTask, epochs: int, before: Sequence[Step], training: Training, after: Sequence[Step]
+        self, task: InMemoryTask, epochs: int, before: Sequence[Step], training: Training, after: Sequence[Step]
     ) -> None:
-        cuts = training.events.items()
-        super().__init__({epoch: functools.partial(task.event, cut, training.rate_factor) for epoch, cut in cuts})
+        events = training.events.items()
+        super().__init__(
+            {epoch: functools.partial(task.apply_event, event, training.lr_factor) for epoch, event in events}
+        )
         self.task = task
         self.epochs = epochs
         self.before, self.training, self.after = before, training, after
@@ -65,7 +67,7 @@ class Pruning(PruneAtEpochs):
 
     def _do(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            if isinstance(step, Cut):
+            if isinstance(step, PruningEvent):
                 self.task.prune(step)
             elif step == SHUFFLED:
                 self.task.shuffle_masks()
@@ -105,7 +107,7 @@ def callbacks(
         What `model.fit(callbacks=...)` is to be given, with others of your own as you like.
 
     Raises:
-        TfpruneError: something that the user can mend.
+        TfpruneError: something that the user can fix.
 
     >>> import numpy as np
     >>> import tf_keras as keras
@@ -117,15 +119,17 @@ def callbacks(
     >>> tfprune.summary(model).sparsity
     0.5
     """
-    asked = asked_for(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
+    asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
     check_model(model, copied=False)
-    before, training, after = _of_one_fit(rehearsed(asked.method, epochs), method)
-    cuts = [cut for cut in (*before, *training.events.values(), *after) if isinstance(cut, Cut)]
-    if data is None and any(asks_for_data(cut) for cut in cuts):
+    before, training, after = _of_one_fit(record_steps(asked.method, epochs), method)
+    events = [event for event in (*before, *training.events.values(), *after) if isinstance(event, PruningEvent)]
+    if data is None and any(needs_data(event) for event in events):
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
     report_unprunable(model)
-    task = LiveTask(mask_in_place(model, spare), {}, {}, epochs, asked.scope, seed, pattern=asked.pattern, data=data)
-    return [StopOnNaN(), Pruning(task, epochs, before, training, after)]
+    task = InMemoryTask(
+        mask_in_place(model, spare), {}, {}, epochs, asked.scope, seed, pattern=asked.pattern, data=data
+    )
+    return [StopOnNaN(), PruningCallback(task, epochs, before, training, after)]
 
 
 def _of_one_fit(steps: Sequence[Step], method: str) -> tuple[Sequence[Step], Training, Sequence[Step]]:

@@ -6,13 +6,13 @@ import dataclasses
 from typing import ClassVar
 
 from tfprune.methods._base import Method, Task, spread
-from tfprune.pruning.events import Criterion, Cut
+from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.utils.checks import check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rewired(Method):
+class DynamicSparseTraining(Method):
     """Base of the methods that start with random masks and move them about while they train.
 
     At each update a fraction of each kernel's weights goes and as many others come back, at zero and with empty
@@ -43,9 +43,9 @@ class Rewired(Method):
         )
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def pruning_events(self) -> tuple[PruningEvent, ...]:
         """The first one; the updates change no count."""
-        return (Cut(sparsity=self.sparsity, criterion=Criterion("random")),)
+        return (PruningEvent(sparsity=self.sparsity, criterion=Criterion("random")),)
 
     def fraction_at(self, share: float) -> float:
         """Returns the fraction that moves after a share of the time until the masks stay, in [0, 1]."""
@@ -64,12 +64,14 @@ class Rewired(Method):
             )
 
     def run(self, task: Task) -> None:
-        for cut in self.cuts:
-            task.prune(cut)
+        for event in self.pruning_events:
+            task.prune(event)
         task.fit(
             "sparse", events={epoch: self._update(epoch, task.epochs) for epoch in self.update_epochs(task.epochs)}
         )
 
-    def _update(self, epoch: int, epochs: int) -> Cut:
+    def _update(self, epoch: int, epochs: int) -> PruningEvent:
         moved = self.fraction_at(epoch / (self.until * epochs))
-        return Cut(rate=0.0, criterion=Criterion(self.drop), regrown=moved, growth=Criterion(self.growth))
+        return PruningEvent(
+            rate=0.0, criterion=Criterion(self.drop), regrow_fraction=moved, growth=Criterion(self.growth)
+        )
