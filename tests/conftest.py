@@ -24,7 +24,7 @@ def seeded():
 @pytest.fixture(autouse=True)
 def typed(monkeypatch):
     """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
-    monkeypatch.setenv(FUNCTIONS, "residual:tower,record:small_resnet,test_layer_traits:own_model")
+    monkeypatch.setenv(FUNCTIONS, "residual:tower,record:small_resnet,recurrent:net,test_layer_traits:own_model")
 
 
 @pytest.fixture
