@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf, tfmot, tfmot_wrapper
-from tfprune.adapters.tf_keras.kernel_names import prunable_names
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, kernels, set_masks
-from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place, masked_layers, strip, wrap
-from tfprune.pruning.events import PruningEvent
-from tfprune.pruning.masks import prune_masks
+from tfprune.pruning.events import Cut
+from tfprune.pruning.masks import cut_masks
 from tfprune.utils.errors import ModelError
 
 KERNELS = ["conv/kernel", "depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
@@ -29,7 +27,7 @@ OPTIMIZERS = {
 def random_masks(model, sparsity=0.5):
     random = np.random.default_rng(1)
     scores = {name: random.random(kernel.shape) for name, kernel in kernels(model).items()}
-    return prune_masks(scores, get_masks(model), PruningEvent(sparsity=sparsity), "layer")
+    return cut_masks(scores, get_masks(model), Cut(sparsity=sparsity), "layer")
 
 
 def test_every_kernel_is_wrapped_depthwise_ones_too_and_nothing_else(conv_net):
@@ -192,31 +190,6 @@ def test_shared_layers_count_once():
     assert sum(isinstance(layer, Masked) for layer in leaf_layers(model)) == 1
 
 
-def test_multiplications_are_counted_by_hand(conv_net):
-    """Weights of a kernel times the pixels of its output: 8 x 8 with padding, 6 x 6 without."""
-    expected = {
-        "conv/kernel": 3 * 3 * 3 * 8 * 64,
-        "depthwise/depthwise_kernel": 3 * 3 * 8 * 64,
-        "separable/depthwise_kernel": 3 * 3 * 8 * 36,
-        "separable/pointwise_kernel": 8 * 6 * 36,
-        "logits/kernel": 6 * 3,
-    }
-    for model in (conv_net, wrap(conv_net), wrap(conv_net, spare=["first"])):
-        assert {name: count for name, (count, _) in macs_per_kernel(model).items()} == expected
-    assert [mask is None for _, mask in macs_per_kernel(model).values()] == [True, False, False, False, False]
-
-
-def test_multiplications_of_other_layers():
-    layers = keras.layers
-    inputs = layers.Input((10,))
-    x = layers.Embedding(50, 4, name="lookup")(inputs)
-    x = layers.Dense(3, name="each_place")(x)
-    x = layers.Reshape((5, 2, 3))(x)
-    x = layers.Conv2DTranspose(7, 2, strides=2, name="wider")(x)
-    counts = {name: count for name, (count, _) in macs_per_kernel(keras.Model(inputs, x)).items()}
-    assert counts == {"each_place/kernel": 10 * 4 * 3, "wider/kernel": 2 * 2 * 3 * 7 * 10}
-
-
 def test_kernels_inside_of_other_layers_are_masked_in_place():
     """Cells, attention, wrappers of layers: what no `Masked` can reach stays zero, and so does what is remembered."""
     layers = keras.layers
@@ -246,74 +219,3 @@ def test_kernels_inside_of_other_layers_are_masked_in_place():
     for name, kernel in kernels(model).items():
         np.testing.assert_array_equal(kernel == 0, masks[name] == 0)
         assert np.any(kernel != before[name]), name
-
-
-def body(name, units=16):
-    dense = keras.layers.Dense
-    return keras.Sequential([keras.layers.Input((8,)), dense(units, "relu", name="d1"), dense(8, name="d2")], name=name)
-
-
-def two_bodies(units=16):
-    inputs = keras.layers.Input((8,))
-    x = keras.layers.Add()([body("a")(inputs), body("b", units)(inputs)])
-    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
-
-
-class Twins(keras.layers.Layer):
-    """A layer of somebody's own with two layers of one name."""
-
-    def __init__(self):
-        super().__init__(name="twins")
-        self.one, self.two = keras.layers.Dense(4, name="d"), keras.layers.Dense(4, name="d")
-
-    def call(self, inputs):
-        return self.one(inputs) + self.two(inputs)
-
-
-def test_kernels_of_layers_that_share_a_name_have_names_of_their_own():
-    names = ["a/d1/kernel", "a/d2/kernel", "b/d1/kernel", "b/d2/kernel", "head/kernel"]
-    for units in (16, 24):
-        model = two_bodies(units)
-        assert list(kernel_variables(model)) == names
-        assert len({id(kernel) for kernel in kernel_variables(model).values()}) == 5
-        assert list(macs_per_kernel(model).values()) == [
-            *((8 * 16, None), (16 * 8, None), (8 * units, None), (units * 8, None), (8 * 3, None))
-        ]
-    inputs = keras.layers.Input((4,))
-    assert list(kernel_variables(keras.Model(inputs, Twins()(inputs)))) == ["twins/d/kernel", "twins/d_1/kernel"]
-
-
-def test_names_that_were_unique_stay_those_of_the_layers(conv_net):
-    inputs = keras.layers.Input((8, 8, 3))
-    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(conv_net(inputs)))
-    assert list(kernel_variables(model)) == [*KERNELS, "logits/kernel", "head/kernel"]
-
-
-def test_a_model_that_is_called_twice_has_one_mask_a_kernel():
-    one, two = keras.layers.Input((8,)), keras.layers.Input((8,))
-    tower = body("tower")
-    model = mask_in_place(keras.Model([one, two], keras.layers.Add()([tower(one), tower(two)])))
-    assert list(get_masks(model)) == ["d1/kernel", "d2/kernel"]
-
-
-@pytest.mark.parametrize(
-    ("spare", "left"),
-    [
-        (("a/d1",), ["a/d2", "b/d1", "b/d2", "head"]),
-        (("a",), ["b/d1", "b/d2", "head"]),
-        (("d1",), ["a/d2", "b/d2", "head"]),
-        (("first", "last"), ["a/d2", "b/d1", "b/d2"]),
-    ],
-)
-def test_layers_of_one_name_are_spared_by_path_model_or_together(spare, left):
-    assert prunable_names(two_bodies(), spare) == left
-
-
-def test_spare_names_what_is_inside_of_a_layer_and_what_is_frozen():
-    layers = keras.layers
-    model = keras.Sequential([layers.Dense(4, input_shape=(3, 4), name="a"), layers.LSTM(4, name="b")])
-    model.add(layers.Dense(2, name="c"))
-    assert prunable_names(model) == ["a", "b/cell", "c"]
-    assert prunable_names(model, ("b",)) == ["a", "c"]
-    model.get_layer("a").trainable = False
-    assert prunable_names(model, ("frozen", "last")) == ["b/cell"]

@@ -58,11 +58,15 @@ RUNS = {  # what is trained: small, but with everything that a state can hide in
 PLACES = {  # the first that is on a process's stack is where it was hit
     "checkpoint, being written": ("training/checkpoints.py:write", "training/resuming.py:save"),
     "checkpoint, being read": (
-        *("training/checkpoints.py:latest", "training/resuming.py:put_all_back", "training/resuming.py:_take_up"),
-        *("experiments/rundir.py:resume", "training/resuming.py:cut_back"),
+        *(
+            "training/checkpoints.py:latest",
+            "training/resuming.py:restore_all",
+            "training/resuming.py:_resume_from_checkpoint",
+        ),
+        *("experiments/rundir.py:resume", "training/resuming.py:truncate_files"),
     ),
     "pruning event": (
-        *("training/trainer.py:_cut", "training/channel_trainer.py:_cut", "training/channel_trainer.py:_take_out"),
+        *("training/trainer.py:_prune", "training/channel_trainer.py:_prune", "training/channel_trainer.py:_take_out"),
     ),
     "between trainings": (
         *("training/trainer.py:prune", "training/callbacks.py:on_train_begin"),

@@ -12,7 +12,7 @@ STUCK = """
 import time
 from tfprune.training import stopping
 stopping.GRACE = 0.5
-with stopping.Stopper() as stopper, stopper.deferred():
+with stopping.SignalHandler() as signals, signals.deferred():
     print("ready", flush=True)
     {work}
 """
