@@ -4,7 +4,7 @@ from test_wrapping import KERNELS
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.kernel_names import prunable_names
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.wrapping import mask_in_place
 
 
@@ -36,7 +36,7 @@ def test_kernels_of_layers_that_share_a_name_have_names_of_their_own():
         model = two_bodies(units)
         assert list(kernel_variables(model)) == names
         assert len({id(kernel) for kernel in kernel_variables(model).values()}) == 5
-        assert list(multiplications(model).values()) == [
+        assert list(macs_per_kernel(model).values()) == [
             *((8 * 16, None), (16 * 8, None), (8 * units, None), (units * 8, None), (8 * 3, None))
         ]
     inputs = keras.layers.Input((4,))

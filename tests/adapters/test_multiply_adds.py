@@ -1,5 +1,5 @@
 from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.multiply_adds import multiplications
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.wrapping import wrap
 
 
@@ -13,8 +13,8 @@ def test_multiplications_are_counted_by_hand(conv_net):
         "logits/kernel": 6 * 3,
     }
     for model in (conv_net, wrap(conv_net), wrap(conv_net, spare=["first"])):
-        assert {name: count for name, (count, _) in multiplications(model).items()} == expected
-    assert [mask is None for _, mask in multiplications(model).values()] == [True, False, False, False, False]
+        assert {name: count for name, (count, _) in macs_per_kernel(model).items()} == expected
+    assert [mask is None for _, mask in macs_per_kernel(model).values()] == [True, False, False, False, False]
 
 
 def test_multiplications_of_other_layers():
@@ -24,5 +24,5 @@ def test_multiplications_of_other_layers():
     x = layers.Dense(3, name="each_place")(x)
     x = layers.Reshape((5, 2, 3))(x)
     x = layers.Conv2DTranspose(7, 2, strides=2, name="wider")(x)
-    counts = {name: count for name, (count, _) in multiplications(keras.Model(inputs, x)).items()}
+    counts = {name: count for name, (count, _) in macs_per_kernel(keras.Model(inputs, x)).items()}
     assert counts == {"each_place/kernel": 10 * 4 * 3, "wider/kernel": 2 * 2 * 3 * 7 * 10}

@@ -7,8 +7,8 @@ from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables, k
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place, masked_layers, strip, wrap
-from tfprune.pruning.events import Cut
-from tfprune.pruning.masks import cut_masks
+from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.masks import prune_masks
 from tfprune.utils.errors import ModelError
 
 KERNELS = ["conv/kernel", "depthwise/depthwise_kernel", "separable/depthwise_kernel", "separable/pointwise_kernel"]
@@ -27,7 +27,7 @@ OPTIMIZERS = {
 def random_masks(model, sparsity=0.5):
     random = np.random.default_rng(1)
     scores = {name: random.random(kernel.shape) for name, kernel in kernels(model).items()}
-    return cut_masks(scores, get_masks(model), Cut(sparsity=sparsity), "layer")
+    return prune_masks(scores, get_masks(model), PruningEvent(sparsity=sparsity), "layer")
 
 
 def test_every_kernel_is_wrapped_depthwise_ones_too_and_nothing_else(conv_net):

@@ -5,7 +5,7 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import set_masks
 from tfprune.adapters.tf_keras.wrapping import wrap
 from tfprune.training.costs import CostMeter
-from tfprune.training.pruner import StackedNetworks
+from tfprune.training.stacking import StackedNetworks
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Split
-from tfprune.training.stacking import apart, stack, stack_splits, stack_weights, stackable
+from tfprune.training.stacking import stack, stack_splits, stack_weights, stackable, unstack
 
 
 def network(hidden=5, **kwargs):
@@ -45,7 +45,7 @@ def test_only_what_can_be_told_apart_is_stacked():
 def test_taking_apart_undoes_putting_together():
     arrays = [{"a": np.full((2, 3), n), "b": np.full(4, n)} for n in range(3)]
     together = {name: np.stack([array[name] for array in arrays], -1) for name in ("a", "b")}
-    for own, back in zip(arrays, apart(together), strict=True):
+    for own, back in zip(arrays, unstack(together), strict=True):
         assert own.keys() == back.keys() and all((own[name] == back[name]).all() for name in own)
     split = stack_splits([Split(np.zeros((5, 2)), np.zeros(5)), Split(np.ones((5, 2)), np.ones(5))])
     assert split.x.shape == (5, 2, 2) and split.y.shape == (5, 2) and (split.x[..., 1] == 1).all()
