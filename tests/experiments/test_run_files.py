@@ -274,7 +274,7 @@ def test_a_config_of_elsewhere_has_nothing_looked_up(tmp_path):
     """A path that is no data set of its own would be searched for data when the settings are made."""
     run = write_run(tmp_path)
     edit(run / "config.json", lambda c: c.update(dataset="/", data_settings={}))
-    with pytest.raises(RunError, match="data set / has no fingerprint, which a run's always has"):
+    with pytest.raises(RunError, match="dataset / has no fingerprint, which a run's always has"):
         read_result(RunDir(run))
 
 

@@ -156,6 +156,12 @@ def command(*arguments, writes=None):
     return Outcome(code, out.getvalue(), err.getvalue(), written, trace)
 
 
+def measured(*arguments):
+    """Runs `bench`; of what it prints the table without times counts."""
+    outcome = command("bench", *arguments, "--rounds", 1, "--batch", 1)
+    return dataclasses.replace(outcome, out=outcome.out.partition("\n\n")[0])
+
+
 def read(call):
     """Does what a person does in Python."""
     try:
@@ -191,6 +197,8 @@ COMMANDS: dict[str, Callable[[Path, Path], Outcome]] = {  # the run, the folder 
     "predict": lambda run, runs: command("predict", run, runs.parent / "rows.csv"),
     "export": lambda run, runs: command("export", run, "--format", "h5", "--out", runs / "x.h5"),
     "compact": lambda run, runs: command("compact", run, "--out", runs / "x"),
+    "bench": lambda run, runs: measured(run),
+    "sweep --dry-run": lambda run, runs: command("sweep", runs.parent / "plan.json", "--dry-run", "--out", runs),
     "masks": lambda run, runs: read(lambda: _masks(run)),
     "history": lambda run, runs: read(lambda: read_result(RunDir(run)).history()),
     "channels": lambda run, runs: read(lambda: read_result(RunDir(run)).removed_channels()),
@@ -202,13 +210,13 @@ RUN = ("show", "show", "show", "runs", "runs --json", "report csv", "report json
 PLACES = (
     Place(
         "trained/penguins-dynamic-seed0*/metrics.json",
-        (*RUN, "resume", "compare --dry-run"),
-        ("report html", "compare", "predict", "export", "compact"),
+        (*RUN, "resume", "compare --dry-run", "sweep --dry-run"),
+        ("report html", "compare", "predict", "export", "compact", "bench"),
     ),
     Place(
         "trained/penguins-dynamic-seed0*/config.json",
-        (*RUN, "resume", "compare --dry-run"),
-        ("report html", "compare", "predict", "export", "compact"),
+        (*RUN, "resume", "compare --dry-run", "sweep --dry-run"),
+        ("report html", "compare", "predict", "export", "compact", "bench"),
     ),
     Place(
         "trained/penguins-unpruned-seed0*/history.csv",
@@ -216,7 +224,7 @@ PLACES = (
         ("report html", "report md", "compare"),
     ),
     Place("trained/penguins-dynamic-seed0*/masks.npz", ("masks", "show")),
-    Place("trained/penguins-dynamic-seed0*/model/saved_model.pb", ("show",), ("predict", "export", "compact")),
+    Place("trained/penguins-dynamic-seed0*/model/saved_model.pb", ("show",), ("predict", "export", "bench")),
     Place("trained/penguins-dynamic-seed0*/model/variables/variables.index", ("show",), ("predict", "export")),
     Place("trained/penguins-dynamic-seed0*/model/variables/variables.data*", ("show",), ("predict", "compact")),
     Place("together/penguins-dynamic-seed1*/metrics.json", RUN, ("report html", "report md")),
@@ -268,6 +276,8 @@ def folders(root):
     runs = root / "trained"
     command("report", runs, "--out", root / "overview.json")
     command("report", runs, root / "together", "--out", root / "several.json")
+    plan = {"dataset": "penguins", "methods": ["unpruned", "dynamic"], "epochs": 4, "loop": "plain"}
+    (root / "plan.json").write_text(json.dumps(plan))
     with open(root / "rows.csv", "w", newline="") as file:
         from tfprune.data.penguins import CSV
 

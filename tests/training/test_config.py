@@ -220,3 +220,9 @@ def test_a_model_that_has_no_end_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "own.h5")
     with pytest.raises(TfpruneError, match="no regular file"):
         config(model=str(tmp_path / "own.h5"))
+
+
+@pytest.mark.parametrize("dataset", [None, 3, ["penguins"]])
+def test_a_data_set_that_is_no_text_is_named(dataset):
+    with pytest.raises(ConfigError, match="dataset must be text, got"):
+        Config.stored(config().to_dict() | {"dataset": dataset, "data_settings": {"kind": "table", "fingerprint": "x"}})

@@ -10,6 +10,7 @@ from tfprune.cli._options import data_options
 from tfprune.cli._output import echo_result
 from tfprune.cli._terminal import echo, start_logging
 from tfprune.cli._typed import resuming
+from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 
@@ -20,16 +21,12 @@ def train_and_report(config: Config, *, force: bool = False) -> None:
     trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"
     echo(f"{trained}, seed {config.seed}")
     folder = RunDir(Path(config.out) / config.run_id)
-    repeated = not force and folder.exported
-    from tfprune.experiments.experiment import train as run
-
-    try:
-        result = run(config, force=force)
-    except KeyboardInterrupt as error:
-        echo(f"Interrupted. {_kept(folder, config)}", err=True)
-        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
-    if repeated:
+    result = find_result(config) if folder.exported and not force else None
+    if result is not None:
+        tidy(folder)
         echo("This run is finished already; --force repeats it.")
+    else:
+        result = _trained(config, folder, force)
     echo_result(result)
     echo(
         "",
@@ -40,6 +37,16 @@ def train_and_report(config: Config, *, force: bool = False) -> None:
         f"             tfprune predict {result.folder.root} FILE",
         f"             tfprune compare {data_options(config)} --seeds 3",
     )
+
+
+def _trained(config: Config, folder: RunDir, force: bool) -> Result:
+    from tfprune.experiments.experiment import train  # TensorFlow, which a finished run is shown without
+
+    try:
+        return train(config, force=force)
+    except KeyboardInterrupt as error:
+        echo(f"Interrupted. {_kept(folder, config)}", err=True)
+        raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
 
 
 def _kept(folder: RunDir, config: Config) -> str:

@@ -40,6 +40,7 @@ from tfprune.training.setting_checks import (
 )
 from tfprune.utils.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.text import shortened
 
 # Where things lie on this machine: not part of what a run is.
 NON_IDENTITY_FIELDS = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
@@ -338,6 +339,8 @@ class Config:
                 raise ConfigError(f"unknown setting {key!r}: {choose_from(key, names)}")
         if "dataset" not in values:
             raise ConfigError(f"dataset is not set: {choose_from('', DATASETS)}")
+        if not isinstance(values["dataset"], str):
+            raise ConfigError(f"dataset must be text, got {values['dataset']!r:.40}")
         return cls(**values)
 
     @classmethod
@@ -347,18 +350,13 @@ class Config:
         Raises:
             ConfigError: see `from_dict`, or data or a model of a user's own come without their fingerprint.
         """
-        dataset, model = values.get("dataset"), values.get("model")
-        own = (
-            isinstance(dataset, str)
-            and dataset not in DATASETS
-            and (bool(values.get("data_settings")) or is_user_data(dataset))
-        )
-        if own and not _fingerprinted(values.get("data_settings")):
-            raise ConfigError(f"data set {dataset} has no fingerprint, which a run's always has")
-        if is_user_model(model) and not model.startswith(APPLICATIONS):
-            settings = values.get("model_settings")
-            if not isinstance(settings, Mapping) or not isinstance(settings.get(FINGERPRINT), str):
-                raise ConfigError(f"model {model} has no fingerprint, which a run's always has")
+        for name, known, settings in (("dataset", DATASETS, "data_settings"), ("model", MODELS, "model_settings")):
+            value, given = values.get(name), values.get(settings)
+            if not isinstance(value, str) or value in known or value.startswith(APPLICATIONS):
+                continue
+            found = given.get(FINGERPRINT) if isinstance(given, Mapping) else None
+            if not isinstance(found, str) or (name == "dataset" and not found):  # what it lacks would be looked up
+                raise ConfigError(f"{name} {shortened(value)} has no fingerprint, which a run's always has")
         return cls.from_dict(values)
 
     def replace(self, **changes: Any) -> Config:
@@ -410,12 +408,6 @@ def _model_settings(model: str, defaults: Mapping[str, Any], given: Mapping[str,
 
 def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:
     return dict(spec.optimizer_settings) if optimizer == spec.optimizer else {}
-
-
-def _fingerprinted(settings: Any) -> bool:
-    """Returns whether settings of own data are completed: what they lack would be looked for in the data."""
-    found = settings.get(FINGERPRINT) if isinstance(settings, Mapping) else None
-    return isinstance(found, str) and bool(found)
 
 
 @functools.lru_cache
