@@ -161,6 +161,19 @@ def test_a_link_to_a_runs_settings_is_a_runs_settings(tmp_path, monkeypatch, com
     assert code == 2 and "left aside, as nobody typed it: mlflow=" in said
 
 
+def test_models_of_a_run_that_are_links_are_not_followed(tmp_path, command):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    (run / "exports").mkdir(parents=True)
+    reaching_out(elsewhere, REACHING_OUT["WriteFile"], tmp_path / "written")
+    (run / "model").symlink_to(elsewhere)
+    code, said = command("predict", run, tmp_path / "x.csv")
+    assert code == 2 and f"{run}/model: this is a symbolic link" in said
+    (run / "model").unlink()
+    (run / "exports" / "model.h5").symlink_to("/etc/passwd")
+    code, said = command("predict", run, tmp_path / "x.csv")
+    assert code == 2 and f"{run}/exports/model.h5: this is a symbolic link" in said
+
+
 # F3, F13: containers
 
 

@@ -16,9 +16,10 @@ def model_folder(folder: Path) -> Path:
     """Returns the folder of a SavedModel, which is that of a run or the folder itself.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or it is a link in a run's folder.
     """
     run = RunDir(folder)
+    _check_inside(run)
     if (run.model / "saved_model.pb").is_file():
         return run.model
     if not folder.exists():
@@ -29,8 +30,22 @@ def model_folder(folder: Path) -> Path:
     return folder
 
 
+def _check_inside(run: RunDir) -> None:
+    """Raises `ModelError` if a part of a run that a model is loaded from is a link, which may lead anywhere."""
+    for path in (run.model, run.exports, *(run.exports.iterdir() if run.exports.is_dir() else ())):
+        if path.is_symlink():
+            raise ModelError(
+                f"{path}: this is a symbolic link, through which no model of a run is loaded; name its target"
+            )
+
+
 def models_of(result: Result) -> list[Model]:
-    """Loads all files that a run's model was exported to, its SavedModel first."""
+    """Loads all files that a run's model was exported to, its SavedModel first.
+
+    Raises:
+        ModelError: one is a link, cannot be opened, or is not allowed, see `adapters.loading`.
+    """
+    _check_inside(result.folder)
     cost = result.metrics["cost"]
     files = {"model": (result.folder.model, "savedmodel")}
     by_suffix = {FORMATS[name].suffix: name for name in FORMATS}
