@@ -258,7 +258,7 @@ def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_char
     def model_cache():
         kept = CompiledModelCache(4)
         for module in (compiled_models, experiment):
-            monkeypatch.setattr(module, "WORKSHOP", kept)
+            monkeypatch.setattr(module, "MODEL_CACHE", kept)
         return kept
 
     config = tiny(method, shuffle=True)
@@ -287,7 +287,7 @@ def test_a_loss_that_explodes_is_one_line_and_leaves_no_result(tiny):
 
 
 def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatch):
-    monkeypatch.setattr("tfprune.training.pruner.set_masks", lambda model, masks: None)
+    monkeypatch.setattr("tfprune.adapters.tf_keras.adapter.set_masks", lambda model, masks: None)
     with pytest.raises(SparsityError, match="the trained model: dense_1/kernel keeps 144 weights where 100 were asked"):
         train(tiny())
 

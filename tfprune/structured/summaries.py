@@ -39,7 +39,7 @@ class LayerSummary:
     zeros: int
     macs: int | None
     note: str
-    counted: bool = True
+    counted: bool = dataclasses.field(default=True, repr=False)
 
     @property
     def sparsity(self) -> float | None:
