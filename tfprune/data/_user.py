@@ -124,7 +124,7 @@ def is_user_data(dataset: str) -> bool:
 def user_data_name(dataset: str) -> str:
     """Returns a short name of a user's own data, for run ids and titles.
 
-    >>> own_name("/home/me/My flowers.csv"), own_name("tfds:imagenet_v2/topimages:3.0.0")
+    >>> user_data_name("/home/me/My flowers.csv"), user_data_name("tfds:imagenet_v2/topimages:3.0.0")
     ('My_flowers', 'imagenet_v2_topimages')
     """
     if dataset.startswith(TFDS):

@@ -67,8 +67,8 @@ def record_steps(method: Method, epochs: int) -> list[Step]:
     """Returns what a method does in trainings up to `epochs`.
 
     >>> from tfprune.methods.lottery import Lottery
-    >>> [type(step).__name__ for step in rehearsed(Lottery(), 6)]
-    ['Training', 'Cut', 'Training']
+    >>> [type(step).__name__ for step in record_steps(Lottery(), 6)]
+    ['Training', 'PruningEvent', 'Training']
     """
     task = _StepRecorder(epochs)
     method.run(task)

@@ -51,7 +51,7 @@ def _is_file(name: str) -> bool:
 def user_model_name(name: str) -> str:
     """Returns a short name of a user's own model, for titles.
 
-    >>> own_model_name("applications:ResNet50"), own_model_name("my.nets:small"), own_model_name("/a/net 2.h5")
+    >>> user_model_name("applications:ResNet50"), user_model_name("my.nets:small"), user_model_name("/a/net 2.h5")
     ('ResNet50', 'small', 'net_2')
     """
     if _is_function(name):

@@ -36,7 +36,7 @@ def printable(text: str, *, keep: str = "") -> str:
         text: anything, lone surrogates included.
         keep: characters that stay in any case, such as the newline of text with several lines.
 
-    >>> print(showable("caf\u00e9 \x1b[31m \u202egnp.exe"))
+    >>> print(printable("caf\u00e9 \x1b[31m \u202egnp.exe"))
     café \x1b[31m \u202egnp.exe
     """
     if text.isascii() and text.isprintable():
