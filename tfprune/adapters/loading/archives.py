@@ -43,7 +43,7 @@ def check_kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in MAGIC:
         raise ModelError(f"{path}: a model's file must end in {', '.join(MAGIC)}")
-    with _reading(path), _regular(path) as file:
+    with reading(path), _regular(path) as file:
         begins = file.read(8)
         file.seek(0)
         packed = zipfile.is_zipfile(file)
@@ -94,10 +94,10 @@ def open_hdf5(path: Path, mode: str = "r") -> Iterator[h5py.File]:
     Raises:
         ModelError: it cannot be opened, or refers to other files.
     """
-    with _reading(path):
+    with reading(path):
         file = h5py.File(path, mode)
     with file:
-        with _reading(path):
+        with reading(path):
             check_hdf5(file, path)
         yield file
 
@@ -175,7 +175,7 @@ def _text(value: object) -> str:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: object) -> Iterator[None]:
     """Turns what broken files make their readers raise into one line."""
     try:
         yield

@@ -22,11 +22,12 @@ from tfprune.adapters.loading.archives import (
     read_hdf5,
     read_keras,
     read_regular,
+    reading,
 )
 from tfprune.adapters.loading.configs import check_config, check_metric
 from tfprune.adapters.loading.graphs import check_graph
 from tfprune.adapters.loading.trust import check_function, trusted
-from tfprune.utils.errors import BROKEN_ARCHIVE, ModelError, choose_from
+from tfprune.utils.errors import ModelError, choose_from
 from tfprune.utils.text import one_line
 
 METRIC = "_tf_keras_metric"  # how a SavedModel says that what it describes is no layer
@@ -240,10 +241,8 @@ def _parsed(path: Path, message: Any) -> Any:
 
 
 def _described(source: object, read: Callable[[], Any]) -> Any:
-    try:
+    with reading(source):
         return read()
-    except (*BROKEN_ARCHIVE, KeyError, TypeError, AttributeError, RecursionError, NotImplementedError) as error:
-        raise ModelError(f"{source}: this is no Keras model that can be opened ({one_line(error)})") from None
 
 
 def _opened(source: object, load: Callable[[], Any]) -> Any:
