@@ -55,6 +55,7 @@ RUNS = {  # what is trained: small, but with everything that a state can hide in
     "lottery, images, filters": (*IMAGES, "--method", "lottery", *FILTERS, "--set", "rewind_epoch=1"),
     "dynamic, images, filters": (*IMAGES, "--method", "dynamic", *FILTERS, *RATES),
 }
+VARIES = ("seconds", "cpu_seconds", "bytes", "files", "checksum")  # of metrics: times, graphs of another process, both
 PLACES = {  # the first that is on a process's stack is where it was hit
     "checkpoint, being written": ("training/checkpoints.py:write", "training/resuming.py:save"),
     "checkpoint, being read": (
@@ -247,7 +248,7 @@ def content(out):
         with np.load(path, allow_pickle=False) as stored:
             found |= {f"{path.name} {name}": array.tobytes() for name, array in stored.items()}
     metrics = json.loads((folder / "metrics.json").read_text())
-    found["metrics"] = {key: value for key, value in metrics.items() if key not in ("seconds", "cpu_seconds", "bytes")}
+    found["metrics"] = {key: value for key, value in metrics.items() if key not in VARIES}
     for path in (folder / "history.csv", folder / "channels.json", *(folder / "model" / "variables").iterdir()):
         if path.is_file():
             found[path.name] = path.read_bytes()
