@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfprune.utils.checks import from_alias
 from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ def train(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     in_place: bool = False,
     verbose: int | str = "auto",
     force: bool = False,
+    spare: Collection[str] = (),
 ) -> Any:
     """Trains and prunes: a compiled model on data as `model.fit` takes them, or a run by its `Config`.
 
@@ -53,13 +55,14 @@ def train(
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its weights' scores.
-        spare: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
+        exclude: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
         settings: the method's other settings.
         seed: of what the method draws.
         callbacks: Keras callbacks for all trainings.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
         verbose: as for `model.fit`.
         force: of a run: repeat it though it is finished.
+        spare: the older name of `exclude`.
 
     Returns:
         Of a model a `Trained`, of a run its `Result`. The model that was passed is not changed unless `in_place`.
@@ -101,7 +104,7 @@ def train(
         granularity=granularity,
         pattern=pattern,
         pooling=pooling,
-        spare=spare,
+        exclude=from_alias("exclude", exclude, "spare", spare),
         settings=settings,
         seed=seed,
         callbacks=callbacks,

@@ -103,7 +103,7 @@ def train_model(
     granularity: str,
     pattern: str | None,
     pooling: str | None,
-    spare: Collection[str],
+    exclude: Collection[str],
     settings: Mapping[str, Any] | None,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -122,7 +122,7 @@ def train_model(
         "steps_per_epoch": steps_per_epoch,
         "verbose": verbose,
     }
-    masked = mask_in_place(model if in_place else uncompiled_copy_of(model), spare)
+    masked = mask_in_place(model if in_place else uncompiled_copy_of(model), exclude)
     _compile(masked, compiled)
     task = InMemoryTask(masked, compiled, fit, epochs, asked.scope, seed, callbacks, pattern=asked.pattern, data=data)
     asked.method.run(task)

@@ -16,6 +16,7 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import sparsity_of
 from tfprune.training.callbacks import StopOnNaN
 from tfprune.training.in_memory import InMemoryTask, PruneAtEpochs, check_rates, resolve_method
+from tfprune.utils.checks import from_alias
 from tfprune.utils.errors import ConfigError, ModelError
 
 
@@ -85,10 +86,11 @@ def callbacks(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     data: Any = None,
+    spare: Collection[str] = (),
 ) -> list[keras.callbacks.Callback]:
     """Returns callbacks that prune a model while your own `model.fit` trains it.
 
@@ -99,9 +101,10 @@ def callbacks(
     Args:
         model: any tf_keras model that has weights, subclassed ones too.
         epochs: that `model.fit` will be called with; when to prune depends on it.
-        method, sparsity, scope, granularity, pattern, pooling, spare, settings, seed: as for `tfprune.train`.
+        method, sparsity, scope, granularity, pattern, pooling, exclude, settings, seed: as for `tfprune.train`.
         data: for methods that rank weights by gradients, such as `snip` and `rigl`: what `model.fit` is given, as the
             `data` of `tfprune.train`.
+        spare: the older name of `exclude`.
 
     Returns:
         What `model.fit(callbacks=...)` is to be given, with others of your own as you like.
@@ -119,6 +122,7 @@ def callbacks(
     >>> tfprune.summary(model).sparsity
     0.5
     """
+    exclude = from_alias("exclude", exclude, "spare", spare)
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
     check_model(model, copied=False)
     before, training, after = _of_one_fit(record_steps(asked.method, epochs), method)
@@ -127,7 +131,7 @@ def callbacks(
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
     report_unprunable(model)
     task = InMemoryTask(
-        mask_in_place(model, spare), {}, {}, epochs, asked.scope, seed, pattern=asked.pattern, data=data
+        mask_in_place(model, exclude), {}, {}, epochs, asked.scope, seed, pattern=asked.pattern, data=data
     )
     return [StopOnNaN(), PruningCallback(task, epochs, before, training, after)]
 
