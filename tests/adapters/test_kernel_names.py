@@ -57,7 +57,7 @@ def test_a_model_that_is_called_twice_has_one_mask_a_kernel():
 
 
 @pytest.mark.parametrize(
-    ("spare", "left"),
+    ("exclude", "left"),
     [
         (("a/d1",), ["a/d2", "b/d1", "b/d2", "head"]),
         (("a",), ["b/d1", "b/d2", "head"]),
@@ -65,8 +65,8 @@ def test_a_model_that_is_called_twice_has_one_mask_a_kernel():
         (("first", "last"), ["a/d2", "b/d1", "b/d2"]),
     ],
 )
-def test_layers_of_one_name_are_spared_by_path_model_or_together(spare, left):
-    assert prunable_names(two_bodies(), spare) == left
+def test_layers_of_one_name_are_spared_by_path_model_or_together(exclude, left):
+    assert prunable_names(two_bodies(), exclude) == left
 
 
 def test_spare_names_what_is_inside_of_a_layer_and_what_is_frozen():

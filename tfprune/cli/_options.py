@@ -49,6 +49,7 @@ _OPTIONS = (
         metavar="|".join(GRANULARITIES),
         help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
     ),
+    click.option("--exclude", metavar="LAYER,...", help="Layers never pruned: names, or `first`, `last`, `frozen`."),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option(
         "--strategy",

@@ -18,7 +18,7 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import SCOPES, ones_like
 from tfprune.pruning.pattern_masks import check_pattern, prune_pattern
 from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
-from tfprune.utils.checks import check_choice, check_fraction
+from tfprune.utils.checks import check_choice, check_fraction, from_alias
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.text import one_line
 
@@ -33,8 +33,9 @@ def prune(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
     in_place: bool = False,
+    spare: Collection[str] = (),
 ) -> keras.Model:
     """Returns a copy of a trained model with its smallest kernel weights set to zero.
 
@@ -50,9 +51,10 @@ def prune(
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
-        spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
-            trained.
+        exclude: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all layers that
+            are not trained.
         in_place: prune the model itself and return it: subclassed models cannot be copied.
+        spare: the older name of `exclude`.
 
     Returns:
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
@@ -78,7 +80,7 @@ def prune(
     copy = model if in_place else copy_of(model)
     check_model(copy, copied=not in_place)
     report_unprunable(copy)
-    names = prunable_names(copy, spare)
+    names = prunable_names(copy, from_alias("exclude", exclude, "spare", spare))
     variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}

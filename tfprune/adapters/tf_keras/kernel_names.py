@@ -14,7 +14,7 @@ from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.utils.errors import ModelError, choose_from
 
 _PLACES = {"first": 0, "last": -1}
-FROZEN = "frozen"  # stands, among spared layers, for those that are not trained
+FROZEN = "frozen"  # stands, among excluded layers, for those that are not trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,27 +90,27 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name if name not in taken else next(own for own in numbered if own not in taken)
 
 
-def prunable_names(model: keras.Model, spare: Collection[str] = ()) -> list[str]:
-    """Returns the names of the layers that have kernels and are not spared.
+def prunable_names(model: keras.Model, exclude: Collection[str] = ()) -> list[str]:
+    """Returns the names of the layers that have kernels and are not excluded.
 
     Args:
         model: any model.
-        spare: names of layers; `first` and `last` stand for the first and the last one with kernels, `frozen` for all
+        exclude: names of layers; `first` and `last` stand for the first and the last one with kernels, `frozen` for all
             that are not trained.
 
     Raises:
-        ModelError: none is left, or `spare` names a layer that is not there or has no kernel.
+        ModelError: none is left, or `exclude` names a layer that is not there or has no kernel.
     """
     kernels = named_kernels(model)
     names = list(dict.fromkeys(kernel.layer for kernel in kernels))
-    spared = [own for name in spare for own in _spared(model, name, kernels, names)]
-    left = [name for name in names if name not in spared]
+    excluded = [own for name in exclude for own in _excluded(model, name, kernels, names)]
+    left = [name for name in names if name not in excluded]
     if not left:
         raise ModelError(f"model {model.name} has no layer left to prune")
     return left
 
 
-def _spared(model: keras.Model, name: str, kernels: Sequence[Kernel], names: Sequence[str]) -> list[str]:
+def _excluded(model: keras.Model, name: str, kernels: Sequence[Kernel], names: Sequence[str]) -> list[str]:
     """Returns the layers with kernels that a name stands for, see `prunable_names`."""
     inside = [
         kernel.layer
@@ -127,4 +127,4 @@ def _spared(model: keras.Model, name: str, kernels: Sequence[Kernel], names: Seq
         return same
     if name in _PLACES and names:
         return [names[_PLACES[name]]]
-    raise ModelError(f"spare names {name!r}, which is no prunable layer: {choose_from(name, names)}")
+    raise ModelError(f"exclude names {name!r}, which is no prunable layer: {choose_from(name, names)}")
