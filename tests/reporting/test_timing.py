@@ -1,8 +1,10 @@
+import json
+
 import pytest
 from written import write_run, write_runs
 
 from tfprune.experiments.results import find_results
-from tfprune.reporting.comparison import summarise
+from tfprune.reporting.comparison import remarks, summarise
 from tfprune.reporting.tables import comparison_table, cost_table
 from tfprune.reporting.timing import timing_notes, timing_of, why_times_differ
 from tfprune.reporting.verdicts import verdicts
@@ -68,6 +70,15 @@ def test_machine_and_loop_are_part_of_it(changes, said):
     own, other = ({"0": {"timing": timing_of(metrics)}} for metrics in (plain | changes, plain))
     assert why_times_differ("a", own, "b", own) is None
     assert why_times_differ("a", own, "b", other).startswith(f"times do not compare: a was trained {said}, b ")
+
+
+def test_layers_whose_flops_are_left_out_are_named(tmp_path):
+    folders = write_runs(tmp_path, ("unpruned", "pruned"))
+    assert remarks(compared(tmp_path)[0]) == []
+    cost = json.loads((folders[0] / "metrics.json").read_text())["cost"]
+    write_run(tmp_path, "dynamic", metrics={"cost": cost | {"uncounted": ["scaled", "own"]}})
+    [remark] = remarks(compared(tmp_path)[0])
+    assert remark == "FLOPs and the speed-up leave out layers that cannot be counted: scaled, own."
 
 
 def test_only_shared_seeds_count():

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tfprune.experiments.results import Result
 from tfprune.methods import BASELINE
-from tfprune.reporting.timing import KEY, timing_of, why_times_differ
+from tfprune.reporting.timing import KEY, timing_notes, timing_of, why_times_differ
 from tfprune.training.config import Config
 
 COLUMNS = (
@@ -52,6 +52,7 @@ def row(result: Result, target: float | None = None) -> dict[str, Any]:
         "seconds_to_reach": arrived and arrived[1],
         "untuned_accuracy": _untuned(metrics),
         KEY: timing_of(metrics),
+        "uncounted": list(metrics["cost"].get("uncounted", ())),
     }
 
 
@@ -93,6 +94,18 @@ def reached(result: Result, target: float) -> tuple[float, float] | None:
     before = sum(seconds[name] for name in set(phases[:found]) - {phase})
     epochs = metrics["epochs"] * steps[found] / steps[-1]
     return epochs, before + share * seconds.get(phase, 0.0)
+
+
+def remarks(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns what readers of a comparison's tables have to know: which times do not compare, which FLOPs are left out.
+
+    Args:
+        summary: what `summarise` returns.
+    """
+    rows = [row for values in summary.values() for row in values["seeds"].values()]
+    uncounted = dict.fromkeys(name for row in rows for name in row.get("uncounted", ()))
+    left_out = [f"FLOPs and the speed-up leave out layers that cannot be counted: {', '.join(uncounted)}."]
+    return timing_notes(summary) + (left_out if uncounted else [])
 
 
 def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:

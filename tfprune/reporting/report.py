@@ -10,9 +10,9 @@ from typing import Any
 from tfprune.experiments.checksums import with_checksum
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
-from tfprune.reporting.comparison import by_trial, summarise
+from tfprune.reporting.comparison import by_trial, remarks, summarise
 from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table
-from tfprune.reporting.timing import machine_text, timing_notes
+from tfprune.reporting.timing import machine_text
 from tfprune.reporting.verdicts import Verdict, verdicts
 from tfprune.training.config import Config
 from tfprune.utils.text import Table
@@ -167,7 +167,7 @@ def notes(section: Section) -> list[str]:
         said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
     if not section.verdicts:
         said.append(f"There are no verdicts: they are about dynamic beside {BASELINE} or lottery.")
-    return said + timing_notes(section.summary)
+    return said + remarks(section.summary)
 
 
 def _shared(config: Config) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def wrap(model: keras.Model, exclude: Collection[str] = ()) -> keras.Model:
     return keras.models.clone_model(model, clone_function=wrap_layer)
 
 
-def mask_in_place(model: keras.Model, exclude: Collection[str] = ()) -> keras.Model:
+def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Collection[str] = ()) -> keras.Model:
     """Gives the kernels of any model masks in place, all ones, see `masking`; returns the model itself.
 
     Masks that it had before are taken off.
@@ -43,12 +43,13 @@ def mask_in_place(model: keras.Model, exclude: Collection[str] = ()) -> keras.Mo
     Args:
         model: any model that has weights, subclassed ones too.
         exclude: as for `wrap`.
+        include: names of other weights that get masks too, or of layers that have some, see `named_kernels`.
     """
     if (known := in_place_masks(model)) is not None:
         known.release()
-    names = prunable_names(model, exclude)
+    names = prunable_names(model, exclude, include)
     with model.distribute_strategy.scope():
-        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model) if own.layer in names})
+        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
     vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
     return model
 
