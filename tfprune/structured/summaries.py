@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.kernel_names import few, models_with_paths, named_kernels, other_weights, own_weights
+from tfprune.adapters.tf_keras.kernel_names import (
+    few,
+    models_with_paths,
+    named_kernels,
+    other_weights,
+    own_weights,
+    variables_of,
+)
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import layer_names, macs_of_layers
@@ -148,7 +155,7 @@ def summary(model: keras.Model, include: Collection[str] = ()) -> Summary:
     counted, names = macs_of_layers(model), layer_names(model)
     known = _Known(model, include)
     rows = [
-        _row(layer, names[id(inner)], known.new(inner.weights), known, *counted[id(inner)])
+        _row(layer, names[id(inner)], known.new(variables_of(inner.weights)), known, *counted[id(inner)])
         for layer in leaf_layers(model)
         for inner in [layer.layer if isinstance(layer, Masked) else layer]
     ]

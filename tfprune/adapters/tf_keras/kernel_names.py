@@ -135,7 +135,7 @@ def _every_weight_of(model: keras.layers.Layer, path: str = "") -> Iterator[tupl
             for name, variable, owner in _weights_below(inner, inner.name):
                 seen.add(variable._unique_id)
                 yield name, f"{path}{name}", variable, owner
-            for variable in inner.weights:  # what is in no layer, as in a `tf.Module`
+            for variable in variables_of(inner.weights):  # what is in no layer, as in a `tf.Module`
                 if variable._unique_id not in seen:
                     name = f"{inner.name}/{_last_part(variable)}"
                     yield name, f"{path}{name}", variable, inner
@@ -167,7 +167,12 @@ def _held_by(layer: keras.layers.Layer) -> Iterator[tuple[str, tf.Variable]]:
 
 def own_weights(layer: keras.layers.Layer) -> list[tf.Variable]:
     """Returns the weights that a layer holds itself, without those of layers inside of it."""
-    return [*layer._trainable_weights, *layer._non_trainable_weights]
+    return variables_of([*layer._trainable_weights, *layer._non_trainable_weights])
+
+
+def variables_of(weights: Iterable[Any]) -> list[tf.Variable]:
+    """Returns those of a layer's weights that are variables: a lookup's vocabulary stands among them, and is none."""
+    return [weight for weight in weights if hasattr(weight, "_unique_id")]
 
 
 def _last_part(variable: tf.Variable) -> str:
