@@ -77,12 +77,18 @@ def traits_of(layer: Any) -> LayerTraits:
     What is derived from a known layer has its kernels, its width and its multiply-adds; whatever else it does, nobody
     knows.
     """
-    kind = type(layer)
-    for own in kind.__mro__:
-        known = TRAITS.get(_key(own))
-        if known is not None:
-            return known if own is kind else LayerTraits(kernels=known.kernels, width=known.width, macs=known.macs)
-    return LayerTraits(macs=_unknown)
+    kind = known_kind(layer)
+    if kind is None:
+        return LayerTraits(macs=_unknown)
+    known = TRAITS[_key(kind)]
+    if kind is type(layer):
+        return known
+    return LayerTraits(kernels=known.kernels, width=known.width, macs=known.macs)
+
+
+def known_kind(layer: Any) -> type | None:
+    """Returns the class of a layer, or the nearest that it is derived from, that is in the table; None if none is."""
+    return next((own for own in type(layer).__mro__ if _key(own) in TRAITS), None)
 
 
 def activation_traits(activation: Any) -> ActivationTraits | None:
@@ -104,7 +110,7 @@ def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
         MacsUnknown: they cannot be counted.
     """
     traits = traits_of(layer)
-    if traits.kernels and _key(type(layer)) not in TRAITS:
+    if (traits.kernels or traits.macs is no_macs) and _key(type(layer)) not in TRAITS:
         known = {id(getattr(layer, name, None)) for name in traits.kernels}
         if any(id(weight) not in known for weight in _matrices(layer)):
             raise MacsUnknown(f"{type(layer).__name__} has weights that nothing is known of")
@@ -247,13 +253,13 @@ def _dot(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
 def _operator(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
     """TensorFlow's functions, of which those that multiply matrices or convolve are not counted."""
     symbol = str(getattr(layer, "symbol", ""))
-    if any(word in symbol for word in ("matmul", "einsum", "tensordot", "matvec", "conv")):
+    if any(word in symbol for word in ("matmul", "einsum", "dot", "matvec", "conv", "xw_plus_b")):
         raise MacsUnknown(f"tf.{symbol} is not counted")
     return {}
 
 
 def _unknown(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
-    if _matrices(layer):
+    if _matrices(layer) or type(layer).__module__.partition(".")[0] != OWN_FRAMEWORK:  # which may multiply its inputs
         raise MacsUnknown(f"nothing is known of {type(layer).__name__}")
     return {}
 
@@ -314,7 +320,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("ConvLSTMCell", **_CELL | {"width": "filters"}, macs=_convolutional_cell),
     **_entries("StackedRNNCells", macs=_cells),
     **_entries("RNN LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D", macs=_recurrent),
-    **_entries("CuDNNLSTM CuDNNGRU", macs=_uncounted),
+    **_entries("CuDNNLSTM CuDNNGRU Lambda", macs=_uncounted),
     **_entries("Bidirectional", macs=_both_directions),
     **_entries("TimeDistributed", macs=_each_step),
     # Products of two inputs.

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.layer_traits import traits_of
+from tfprune.adapters.layer_traits import known_kind, traits_of
 
 
 def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
@@ -15,6 +15,11 @@ def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
     See `layer_traits.TRAITS`. What is derived from a known layer may not make the kernels that this one has.
     """
     return tuple(name for name in traits_of(layer).kernels if not layer.built or hasattr(layer, name))
+
+
+def is_known(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer is one of `layer_traits.TRAITS`, or derived from one."""
+    return known_kind(layer) is not None
 
 
 def has_graph(model: keras.layers.Layer) -> bool:
