@@ -50,7 +50,9 @@ class Narrowed:
     def __init__(self, model: keras.Model, found: Channels, gone: np.ndarray) -> None:
         self._found, self._gone = found, gone
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
-        self._known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+        everything = list(model._flatten_layers())
+        self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
+        self._known |= {own.__name__: own for layer in everything for own in _functions(layer).values() if _named(own)}
         self.model: keras.Model = self._layer(model)
         self.layers = list(self._made.values())
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
@@ -143,10 +145,11 @@ class Narrowed:
             shape = old._output_shape
             return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
         try:
-            config = copy.deepcopy(old.get_config())
+            config, functions = _settings(old)
             if isinstance(self._found, Branches) and len(self._ends(old)) == 1:
                 kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
                 return keras.layers.Activation("linear", **kept_as)
+            config |= functions
             self._change(config, old)
             with keras.utils.custom_object_scope(self._known):
                 return rebuilt(old, config=config)
@@ -161,13 +164,11 @@ class Narrowed:
         return next((stay for node in nodes if (stay := self._left(node)) is not None), [])
 
     def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
-        """Puts the functions that a layer has into its settings, and takes away what channels have there that go."""
+        """Takes away from the settings of a layer what channels have there that go."""
         for key in config:
             own = getattr(old, key, None)
             if key == "activation" and isinstance(own, keras.layers.Layer):
                 config[key] = self._layer(own)
-            elif callable(own) and not isinstance(own, type) and not hasattr(own, "get_config"):
-                config[key] = config[key] if inspect.ismethod(own) else own
             elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
                 weight = getattr(old, key.removesuffix("_initializer"), None)
                 axes = self._found.axes.get(id(weight), {})
@@ -177,6 +178,39 @@ class Narrowed:
         for fixed in self._found.settings.get(id(old), ()):
             if fixed.key in config:
                 config[fixed.key] = fixed.without(config[fixed.key], self._gone)
+
+
+def _settings(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store."""
+    functions = _functions(layer)
+    twin = copy.copy(layer)
+    owners = [twin]
+    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
+        functions |= _functions(layer.cell)
+        vars(twin)["cell"] = copy.copy(layer.cell)
+        owners.append(twin.cell)
+    for owner in owners:
+        vars(owner).update(dict.fromkeys(functions.keys() & vars(owner).keys(), keras.activations.linear))
+    config = copy.deepcopy(twin.get_config())
+    return config, {key: own for key, own in functions.items() if key in config}
+
+
+def _functions(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns name -> a function that a layer was given, Keras' own ones aside."""
+    return {
+        key: own
+        for key, own in vars(layer).items()
+        if callable(own)
+        and not isinstance(own, type)
+        and not inspect.ismethod(own)
+        and not hasattr(own, "get_config")
+        and not key.startswith("_")
+        and str(getattr(own, "__module__", "")).partition(".")[0] != "tf_keras"
+    }
+
+
+def _named(function: Any) -> bool:
+    return getattr(function, "__name__", "<lambda>") != "<lambda>"
 
 
 def _is(layer: keras.layers.Layer, *kinds: str) -> bool:

@@ -132,7 +132,9 @@ def _inner(layer: keras.layers.Layer) -> keras.layers.Layer:
 def _row(layer: keras.layers.Layer, macs: dict[str, int], reason: str | None) -> LayerSummary | None:
     inner = _inner(layer)
     kernels = kernels_of(inner)
-    parameters = sum(int(np.prod(weight.shape)) for weight in inner.weights)
+    parameters = sum(
+        int(np.prod(weight.shape)) for weight in inner.weights if hasattr(weight, "shape")
+    )  # no vocabularies
     if not parameters and not macs and reason is None:
         return None
     values = [kernel.numpy() for kernel in kernels]

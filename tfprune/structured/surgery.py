@@ -9,7 +9,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.copies import compile_alike
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
-from tfprune.adapters.tf_keras.optimizers import slots, unwrapped
+from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.narrowing import Axes, Narrowed, drop_axes
@@ -55,8 +55,11 @@ def remove_groups(
                 (old, new, found.axes.get(id(old), {}))
                 for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
             ]
-            carry_state(old_layer, new_layer, [drop_axes(old.numpy(), axes, gone) for old, _, axes in own])
-            pairs += own
+            narrow = any(axes for _, _, axes in own)
+            carry_state(
+                old_layer, new_layer, [drop_axes(old.numpy(), axes, gone) for old, _, axes in own] if narrow else None
+            )
+            pairs += [pair for pair in own if isinstance(pair[0], tf.Variable)]  # and no vocabularies
     smaller = narrowed.model
     if getattr(model, "optimizer", None) is not None:
         if compiled is None:
@@ -93,8 +96,10 @@ def zero_groups(model: keras.Model, removed: Removed) -> None:
     gone = labels_of(found, removed)
     for layer in leaf_layers(model):
         for weight in layer.weights:
+            if id(weight) not in found.axes:
+                continue
             value = weight.numpy()
-            for axis, labels in found.axes.get(id(weight), {}).items():
+            for axis, labels in found.axes[id(weight)].items():
                 np.moveaxis(value, axis, 0)[np.isin(labels, gone)] = 0.0
             weight.assign(value)
 
@@ -122,11 +127,30 @@ def _carry_on(
     pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
     gone: np.ndarray,
 ) -> None:
-    inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in (old_optimizer, new_optimizer)]
-    inner[1].build(smaller.trainable_variables)
-    inner[1].iterations.assign(inner[0].iterations)
-    if not isinstance(inner[0]._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        inner[1].learning_rate = inner[0].learning_rate
-    for old, new, axes in pairs if hasattr(inner[0], "_index_dict") else ():  # without a step it remembers nothing
-        for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
-            carried.assign(drop_axes(remembered.numpy(), axes, gone))
+    """Hands on the steps, the learning rate and, of the weights in `pairs`, the slots."""
+    if old_optimizer is not (old := unwrapped(old_optimizer)):
+        _hand_on(old_optimizer, new_optimizer)  # how far gradients are scaled
+    new = unwrapped(new_optimizer)
+    if isinstance(old, keras.optimizers.legacy.Optimizer):
+        if old.weights:  # it has made a step
+            new._create_all_weights(smaller.trainable_variables)
+        new.iterations.assign(old.iterations)
+        for name in old._hyper:
+            if schedule_of(old) is None or name != "learning_rate":
+                new._set_hyper(name, old._get_hyper(name))
+    else:
+        new.build(smaller.trainable_variables)
+        _hand_on(old, new)
+    for variable, carried, axes in pairs:
+        for remembered, slot in zip(slots(old, variable), slots(new, carried), strict=False):  # none before a step
+            slot.assign(drop_axes(remembered.numpy(), axes, gone))
+
+
+def _hand_on(old: keras.optimizers.Optimizer, new: keras.optimizers.Optimizer) -> None:
+    """Hands on the single numbers that an optimizer keeps."""
+    for name, value in vars(old).items():
+        if isinstance(value, tf.Variable) and value.shape.rank == 0:
+            vars(new)[name].assign(value)
+    if getattr(old, "_loss_scale", None) is not None and hasattr(old, "dynamic") and old.dynamic:
+        for name in ("_current_loss_scale", "_counter"):
+            vars(new._loss_scale)[name].assign(vars(old._loss_scale)[name])

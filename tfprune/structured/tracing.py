@@ -1,7 +1,7 @@
 """What is known of the channels of a network while its graph is followed.
 
-Every tensor is an array of labels, one for each entry of its last axis; `rules` and `operators` say what a layer makes of
-those of its inputs.
+Every tensor is an array of labels, one for each entry of its last axis; `rules` and `operators` say what a layer makes
+of those of its inputs.
 """
 
 from __future__ import annotations

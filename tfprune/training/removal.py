@@ -43,7 +43,7 @@ def removable(model: keras.Model, spare: Sequence[str] = (), granularity: str = 
 
 def _reason(group: Group, spared: Collection[str]) -> str | None:
     names = [name for name in group.producers if name.rpartition("/")[2] in spared]
-    return group.protected or (f"{names[0]} is spared" if names else None)
+    return group.protected or group.inexact or (f"{names[0]} is spared" if names else None)
 
 
 def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
