@@ -14,7 +14,6 @@ from tfprune.structured.operators import operated
 from tfprune.structured.tracing import Call, Fixed, Labels, Trace
 
 Rule = Callable[[Trace, Call], "Labels | None"]  # None: nothing is known of this layer, or not with these settings
-FEW = 8  # a grouped convolution with fewer inputs a group loses whole groups
 
 
 def rule_of(layer: keras.layers.Layer) -> Rule:
@@ -158,22 +157,16 @@ def _transposed(trace: Trace, call: Call) -> Labels | None:
     return _produced(trace, call.layer, call.inputs[0], call.layer.kernel, rank - 1, rank - 2)
 
 
-def _grouped(trace: Trace, call: Call) -> Labels | None:
-    """A convolution with groups loses the same places of all of them or, with few inputs a group, whole ones."""
-    layer, groups = call.layer, call.layer.groups
-    inputs, kernel = call.inputs[0].reshape(groups, -1), layer.kernel
-    rank, made = kernel.shape.rank, kernel.shape[-1] // groups
-    if inputs.shape[1] >= FEW:
-        trace.tie_rows(inputs)
-        labels = _produced(trace, layer, inputs[0], kernel, rank - 2, rank - 1)
-        trace.tie_rows(labels.reshape(groups, made))
-        return labels
-    labels = trace.make(layer, kernel, rank - 1, traits_of(layer).width)
+def _grouped(trace: Trace, call: Call) -> Labels:
+    """A convolution with groups loses whole ones: what is left has the same kind of groups."""
+    layer, groups, kernel = call.layer, call.layer.groups, call.layer.kernel
+    labels = trace.make(layer, kernel, kernel.shape.rank - 1, traits_of(layer).width)
     trace.index(layer.bias if layer.use_bias else None, 0, labels)
-    for own in (inputs, labels.reshape(groups, made)):
-        for column in own.T:
-            trace.union(inputs[:, 0], column)
-    trace.fix(layer, Fixed("groups", inputs[:, 0]))
+    first = call.inputs[0].reshape(groups, -1)[:, 0]
+    for own in (call.inputs[0], labels):
+        for column in own.reshape(groups, -1).T:
+            trace.union(first, column)
+    trace.fix(layer, Fixed("groups", first))
     return _activated(trace, layer, labels)
 
 
