@@ -71,7 +71,8 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as draft, _named(draft, path):
             chosen.write(model, data, draft, quantize)
-            answers = _all(chosen.load(draft), split.x)
+            with _quantized(quantize):
+                answers = _all(chosen.load(draft), split.x)
             difference = float(np.max(np.abs(answers - expected)))
             if quantize == "none" and not difference <= TOLERANCE:
                 raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
@@ -94,6 +95,16 @@ def _check_classifier(model: keras.Model, data: Data) -> None:
             f"a model to export takes one input and returns one number for each of {len(data.labels)} classes; this "
             f"has {inputs} inputs and {outputs} outputs, of shape {model.output_shape}: save it with model.save"
         )
+
+
+@contextlib.contextmanager
+def _quantized(quantize: str) -> Iterator[None]:
+    """Adds to why a file of quantized numbers does not answer what can be done."""
+    try:
+        yield
+    except ModelError as error:
+        remedy = "" if quantize == "none" else "; leave out --quantize, or use another --format"
+        raise ModelError(f"{error}{remedy}") from error
 
 
 @contextlib.contextmanager

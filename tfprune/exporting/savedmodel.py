@@ -39,6 +39,7 @@ class Classifier(tf.Module):
         self.target = tf.Variable(target, trainable=False, name="target")
         rows = inputs.get("serving_default", Inputs({}, dict))
         described = {"columns": dict(rows.columns), "optional": list(rows.optional), "unused": list(rows.unused)}
+        described |= {"reading": dict(rows.reading)} if rows.reading else {}
         self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs

@@ -15,6 +15,8 @@ SAYS_NOTHING = {  # settings of no effect on what a layer answers: how it comput
     *("rng_type", "experimental_compute_type", "experimental_autocast"),
 }
 OF_ANY = {"name", "trainable", "dtype", "dynamic", "batch_input_shape", "activity_regularizer"}
+STORED = {"query_shape", "key_shape", "value_shape", "zero_output_for_mask"}  # what Keras 3 stores and does not name
+RENAMED = {("LeakyReLU", "alpha"): "negative_slope"}
 FUNCTIONAL = ("Functional", "Model")
 REMEDY = "use --format savedmodel, tflite or onnx, which hold the graph alone"
 
@@ -40,19 +42,31 @@ def without_unknown(config: dict[str, Any], problems: list[str]) -> dict[str, An
         if theirs is None:
             problems.append(label)
             continue
-        known, defaults = _parameters(theirs) | OF_ANY, _defaults(ours)
+        known, defaults = _parameters(theirs) | OF_ANY | STORED, _defaults(ours)
+        if "hard_sigmoid" in part["config"].values():
+            problems.append(f"{label} with the hard_sigmoid of tf_keras")
         for key in [key for key in part["config"] if key not in known]:
             value = part["config"].pop(key)
-            if key not in SAYS_NOTHING and value != defaults.get(key) and value is not None:
+            renamed = (part["class_name"], key) in RENAMED
+            if renamed or (key not in SAYS_NOTHING and value != defaults.get(key) and value is not None):
                 part["config"][key] = value
-                problems.append(f"{label} with {key}={value}")
+                if not renamed:
+                    problems.append(f"{label} with {key}={value}")
     return config
 
 
-def renumbered(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a configuration whose nested functional models count their calls from 0: tf_keras counts from 1."""
+def translated(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a configuration as only Keras 3 reads it: some settings have its names, and nested functional models
+    count their calls from 0, where tf_keras counts from 1.
+    """
     config = copy.deepcopy(config)
     for part in _objects(config):
+        for (kind, old), new in RENAMED.items():
+            if part["class_name"] == kind and old in part["config"]:
+                part["config"][new] = part["config"].pop(old)
+        if part["class_name"] == "MultiHeadAttention":  # whose shapes Keras 3 finds itself
+            for key in STORED:
+                part["config"].pop(key, None)
         layers = part["config"].get("layers", ()) if isinstance(part.get("config"), dict) else ()
         nested = {layer["config"].get("name") for layer in layers if layer["class_name"] in FUNCTIONAL}
         for layer in layers:

@@ -11,20 +11,26 @@ from tfprune.adapters.loading.gate import load_with
 from tfprune.data._base import Data
 from tfprune.exporting.formats import h5
 from tfprune.exporting.formats._base import Answer, Format
-from tfprune.exporting.formats._for_keras3 import check, renumbered, without_unknown
+from tfprune.exporting.formats._for_keras3 import REMEDY, check, translated, without_unknown
+from tfprune.utils.errors import ModelError
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
     problems: list[str] = []
 
     def changed(config: dict[str, Any]) -> dict[str, Any]:
-        return renumbered(without_unknown(config, problems))
+        return translated(without_unknown(config, problems))
 
     with tempfile.TemporaryDirectory() as folder, h5.its_own_affairs():
         bridge = Path(folder) / "model.h5"
         h5.write_with(model, bridge, changed)
         check(problems)
-        load_with(bridge, keras3()).save(str(path))
+        try:
+            load_with(bridge, keras3()).save(str(path))
+        except ModelError as error:
+            raise ModelError(
+                f"Keras 3 has no such model ({str(error).removeprefix(f'{bridge}: ')}); {REMEDY}"
+            ) from error
 
 
 def load(path: Path) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import cores, keras, tf, tf_freezing
+from tfprune.adapters.backend import cores, keras, tf_freezing
 from tfprune.adapters.loading.gate import load_onnx
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities, refused
@@ -29,11 +29,10 @@ DTYPES = {
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
-    onnx, convert = extra("onnx"), extra("tf2onnx").convert
-    function = _frozen(model)
+    onnx, _ = extra("onnx"), extra("tf2onnx")
     with _quiet_logging():
         try:
-            proto, _ = convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+            proto = _converted(model)
             onnx.checker.check_model(proto, full_check=True)
         except Exception as error:
             raise refused("ONNX", error, OTHERS) from error
@@ -56,16 +55,20 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
             raise refused("ONNX of int8", error, "leave out --quantize, or use another --format") from error
 
 
-def _frozen(model: keras.Model) -> Any:
-    """Returns `probabilities` with all that it captures as constants: tf2onnx takes captured tensors for inputs."""
-    traced = probabilities(model)
-    frozen = tf_freezing.convert_variables_to_constants_v2(traced.get_concrete_function())
-
-    @tf.function(input_signature=traced.input_signature)
-    def answer(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": frozen(inputs)[0]}
-
-    return answer
+def _converted(model: keras.Model) -> Any:
+    """Returns `probabilities` as ONNX: frozen first, for tf2onnx takes all that a function captures for inputs."""
+    traced = probabilities(model).get_concrete_function()
+    freeze = tf_freezing.convert_variables_to_constants_v2
+    frozen = freeze(traced, lower_control_flow=False, aggressive_inlining=True)
+    (given,), (returned,) = frozen.inputs, frozen.outputs
+    proto, _ = extra("tf2onnx").convert.from_graph_def(
+        frozen.graph.as_graph_def(add_shapes=True),
+        input_names=[given.name],
+        output_names=[returned.name],
+        tensors_to_rename={given.name: "inputs", returned.name: "probabilities"},
+        opset=OPSET,
+    )
+    return proto
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def _traced(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
     try:
         return probabilities(model).get_concrete_function()
     except ValueError as error:
-        if "Cannot unroll" not in str(error):
+        if "unroll" not in str(error).lower():
             raise
         names = ", ".join(repr(layer.name) for layer in _recurrent(model))
         raise refused("TensorFlow Lite", f"{names} takes sequences of any length", ANY_LENGTH) from None
