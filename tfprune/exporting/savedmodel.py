@@ -34,6 +34,7 @@ class Classifier(tf.Module):
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
         self.weights = list(model.variables)
+        self.tables = [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
         self.kernels = kernel_variables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
         self.target = tf.Variable(target, trainable=False, name="target")

@@ -15,9 +15,16 @@ SAYS_NOTHING = {  # settings of no effect on what a layer answers: how it comput
     *("rng_type", "experimental_compute_type", "experimental_autocast"),
 }
 OF_ANY = {"name", "trainable", "dtype", "dynamic", "batch_input_shape", "activity_regularizer"}
-STORED = {"query_shape", "key_shape", "value_shape", "zero_output_for_mask"}  # what Keras 3 stores and does not name
+STORED = {
+    "query_shape",
+    "key_shape",
+    "value_shape",
+    "zero_output_for_mask",
+    "vocabulary_size",
+}  # what Keras 3 stores and does not name
+FINDS_ITSELF = ("MultiHeadAttention", "StringLookup", "IntegerLookup")  # shapes and sizes, which tf_keras stores
 RENAMED = {("LeakyReLU", "alpha"): "negative_slope"}
-FUNCTIONAL = ("Functional", "Model")
+FUNCTIONAL = ("Functional", "Model", "Sequential")
 REMEDY = "use --format savedmodel, tflite or onnx, which hold the graph alone"
 
 
@@ -64,7 +71,7 @@ def translated(config: dict[str, Any]) -> dict[str, Any]:
         for (kind, old), new in RENAMED.items():
             if part["class_name"] == kind and old in part["config"]:
                 part["config"][new] = part["config"].pop(old)
-        if part["class_name"] == "MultiHeadAttention":  # whose shapes Keras 3 finds itself
+        if part["class_name"] in FINDS_ITSELF:
             for key in STORED:
                 part["config"].pop(key, None)
         layers = part["config"].get("layers", ()) if isinstance(part.get("config"), dict) else ()

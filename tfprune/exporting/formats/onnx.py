@@ -60,6 +60,8 @@ def _converted(model: keras.Model) -> Any:
     traced = probabilities(model).get_concrete_function()
     freeze = tf_freezing.convert_variables_to_constants_v2
     frozen = freeze(traced, lower_control_flow=False, aggressive_inlining=True)
+    if len(frozen.inputs) > 1:
+        raise ValueError("it has no tables, which lookups of texts and numbers need")
     (given,), (returned,) = frozen.inputs, frozen.outputs
     proto, _ = extra("tf2onnx").convert.from_graph_def(
         frozen.graph.as_graph_def(add_shapes=True),
