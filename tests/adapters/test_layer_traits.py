@@ -103,6 +103,8 @@ def test_every_entry_is_a_layer_and_every_rule_is_used():
         "ClassMethod",
         "InstanceMethod",
         "InstanceProperty",
+        "LayerScale",
+        "StochasticDepth",
         "CuDNNLSTM",
         "CuDNNGRU",
     }

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.kernel_names import prunable_names
+from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
@@ -33,7 +35,8 @@ def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str 
         found, what = branches(model), "residual branches"
     else:
         found, what = channels(model), "channels"
-        groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
+        grouped = {layer.name for layer in leaf_layers(model) if traits_of(layer).width and _groups_of(layer) > 1}
+        groups = [dataclasses.replace(group, protected=_reason(group, spared, grouped)) for group in found.groups]
         found = dataclasses.replace(found, groups=tuple(groups))
     if not found.free:
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
@@ -41,9 +44,19 @@ def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str 
     return found
 
 
-def _reason(group: Group, spared: Collection[str]) -> str | None:
-    names = [name for name in group.producers if name.rpartition("/")[2] in spared]
-    return group.protected or (f"{names[0]} is excluded" if names else None)
+def _groups_of(layer: keras.layers.Layer) -> int:
+    return getattr(layer, "groups", 1)
+
+
+def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> str | None:
+    """Returns why a group stays in a run: what goes at several events has to leave networks of the same groups."""
+    if group.protected or group.inexact:
+        return group.protected or group.inexact
+    for layers, reason in ((spared, "is excluded"), (grouped, "is a convolution with groups")):
+        for name in group.producers:
+            if name.rpartition("/")[2] in layers:
+                return f"{name} {reason}"
+    return None
 
 
 def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Model:

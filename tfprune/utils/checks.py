@@ -134,6 +134,16 @@ def from_alias(name: str, value: Any, alias: str, other: Any) -> Any:
     return other
 
 
+def check_encoding(name: str, value: object) -> None:
+    """Raises `ConfigError` unless a setting is "" or an encoding of text that Python knows."""
+    try:
+        known = isinstance(value, str) and (not value or "a".encode(value).decode(value) == "a")
+    except (LookupError, UnicodeError):
+        known = False
+    if not known:
+        raise ConfigError(f"{name} must be an encoding, such as utf-8, cp1252, latin-1 or utf-16, got {value!r}")
+
+
 def check_whole_numbers(name: str, value: object) -> tuple[int, ...]:
     """Returns a list of whole numbers of at least 1, also from one number or text with commas."""
     items = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.kernel_names import few, named_kernels, other_weights, prunable_names
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
@@ -166,5 +166,18 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
 
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
-    """Compiles a model as another one is, with an optimizer of its own that has made no step."""
-    copy.compile(**model._compile_config.config | {"optimizer": fresh(model.optimizer)})
+    """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
+    settings = dict(model._compile_config.config)
+    for key in ("metrics", "weighted_metrics"):
+        settings[key] = tf.nest.map_structure(_own_metric, settings.get(key))
+    copy.compile(**settings | {"optimizer": fresh(model.optimizer)})
+
+
+def _own_metric(metric: object) -> object:
+    """Returns a metric that counts anew; a user's own that cannot be made from its configuration is shared."""
+    if not isinstance(metric, keras.metrics.Metric):
+        return metric
+    try:
+        return rebuilt(metric)
+    except (NotImplementedError, TypeError, ValueError):
+        return metric

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.layer_traits import known_kind, traits_of
@@ -37,13 +39,18 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
                 yield leaf
 
 
-def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None = None) -> None:
     """Gives a layer that was made from another's configuration all that the other knows.
 
     Weights, vocabularies of lookups, and what a normalization has adapted to.
+
+    Args:
+        old: knows it.
+        new: learns it.
+        weights: what the new one's weights are; by default as the old one's.
     """
     if new.weights:
-        new.set_weights(old.get_weights())
+        new.set_weights(old.get_weights() if weights is None else weights)
     if hasattr(new, "load_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
