@@ -194,7 +194,7 @@ def test_the_pruner_cuts_the_exact_number_of_any_framework(framework):
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_each_backend_of_keras_3_keeps_these_promises(backend):
-    if "KERAS_BACKEND" in os.environ:
+    if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
         pytest.skip("this is such a process")
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

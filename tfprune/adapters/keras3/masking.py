@@ -24,7 +24,7 @@ from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.optimizers import initial_slots, knows, parts, slots
 
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
-STARTS = "_tfprune_starts"  # the one that says where its slots start: number of axes -> `optimizers.initial_slots`
+STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
 
 
@@ -121,9 +121,7 @@ class InPlaceMasks:
             if id(kernel) not in among or not knows(part, kernel):
                 continue
             backends.keep(kernel, mask)
-            remembered = slots(part, kernel)
-            starts = vars(part)[STARTS][len(kernel.shape)] or [0.0] * len(remembered)
-            for slot, start in zip(remembered, starts, strict=True):
+            for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
                 backends.keep(slot, mask, start)
 
     def _masks_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
@@ -132,7 +130,7 @@ class InPlaceMasks:
     def _look_up_starts(self, part: keras.optimizers.Optimizer) -> None:
         """Notes at an optimizer where what it remembers starts; not in a compiled step, which makes no variables."""
         known = vars(part).setdefault(STARTS, {})
-        if missing := {len(kernel.shape) for _, kernel, _ in self._vars} - known.keys():
+        if missing := [own for _, own, _ in self._vars if knows(part, own) and id(own) not in known]:
             known |= initial_slots(part, missing)
 
     def _constrain(self) -> None:

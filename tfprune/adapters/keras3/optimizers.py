@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
@@ -80,24 +80,38 @@ def slots(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable
     return [slot for slot in found if tuple(slot.shape) == tuple(variable.shape)]
 
 
-def initial_slots(optimizer: keras.optimizers.Optimizer, ranks: Collection[int]) -> dict[int, Sequence[float]]:
-    """Returns what the slots of a weight that is zero start at, by the number of axes of its variable.
+def initial_slots(
+    optimizer: keras.optimizers.Optimizer, kernels: Sequence[keras.Variable]
+) -> dict[int, Sequence[float]]:
+    """Returns what the slots of a weight that is zero start at.
 
     Zero for momentum; Adagrad's and Ftrl's accumulators start above it. They are read from another optimizer of the
     same settings that trains single zeros; one that cannot be made again is taken to start at zero.
 
     Args:
         optimizer: one of `parts`.
-        ranks: numbers of axes.
+        kernels: what it trains.
 
     Returns:
-        number of axes -> a value for each of `slots`, in their order.
+        id of a kernel -> a value for each of `slots`, in their order.
     """
-    zeros = {rank: keras.Variable(keras.ops.zeros([1] * rank), name=f"zero_{rank}") for rank in sorted(set(ranks))}
+    zeros = {id(kernel): _zero(kernel) for kernel in kernels}
     try:
         twin = fresh(optimizer)
     except (NotImplementedError, TypeError, ValueError):  # a user's own, that says too little of itself
-        return {rank: () for rank in zeros}
-    twin.build(list(zeros.values()))
-    found = {rank: [keras.ops.convert_to_numpy(slot.value) for slot in slots(twin, own)] for rank, own in zeros.items()}
-    return {rank: [float(value.reshape(-1)[0]) for value in values] for rank, values in found.items()}
+        twin = None
+    if twin is not None:
+        twin.build(list(zeros.values()))
+    starts = {}
+    for kernel in kernels:
+        found = [keras.ops.convert_to_numpy(slot.value) for slot in slots(twin, zeros[id(kernel)])]
+        count = len(slots(optimizer, kernel))
+        starts[id(kernel)] = [float(own.reshape(-1)[0]) for own in found] if len(found) == count else [0.0] * count
+    return starts
+
+
+def _zero(kernel: keras.Variable) -> keras.Variable:
+    """Returns a variable of one zero that an optimizer treats as it does a kernel: by its axes and its name."""
+    zero = keras.Variable(keras.ops.zeros([1] * len(kernel.shape)), dtype=kernel.dtype, name="zero")
+    zero._path = kernel.path
+    return zero
