@@ -49,18 +49,19 @@ def event(parameters: int, masked: str) -> tuple[float, float]:
         masked: by wrappers (`wrap`), as in runs, or `in place`, as with `tfprune.callbacks`.
     """
     from tfprune.adapters.backend import keras
+    from tfprune.adapters.tf_keras.adapter import TfKerasModel
     from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
-    from tfprune.training.in_memory import InMemoryTask
+    from tfprune.training.pruner import Pruner
 
     side = round((parameters / LAYERS) ** 0.5)
     layers = [keras.layers.Dense(side, use_bias=False, name=f"dense_{n}") for n in range(LAYERS)]
     model = keras.Sequential([keras.layers.Input((side,)), *layers])
     before = _status("VmRSS")
     masked_model = wrap(model) if masked == "wrap" else mask_in_place(model)
-    task = InMemoryTask(masked_model, {}, {}, epochs=1, scope="global", seed=0)
+    pruner = Pruner(TfKerasModel(masked_model), "global", seeds=[0])
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
     started = time.perf_counter()
-    task.prune(PruningEvent(sparsity=0.8))
+    pruner.prune(PruningEvent(sparsity=0.8))
     return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.perf_counter() - started
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tfprune.structured.shrinking import shrink
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
-    from tfprune.training.in_memory import Trained
     from tfprune.training.pruning_callbacks import callbacks
+    from tfprune.training.trained import Trained
     from tfprune.utils.errors import TfpruneError
 
 __all__ = [
@@ -40,7 +40,7 @@ _HOMES = {
     "Result": "tfprune.experiments.results",
     "Summary": "tfprune.structured.summaries",
     "TfpruneError": "tfprune.utils.errors",
-    "Trained": "tfprune.training.in_memory",
+    "Trained": "tfprune.training.trained",
     "callbacks": "tfprune.training.pruning_callbacks",
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",

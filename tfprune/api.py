@@ -17,12 +17,9 @@ def train(
     model: keras.Model | Config,
     data: Any = None,
     *,
-    validation_data: Any = None,
     method: str = "dynamic",
     sparsity: float | None = None,
     epochs: int = 10,
-    batch_size: int = 32,
-    steps_per_epoch: int | None = None,
     scope: str | None = None,
     granularity: str = "weight",
     pattern: str | None = None,
@@ -32,23 +29,40 @@ def train(
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     in_place: bool = False,
-    verbose: int | str = "auto",
     force: bool = False,
+    verbose: int | str = "auto",
+    batch_size: int | None = None,
+    validation_data: Any = None,
+    validation_split: float | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int | Sequence[int] | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    shuffle: bool | None = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    max_queue_size: int | None = None,
+    workers: int | None = None,
+    use_multiprocessing: bool | None = None,
 ) -> Any:
     """Trains and prunes: a compiled model on data as `model.fit` takes them, or a run by its `Config`.
 
+    A model is trained as `model.fit` trains it, by its own optimizer, loss and metrics; with method `unpruned` the
+    two are the same. What stops a training early (a callback, data that run out, Ctrl-C) loses nothing: the model comes
+    back as it is, and a warning says what did not happen. An exception of a callback's own is raised as it is, and has
+    the model in its attribute `trained`.
+
     Args:
-        model: a compiled tf_keras model; or the settings of a run, which is read if it is finished already.
-        data: of a model: a `tf.data.Dataset` or `keras.utils.Sequence` of batches, or a tuple `(x, y)` or
-            `(x, y, weights)` of arrays.
-        validation_data: evaluated after each epoch.
+        model: a compiled model; or the settings of a run, which is read if it is finished already.
+        data: of a model: arrays `(x, y)`, `(x, y, weights)` or x alone, structures of them where there are several
+            inputs or outputs; or batches of any kind that `fit` takes: a `tf.data.Dataset`, a sequence of Keras, a
+            generator.
         method: name of a pruning method, see `tfprune list`. One that ranks weights by gradients takes those of the
             model's loss for some of the data: `per_class` examples of each class, or ten times as many where y is not
             one class an example.
         sparsity: fraction of the kernel weights that is zero in the end, in [0, 1); None is the method's default.
         epochs: passes over the data, at least 1; a lottery ticket takes that many again.
-        batch_size: of arrays.
-        steps_per_epoch: batches an epoch, of a dataset without end.
         scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default.
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
@@ -58,15 +72,18 @@ def train(
         seed: of what the method draws.
         callbacks: Keras callbacks for all trainings.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
-        verbose: as for `model.fit`.
         force: of a run: repeat it though it is finished.
+        verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq,
+            class_weight, sample_weight, shuffle, steps_per_epoch: as for `model.fit`.
+        batch_size: of arrays; None is 32.
+        initial_epoch: epochs that count as done already; the method may have nothing to do in them.
+        max_queue_size, workers, use_multiprocessing: as for `model.fit` of tf_keras.
 
     Returns:
         Of a model a `Trained`, of a run its `Result`. The model that was passed is not changed unless `in_place`.
 
     Raises:
         TfpruneError: something that the user can fix.
-        SparsityError: the model is not as sparse as asked for.
 
     >>> import numpy as np
     >>> import tf_keras as keras
@@ -88,15 +105,27 @@ def train(
         raise ConfigError("training data are missing: train(model, data), or train(Config(...)) for a run")
     from tfprune.training.in_memory import train_model
 
+    given = {
+        "batch_size": batch_size,
+        "validation_data": validation_data,
+        "validation_split": validation_split,
+        "validation_steps": validation_steps,
+        "validation_batch_size": validation_batch_size,
+        "validation_freq": validation_freq,
+        "class_weight": class_weight,
+        "sample_weight": sample_weight,
+        "shuffle": shuffle,
+        "steps_per_epoch": steps_per_epoch,
+        "max_queue_size": max_queue_size,
+        "workers": workers,
+        "use_multiprocessing": use_multiprocessing,
+    }
     return train_model(
         model,
         data,
-        validation_data=validation_data,
         method=method,
         sparsity=sparsity,
         epochs=epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
         scope=scope,
         granularity=granularity,
         pattern=pattern,
@@ -107,6 +136,8 @@ def train(
         callbacks=callbacks,
         in_place=in_place,
         verbose=verbose,
+        initial_epoch=initial_epoch,
+        fit=given,
     )
 
 

@@ -10,7 +10,6 @@ import tfprune
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernel_variables, kernels, set_weights
 from tfprune.adapters.tf_keras.optimizers import slots
-from tfprune.adapters.tf_keras.wrapping import mask_in_place
 from tfprune.experiments.building import build, initial_weights, load_data, plain_model
 from tfprune.methods import METHODS
 from tfprune.methods._at_init import AtInit
@@ -20,7 +19,8 @@ from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.pruning.patterns import pattern_of
 from tfprune.pruning.scores import ScoringContext
 from tfprune.training.examples import first_examples
-from tfprune.training.in_memory import InMemoryTask
+from tfprune.training.in_memory_pruning import InMemoryPruning
+from tfprune.training.resolving import ResolvedMethod, resolve_method
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ModelError, TrainingError
 
@@ -71,7 +71,8 @@ def test_every_criterion_leads_to_the_masks_of_a_run(criterion, granularity, pat
     data, model = of_run(config)
     run = Trainer(build(config, data), data, config)
     given = (data.train.x, data.train.y)
-    mine = InMemoryTask(mask_in_place(model), {}, {}, 1, config.scope, config.seed, pattern=config.units, data=given)
+    asked = ResolvedMethod("pruned", METHODS["pruned"](sparsity=0.5), 1, config.scope, config.units)
+    mine = InMemoryPruning(model, asked, seed=config.seed, data=given)
     events = [PruningEvent(sparsity=0.5, criterion=Criterion(criterion))]
     if pattern is None:
         events.append(
@@ -204,7 +205,8 @@ def test_looking_at_gradients_leaves_a_training_as_it_was():
 
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            task = InMemoryTask(self.model, {}, {}, 1, "layer", 0, data=examples())
+            asked = resolve_method("pruned", None, None, 1, "layer", "weight", None, None)
+            task = InMemoryPruning(self.model, asked, data=examples())
             task.pruner.model.gradients("gradients", Criterion())
 
     (one, logs), (other, watched) = fit(), fit(Look())

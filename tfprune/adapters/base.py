@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfprune.adapters.batches import Batch
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 
@@ -97,6 +98,55 @@ class Adapter(Protocol):
 
     def fresh_optimizer(self, optimizer: Any) -> Any:
         """Returns an optimizer of the same settings that has made no step."""
+
+    def compiled(self, model: Any) -> Mapping[str, Any]:
+        """Returns the arguments that a model was compiled with, its optimizer among them.
+
+        Raises:
+            ModelError: it is not compiled.
+        """
+
+    def compile(self, model: Any, arguments: Mapping[str, Any]) -> None:
+        """Gives a model an optimizer that has made no step, held to the masks; compiles it first if it is not.
+
+        Args:
+            model: with masks.
+            arguments: of `compile`, as `compiled` returns them.
+
+        Raises:
+            ModelError: the optimizer cannot be made anew, or the model compiles itself in a way of its own.
+        """
+
+    def gradients(self, model: Any, sample: Callable[[int], Batch]) -> GradientProvider:
+        """Returns the derivatives of the loss that a model will be compiled with.
+
+        Args:
+            model: that is to be masked.
+            sample: draws training examples, so many of each class where there are classes.
+        """
+
+    def callback(self, listener: Any) -> Any:
+        """Returns a callback of the framework that calls an object's methods of the names of Keras' hooks.
+
+        The listener's `model` and `params` are set as those of a callback are. A method `on_fit_end` is called after
+        the last callback's `on_train_end`.
+        """
+
+    def learning_rate(self, model: Any) -> float | None:
+        """Returns the learning rate of a model's optimizer; None if a schedule sets it."""
+
+    def set_learning_rate(self, model: Any, rate: float) -> None:
+        """Sets the learning rate of a model's optimizer, which has no schedule."""
+
+    def redraw(self, model: Any, seed: int) -> list[np.ndarray]:
+        """Returns other initial weights in the order of `MaskedModel.weights`.
+
+        Raises:
+            ModelError: the model cannot be built again.
+        """
+
+    def report_unprunable(self, model: Any) -> None:
+        """Says, in a warning, what of a model's weights cannot be pruned."""
 
 
 Redraw = Callable[[], Sequence[np.ndarray]]  # other initial weights, in the order of `MaskedModel.weights`

@@ -3,76 +3,94 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.copies import check_model, report_unprunable
-from tfprune.adapters.tf_keras.mask_values import get_masks
-from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
-from tfprune.methods._dry_run import SHUFFLED, Step, Training, record_steps
+from tfprune.adapters import adapter_of
+from tfprune.methods._dry_run import SHUFFLED, Step, Training
 from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
-from tfprune.pruning.masks import sparsity_of
-from tfprune.training.callbacks import StopOnNaN
-from tfprune.training.in_memory import InMemoryTask, PruneAtEpochs, check_rates, resolve_method
+from tfprune.training.in_memory import shortened
+from tfprune.training.in_memory_pruning import InMemoryPruning
+from tfprune.training.listeners import Logs, PruneAtEpochs, StopOnNaN
+from tfprune.training.resolving import check_rates, resolve_method
 from tfprune.utils.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from tfprune.adapters.backend import keras
+
+log = logging.getLogger(__name__)
 
 
 class PruningCallback(PruneAtEpochs):
     """Prunes a model while a user's own `model.fit` trains it; made by `callbacks`.
 
     Args:
-        task: cuts the model.
-        epochs: that the `fit` must go through.
+        pruning: cuts the model.
         before, after: what happens before the first step and after the last one.
         training: the cuts at the ends of epochs, and what each multiplies the learning rate by.
     """
 
     def __init__(
-        self, task: InMemoryTask, epochs: int, before: Sequence[Step], training: Training, after: Sequence[Step]
+        self, pruning: InMemoryPruning, before: Sequence[Step], training: Training, after: Sequence[Step]
     ) -> None:
         events = training.events.items()
         super().__init__(
-            {epoch: functools.partial(task.apply_event, event, training.lr_factor) for epoch, event in events}
+            {epoch: functools.partial(pruning.apply_event, event, training.lr_factor) for epoch, event in events},
+            resume=self._resume,
         )
-        self.task = task
-        self.epochs = epochs
+        self.pruning = pruning
+        self.epochs = pruning.asked.epochs
         self.before, self.training, self.after = before, training, after
-        self._started = False
+        self._first = before
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self.model is not self.task.model:
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if self.model is not self.pruning.model:
             raise ModelError("these callbacks were made for another model: pass tfprune.callbacks the one that is fit")
         if self.params.get("epochs") != self.epochs:
             raise ConfigError(
                 f"epochs must be what tfprune.callbacks was told, {self.epochs}, got {self.params.get('epochs')}: when "
                 "to prune depends on it"
             )
-        check_rates([self.training], self.model.optimizer)
-        hold_masks(self.model)
-        self.model.make_train_function(force=True)  # one that was made before knows nothing of the masks
-        if not self._started:
-            self._do(self.before)
-        self._started = True
+        check_rates([self.training], self.pruning.adapter.learning_rate(self.model))
+        self.pruning.adapter.hold(self.model)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if epoch == self.start:
+            self._do(self.before)
+        self.before = ()
+        super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_end(epoch, logs)
         if isinstance(logs, dict):
-            logs["sparsity"] = sparsity_of(get_masks(self.model))  # so that Keras' own History shows it
+            logs.setdefault("sparsity", self.pruning.pruner.sparsity())  # so that Keras' own History shows it
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self.task.keep()
-        self._do(self.after if self._epoch == self.epochs else ())
+    def on_fit_end(self) -> None:
+        self.pruning.keep()
+        self._do(self.after)
+        self.after = ()
+        if missed := self.missed():
+            log.warning(
+                "the training stopped after epoch %d of %d: %s did not happen; %.1f %% of the kernel weights are zero",
+                *(self.epoch, self.epochs),
+                shortened([f"the pruning at the end of epoch {epoch}" for epoch in missed]),
+                100 * self.pruning.pruner.sparsity(),
+            )
+
+    def _resume(self, epoch: int) -> None:
+        cuts = [step for step in self._first if isinstance(step, PruningEvent)]
+        self.pruning.adopt(cuts, self.training.events, epoch)
 
     def _do(self, steps: Sequence[Step]) -> None:
         for step in steps:
             if isinstance(step, PruningEvent):
-                self.task.prune(step)
+                self.pruning.prune(step)
             elif step == SHUFFLED:
-                self.task.shuffle_masks()
+                self.pruning.shuffle_masks()
             else:
-                self.task.reinitialise()
+                self.pruning.reinitialise()
 
 
 def callbacks(
@@ -96,8 +114,11 @@ def callbacks(
     any optimizer. Methods that train once can be used so (`dynamic`, `gradual`, `rigl`, `pruned`, those at
     initialisation); a lottery ticket trains twice and needs `tfprune.train`.
 
+    A training that goes on from a backup, or with `initial_epoch`, takes its masks from the zeros of the weights that
+    were put back; one that stops early says in a warning what did not happen.
+
     Args:
-        model: any tf_keras model that has weights, subclassed ones too.
+        model: any model that has weights, subclassed ones too.
         epochs: that `model.fit` will be called with; when to prune depends on it.
         method, sparsity, scope, granularity, pattern, pooling, spare, settings, seed: as for `tfprune.train`.
         data: for methods that rank weights by gradients, such as `snip` and `rigl`: what `model.fit` is given, as the
@@ -119,17 +140,16 @@ def callbacks(
     >>> tfprune.summary(model).sparsity
     0.5
     """
+    adapter = adapter_of(model)
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
-    check_model(model, copied=False)
-    before, training, after = _of_one_fit(record_steps(asked.method, epochs), method)
+    adapter.check(model, copied=False)
+    before, training, after = _of_one_fit(asked.steps(), method)
     events = [event for event in (*before, *training.events.values(), *after) if isinstance(event, PruningEvent)]
     if data is None and any(needs_data(event) for event in events):
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
-    report_unprunable(model)
-    task = InMemoryTask(
-        mask_in_place(model, spare), {}, {}, epochs, asked.scope, seed, pattern=asked.pattern, data=data
-    )
-    return [StopOnNaN(), PruningCallback(task, epochs, before, training, after)]
+    adapter.report_unprunable(model)
+    pruning = InMemoryPruning(model, asked, spare=spare, seed=seed, data=data)
+    return [adapter.callback(own) for own in (StopOnNaN(), PruningCallback(pruning, before, training, after))]
 
 
 def _of_one_fit(steps: Sequence[Step], method: str) -> tuple[Sequence[Step], Training, Sequence[Step]]:

@@ -9,12 +9,18 @@ import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
-from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
+from tfprune.adapters.batches import Batch
+from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.adapters.tf_keras import gradients
+from tfprune.adapters.tf_keras.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
+from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
+from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
+from tfprune.utils.errors import ModelError
 
 
 class TfKerasModel:
@@ -60,6 +66,11 @@ class TfKeras:
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
     fresh_optimizer: Callable[[Any], Any] = staticmethod(fresh)
+    compiled: Callable[[keras.Model], Mapping[str, Any]] = staticmethod(compiled_arguments)
+    compile: Callable[[keras.Model, Mapping[str, Any]], None] = staticmethod(compile_anew)
+    learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
+    set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
         self, model: keras.Model, exclude: Collection[str] = (), gradients: GradientProvider | None = None
@@ -73,6 +84,18 @@ class TfKeras:
 
     def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
         return [slot.numpy() for slot in slots(optimizer, variable)]
+
+    def gradients(self, model: keras.Model, sample: Callable[[int], Batch]) -> GradientProvider:
+        return gradients.GradientProvider(model, sample, gradients.compiled_loss(model))
+
+    def callback(self, listener: Any) -> keras.callbacks.Callback:
+        return callback_of(keras, listener)
+
+    def redraw(self, model: keras.Model, seed: int) -> list[np.ndarray]:
+        if not has_graph(model):
+            raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
+        keras.utils.set_random_seed(seed)
+        return get_weights(keras.models.clone_model(model))
 
 
 ADAPTER = TfKeras()

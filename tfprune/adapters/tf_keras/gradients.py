@@ -8,7 +8,6 @@ alone and side by side. What cannot be copied so (a subclassed model, a layer of
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.batches import Batch, balanced_indices
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
@@ -32,39 +32,6 @@ PASSES = {
     "hessian_gradients": 9,
     "flow_gradients": 3,
 }  # forward ones, an example
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Examples that derivatives are taken from.
-
-    Args:
-        x: what the model takes: an array or a structure of arrays, examples first.
-        y: what its loss takes, likewise.
-        weights: of the examples; None: all count alike.
-    """
-
-    x: Any
-    y: Any
-    weights: Any = None
-
-    def __len__(self) -> int:
-        return len(tf.nest.flatten(self.x)[0])
-
-    def parts(self, count: int) -> list[Batch]:
-        """Returns batches of the examples in their order, as equally large as can be."""
-        rows = np.array_split(np.arange(len(self)), min(count, len(self)))
-        return [self.select(own) for own in rows]
-
-    def select(self, rows: np.ndarray) -> Batch:
-        """Returns some of the examples."""
-        return Batch(
-            *(own if own is None else tf.nest.map_structure(lambda a: np.asarray(a)[rows], own) for own in self._all)
-        )
-
-    @property
-    def _all(self) -> tuple[Any, Any, Any]:
-        return self.x, self.y, self.weights
 
 
 Loss = Callable[[Any, Batch, Criterion], Any]  # outputs, the examples, who asks -> a scalar
@@ -294,18 +261,6 @@ def compiled_loss(model: keras.Model) -> Loss:
         return value
 
     return loss
-
-
-def balanced_indices(classes: np.ndarray, per_class: int, random: np.random.Generator) -> np.ndarray:
-    """Draws the numbers of `per_class` examples of each class, in turn one of every class.
-
-    Args:
-        classes: class of each example.
-        per_class: at least 1; where a class has fewer examples they come again and again.
-        random: draws them.
-    """
-    found = [random.permutation(np.flatnonzero(classes == one)) for one in np.unique(classes)]
-    return np.stack([np.resize(rows, per_class) for rows in found], axis=-1).reshape(-1)
 
 
 def draw_batch(split: Any, per_class: int, randoms: Sequence[np.random.Generator]) -> Batch:

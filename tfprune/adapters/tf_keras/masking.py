@@ -62,10 +62,12 @@ class InPlaceMasks:
             mask.assign(np.asarray(masks[name]) != 0)
         self._enforce(optimizer, set(self._masks))
 
-    def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
+    def hold(self, optimizer: keras.optimizers.Optimizer) -> bool:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it.
 
-        What was compiled before of the model's training step knows nothing of that: see `Model.make_train_function`.
+        Returns:
+            Whether it was not held to these masks before: what was compiled of the model's training step knows nothing
+            of them then, see `Model.make_train_function`.
         """
         optimizer = unwrapped(optimizer)
         self._look_up_starts(optimizer)
@@ -73,6 +75,7 @@ class InPlaceMasks:
         vars(optimizer)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
         if known is None:
             vars(optimizer)["apply_gradients"] = _held(optimizer, optimizer.apply_gradients)
+        return known is not self
 
     def release(self) -> None:
         """Gives the kernels back the constraints that they had; they may leave zero from then on."""

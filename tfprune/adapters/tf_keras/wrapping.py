@@ -66,9 +66,13 @@ def share_masks(model: keras.Model, other: keras.Model) -> keras.Model:
 
 
 def hold_masks(model: keras.Model) -> None:
-    """Makes the optimizer of a model that was just compiled keep what is masked in place at zero."""
-    if (masks := in_place_masks(model)) is not None:
-        masks.hold(model.optimizer)
+    """Makes the optimizer of a compiled model keep what is masked in place at zero."""
+    if (
+        (masks := in_place_masks(model)) is not None
+        and masks.hold(model.optimizer)
+        and model.train_function is not None
+    ):
+        model.make_train_function(force=True)  # the one that was made before knows nothing of the masks
 
 
 def strip(model: keras.Model) -> keras.Model:

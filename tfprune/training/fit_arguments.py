@@ -1,0 +1,75 @@
+"""What a person gives `tfprune.train` of `model.fit`'s arguments, checked before anything is trained."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfprune.training.examples import in_memory
+from tfprune.utils.checks import check_whole
+from tfprune.utils.errors import ConfigError, choose_from
+
+OWN = ("x", "y", "epochs", "callbacks", "verbose")  # that `train` has in a way of its own
+BATCH_SIZE = 32
+
+
+def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a model's `fit` that say what it is trained on.
+
+    Args:
+        model: whose `fit` it is.
+        data: batches of any kind that `fit` takes, or in memory: `(x, y)`, `(x, y, weights)`, `(x,)` or x alone.
+        given: further arguments of `fit`; those that are None are left out.
+
+    Raises:
+        ConfigError: something is missing, unknown or there twice.
+    """
+    arguments = {name: value for name, value in given.items() if value is not None}
+    parameters = [name for name in inspect.signature(type(model).fit).parameters if name not in ("self", *OWN)]
+    for name in arguments:
+        if name not in parameters:
+            raise ConfigError(f"model.fit has no argument {name!r}: {choose_from(name, parameters)}")
+    if in_memory(data):
+        parts = dict(zip(("x", "y", "sample_weight"), _parts(data), strict=False))
+        if "sample_weight" in parts and "sample_weight" in arguments:
+            raise ConfigError("sample_weight is given twice: in the data (x, y, weights) and by its name")
+        check_whole("batch_size", arguments.setdefault("batch_size", BATCH_SIZE), least=1)
+        return parts | arguments
+    if not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        raise ConfigError(
+            "data must be arrays, (x, y) or (x, y, weights), or batches: a tf.data.Dataset, a sequence of Keras, a "
+            f"generator or a DataLoader; got {type(data).__name__}"
+        )
+    for name in ("batch_size", "sample_weight", "validation_split"):
+        if arguments.get(name):
+            raise ConfigError(f"{name} is for arrays, and {type(data).__name__} comes in batches: leave it out")
+    return {"x": data, **arguments}
+
+
+def _parts(data: Any) -> tuple:
+    """Returns x, y and weights, as far as there are any."""
+    if not isinstance(data, (tuple, list)):
+        return (data,)
+    if not 1 <= len(data) <= 3:
+        raise ConfigError(f"data must be (x, y) or (x, y, weights), got {len(data)} parts")
+    return tuple(data)
+
+
+class Supply(Iterator):
+    """A generator that says whether it has come to its end.
+
+    Args:
+        source: of batches.
+    """
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source = source
+        self.empty = False
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._source)
+        except StopIteration:
+            self.empty = True
+            raise

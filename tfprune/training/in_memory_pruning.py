@@ -1,0 +1,130 @@
+"""What prunes a person's own model in memory, in a training of theirs or of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters import adapter_of
+from tfprune.adapters.batches import Batch
+from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.masks import ones_like, sparsity_of
+from tfprune.pruning.scores import ScoringContext
+from tfprune.pruning.update import update_masks
+from tfprune.training.examples import first_examples
+from tfprune.training.pruner import Pruner
+from tfprune.training.resolving import ResolvedMethod
+from tfprune.utils.errors import ConfigError
+from tfprune.utils.seeds import derive
+
+log = logging.getLogger(__name__)
+
+
+class InMemoryPruning:
+    """A model that is masked in place, and what a method does to it outside of trainings.
+
+    Args:
+        model: of any framework that there is an adapter for.
+        asked: the method.
+        spare: names of layers that are never pruned.
+        seed: of what the method draws.
+        data: for criteria that look at some, see `examples.first_examples`.
+
+    Attributes:
+        pruner: holds its masks.
+    """
+
+    def __init__(
+        self, model: Any, asked: ResolvedMethod, *, spare: Collection[str] = (), seed: int = 0, data: Any = None
+    ) -> None:
+        self.model = model
+        self.asked = asked
+        self.adapter = adapter_of(model)
+        self._seed = seed
+        self._data = data
+        masked = self.adapter.attach(model, spare, self.adapter.gradients(model, self._examples))
+        self.pruner = Pruner(masked, asked.scope, asked.pattern, seeds=[seed])
+
+    def prune(self, event: PruningEvent) -> None:
+        """Cuts the model as it stands."""
+        self.pruner.prune(event)
+
+    def apply_event(self, event: PruningEvent, lr_factor: float = 1.0) -> None:
+        """Cuts the model in the middle of a training, and multiplies the learning rate."""
+        self.pruner.prune(event)
+        if lr_factor != 1.0:
+            self.adapter.set_learning_rate(self.model, self.adapter.learning_rate(self.model) * lr_factor)
+
+    def shuffle_masks(self) -> None:
+        """Moves the ones of each mask to places drawn at random, within their kernel."""
+        self.pruner.shuffle()
+
+    def reinitialise(self) -> None:
+        """Re-initialises all weights with a new seed; masks are kept."""
+        self.pruner.reinitialise(lambda: self.adapter.redraw(self.model, derive(self._seed, "reinit")))
+
+    def keep(self) -> None:
+        """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""
+        masks = self.pruner.masks()
+        back = sum(
+            int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in self.pruner.model.kernels().items()
+        )
+        if back:
+            log.warning(
+                "weights of before the pruning were put back, as EarlyStopping(restore_best_weights=True) does: %d of "
+                "them are pruned and were set to zero again; evaluate the model anew",
+                back,
+            )
+        self.pruner.model.set_masks(masks)
+
+    def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> None:
+        """Takes the masks of a training that was begun elsewhere from the zeros of its weights.
+
+        Args:
+            before: cuts before the first epoch.
+            events: those at the ends of epochs, counted from 1.
+            epoch: how many epochs have been done.
+
+        Raises:
+            ConfigError: the zeros are not those that the cuts up to there leave.
+        """
+        passed = [*before, *(event for at, event in sorted(events.items()) if at <= epoch)]
+        if not passed:
+            return
+        kernels = {name: np.array(kernel) for name, kernel in self.pruner.model.kernels().items()}
+        zeros = {name: (kernel != 0).astype(np.uint8) for name, kernel in kernels.items()}
+        certain = [event for event in passed if event.stability_tolerance is None]
+        for cuts in (passed, certain):
+            masks = self._masks_after(cuts, kernels)
+            if all(np.array_equal(mask != 0, zeros[name] != 0) for name, mask in masks.items()):
+                self.pruner.model.set_masks(masks)
+                return
+        expected = sparsity_of(self._masks_after(passed, kernels))
+        raise ConfigError(
+            f"the training begins after epoch {epoch}, when {expected:.1%} of the kernel weights should have been "
+            f"pruned and {sparsity_of(zeros):.1%} are: begin at epoch 0, or put back the weights of that epoch"
+        )
+
+    def _masks_after(self, events: Sequence[PruningEvent], kernels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns masks of the sizes that cuts lead to; what is zero goes first."""
+        masks = ones_like(kernels)
+        for event in events:
+            cut = dataclasses.replace(
+                event, criterion=Criterion("magnitude"), regrow_fraction=0.0, stability_tolerance=None
+            )
+            context = ScoringContext(kernels, masks, np.random.default_rng(0), _no_gradients)
+            masks = update_masks(cut, context, self.asked.scope, self.asked.pattern)
+        return masks
+
+    def _examples(self, per_class: int) -> Batch:
+        if self._data is None:
+            raise ConfigError("this method ranks weights by gradients of the loss: give it training data, data=(x, y)")
+        return first_examples(self._data, per_class, self.pruner.random("sample"))
+
+
+def _no_gradients(kind: str, criterion: Criterion) -> Mapping[str, np.ndarray]:
+    raise AssertionError("magnitudes need no gradients")

@@ -1,0 +1,158 @@
+"""What follows a person's own training, whatever framework trains: an adapter makes callbacks of these."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.base import MaskedModel
+from tfprune.utils.errors import TrainingError
+
+log = logging.getLogger(__name__)
+
+Logs = Mapping[str, Any] | None
+
+
+class Listener:
+    """Base of the listeners; a method of the name of a hook of Keras' callbacks is called as those are.
+
+    Attributes:
+        model: that is trained.
+        params: of the training, as Keras tells them to callbacks.
+    """
+
+    model: Any = None
+    params: Mapping[str, Any] = {}
+
+
+class PruneAtEpochs(Listener):
+    """Does something at the end of epochs, once, before the validation data are looked at.
+
+    Args:
+        events: epoch, counted from 1 -> what to do.
+        start: epochs that count as done when the training begins.
+        resume: is called, with the epochs that are done, where a training begins later than that, as one does that goes
+            on from a backup.
+
+    Attributes:
+        done: the epochs at whose ends it has been done.
+        epoch: that is being trained, counted from 1; 0 before the first one.
+    """
+
+    def __init__(
+        self,
+        events: Mapping[int, Callable[[], None]],
+        *,
+        start: int = 0,
+        resume: Callable[[int], None] = lambda epoch: None,
+    ) -> None:
+        self.events = dict(events)
+        self.start = start
+        self.resume = resume
+        self.done: set[int] = set()
+        self.epoch = 0
+
+    def missed(self) -> list[int]:
+        """Returns the epochs at whose ends nothing has been done that should have been."""
+        return [epoch for epoch in self.events if epoch not in self.done]
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if not self.epoch and epoch > self.start:
+            self.resume(epoch)
+            self.done |= {at for at in self.events if at <= epoch}
+        self.epoch = epoch + 1
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._act()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self._act()
+
+    def _act(self) -> None:
+        if self.epoch in self.events and self.epoch not in self.done:
+            self.events[self.epoch]()
+            self.done.add(self.epoch)
+
+
+class Rows(Listener):
+    """Records one row per epoch: the phase, the epoch, the sparsity after it, and what Keras logged.
+
+    Args:
+        rows: those so far; new ones are added to them.
+        phase: name of this training.
+        sparsity: returns the share that is pruned, in [0, 1].
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], phase: str, sparsity: Callable[[], float]) -> None:
+        self.rows = rows
+        self.phase = phase
+        self.sparsity = sparsity
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        row = {"phase": self.phase, "epoch": epoch + 1, "sparsity": self.sparsity()}
+        self.rows.append(row | {name: _number(value) for name, value in (logs or {}).items()})
+
+
+class Rewind(Listener):
+    """Puts a model's weights back to where its first training had them after some epochs.
+
+    All weights rewind: kernels, biases, BatchNorm's scales and its moving statistics. Masks do not; what is pruned by
+    then stays zero.
+
+    Args:
+        epoch: epochs after which the first training is remembered; 0 is before the first step.
+        masked: the model.
+    """
+
+    def __init__(self, epoch: int, masked: MaskedModel) -> None:
+        self.epoch = epoch
+        self.masked = masked
+        self.remembered: list[np.ndarray] | None = None
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if self.remembered is not None:
+            self.masked.set_weights(self.remembered)
+        elif self.epoch == 0:
+            self.remembered = self.masked.weights()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.remembered is None and epoch + 1 == self.epoch:
+            self.remembered = self.masked.weights()
+
+    def on_fit_end(self) -> None:
+        if self.remembered is None:
+            log.warning(
+                "the training stopped before epoch %d was over: weights are rewound to where it did", self.epoch
+            )
+            self.remembered = self.masked.weights()
+
+
+class StopOnNaN(Listener):
+    """Stops a training whose loss is no finite number any more with a `TrainingError`, where it is seen."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if np.isfinite(loss):
+            return
+        layer = broken_layer(self.model)
+        where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
+        raise TrainingError(
+            f"the loss is {loss} after batch {batch + 1} of the epoch{where}; try a lower learning rate"
+        )
+
+
+def broken_layer(model: Any) -> str | None:
+    """Returns the name of the first layer with a weight that is no finite number, None if all are."""
+    for layer in model.layers:
+        if not all(np.all(np.isfinite(weight)) for weight in layer.get_weights() if weight.dtype.kind in "fV"):
+            return layer.name
+    return None
+
+
+def _number(value: Any) -> Any:
+    """Returns what was logged as a number, if it is one."""
+    array = np.asarray(value)
+    return float(array) if array.ndim == 0 and array.dtype.kind in "fiub" else value

@@ -1,0 +1,108 @@
+"""What a person asks for in a training of their own, checked: a method, where it ranks, and what goes as one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfprune.methods import METHODS
+from tfprune.methods._base import Method
+from tfprune.methods._dry_run import Step, Training, record_steps
+from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
+from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES
+from tfprune.training.settings_files import with_sparsity
+from tfprune.utils.checks import check_choice, check_whole
+from tfprune.utils.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedMethod:
+    """A method for a training up to some epochs.
+
+    Attributes:
+        name, method: of it, with its settings.
+        epochs: up to which it trains.
+        scope: of the ranking.
+        pattern: what goes as one; None: single weights.
+    """
+
+    name: str
+    method: Method
+    epochs: int
+    scope: str
+    pattern: Pattern | None
+
+    def steps(self) -> list[Step]:
+        """Returns what it does, in order."""
+        return record_steps(self.method, self.epochs)
+
+
+def resolve_method(
+    name: str,
+    sparsity: float | None,
+    settings: Mapping[str, Any] | None,
+    epochs: int,
+    scope: str | None,
+    granularity: str,
+    pattern: str | None,
+    pooling: str | None,
+) -> ResolvedMethod:
+    """Returns a method with its settings, if it can be used without a run; see `train` for the arguments."""
+    kind = METHODS[name]
+    check_choice("granularity", granularity, GRANULARITIES)
+    if granularity in REMOVING:
+        raise ConfigError(
+            f"granularity {granularity} is there for runs: tfprune.train(Config(..., granularity={granularity!r})); "
+            "tfprune.shrink takes channels out of a model that is trained already"
+        )
+    if granularity not in kind.granularities:
+        raise ConfigError(
+            f"method {name} has no granularity {granularity!r}; it can be {', '.join(kind.granularities)}"
+        )
+    units = pattern_of(granularity, pattern, pooling)
+    values = {"method": name, "settings": dict(settings or {})}
+    if isinstance(units, NOfM) and kind.sparsity_setting is not None:
+        values["settings"] = {kind.sparsity_setting: units.sparsity} | values["settings"]
+    if sparsity is not None:
+        values = with_sparsity(values, sparsity)
+    method = kind.from_settings(name, values["settings"])
+    method.check(check_whole("epochs", epochs, least=1))
+    if method.width_reduction or method.phase_epochs(epochs) != epochs:
+        raise ConfigError(
+            f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
+        )
+    where = method.scope if scope is None else check_choice("scope", scope, SCOPES)
+    if isinstance(units, NOfM):
+        check_every_m(units, method.requested_sparsity, method.pruning_events, where)
+    return ResolvedMethod(name, method, epochs, where, units)
+
+
+def check_rates(steps: Sequence[Step], learning_rate: float | None) -> None:
+    """Refuses trainings that take hold of the learning rate where the optimizer has a schedule of its own (None)."""
+    if learning_rate is not None:
+        return
+    for training in steps:
+        if not isinstance(training, Training):
+            continue
+        if training.lr_factor != 1.0:
+            moved = "rate_factor"
+        elif training.initial_epoch or training.freeze_lr_epoch is not None:
+            moved = f"the training {training.phase!r}, which begins in the middle of the schedule,"
+        else:
+            continue
+        raise ConfigError(f"{moved} needs an optimizer with a constant learning rate, and this one has a schedule")
+
+
+def check_start(asked: ResolvedMethod, initial_epoch: int) -> None:
+    """Raises `ConfigError` if a method does something in epochs that a training leaves out."""
+    check_whole("initial_epoch", initial_epoch, least=0)
+    if initial_epoch >= asked.epochs:
+        raise ConfigError(f"initial_epoch must be below the {asked.epochs} epochs, got {initial_epoch}")
+    trainings = [step for step in asked.steps() if isinstance(step, Training)]
+    at = {epoch for own in trainings for epoch in (*own.events, *own.rewound) if 0 < epoch <= initial_epoch}
+    if at:
+        raise ConfigError(
+            f"method {asked.name} has something to do at the end of epoch {min(at)}, which initial_epoch="
+            f"{initial_epoch} leaves out: train the {asked.epochs - initial_epoch} epochs that are left from 0 on"
+        )
