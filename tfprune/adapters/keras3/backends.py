@@ -29,9 +29,9 @@ def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
 
 
 def numbers(variable: Any) -> np.ndarray:
-    """Returns the values of a variable; those that NumPy has no type for as float32."""
+    """Returns a copy of the values of a variable; those that NumPy has no type for as float32."""
     values = keras.ops.convert_to_numpy(variable.value)
-    return values if values.dtype.kind in "biufc" else values.astype(np.float32)
+    return np.array(values, values.dtype if values.dtype.kind in "biufc" else np.float32)
 
 
 def masked(gradient: Any, mask: keras.Variable) -> Any:
