@@ -65,7 +65,8 @@ def of_keras(library):
     return Framework(
         model=model,
         compiled=lambda model, name: model.compile(
-            getattr(library.optimizers, name)(0.05, **OPTIMIZERS[name]), library.losses.SparseCategoricalCrossentropy(from_logits=True)
+            getattr(library.optimizers, name)(0.05, **OPTIMIZERS[name]),
+            library.losses.SparseCategoricalCrossentropy(from_logits=True),
         ),
         fit=fit,
         variable=lambda model, name: model.get_layer(name.split("/")[0]).kernel,
@@ -198,7 +199,18 @@ def test_each_backend_of_keras_3_keeps_these_promises(backend):
         pytest.skip("this is such a process")
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", "keras and not tf_keras"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "keras and not tf_keras",
+    ]
     done = subprocess.run(
         [*command, __file__], env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True
     )

@@ -9,17 +9,19 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.base import GradientProvider
-from tfprune.adapters.kernel_names import prunable_layers
-from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.copies import check_model, uncompiled_copy_of
-from tfprune.adapters.keras3.layers import named_kernels
-from tfprune.adapters.keras3.masking import InPlaceMasks
+from tfprune.adapters.batches import Batch
+from tfprune.adapters.keras3 import backends, gradients
+from tfprune.adapters.keras3.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
+from tfprune.adapters.keras3.copies import check_model, remade, report_unprunable, uncompiled_copy_of
+from tfprune.adapters.keras3.layers import has_graph, named_kernels
+from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks
 from tfprune.adapters.keras3.optimizers import fresh, slots
+from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.adapters.kernel_names import prunable_layers
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.pruning.scores import LazyArrays
-
-MASKS = "_tfprune_masks"  # the attribute of a model with its masks
+from tfprune.utils.errors import ModelError
 
 
 class Keras3Model:
@@ -72,7 +74,16 @@ class Keras3:
     name = "keras"
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
+    hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
     fresh_optimizer: Callable[[Any], Any] = staticmethod(fresh)
+    compiled: Callable[[keras.Model], Mapping[str, Any]] = staticmethod(compiled_arguments)
+    compile: Callable[[keras.Model, Mapping[str, Any]], None] = staticmethod(compile_anew)
+    gradients: Callable[[keras.Model, Callable[[int], Batch]], GradientProvider] = staticmethod(
+        gradients.GradientProvider
+    )
+    learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
+    set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
         self, model: keras.Model, exclude: Collection[str] = (), gradients: GradientProvider | None = None
@@ -85,16 +96,21 @@ class Keras3:
         vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
         return Keras3Model(model, gradients)
 
-    def hold(self, model: keras.Model) -> None:
-        if (masks := vars(model).get(MASKS)) is not None:
-            masks.hold(model.optimizer)
-
     def detach(self, model: keras.Model) -> None:
         if (masks := vars(model).pop(MASKS, None)) is not None:
             masks.release()
 
     def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
         return [backends.numbers(slot) for slot in slots(optimizer, variable)]
+
+    def callback(self, listener: Any) -> keras.callbacks.Callback:
+        return callback_of(keras, listener)
+
+    def redraw(self, model: keras.Model, seed: int) -> list[np.ndarray]:
+        if not has_graph(model):
+            raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
+        keras.utils.set_random_seed(seed)
+        return [backends.numbers(weight) for weight in remade(model).weights]
 
 
 ADAPTER = Keras3()

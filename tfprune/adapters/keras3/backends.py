@@ -30,7 +30,12 @@ def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
 
 def numbers(variable: Any) -> np.ndarray:
     """Returns a copy of the values of a variable; those that NumPy has no type for as float32."""
-    values = keras.ops.convert_to_numpy(variable.value)
+    return array(variable.value)
+
+
+def array(tensor: Any) -> np.ndarray:
+    """Returns a copy of the values of a tensor; those that NumPy has no type for as float32."""
+    values = keras.ops.convert_to_numpy(tensor)
     return np.array(values, values.dtype if values.dtype.kind in "biufc" else np.float32)
 
 
@@ -78,6 +83,15 @@ def own_memory(variables: Sequence[keras.Variable]) -> None:
     if name() == "jax":
         for variable in variables:
             variable.assign(keras.ops.copy(variable.value))
+
+
+def precise() -> contextlib.AbstractContextManager[Any]:
+    """Returns where float64 is what it says: on JAX it is float32 elsewhere."""
+    if name() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
 
 
 Function = Callable[[Sequence[Any]], Any]  # tensors -> a scalar

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import carry_state, has_graph
+from tfprune.adapters.keras3.layers import carry_state, has_graph, kernels_of, leaf_layers
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
+
+log = logging.getLogger(__name__)
 
 
 def check_model(model: Any, *, copied: bool = True) -> None:
@@ -44,16 +47,34 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
 
 def cloned(model: keras.Model) -> keras.Model:
     """Returns a model of the same configuration with the state of another one."""
-    copy = keras.models.clone_model(model)
-    if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
-        copy = rebuilt(model)
-    if not copy.built:
-        copy.build(model._build_shapes_dict)
-    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+    copy = remade(model)
+    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    for old, new in layers:
         new.trainable = old.trainable
-    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+    for old, new in layers:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
     for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
         own.assign(keras.ops.copy(theirs.value))
     return copy
+
+
+def remade(model: keras.Model) -> keras.Model:
+    """Returns a model of the same configuration with initial weights of its own."""
+    copy = keras.models.clone_model(model)
+    if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
+        copy = rebuilt(model)
+    if not copy.built:
+        copy.build(model.input_shape)
+    return copy
+
+
+def report_unprunable(model: keras.Model) -> None:
+    """Names, in a warning, the layers whose weights cannot be pruned."""
+    reasons = [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in leaf_layers(model)
+        if layer.trainable_weights and not kernels_of(layer)
+    ]
+    if reasons:
+        log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))

@@ -45,7 +45,9 @@ def own_kernels(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     found = {}
     for name in traits_of(layer).kernels:
         # Behind a property where the layer can be given low-rank updates or be quantized.
-        variable = next((own for own in (vars(layer).get(f"_{name}"), getattr(layer, name, None)) if _is_kernel(own)), None)
+        variable = next(
+            (own for own in (vars(layer).get(f"_{name}"), getattr(layer, name, None)) if _is_kernel(own)), None
+        )
         if variable is not None:
             found[name] = variable
     return found
@@ -78,13 +80,17 @@ def named_kernels(model: keras.Model) -> list[Kernel]:
     return name_kernels(found, {id(variable) for variable in model.trainable_variables})
 
 
-def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_only: bool = False) -> None:
     """Gives a layer that was made from another's configuration all that the other knows.
 
-    Weights, the states of what draws at random, vocabularies of lookups, and what a normalization has adapted to.
+    Weights, vocabularies of lookups, what a normalization has adapted to and, unless `weights_only`, the states of what
+    draws at random.
     """
-    for theirs, own in zip(old.variables, new.variables, strict=True):
-        own.assign(keras.ops.copy(keras.ops.cast(theirs.value, own.dtype)))  # JAX's steps take the memory of what they get
+    known = (old.weights, new.weights) if weights_only else (old.variables, new.variables)
+    for theirs, own in zip(*known, strict=True):
+        own.assign(
+            keras.ops.copy(keras.ops.cast(theirs.value, own.dtype))
+        )  # JAX's steps take the memory of what they get
     if hasattr(new, "load_assets") and hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)

@@ -23,6 +23,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.optimizers import initial_slots, knows, parts, slots
 
+MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
 STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
@@ -70,6 +71,8 @@ class InPlaceMasks:
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
+        if all(vars(part).get(HELD) is self for part in parts(optimizer)):
+            return
         with backends.scope(self._model):
             if not optimizer.built:
                 optimizer.build(self._model.trainable_variables)
@@ -149,6 +152,12 @@ class InPlaceMasks:
             yield
         finally:
             self._constrain()
+
+
+def hold_masks(model: keras.Model) -> None:
+    """Makes the optimizer of a compiled model keep what is masked in place at zero."""
+    if (masks := vars(model).get(MASKS)) is not None:
+        masks.hold(model.optimizer)
 
 
 def _mask(kernel: keras.Variable, number: int) -> keras.Variable:
