@@ -49,7 +49,7 @@ TRAININGS = ("unpruned", "removed in training", "small from scratch")
 @click.option("--events", default="1", show_default=True, help="Epochs after which they go, with commas.")
 @click.option("--sparsity", type=float, default=0.5, show_default=True, help="Share that goes in all.")
 @click.option("--criterion", default=None, help="By default the granularity's own.")
-@click.option("--spare", default="", help="Layers that keep all they have, with commas.")
+@click.option("--exclude", default="", help="Layers that keep all they have, with commas.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other setting of the runs.")
 @click.option("--select", is_flag=True, help="Only `dynamic`, and its validation accuracy: to choose events by.")
 @click.option("--limit", type=int, default=None, help="Examples of each split at most, to try it out.")
@@ -68,7 +68,7 @@ def main(
     events: str,
     sparsity: float,
     criterion: str | None,
-    spare: str,
+    exclude: str,
     assignments: tuple[str, ...],
     select: bool,
     limit: int | None,
@@ -80,7 +80,7 @@ def main(
     for library in ("tensorflow", "tfprune"):
         logging.getLogger(library).setLevel(logging.ERROR)
     given = {"dataset": dataset, "model": model, "epochs": epochs, "precision": precision, "limit": limit, "out": out}
-    given |= {"method": "dynamic", "granularity": granularity, "spare": spare}
+    given |= {"method": "dynamic", "granularity": granularity, "exclude": exclude}
     fractions = [(int(epoch) + 0.5) / epochs for epoch in events.split(",")]
     given |= {"settings": {"events": fractions, "final_sparsity": sparsity}}
     assignments = (*([f"channels.criterion={criterion}"] if criterion else []), *assignments)
@@ -96,7 +96,7 @@ def main(
             own = " ".join((f"events {events}", *assignments))
             click.echo(f"seed {seed}, {own}: validation accuracy {accuracy:.4f}, {_seconds(result)}")
             continue
-        whole = dynamic.as_baseline().replace(spare=())
+        whole = dynamic.as_baseline().replace(exclude=())
         pair = [train(config) for config in ((whole, dynamic) if seed % 2 else (dynamic, whole))]
         by_method = {result.config.method: result for result in pair}
         small = _small(by_method["dynamic"], sparsity)

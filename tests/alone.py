@@ -13,7 +13,7 @@ COMPILED = {}
 def trained(config, *, anew=False):
     """Returns the trainer of a finished run; its model is that of the next run of the kind."""
     data = load_data(config)
-    own = ("model", "model_settings", "spare", "loop", "batch_size", "optimizer", "learning_rate", "shuffle")
+    own = ("model", "model_settings", "exclude", "loop", "batch_size", "optimizer", "learning_rate", "shuffle")
     rates = config.learning_rate_schedule, config.warmup_epochs, config.pruning.phase_epochs(config.epochs)
     constant = rates[:2] == ("constant", 0)
     kind = repr([getattr(config, name) for name in own]), config.pruning.width_reduction, constant or rates

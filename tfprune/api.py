@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfprune.utils.checks import from_alias
 from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def train(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
+    include: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -45,6 +47,7 @@ def train(
     max_queue_size: int | None = None,
     workers: int | None = None,
     use_multiprocessing: bool | None = None,
+    spare: Collection[str] = (),
 ) -> Any:
     """Trains and prunes: a compiled model on data as `model.fit` takes them, or a run by its `Config`.
 
@@ -67,7 +70,9 @@ def train(
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its weights' scores.
-        spare: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
+        exclude: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
+        include: names of other weights with two axes or more, or of layers that have some, to be pruned like kernels;
+            `tfprune.summary` lists them.
         settings: the method's other settings.
         seed: of what the method draws.
         callbacks: Keras callbacks for all trainings.
@@ -78,6 +83,7 @@ def train(
         batch_size: of arrays; None is 32.
         initial_epoch: epochs that count as done already; the method may have nothing to do in them.
         max_queue_size, workers, use_multiprocessing: as for `model.fit` of tf_keras.
+        spare: the older name of `exclude`.
 
     Returns:
         Of a model a `Trained`, of a run its `Result`. The model that was passed is not changed unless `in_place`.
@@ -130,7 +136,8 @@ def train(
         granularity=granularity,
         pattern=pattern,
         pooling=pooling,
-        spare=spare,
+        exclude=from_alias("exclude", exclude, "spare", spare),
+        include=include,
         settings=settings,
         seed=seed,
         callbacks=callbacks,

@@ -12,7 +12,7 @@ def test_multiplications_are_counted_by_hand(conv_net):
         "separable/pointwise_kernel": 8 * 6 * 36,
         "logits/kernel": 6 * 3,
     }
-    for model in (conv_net, wrap(conv_net), wrap(conv_net, spare=["first"])):
+    for model in (conv_net, wrap(conv_net), wrap(conv_net, exclude=["first"])):
         assert {name: count for name, (count, _) in macs_per_kernel(model).items()} == expected
     assert [mask is None for _, mask in macs_per_kernel(model).values()] == [True, False, False, False, False]
 

@@ -51,19 +51,19 @@ def test_wrapping_and_stripping_leave_the_answers_alone(conv_net, examples):
 
 
 def test_spared_layers_stay_unwrapped(conv_net):
-    model = wrap(conv_net, spare=("conv", "logits"))
+    model = wrap(conv_net, exclude=("conv", "logits"))
     assert list(kernel_variables(model)) == KERNELS[1:]
 
 
 def test_the_first_convolution_and_the_classifier_can_be_spared_by_place(conv_net):
-    assert list(kernel_variables(wrap(conv_net, spare=("first", "last")))) == KERNELS[1:]
+    assert list(kernel_variables(wrap(conv_net, exclude=("first", "last")))) == KERNELS[1:]
 
 
 def test_sparing_an_unknown_layer_or_all_layers_is_an_error(conv_net):
     with pytest.raises(ModelError, match="did you mean conv"):
-        wrap(conv_net, spare=("conf",))
+        wrap(conv_net, exclude=("conf",))
     with pytest.raises(ModelError, match="no layer left"):
-        wrap(conv_net, spare=("conv", "depthwise", "separable", "logits"))
+        wrap(conv_net, exclude=("conv", "depthwise", "separable", "logits"))
 
 
 def test_layers_of_nested_models_are_wrapped(conv_net, examples):

@@ -368,7 +368,9 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     assert code == 0, err
     assert re.search(r"dense_1 +dense_1 +12 +6", out) and re.search(r"the model +195 +99 +180 +90", out)
     assert "Left alone: dense_2: the model's output" in out and "a training step, ms" in out
-    assert "--granularity filter --sparsity 0.5" in out
+    assert out.endswith(
+        "Next: tfprune train --dataset penguins --granularity filter --set channels.multiple=1 --sparsity 0.5\n"
+    )
     code, out, _ = call(*plan, "--target-parameters", 0.4)
     assert code == 0 and re.search(r"the model +195 +67", out)
     tower = ("plan", "--dataset", "penguins", "--model", "residual:tower", "--granularity", "branch", "--rounds", 2)

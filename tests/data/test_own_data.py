@@ -189,7 +189,7 @@ def test_what_is_no_data_is_said(tmp_path):
         with pytest.raises(DataError, match=message):
             own(tmp_path / name, label="x")
     (tmp_path / "latin.csv").write_bytes(b"gr\xf6\xdfe,art\n1,x\n")
-    with pytest.raises(DataError, match="this is not UTF-8 text"):
+    with pytest.raises(DataError, match=r"this is not UTF-8 text.* --set data.encoding=cp1252"):
         own(tmp_path / "latin.csv", label="art")
 
 
@@ -417,7 +417,7 @@ X, Y = numbers()
         ({"x": X * np.nan, "y": Y}, "x has values that are not finite"),
         ({"x": X, "y": np.eye(60)}, r"y must hold one class an example, got shape \(60, 60\); y.argmax\(axis=1\)"),
         ({"x": X, "y": X[:, 0]}, "y must hold whole numbers or names of classes, got float64"),
-        ({"x": X, "y": np.array([None] * 60)}, "cannot be read as .npz .*pickle"),
+        ({"x": X, "y": np.array([None] * 60)}, r"y holds Python objects, .* y.astype\(str\)"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, 1:], "y_test": Y}, r"examples of x_test are \(3,\), those of"),
     ],
 )

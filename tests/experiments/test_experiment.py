@@ -293,10 +293,10 @@ def test_a_model_that_is_not_as_sparse_as_asked_for_is_an_error(tiny, monkeypatc
 
 
 def test_spared_layers_stay_dense(tiny):
-    layers = train(tiny(spare=("dense_2",))).metrics["sparsity"]["layers"]
+    layers = train(tiny(exclude=("dense_2",))).metrics["sparsity"]["layers"]
     assert layers == {"dense_1/kernel": {"zeros": 44, "size": 144}}
-    bad = tiny(spare=("dense_3",))
-    with pytest.raises(ModelError, match="spare names 'dense_3'"):
+    bad = tiny(exclude=("dense_3",))
+    with pytest.raises(ModelError, match="exclude names 'dense_3'"):
         train(bad)
     assert not RunDir(f"{bad.out}/{bad.run_id}").root.exists()  # nothing half-written
 

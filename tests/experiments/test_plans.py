@@ -104,3 +104,9 @@ def test_the_table_has_a_row_a_trial_and_the_settings_that_differ(tmp_path):
         ("dynamic", "50", "3", "0.5000"),
         ("unpruned", "50", "3", "0.5000"),
     ]
+    alone, together = results[0], [run for run in results[1:] if run.config.method == results[0].config.method]
+    for run in together:
+        run.metrics["networks"] = 2
+    headers, rows = plan_table(map(outcome, [alone, *together]))
+    assert headers[-2:] == ("seconds", "networks at once") and rows[0][-1] == "1, 2"
+    assert plan_table(map(outcome, together[:1]))[0][-1] == "seconds"

@@ -17,7 +17,7 @@ SETTINGS = {
     "as the penguins have it": ({}, tuple(METHODS)),
     "another order for each network, and a smaller last batch": (
         {
-            **{"shuffle": True, "batch_size": 64, "scope": "global", "spare": ("last",)},
+            **{"shuffle": True, "batch_size": 64, "scope": "global", "exclude": ("last",)},
             **{"learning_rate_schedule": "cosine", "warmup_epochs": 2.0},
         },
         ("unpruned", "lottery", "dynamic", "shuffled", "rigl", "snip"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tfprune.adapters.backend import keras
-from tfprune.data._tfds import decode, too_large
+from tfprune.data._tfds import decode, unfit
 from tfprune.experiments.building import load_data
 from tfprune.exporting.inference import Predictor
 from tfprune.exporting.savedmodel import export
@@ -159,8 +159,8 @@ def test_an_odd_image_is_read_right(folder, name):
 
 def test_an_image_of_a_pixel_row_too_many_is_not_decoded():
     side = 2**13
-    assert too_large(io.BytesIO(png_of(side, side))) == ""
-    assert too_large(io.BytesIO(png_of(side, side + 1))) == "8,192 x 8,193 are more than 67,108,864 pixels"
+    assert unfit(io.BytesIO(png_of(side, side))) == ""
+    assert unfit(io.BytesIO(png_of(side, side + 1))) == "8,192 x 8,193 are more than 67,108,864 pixels"
 
 
 def test_images_of_a_pixel_are_made_larger(tmp_path):

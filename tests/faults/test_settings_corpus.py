@@ -29,6 +29,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "shuffle": ("yes", "1", "[]"),
     "optimizer": ("adan", "1", "[]", "SGD"),
     "learning_rate_schedule": ("linear", "1", "[]"),
+    "exclude": ("1", "{}", "[1]", "null", "true"),
     "spare": ("1", "{}", "[1]", "null", "true"),
     "augment": ("spin", "[1]", "{}", "7"),
     "settings": ("1", "[]", "x", '{"nonsense": 1}'),

@@ -80,7 +80,10 @@ def test_the_notes_are_what_is_missing(tmp_path):
     write_runs(tmp_path / "some", ("dynamic",), 2)
     write_runs(tmp_path / "some", ("pruned",), 1, metrics={"machine": {"cpu": "B", "cores": 1, "gpus": []}})
     single, fewer, machines = notes(section(tmp_path / "some"))
-    assert "Of pruned there is one seed" in single and "not comparable" in machines
+    assert "Of pruned there is one seed" in single and machines == (
+        "Blank where times do not compare: pruned was trained on B, 1 cores, unpruned on Some CPU, 2 cores; time all "
+        "of them alike: the same seeds in one command, with --out NEW_FOLDER or --set loop=plain."
+    )
     assert "all 3 seeds (dynamic 2)" in fewer
 
 

@@ -295,12 +295,12 @@ def test_the_order_and_what_is_spared_decide_first(small):
     channel_tracker = run(small(channels={"order": "four,two"}, settings=events)).channel_tracker
     assert channel_tracker.removed == {BRANCHES: ["two", "four"]}
     channel_tracker = run(
-        small(channels={"order": "four"}, spare=("two_out", "three"), settings=events)
+        small(channels={"order": "four"}, exclude=("two_out", "three"), settings=events)
     ).channel_tracker
     assert channel_tracker.removed == {BRANCHES: ["one", "four"]}
-    spared = run(small(channels={"order": "four,two"}, spare=("two_out",), settings=events)).channel_tracker
+    spared = run(small(channels={"order": "four,two"}, exclude=("two_out",), settings=events)).channel_tracker
     assert "four" in spared.removed[BRANCHES] and "two" not in spared.removed[BRANCHES]  # whatever the order says
-    assert channel_tracker.skipped == {"two": "a layer of it is spared", "three": "a layer of it is spared"}
+    assert channel_tracker.skipped == {"two": "a layer of it is excluded", "three": "a layer of it is excluded"}
 
 
 def test_a_small_network_from_scratch_has_the_very_layers(small):
@@ -348,8 +348,8 @@ def test_what_is_still_there_is_an_error(small):
     [
         ({"channels": {"order": "fours"}}, "there is no residual branch 'fours': did you mean four"),
         (
-            {"spare": ("one", "two", "three"), "settings": {"final_sparsity": 0.5}},
-            "2 of 4 .* would go, and 3 are spared",
+            {"exclude": ("one", "two", "three"), "settings": {"final_sparsity": 0.5}},
+            "2 of 4 .* would go, and 3 are excluded",
         ),
         ({"model": "mlp"}, "model mlp has no residual branches that can go .residual branches: no sum adds one"),
         (

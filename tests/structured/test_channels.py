@@ -80,11 +80,15 @@ class Doubled(layers.Dense):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (layers.LayerNormalization(name="x"), r"x \(LayerNormalization\) is not known to work channel by channel"),
-        (layers.Reshape((2, 2), name="x"), r"x \(Reshape\) is not known"),
-        (layers.Activation("softmax", name="x"), r"x \(Activation\) is not known"),
-        (layers.Dense(4, activation="softmax", name="x"), r"x \(Dense\) is not known"),
-        (layers.Activation(lambda x: x[..., ::-1], name="x"), r"x \(Activation\) is not known"),
+        (layers.UnitNormalization(name="x"), r"x \(UnitNormalization\) is not known to work channel by channel"),
+        (layers.Reshape((4, 1), name="x"), r"x \(Reshape\) is not known"),
+        (layers.Activation("softmax", name="x"), r"softmax of x may mix them"),
+        (layers.Softmax(name="x"), r"x \(Softmax\) mixes them"),
+        (layers.Activation(lambda x: x[..., ::-1], name="x"), r"<lambda> of x may mix them"),
+        (layers.Lambda(lambda x: x[..., ::-1], name="x"), r"x \(Lambda\) is not known"),
+        (lambda x: tf.nn.softmax(x, name="x"), r"tf.nn.softmax(_\d+)? mixes them"),
+        (lambda x: tf.cumsum(x, -1), r"tf.math.cumsum(_\d+)? \(TFOpLambda\) is not known"),
+        (lambda x: tf.reduce_sum(x, -1, keepdims=True), r"tf.math.reduce_sum(_\d+)? \(TFOpLambda\) is not known"),
         (Doubled(4, name="x"), r"x \(Doubled\) is not known"),
     ],
 )
@@ -98,12 +102,22 @@ def test_a_layer_that_is_not_known_protects_what_it_touches(layer, reason):
     assert found["after"] == (("after",), None)
 
 
+@pytest.mark.parametrize("activation", ["softmax", tf.nn.log_softmax, lambda x: x - tf.reduce_max(x)])
+def test_an_activation_that_mixes_needs_its_own_layer_alone(activation):
+    model = keras.Sequential(
+        [layers.Dense(64, "relu", input_shape=(6,), name="a"), layers.Dense(10, activation, name="b"), layers.Dense(2)]
+    )
+    assert list(channels(model).free) == ["a"]
+    assert groups(model)["b"][1].endswith("of b may mix them")
+    assert groups(keras.Sequential(model.layers[:2]))["b"][1] == "the model's output"
+
+
 def test_what_an_unknown_layer_touches_takes_its_whole_group_along():
     inputs = layers.Input((6,))
     a, b = layers.Dense(4, name="a")(inputs), layers.Dense(4, name="b")(inputs)
-    normed = layers.LayerNormalization(name="norm")(b)
+    normed = layers.UnitNormalization(name="norm")(b)
     model = keras.Model(inputs, layers.Dense(2, name="logits")(layers.Concatenate()([layers.Add()([a, b]), normed])))
-    assert groups(model)["a"][0] == ("a", "b") and "norm (LayerNormalization)" in groups(model)["a"][1]
+    assert groups(model)["a"][0] == ("a", "b") and "norm (UnitNormalization)" in groups(model)["a"][1]
     assert list(channels(model).free) == []
 
 

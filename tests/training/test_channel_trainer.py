@@ -135,7 +135,7 @@ def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
     for setting, expected in (("keep", [0.4, 0.4]), ("scale", [0.2, 0.4 * 16 / 24])):
         config = small(
             channels={"dropout": setting}, model_settings=SMALL | {"dropout": 0.4},
-            settings={"events": (0.25, 0.5), "final_sparsity": 0.4}, spare=("conv_1",),
+            settings={"events": (0.25, 0.5), "final_sparsity": 0.4}, exclude=("conv_1",),
         )  # fmt: skip
         trainer = run(config)
         assert trainer.channel_tracker.widths == {"conv_2": 8, "dense_1": 16}
@@ -261,10 +261,10 @@ def test_masks_and_flops_are_those_of_the_smaller_model(small):
 
 
 def test_what_is_left_alone_is_said_with_the_reason(small):
-    config = small(channels={"multiple": 16}, spare=("dense_1",), settings={"events": (0.5,), "final_sparsity": 0.5})
+    config = small(channels={"multiple": 16}, exclude=("dense_1",), settings={"events": (0.5,), "final_sparsity": 0.5})
     channel_tracker = trainer_of(config).channel_tracker
     assert channel_tracker.skipped == {
-        "dense_1": "dense_1 is spared",
+        "dense_1": "dense_1 is excluded",
         "logits": "the model's output",
         "conv_1": "it has 16 channels, no more than the multiple of 16 that widths are rounded to",
         "conv_2": "it has 16 channels, no more than the multiple of 16 that widths are rounded to",

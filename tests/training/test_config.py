@@ -19,6 +19,7 @@ def config(**changes):
         ({"epochs": 300}, "penguins-dynamic-seed0-9239defb"),
         ({"settings": {"rate": 0.2}}, "penguins-dynamic-seed0-83e2f93e"),
         ({"settings": {"rate_factor": 3.0}}, "penguins-dynamic-seed0-eb6b8354"),
+        ({"scope": "global", "exclude": ("dense_2",)}, "penguins-dynamic-seed0-7b2b46c1"),
         ({"scope": "global", "spare": ("dense_2",)}, "penguins-dynamic-seed0-7b2b46c1"),
         ({"model_settings": {"hidden": [16, 8]}}, "penguins-dynamic-seed0-6773d5b6"),
         ({"granularity": "filter"}, "penguins-dynamic-seed0-0e563461"),
@@ -83,10 +84,21 @@ def test_settings_that_differ_have_ids_that_differ():
 
 @pytest.mark.parametrize("method", ["unpruned", "pruned", "lottery", "dynamic"])
 def test_it_round_trips_through_json(method):
-    original = config(method=method, seed=3, epochs=30, spare=("dense_2",))
+    original = config(method=method, seed=3, epochs=30, exclude=("dense_2",))
     stored = json.loads(json.dumps(original.to_dict()))
     assert Config.from_dict(stored).to_dict() == original.to_dict()
     assert Config.from_dict(stored).run_id == original.run_id
+
+
+def test_exclude_has_an_older_name_that_old_settings_and_run_ids_go_by():
+    new, old = config(exclude=("dense_2",)), config(spare="dense_2")
+    assert new == old and old.exclude == old.spare == ("dense_2",) and new.run_id == old.run_id
+    stored = new.to_dict()
+    earlier = {"spare" if name == "exclude" else name: value for name, value in stored.items()}
+    assert "spare" not in stored and Config.from_dict(earlier) == Config.from_dict(stored) == new
+    assert new.replace(spare=("dense_1",)).exclude == new.replace(exclude=("dense_1",)).exclude == ("dense_1",)
+    assert new.replace(exclude=()).exclude == new.replace(spare=()).exclude == ()
+    assert new.replace(epochs=9).exclude == ("dense_2",)
 
 
 def test_the_class_projects_settings_are_the_defaults():
@@ -118,7 +130,9 @@ def test_the_class_projects_settings_are_the_defaults():
         ({"shuffle": "yes"}, "shuffle must be true or false"),
         ({"deterministic": 1}, "deterministic must be true or false"),
         ({"deterministic": True, "precision": "auto"}, "deterministic needs a precision by name"),
-        ({"spare": 5}, "spare must be a list of names"),
+        ({"exclude": 5}, "exclude must be a list of names"),
+        ({"spare": 5}, "exclude must be a list of names"),
+        ({"spare": ("a",), "exclude": ("b",)}, "spare is an older name of exclude"),
         ({"settings": 5}, "settings must be a table"),
         ({"settings": {"evnts": 1}}, "method dynamic has no setting 'evnts': did you mean events"),
         ({"settings": {"rate": 17}}, "rate must be a fraction .* for 17 % write 0.17"),

@@ -191,7 +191,7 @@ def test_callbacks_say_what_does_not_fit():
         (lambda m: tfprune.train(m, data(), pattern="4x1"), "pattern 4x1 is of granularity block or n:m, not weight"),
         (lambda m: tfprune.prune(m), r"how sparse\? prune\(model, sparsity=0.5\)"),
         (lambda m: tfprune.prune(m, granularity="n:m", scope="global"), "granularity n:m ranks within every 4"),
-        (lambda m: tfprune.train(m, data(), spare=("c",), epochs=3), "spare names 'c', which is no prunable layer"),
+        (lambda m: tfprune.train(m, data(), exclude=("c",), epochs=3), "exclude names 'c', which is no prunable layer"),
         (lambda m: tfprune.train(keras.Sequential([L.Dense(3, input_shape=(8,))]), data()), "is not compiled"),
         (lambda m: tfprune.train(5, data(), epochs=3), "a model of tf_keras.* is needed, got builtins.int"),
     ],

@@ -272,7 +272,8 @@ def test_early_stopping_brings_back_weights_that_are_masked():
 def test_help_shows_every_argument():
     parameters = inspect.signature(tfprune.train).parameters
     assert not [own for own in parameters.values() if own.kind is own.VAR_KEYWORD]
-    shared = {"method", "sparsity", "scope", "granularity", "pattern", "pooling", "spare", "settings", "seed"}
+    shared = {"method", "sparsity", "scope", "granularity", "pattern", "pooling", "settings", "seed"}
+    shared |= {"exclude", "spare"}
     for function in (tfprune.train, tfprune.callbacks):
         assert shared <= set(inspect.signature(function).parameters)
         assert all(name in function.__doc__ for name in shared)

@@ -75,7 +75,7 @@ def test_events_outside_the_run_or_out_of_order_are_refused(value, message):
 def test_switches_choices_names_and_widths():
     assert checks.check_switch("shuffle", False) is False
     assert checks.check_choice("scope", "layer", ("layer", "global")) == "layer"
-    assert checks.check_names("spare", "a, b") == ("a", "b")
+    assert checks.check_names("exclude", "a, b") == ("a", "b")
     assert checks.check_whole_numbers("hidden", "12,6") == (12, 6)
     assert checks.check_whole_numbers("hidden", 12) == (12,)
     for check, value in [
@@ -89,3 +89,10 @@ def test_switches_choices_names_and_widths():
             check("setting", value)
     with pytest.raises(ConfigError, match="did you mean layer"):
         checks.check_choice("scope", "layers", ("layer", "global"))
+
+
+def test_a_setting_under_an_older_name_counts_unless_both_are_given():
+    assert checks.from_alias("exclude", (), "spare", ("a",)) == ("a",)
+    assert checks.from_alias("exclude", ("a",), "spare", ()) == checks.from_alias("exclude", ("a",), "spare", ("a",))
+    with pytest.raises(ConfigError, match="spare is an older name of exclude, and both are given"):
+        checks.from_alias("exclude", ("a",), "spare", ("b",))

@@ -83,6 +83,8 @@ tf_context = _Module("tensorflow.python.eager.context")
 # How SavedModels are stored, and the layers in those of tf_keras.
 saved_model = _Module("tensorflow.core.protobuf.saved_model_pb2")
 saved_metadata = _Module("tf_keras.protobuf.saved_metadata_pb2")
+# Variables and captured tensors of a function as its constants.
+tf_freezing = _Module("tensorflow.python.framework.convert_to_constants")
 op_def_registry = _Module("tensorflow.python.framework.op_def_registry")  # TensorFlow's operations, by name
 
 

@@ -74,17 +74,23 @@ class Adapter(Protocol):
         """Returns a copy of a model with its weights and state, not compiled."""
 
     def attach(
-        self, model: Any, exclude: Collection[str] = (), gradients: GradientProvider | None = None
+        self,
+        model: Any,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        gradients: GradientProvider | None = None,
     ) -> MaskedModel:
         """Gives all kernels of a model masks of ones, in place.
 
         Args:
             model: any that has weights.
             exclude: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
+            include: names of weights with two axes or more that are no kernels of known layers, or of layers that have
+                some: they get masks too.
             gradients: for criteria that ask for derivatives.
 
         Raises:
-            ModelError: nothing is left to prune, or a name is that of no prunable layer.
+            ModelError: nothing is left to prune, or a name is that of no prunable layer or weight.
         """
 
     def hold(self, model: Any) -> None:
@@ -145,7 +151,7 @@ class Adapter(Protocol):
             ModelError: the model cannot be built again.
         """
 
-    def report_unprunable(self, model: Any) -> None:
+    def report_unprunable(self, model: Any, include: Collection[str] = ()) -> None:
         """Says, in a warning, what of a model's weights cannot be pruned."""
 
 

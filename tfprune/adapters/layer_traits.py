@@ -12,6 +12,7 @@ from typing import Any
 
 Shape = Any  # of a call's input or output: a tuple with the batch first (None: not fixed), or several of them in a list
 CountMacs = Callable[[Any, Shape, Shape], Mapping[str, int]]
+_INHERITED = ("kernels", "width", "macs", "rate", "momentum")
 OWN_FRAMEWORKS = ("tf_keras", "keras")  # their layers stand in the table under their bare names
 
 
@@ -42,6 +43,8 @@ class LayerTraits:
             not make it slower on a CPU, as it does convolutions.
         stackable: whether several networks with it can be trained as one model, see `stacking`.
         noise: whether it draws at random in training and does nothing otherwise, as dropout.
+        rate: the attribute that says how much of it drops out; None if nothing does. None drops out where it is zero.
+        momentum: the attribute that says how slowly statistics that are taken in training move; None if it takes none.
         nonlinear: whether it bends or shifts its inputs by no weight that is added: a linear copy leaves it out.
         takes_constants: whether an input that is always the same can go into its bias.
     """
@@ -54,6 +57,8 @@ class LayerTraits:
     fusable: bool = False
     stackable: bool = False
     noise: bool = False
+    rate: str | None = None
+    momentum: str | None = None
     nonlinear: bool = False
     takes_constants: bool = False
 
@@ -74,15 +79,21 @@ class ActivationTraits:
 def traits_of(layer: Any) -> LayerTraits:
     """Returns what is known of a layer; of an unknown kind that nothing can be done with it.
 
-    What is derived from a known layer has its kernels, its width and its multiply-adds; whatever else it does, nobody
-    knows.
+    What is derived from a known layer has its kernels, its width, its multiply-adds, its rate of dropout and its
+    statistics; whatever else it does, nobody knows.
     """
-    kind = type(layer)
-    for own in kind.__mro__:
-        known = _entry(own)
-        if known is not None:
-            return known if own is kind else LayerTraits(kernels=known.kernels, width=known.width, macs=known.macs)
-    return LayerTraits(macs=_unknown)
+    kind = known_kind(layer)
+    if kind is None:
+        return LayerTraits(macs=_unknown)
+    known = _entry(kind)
+    if kind is type(layer):
+        return known
+    return LayerTraits(**{name: getattr(known, name) for name in _INHERITED})
+
+
+def known_kind(layer: Any) -> type | None:
+    """Returns the class of a layer, or the nearest that it is derived from, that is in the table; None if none is."""
+    return next((own for own in type(layer).__mro__ if _entry(own) is not None), None)
 
 
 def activation_traits(activation: Any) -> ActivationTraits | None:
@@ -104,7 +115,7 @@ def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
         MacsUnknown: they cannot be counted.
     """
     traits = traits_of(layer)
-    if traits.kernels and _entry(type(layer)) is None:
+    if (traits.kernels or traits.macs is no_macs) and _entry(type(layer)) is None:
         known = {id(getattr(layer, name, None)) for name in traits.kernels}
         if any(id(weight) not in known for weight in _matrices(layer)):
             raise MacsUnknown(f"{type(layer).__name__} has weights that nothing is known of")
@@ -134,7 +145,7 @@ def _product(sides: Sequence[int | None]) -> int:
 
 def _matrices(layer: Any) -> list[Any]:
     """Returns the weights of a layer that something may be multiplied with by more than one number per channel."""
-    return [weight for weight in layer.weights if len(weight.shape) > 1]
+    return [weight for weight in layer.weights if len(getattr(weight, "shape", ())) > 1]  # a vocabulary has no shape
 
 
 def _size(weight: Any) -> int:
@@ -249,13 +260,15 @@ def _dot(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
 def _operator(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
     """TensorFlow's functions, of which those that multiply matrices or convolve are not counted."""
     symbol = str(getattr(layer, "symbol", ""))
-    if any(word in symbol for word in ("matmul", "einsum", "tensordot", "matvec", "conv")):
+    if any(word in symbol for word in ("matmul", "einsum", "dot", "matvec", "conv", "xw_plus_b")):
         raise MacsUnknown(f"tf.{symbol} is not counted")
     return {}
 
 
 def _unknown(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
-    if _matrices(layer):
+    if (
+        _matrices(layer) or type(layer).__module__.partition(".")[0] not in OWN_FRAMEWORKS
+    ):  # which may multiply its inputs
         raise MacsUnknown(f"nothing is known of {type(layer).__name__}")
     return {}
 
@@ -313,14 +326,14 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     ),
     **_entries("LocallyConnected1D LocallyConnected2D", **_KERNEL, width="filters", macs=_once),
     **_entries("EinsumDense", **_KERNEL, macs=_einsum),
-    **_entries("Embedding", kernels=("embeddings",), width="output_dim"),
+    **_entries("Embedding", kernels=("embeddings",), width="output_dim", channels="embedded"),
     **_entries("tfprune.StackedDense", **_KERNEL, width="units", macs=_once_per_network, fusable=True),
     # Recurrent cells and what calls them.
     **_entries("LSTMCell GRUCell SimpleRNNCell", **_CELL, macs=_once),
     **_entries("ConvLSTMCell", **_CELL | {"width": "filters"}, macs=_convolutional_cell),
     **_entries("StackedRNNCells", macs=_cells),
     **_entries("RNN LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D", macs=_recurrent),
-    **_entries("CuDNNLSTM CuDNNGRU", macs=_uncounted),
+    **_entries("CuDNNLSTM CuDNNGRU Lambda", macs=_uncounted),
     **_entries("Bidirectional", macs=_both_directions),
     **_entries("TimeDistributed", macs=_each_step),
     # Products of two inputs.
@@ -328,28 +341,35 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("keras.MultiHeadAttention keras.GroupedQueryAttention", macs=_uncounted),
     **_entries("Attention AdditiveAttention", macs=_attention),
     **_entries("Dot", macs=_dot),
-    **_entries("TFOpLambda SlicingOpLambda ClassMethod InstanceMethod InstanceProperty", macs=_operator),
+    **_entries("TFOpLambda", channels="operator", macs=_operator),
+    **_entries("SlicingOpLambda ClassMethod InstanceMethod InstanceProperty", macs=_operator),
     # Element by element.
     **_entries("Activation", channels="activation", zero="inputs", fusable=True, stackable=True, nonlinear=True),
     **_entries("ReLU LeakyReLU ELU", channels="pass", zero="inputs", fusable=True, stackable=True, nonlinear=True),
     **_entries("ThresholdedReLU", channels="pass", nonlinear=True),
     **_entries("PReLU", channels="sloped", nonlinear=True),
-    **_entries("Rescaling", channels="pass", fusable=True, stackable=True, nonlinear=True),
-    **_entries("ActivityRegularization", channels="pass"),
-    **_entries("Dropout SpatialDropout1D SpatialDropout2D", channels="pass", zero="inputs", noise=True),
-    **_entries("SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise", channels="pass", noise=True),
+    **_entries("Lambda", channels="function", macs=_unknown),
+    **_entries("Rescaling", channels="rescaled", fusable=True, stackable=True, nonlinear=True),
+    **_entries("ActivityRegularization StochasticDepth", channels="pass"),
+    **_entries("LayerScale", channels="scaled"),
+    **_entries("Dropout SpatialDropout1D SpatialDropout2D", channels="dropped", zero="inputs", noise=True, rate="rate"),
+    **_entries("SpatialDropout3D AlphaDropout", channels="dropped", noise=True, rate="rate"),
+    **_entries("GaussianDropout", channels="pass", noise=True, rate="rate"),
+    **_entries("GaussianNoise", channels="pass", noise=True, rate="stddev"),
     # Normalizations.
-    **_entries("BatchNormalization", channels="normalized", zero="weights", fusable=True),
-    **_entries("LayerNormalization", zero="weights", fusable=True, nonlinear=True),
-    **_entries("GroupNormalization", zero="weights"),
-    **_entries("Normalization", nonlinear=True),
-    **_entries("Softmax", fusable=True, nonlinear=True),
+    **_entries("BatchNormalization", channels="normalized", zero="weights", momentum="momentum", fusable=True),
+    **_entries("LayerNormalization", channels="layer normalized", zero="weights", fusable=True, nonlinear=True),
+    **_entries("GroupNormalization", channels="group normalized", zero="weights"),
+    **_entries("Normalization", channels="adapted", nonlinear=True),
+    **_entries("Softmax", channels="mixed", fusable=True, nonlinear=True),
     # Merging, pooling, reshaping.
     **_entries("Add", channels="merged", fusable=True),
     **_entries("Subtract Multiply Average Maximum Minimum", channels="merged"),
     **_entries("Concatenate", channels="concatenated", fusable=True),
     **_entries("Flatten", channels="flattened", fusable=True),
-    **_entries("Permute Reshape", fusable=True),
+    **_entries("Permute", channels="permuted", fusable=True),
+    **_entries("Reshape", channels="reshaped", fusable=True),
+    **_entries("RepeatVector", channels="pass"),
     **_entries(_ranks("MaxPooling AveragePooling GlobalMaxPooling GlobalAveragePooling"), channels="pass"),
     **_entries(_ranks("ZeroPadding Cropping UpSampling"), channels="pass"),
 }  # fmt: skip

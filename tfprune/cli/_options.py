@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS
-from tfprune.data._user import asked_of
 from tfprune.experiments.executors import EXECUTORS
 from tfprune.experiments.rundir import RunDir
 from tfprune.models._user import is_function
@@ -49,6 +47,7 @@ _OPTIONS = (
         metavar="|".join(GRANULARITIES),
         help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
     ),
+    click.option("--exclude", metavar="LAYER,...", help="Layers never pruned: names, or `first`, `last`, `frozen`."),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
     click.option(
         "--strategy",
@@ -95,18 +94,6 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
         return command
 
     return add
-
-
-def data_options(config: Config) -> str:
-    """Returns the options that name a run's data set, as they are typed in a shell."""
-    words = ["--dataset", config.dataset]
-    if config.has_own_data:
-        for key, value in asked_of(config.data_settings).items():
-            if key in ("label", "missing"):
-                words += [f"--{key}", value]
-            else:
-                words += ["--set", f"data.{key}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(words)
 
 
 def executor_options(command: Callable) -> Callable:

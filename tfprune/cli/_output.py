@@ -39,7 +39,8 @@ def echo_result(result: Result) -> None:
         echo(
             "",
             f"Sparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)",
-            f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero",
+            f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero: "
+            f"{result.total_sparsity:.1%} of all weights are zero",
         )
     if "pattern" in metrics:
         _echo_pattern(result.config, metrics["pattern"]["layers"])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._options import data_options
 from tfprune.cli._output import echo_result
+from tfprune.cli._suggestions import compare_command
 from tfprune.cli._terminal import echo, start_logging
 from tfprune.cli._typed import resuming
 from tfprune.experiments.results import Result, find_result, tidy
@@ -35,7 +35,7 @@ def train_and_report(config: Config, *, force: bool = False) -> None:
         f"TensorBoard  tensorboard --logdir {config.out}",
         f"Next         tfprune show {result.folder.root}",
         f"             tfprune predict {result.folder.root} FILE",
-        f"             tfprune compare {data_options(config)} --seeds 3",
+        f"             {compare_command(config)}",
     )
 
 

@@ -66,7 +66,7 @@ def compare(
         echo_runs(configs)
         return
     from tfprune.experiments.sweeps import run_all
-    from tfprune.reporting.comparison import summarise
+    from tfprune.reporting.comparison import remarks, summarise
     from tfprune.reporting.report import as_json, result_tables
     from tfprune.utils.files import write_json, written_to
 
@@ -78,7 +78,7 @@ def compare(
     for headers, rows in result_tables(summary):
         echo_table(rows, headers)
         echo()
-    echo(LEGEND)
+    echo(LEGEND, *remarks(summary))
     folder = figures or Path(configs[0].out)
     with written_to(folder / "figure"):
         drawn = _draw(results, summary, kind, folder)
@@ -155,13 +155,15 @@ def _several_sparsities(summary: dict[str, dict[str, Any]]) -> bool:
 
 
 def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[str, Any]], kind: str) -> None:
+    from tfprune.reporting.comparison import remarks
     from tfprune.reporting.report import result_tables
     from tfprune.reporting.tables import markdown_table, update_page
+    from tfprune.reporting.timing import machine_text
 
     config, metrics = results[0].config, results[0].metrics
     seeds = sorted({result.config.seed for result in results})
     versions, machine = metrics["versions"], metrics["machine"]
-    hardware = markdown(", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"])))
+    hardware = markdown(machine_text(machine))
     source = (
         f"{f'Seeds {seeds[0]} to {seeds[-1]}' if len(seeds) > 1 else f'Seed {seeds[0]}'}, "
         f"`{printable(config.model_name)}`, {config.epochs:,} epochs, batches of {config.batch_size}, "
@@ -170,4 +172,5 @@ def _write_page(page: Path, results: Sequence[Result], summary: dict[str, dict[s
         f"tfmot {versions['tensorflow-model-optimization']}; {hardware}. {LEGEND}"
     )
     tables = map(markdown_table, result_tables(summary))
-    update_page(page, f"{kind} {config.data_name}", "\n\n".join((*tables, source)))
+    notes = map(markdown, remarks(summary))
+    update_page(page, f"{kind} {config.data_name}", "\n\n".join((*tables, source, *notes)))

@@ -50,6 +50,8 @@ def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) 
         ],
         ("exported", str(done.path)),
     )
+    for line in done.unread:
+        echo(f"Warning: {line}", err=True)
     if done.before - done.after > LOSS:
         echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
     echo("", f"Next: tfprune bench {run}{again(given)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.cli._options import make_config, run_options
+from tfprune.cli._suggestions import train_command
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
@@ -80,10 +81,10 @@ def plan(
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
     gone = planner.channel_tracker.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
-    echo(
-        f"Next: tfprune train --dataset {config.dataset} --model {config.model} --granularity {config.granularity} "
-        f"--sparsity {1 - chosen.keep:.6g}" + (f" --set channels.order={','.join(gone)}" if gone else "")
-    )
+    rest = {key: value for key, value in config.channel_settings.items() if key != "order"}
+    order = ["--set", f"channels.order={','.join(gone)}"] if gone else []
+    command = train_command(config.replace(channel_settings=rest), "--sparsity", f"{1 - chosen.keep:.6g}", *order)
+    echo(f"Next: {command}")
 
 
 def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:

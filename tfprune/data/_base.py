@@ -58,6 +58,7 @@ class Inputs:
             column's name can be an argument's.
         optional: raw inputs that may be missing, as NaN or "".
         unused: columns of a user's table that are no inputs.
+        reading: how a user's table is read where it is not as usual: `missing_marks`, `decimal`, `encoding`.
     """
 
     signature: Mapping[str, tuple[str, tuple[int | None, ...]]]
@@ -65,6 +66,7 @@ class Inputs:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     optional: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

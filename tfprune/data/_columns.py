@@ -11,13 +11,25 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfprune.adapters.backend import tf
 from tfprune.data._base import Inputs
-from tfprune.data._csv import MAX_COLUMNS, MISSING, Column, check_header, read_header, text, too_many_columns
+from tfprune.data._csv import (
+    MARKS,
+    MAX_COLUMNS,
+    MISSING,
+    UTF8,
+    Column,
+    check_header,
+    not_text,
+    read_header,
+    text,
+    too_many_columns,
+    with_point,
+)
 from tfprune.utils.errors import DataError
 from tfprune.utils.text import one_line
 
@@ -27,10 +39,16 @@ if TYPE_CHECKING:
 MOSTLY = 0.9  # of a column's cells: if so many are numbers, the others are mistakes
 CHUNK = 2**20  # bytes
 DEVIATION_OF_A_CONSTANT = 1.0
+DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})*|\d*),\d+([eE][-+]?\d+)?")
+WHOLE = re.compile(r"[-+]?\d{1,3}(\.\d{3})+")
 
 
-def read_table(path: Path) -> dict[str, pa.ChunkedArray]:
+def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> dict[str, pa.ChunkedArray]:
     """Reads a CSV, TSV or Parquet file; of text files all columns are text, missing cells null.
+
+    Args:
+        path: the file.
+        reading: how text is read, see `Inputs.reading`.
 
     Returns:
         name -> column, in the file's order.
@@ -38,18 +56,19 @@ def read_table(path: Path) -> dict[str, pa.ChunkedArray]:
     Raises:
         DataError: the file is no such table.
     """
-    with _readable(path):
-        return _read_parquet(path) if is_parquet(path) else _read_csv(path)
+    how = reading or {}
+    with _readable(path, how.get("encoding", "")):
+        return _with_marks(_read_parquet(path), how) if is_parquet(path) else _read_csv(path, how)
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(path: Path, encoding: str = "") -> list[str]:
     """Returns the names of a table's columns, and reads no more than those.
 
     Raises:
         DataError: the file is no such table.
     """
-    with _readable(path):
-        return _parquet_names(path) if is_parquet(path) else _header(path)[0]
+    with _readable(path, encoding):
+        return _parquet_names(path) if is_parquet(path) else _header(path, encoding)[0]
 
 
 def count_rows(path: Path) -> int:
@@ -62,12 +81,16 @@ def count_rows(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path, encoding: str = "") -> Iterator[None]:
     import pyarrow as pa
 
     try:
         yield
+    except UnicodeError as error:
+        raise not_text(path, encoding, f" (byte {getattr(error, 'start', 0)})") from None
     except pa.ArrowException as error:
+        if "invalid UTF8" in str(error):
+            raise not_text(path, encoding) from None
         raise DataError(f"{path}: this is no table that can be read ({one_line(error)})") from None
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
@@ -86,22 +109,23 @@ def _parquet() -> ModuleType:
     return parquet
 
 
-def _read_csv(path: Path) -> dict[str, pa.ChunkedArray]:
+def _read_csv(path: Path, how: Mapping[str, Any]) -> dict[str, pa.ChunkedArray]:
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
 
-    names, delimiter = _header(path)
+    encoding = how.get("encoding", "")
+    names, delimiter = _header(path, encoding)
     raw = [str(number) for number in range(len(names))]
     table = arrow_csv.read_csv(
         path,
-        read_options=arrow_csv.ReadOptions(column_names=raw, skip_rows=0),
+        read_options=arrow_csv.ReadOptions(column_names=raw, skip_rows=0, encoding=encoding or "utf8"),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(raw, pa.string()), strings_can_be_null=False
         ),
     ).slice(1)  # without the header
-    missing = pa.array(sorted(MISSING))
+    missing = pa.array(sorted(MISSING | set(how.get("missing_marks", ()))))
     columns = {}
     for name, column in zip(names, table.columns, strict=True):
         cells = pc.utf8_trim_whitespace(column)
@@ -109,12 +133,30 @@ def _read_csv(path: Path) -> dict[str, pa.ChunkedArray]:
     return columns
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
+def _with_marks(columns: dict[str, pa.ChunkedArray], how: Mapping[str, Any]) -> dict[str, pa.ChunkedArray]:
+    """Returns columns whose texts that are marks of missing cells are null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    marks = list(how.get("missing_marks", ()))
+    if not marks:
+        return columns
+    plain = {
+        name: column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for name, column in columns.items()
+    }
+    return {
+        name: pc.if_else(pc.is_in(own, pa.array(marks, own.type)), pa.scalar(None, own.type), own)
+        if _is_text(own.type)
+        else columns[name]
+        for name, own in plain.items()
+    }
+
+
+def _header(path: Path, encoding: str = "") -> tuple[list[str], str]:
+    with open(path, newline="", encoding=encoding or UTF8) as file:
         try:
             return read_header(file, path)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
         except csv.Error as error:
             raise DataError(f"{path}: this is not a CSV file ({error})") from None
 
@@ -132,10 +174,15 @@ def _read_parquet(path: Path) -> dict[str, pa.ChunkedArray]:
 
 
 def read_parquet_columns(
-    path: Path, columns: Mapping[str, Column], *, ignore: Collection[str] = (), optional: Collection[str] = ()
+    path: Path,
+    columns: Mapping[str, Column],
+    *,
+    ignore: Collection[str] = (),
+    optional: Collection[str] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Does with a Parquet file what `_csv.read_columns` does with a CSV file."""
-    table = read_table(path)
+    table = read_table(path, reading)
     check_header(list(table), path, columns, ignore)
     found = {}
     for name, kind in columns.items():
@@ -176,11 +223,17 @@ def texts(column: pa.ChunkedArray, name: str) -> np.ndarray:
     return np.array(column.cast(pa.string()).to_pylist(), object)
 
 
-def numbers(column: pa.ChunkedArray, name: str) -> np.ndarray | None:
+def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarray | None:
     """Returns a column as float64, NaN where a cell is missing; None if it is text.
 
+    Args:
+        column: of a table.
+        name: its name.
+        decimal: what stands before the decimals in text; of "," points are thousands.
+
     Raises:
-        DataError: most cells are numbers, and some are not; or it holds something else.
+        DataError: most cells are numbers, and some are not, or marks of missing cells or decimal commas stand beside
+            them; or it holds something else.
     """
     import pyarrow as pa
 
@@ -190,10 +243,14 @@ def numbers(column: pa.ChunkedArray, name: str) -> np.ndarray | None:
         raise _unreadable(name, column)
     if not _is_text(column.type):
         return _as_floats(column.cast(pa.float64()))
+    if decimal == ",":
+        column = pa.chunked_array([[cell if cell is None else with_point(cell) for cell in column.to_pylist()]])
+        column = column.cast(pa.string())
     try:
         return _as_floats(column.cast(pa.float64()))
     except pa.ArrowInvalid:
         cells = column.to_pylist()
+    _check_marks(cells, name)
     bad = [(row, cell) for row, cell in enumerate(cells, start=1) if cell is not None and not _is_number(cell)]
     given = sum(cell is not None for cell in cells)
     if len(bad) <= (1 - MOSTLY) * given:
@@ -203,6 +260,27 @@ def numbers(column: pa.ChunkedArray, name: str) -> np.ndarray | None:
             f"the column as text with --set data.categories={name}"
         )
     return None
+
+
+def _check_marks(cells: Sequence[str | None], name: str) -> None:
+    """Raises `DataError` if a column is numbers but for marks of missing cells, or with decimal commas."""
+    others = {cell for cell in cells if cell is not None and not _is_number(cell)}
+    if not others:
+        return
+    if any(DECIMAL_COMMA.fullmatch(cell) for cell in others) and all(
+        DECIMAL_COMMA.fullmatch(cell) or WHOLE.fullmatch(cell) or cell in MARKS for cell in others
+    ):
+        example = next(cell for cell in sorted(others) if DECIMAL_COMMA.fullmatch(cell))
+        raise DataError(
+            f"column {name} has numbers with a comma, such as {example!r}; if it is a decimal comma, read it with "
+            f"--set data.decimal=, and otherwise remove the commas, or read the column as text with --set "
+            f"data.categories={name}"
+        )
+    if others <= MARKS and any(cell is not None and _is_number(cell) for cell in cells):
+        raise DataError(
+            f"column {name} has {', '.join(map(repr, sorted(others)))} among its numbers; if that marks missing cells, "
+            f"say so with --set data.missing_marks={','.join(sorted(others))} and --missing impute or drop"
+        )
 
 
 def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
@@ -311,12 +389,15 @@ class Category:
             return tf.cast(hits, tf.float32)
 
 
-def row_inputs(columns: Mapping[str, Number | Category], unused: Sequence[str]) -> Inputs:
+def row_inputs(
+    columns: Mapping[str, Number | Category], unused: Sequence[str], reading: Mapping[str, Any] | None = None
+) -> Inputs:
     """Returns what an exported model of rows takes: an argument a column.
 
     Args:
         columns: name -> how it is encoded, in the model's order.
         unused: columns that a user's table may have beside them.
+        reading: see `Inputs.reading`.
     """
     arguments = _arguments(columns)
     optional = [argument for argument, name in arguments.items() if _may_be_missing(columns[name])]
@@ -330,6 +411,7 @@ def row_inputs(columns: Mapping[str, Number | Category], unused: Sequence[str]) 
         columns={argument: name for argument, name in arguments.items() if argument != name},
         optional=tuple(optional),
         unused=tuple(unused),
+        reading=reading or {},
     )
 
 

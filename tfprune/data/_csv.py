@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +13,10 @@ from typing import Any, TextIO
 from tfprune.utils.errors import DataError, choose_from
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null"})
+MARKS = frozenset(  # that files have for missing cells, and that could be a word too: read as one unless they are set
+    {"?", "-", "--", ".", "N/A", "n/a", "#N/A", "na", "None", "none", "NULL", "Null", "NAN", "missing", "unknown"}
+)
+UTF8 = "utf-8-sig"  # with or without a byte-order mark
 Column = Callable[[str], Any]
 
 
@@ -34,6 +39,7 @@ def whole(cell: str) -> int:
 
 
 DELIMITERS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
 MAX_COLUMNS = 10_000  # each becomes an argument of the exported model
 LONGEST_LINE = 2**20  # characters
 _ABSENT: dict[Column, Any] = {text: "", number: math.nan}  # what a missing cell is read as where it may be missing
@@ -43,10 +49,24 @@ _KINDS = {text: "text", number: "a number", whole: "a whole number"}
 def delimiter_of(line: str) -> str:
     """Returns what stands between the cells of a header: what is there most often of `DELIMITERS`.
 
-    >>> delimiter_of("a;b;c"), delimiter_of("a")
-    (';', ',')
+    >>> delimiter_of("a;b;c"), delimiter_of("a"), delimiter_of('"size, weight, age";kind')
+    (';', ',', ';')
     """
-    return max(DELIMITERS, key=line.count)  # of equals the first
+    return max(DELIMITERS, key=QUOTED.sub("", line).count)  # of equals the first
+
+
+def not_text(path: Path, encoding: str, where: str = "") -> DataError:
+    """Says that a file is not in an encoding, and which it may be in."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(200)
+    except OSError:
+        start = b""
+    likely = "utf-16" if b"\0" in start else "cp1252"
+    given = encoding or "UTF-8"
+    return DataError(
+        f"{path}: this is not {given} text{where}; name it, such as --set data.encoding={likely}, or save it as UTF-8"
+    )
 
 
 def lines_of(file: TextIO) -> Iterator[str]:
@@ -66,7 +86,9 @@ def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[
         DataError: there are none, one is there twice, or there are too many.
     """
     first = file.readline(LONGEST_LINE)
-    delimiter = delimiter_of(first)
+    if "\0" in first:
+        raise not_text(path, "")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" and "\t" in first else delimiter_of(first)
     if first.count(delimiter) >= MAX_COLUMNS or (len(first) == LONGEST_LINE and not first.endswith("\n")):
         raise too_many_columns(path)
     file.seek(0)
@@ -75,6 +97,15 @@ def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[
         raise DataError(f"{path}: there is no header; the first line must name {needed}")
     check_unique(names, path)
     return names, delimiter
+
+
+def with_point(cell: str) -> str:
+    """Returns a number that is written with a decimal comma as Python writes it.
+
+    >>> with_point("1.234,5"), with_point("-0,25")
+    ('1234.5', '-0.25')
+    """
+    return cell.replace(".", "").replace(",", ".")
 
 
 def too_many_columns(path: Path) -> DataError:
@@ -89,7 +120,7 @@ def check_unique(names: list[str], path: Path) -> None:
     """Raises `DataError` if a column is there twice."""
     if len(set(names)) < len(names):
         twice = next(name for name, count in collections.Counter(names).items() if count > 1)
-        raise DataError(f"{path}: column {twice!r} is there more than once")
+        raise DataError(f"{path}: column {twice!r} is there more than once; give each column its own name")
 
 
 def read_columns(
@@ -99,15 +130,17 @@ def read_columns(
     ignore: Collection[str] = (),
     optional: Collection[str] = (),
     drop_incomplete: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, list]:
     """Reads a CSV file with a header.
 
     Args:
-        path: the file, UTF-8 with or without a byte-order mark.
+        path: the file.
         columns: name -> how a cell is read; the header must have exactly these, in any order.
         ignore: columns that may be there too and are not read.
         optional: columns of text and numbers whose cells may be missing; they are read as "" and NaN.
         drop_incomplete: leave out rows with a missing field instead of refusing them.
+        reading: how text is read, see `Inputs.reading`.
 
     Returns:
         name -> cells of the rows that were kept, in the file's order.
@@ -115,18 +148,21 @@ def read_columns(
     Raises:
         DataError: the file, its header or a cell is not as it should be; the line is named.
     """
+    how = reading or {}
+    missing, decimal = MISSING | set(how.get("missing_marks", ())), how.get("decimal", ".")
+    encoding = how.get("encoding") or UTF8
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding=encoding) as file:
             _, delimiter = read_header(file, path, ", ".join(columns))
             file.seek(0)
             rows = csv.reader(lines_of(file), delimiter=delimiter, strict=True)
-            return _parse(rows, path, columns, ignore, optional, drop_incomplete)
+            return _parse(rows, path, columns, ignore, optional, drop_incomplete, missing, decimal)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise DataError(f"{path}: this is a folder, a CSV file is needed") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from None
+    except UnicodeError as error:
+        raise not_text(path, how.get("encoding", ""), f" (byte {getattr(error, 'start', 0)})") from None
     except csv.Error as error:
         raise DataError(f"{path}: this is not a CSV file ({error})") from None
     except OSError as error:
@@ -140,6 +176,8 @@ def _parse(
     ignore: Collection[str],
     optional: Collection[str],
     drop_incomplete: bool,
+    absent: Collection[str],
+    decimal: str,
 ) -> dict[str, list]:
     header = [name.strip() for name in next(rows, [])]
     check_header(header, path, columns, ignore)
@@ -150,17 +188,18 @@ def _parse(
         if len(row) != len(header):
             raise DataError(f"{path}, line {rows.line_num}: {len(row)} cells where the header has {len(header)}")
         cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name in columns}
-        missing = [name for name, cell in cells.items() if cell in MISSING and name not in optional]
+        missing = [name for name, cell in cells.items() if cell in absent and name not in optional]
         if missing and drop_incomplete:
             continue
         if missing:
             raise DataError(f"{path}, line {rows.line_num}: {missing[0]} is missing; fill it in or remove the row")
         for name, read in columns.items():
-            if cells[name] in MISSING:
+            if cells[name] in absent:
                 table[name].append(_ABSENT[read])
                 continue
             try:
-                table[name].append(read(cells[name]))
+                plain = cells[name] if read is text or decimal == "." else with_point(cells[name])
+                table[name].append(read(plain))
             except ValueError:
                 raise DataError(
                     f"{path}, line {rows.line_num}: {name} must be {_KINDS.get(read, 'readable')}, got {cells[name]!r}"

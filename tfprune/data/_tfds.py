@@ -280,8 +280,11 @@ def _indexed(builder: Any, split: str, side: int, channels: int, keys: tuple[str
     return Split(Stored(files, places, record, decode_record, (side, side, channels)), y)
 
 
-def too_large(file: Path | BinaryIO) -> str:
-    """Says that an image file is too large to be decoded, "" if it is not; reads no more than its header."""
+def unfit(file: Path | BinaryIO) -> str:
+    """Says why an image file is not to be decoded, "" if it is; reads no more than its header.
+
+    It is too large, or TensorFlow would decode it to other colours than it has.
+    """
     from PIL import Image
 
     try:
@@ -289,6 +292,11 @@ def too_large(file: Path | BinaryIO) -> str:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of fewer pixels than are refused here
             with Image.open(file) as image:
                 width, height = image.size
+                if image.format == "BMP" and image.mode in (
+                    "P",
+                    "1",
+                ):  # TensorFlow takes the palette's numbers for grey
+                    return "a BMP of one bit or with a palette of colours, which is not read: save it as PNG"
     except Image.DecompressionBombError:
         return f"it has more than {MAX_PIXELS:,} pixels"
     except Exception:  # whatever a broken header makes it meet; TensorFlow says what is wrong with the file
@@ -298,8 +306,15 @@ def too_large(file: Path | BinaryIO) -> str:
 
 def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
     """Decodes one JPEG, PNG, GIF (first frame) or BMP: a string to uint8 [height, width, channels]."""
-    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, channels))
+
+    def decoded(channels: int) -> tf.Tensor:
+        image = tf.io.decode_image(content, channels=channels, expand_animations=False)
+        return tf.ensure_shape(image, (None, None, channels))
+
+    if channels != 1:
+        return decoded(channels)
+    only_in_colour = tf.reduce_any(tf.strings.substr(content, 0, 2) == ["BM", "GI"])  # BMP and GIF: no grey decoder
+    return tf.cond(only_in_colour, lambda: tf.image.rgb_to_grayscale(decoded(3)), lambda: decoded(1))
 
 
 def square(images: tf.Tensor, side: int) -> tf.Tensor:

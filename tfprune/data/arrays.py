@@ -153,7 +153,30 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except BROKEN_ARCHIVE as error:
+        if "Object arrays" in str(error):
+            names = ", ".join(_of_objects(path)) or "an array"
+            raise DataError(
+                f"{path}: {names} holds Python objects, which are stored as code and never read; save numbers or text: "
+                "y.astype(str) for labels, x.astype('float32') for examples"
+            ) from None
         raise DataError(f"{path}: cannot be read as .npz ({one_line(error)})") from None
+
+
+def _of_objects(path: Path) -> list[str]:
+    """Returns which arrays of an `.npz` file hold Python objects, from their headers alone."""
+    import zipfile
+
+    from numpy.lib import format as npy
+
+    found = []
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+                    if read(file)[2].hasobject:
+                        found.append(member.removesuffix(".npy"))
+    return found
 
 
 def read_array(path: Path, name: str) -> np.ndarray:

@@ -91,8 +91,9 @@ class ImageFolder(Source):
             broken = int((~readable).sum())
             if self.broken == "refuse":
                 more = f" (and {broken - 1} more)" if broken > 1 else ""
+                colour = "read all in colour with --set data.channels=3, " if self.channels == 1 else ""
                 raise DataError(
-                    f"{files[int(np.argmin(readable))]}{more}: this is no image that can be read ({reason}); "
+                    f"{files[int(np.argmin(readable))]}{more}: this is no image that can be read ({reason}); {colour}"
                     "remove it, or leave out such files with --set data.broken=skip"
                 )
             warnings.append(f"{broken:,} files that cannot be read as images are left out")
@@ -183,11 +184,11 @@ def _look_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], bool]:
     """Returns the sizes of those files that are images, and whether all of them are grey."""
     from PIL import Image
 
-    from tfprune.data._tfds import too_large
+    from tfprune.data._tfds import unfit
 
     sizes, modes = [], set()
     for file in files:
-        if too_large(file):
+        if unfit(file):
             continue
         try:
             with Image.open(file) as image:  # reads no more than the header
@@ -227,7 +228,7 @@ def read_files(
 
     from tfprune.adapters.backend import tf
     from tfprune.data._stored import PLACE, Stored, whole_file
-    from tfprune.data._tfds import decode, square, tensorflow_line, too_large
+    from tfprune.data._tfds import decode, square, tensorflow_line, unfit
 
     shape, readable = (side, side, channels), np.zeros(len(files), bool)
     x, places = np.zeros((0 if stored else len(files), *shape), np.uint8), np.zeros(len(files), PLACE)
@@ -241,9 +242,11 @@ def read_files(
         checksum = tf.strings.to_hash_bucket_fast(content, 2**63 - 1)
         return number, pixels_of(content), tf.strings.length(content), checksum
 
-    problems = {number: problem for number, file in enumerate(files) if (problem := too_large(file))}
+    problems = {number: problem for number, file in enumerate(files) if (problem := unfit(file))}
     fit = [number for number in range(len(files)) if number not in problems]
-    paths = tf.data.Dataset.from_tensor_slices((np.array(fit, np.int64), [str(files[number]) for number in fit]))
+    paths = tf.data.Dataset.from_tensor_slices(
+        (np.array(fit, np.int64), tf.constant([str(files[number]) for number in fit], tf.string))
+    )
     images = paths.map(image, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
     for numbers, pixels, lengths, checksums in images.batch(READ_AT_ONCE).prefetch(1).as_numpy_iterator():
         readable[numbers], places["length"][numbers], places["checksum"][numbers] = True, lengths, checksums

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._user import Source
-from tfprune.utils.checks import check_choice, check_names, check_whole
+from tfprune.utils.checks import check_choice, check_encoding, check_names, check_whole
 from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
 
+DECIMALS = (".", ",")
 MISSING_CELLS = ("refuse", "drop", "impute")
 MAX_CLASSES = 1000
 
@@ -31,6 +32,9 @@ class Table(Source):
         ignore: columns to leave out.
         categories: columns of numbers that are names of something, to be read as text.
         most_categories: different texts in a column, at most.
+        missing_marks: texts that stand for a missing cell, beside an empty one, NA, NaN and null.
+        decimal: "." or ",": what stands before the decimals of a number.
+        encoding: of a text file, as Python names it; "" is UTF-8.
     """
 
     label: str = ""
@@ -38,6 +42,9 @@ class Table(Source):
     ignore: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     most_categories: int = 100
+    missing_marks: tuple[str, ...] = ()
+    decimal: str = "."
+    encoding: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +52,9 @@ class Table(Source):
         self._store("ignore", check_names("data.ignore", self.ignore))
         self._store("categories", check_names("data.categories", self.categories))
         self._store("most_categories", check_whole("data.most_categories", self.most_categories, least=1))
+        self._store("missing_marks", check_names("data.missing_marks", self.missing_marks))
+        self._store("decimal", check_choice("data.decimal", str(self.decimal), DECIMALS))
+        check_encoding("data.encoding", self.encoding)
         if not isinstance(self.label, str):
             raise ConfigError(f"label must be a column's name, got {self.label!r}")
 
@@ -53,7 +63,7 @@ class Table(Source):
         from tfprune.data._columns import column_names, count_rows
 
         digits = fingerprint([Path(path)])
-        names = column_names(Path(path))
+        names = column_names(Path(path), self.encoding)
         if not self.label:
             raise ConfigError(f"{path}: --label must name the column of labels. {choose_from('', names)}")
         named = {"label": (self.label,), "data.ignore": self.ignore, "data.categories": self.categories}
@@ -68,7 +78,14 @@ class Table(Source):
     def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         from tfprune.data._columns import read_table
 
-        return self.from_columns(read_table(Path(path)), path)
+        return self.from_columns(read_table(Path(path), self._reading), path)
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """Returns how the file is read where that is not as usual, see `Inputs.reading`."""
+        marks = {"missing_marks": list(self.missing_marks)} if self.missing_marks else {}
+        decimal = {"decimal": self.decimal} if self.decimal != "." else {}
+        return marks | decimal | ({"encoding": self.encoding} if self.encoding else {})
 
     def from_columns(
         self, columns: Mapping[str, Any], path: str, given: Mapping[str, np.ndarray] | None = None
@@ -116,10 +133,12 @@ class Table(Source):
             }
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-        inputs = row_inputs(encodings, [name for name in columns if name not in cells and name != self.label])
+        inputs = row_inputs(
+            encodings, [name for name in columns if name not in cells and name != self.label], self._reading
+        )
         x = _encoded(inputs, cells)
         splits = {name: Split(x[own], y[own]) for name, own in places.items()}
-        warnings += _repeated(splits)
+        warnings += _repeated(splits) + _marked(encodings)
         original = np.flatnonzero(kept)
         return Data(
             **splits,
@@ -136,7 +155,7 @@ class Table(Source):
     def _cells(self, column: Any, name: str) -> np.ndarray:
         from tfprune.data._columns import numbers, texts
 
-        values = None if name in self.categories else numbers(column, name)
+        values = None if name in self.categories else numbers(column, name, self.decimal)
         return texts(column, name) if values is None else values
 
     def _number(self, name: str, number: Any) -> Any:
@@ -249,6 +268,19 @@ def _encoded(inputs: Any, cells: Mapping[str, np.ndarray]) -> np.ndarray:
             values = np.array(["" if cell is None else cell for cell in values], object)
         raw[argument] = tf.constant(values, dtype)
     return inputs.encode(raw).numpy()
+
+
+def _marked(encodings: Mapping[str, Any]) -> list[str]:
+    """Says which categories look like marks of missing cells."""
+    from tfprune.data._csv import MARKS
+
+    found = {name: sorted(MARKS & set(getattr(own, "known", ()))) for name, own in encodings.items()}
+    return [
+        f"column {name} has {', '.join(map(repr, marks))} as a category; if that marks a missing cell, say so with "
+        f"--set data.missing_marks={','.join(marks)}"
+        for name, marks in found.items()
+        if marks
+    ]
 
 
 def _repeated(splits: Mapping[str, Split]) -> list[str]:

@@ -57,7 +57,7 @@ def build(config: Config, data: Data, precision: str = "float32") -> keras.Model
 
 def masked_model(model: keras.Model, config: Config) -> keras.Model:
     """Returns the model with masks: in tfmot's wrappers if it is one of ours, in place if a person brought it."""
-    return mask_in_place(model, config.spare) if config.has_own_model else wrap(model, config.spare)
+    return mask_in_place(model, config.exclude) if config.has_own_model else wrap(model, config.exclude)
 
 
 def on_one_device(trainer: Trainer, precision: str) -> keras.Model:

@@ -84,7 +84,7 @@ class Planner:
 
     def __init__(self, model: keras.Model, config: Config, data: Data, rounds: int = 15) -> None:
         self.channel_tracker = ChannelTracker(model, config)
-        self._model, self._found = model, removable(model, config.spare, config.granularity)
+        self._model, self._found = model, removable(model, config.exclude, config.granularity)
         self._config = config
         self._rounds = rounds
         batches = training_batches(data.train, config.batch_size, shuffle=False, seed=0)

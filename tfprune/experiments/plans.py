@@ -145,6 +145,7 @@ class Outcome(NamedTuple):
     test_accuracy: float
     sparsity: float
     seconds: float
+    networks: int
 
 
 def outcome(result: Result) -> Outcome:
@@ -157,13 +158,15 @@ def outcome(result: Result) -> Outcome:
         metrics["test"]["accuracy"],
         metrics["sparsity"]["achieved"],
         metrics["seconds"]["total"],
+        metrics.get("networks", 1),
     )
 
 
 def plan_table(outcomes: Iterable[Outcome]) -> Table:
     """Returns headers and rows with a row for runs that differ in nothing but their seed: medians over seeds.
 
-    The settings that not all share have a column each.
+    The settings that not all share have a column each; so has how many networks were trained as one model, as seconds
+    compare only where these agree.
     """
     trials: dict[str, list[Outcome]] = {}
     for own in outcomes:
@@ -172,9 +175,11 @@ def plan_table(outcomes: Iterable[Outcome]) -> Table:
     names = list(dict.fromkeys(name for own in described for name in own))
     values = {name: {repr(own[name]) for own in described if name in own} for name in names}
     varying = [name for name in names if len(values[name]) > 1 or name == "method"]
+    sizes = [", ".join(map(str, sorted({run.networks for run in runs}))) for runs in trials.values()]
+    mixed = len(set(sizes)) > 1 or "," in "".join(sizes)
     rows = []
-    for own, runs in zip(described, trials.values(), strict=True):
-        _, validation_loss, test_loss, accuracy, sparsity, seconds = zip(*runs, strict=True)
+    for own, runs, size in zip(described, trials.values(), sizes, strict=True):
+        _, validation_loss, test_loss, accuracy, sparsity, seconds, _ = zip(*runs, strict=True)
         rows.append(
             (
                 *(str(own.get(name, "")) for name in varying),
@@ -184,9 +189,11 @@ def plan_table(outcomes: Iterable[Outcome]) -> Table:
                 f"{100 * statistics.median(accuracy):.1f} %",
                 f"{100 * statistics.median(sparsity):.1f} %",
                 f"{statistics.median(seconds):.3g}",
+                *([size] if mixed else []),
             )
         )
-    return (*varying, "seeds", "validation loss", "test loss", "test accuracy", "sparsity", "seconds"), rows
+    scores = ("seeds", "validation loss", "test loss", "test accuracy", "sparsity", "seconds")
+    return (*varying, *scores, *(["networks at once"] if mixed else [])), rows
 
 
 def _described(config: Config) -> dict[str, Any]:

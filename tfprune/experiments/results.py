@@ -77,9 +77,15 @@ class Result:
         """Fraction of what can be pruned that is gone, in the exported model."""
         return self.metrics["sparsity"]["achieved"]
 
+    @property
+    def total_sparsity(self) -> float:
+        """Fraction of all numbers of the exported model that is zero: kernels, biases, statistics, all else."""
+        return 1 - self.metrics["nonzero_parameters"] / self.metrics["parameters"]
+
     def _repr_html_(self) -> str:
         pruned = "channels" if "channels" in self.metrics else "kernel weights"
         share = f"{100 * self.sparsity:.1f} % of the {pruned} are gone"
+        share += f"; {100 * self.total_sparsity:.1f} % of all weights are zero"
         try:
             figure = html_image(curves(self.history()), "loss and sparsity over epochs")
         except RunError as error:  # the folder has been removed since, or altered

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ class Conversion:
         before, after: accuracy on them of the model and of the file, in [0, 1].
         difference: the largest of a probability.
         raw, gzip: bytes.
+        unread: a line on each library that the format is for too, and that does not read this file.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Conversion:
     difference: float
     raw: int
     gzip: int
+    unread: tuple[str, ...] = ()
 
 
 def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str = "none") -> Conversion:
@@ -61,21 +64,66 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
         raise ConfigError(
             f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, chosen.quantize)}"
         )
+    _check_classifier(model, data)
     split = data.validation
-    expected = _all(lambda inputs: softmax(np.asarray(model(inputs, training=False))), split.x)
+    expected = _all(lambda inputs: softmax(model(inputs, training=False)), split.x)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as draft:
+        with atomic_write(path) as draft, _named(draft, path):
             chosen.write(model, data, draft, quantize)
-            answers = _all(chosen.load(draft), split.x)
+            with _quantized(quantize):
+                answers = _all(chosen.load(draft), split.x)
             difference = float(np.max(np.abs(answers - expected)))
             if quantize == "none" and not difference <= TOLERANCE:
                 raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
+            if not np.isfinite(difference):
+                raise ModelError(f"{path}: as {quantize} it answers with what is no number; use another --quantize")
+            lines = [_unread(other, load, draft, split.x, expected) for other, load in chosen.others.items()]
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error})") from None
     before, after = (float(np.mean(given.argmax(axis=-1) == split.y)) for given in (expected, answers))
     size = path_bytes(path)
-    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"])
+    unread = tuple(line for line in lines if line)
+    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], unread)
+
+
+def _check_classifier(model: keras.Model, data: Data) -> None:
+    """Raises `ModelError` unless a model takes one input and returns one number a class."""
+    inputs, outputs = len(model.inputs), len(model.outputs)
+    if inputs != 1 or outputs != 1 or tuple(model.output_shape[1:]) != (len(data.labels),):
+        raise ModelError(
+            f"a model to export takes one input and returns one number for each of {len(data.labels)} classes; this "
+            f"has {inputs} inputs and {outputs} outputs, of shape {model.output_shape}: save it with model.save"
+        )
+
+
+@contextlib.contextmanager
+def _quantized(quantize: str) -> Iterator[None]:
+    """Adds to why a file of quantized numbers does not answer what can be done."""
+    try:
+        yield
+    except ModelError as error:
+        remedy = "" if quantize == "none" else "; leave out --quantize, or use another --format"
+        raise ModelError(f"{error}{remedy}") from error
+
+
+@contextlib.contextmanager
+def _named(draft: Path, path: Path) -> Iterator[None]:
+    """Lets messages name the file that was asked for, and not the draft of it."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(str(error).replace(str(draft), str(path))) from error
+
+
+def _unread(name: str, load: Callable[[Path], Answer], draft: Path, x: np.ndarray, expected: np.ndarray) -> str:
+    """Says why another library, which the format is for too, does not read a file; "" if it does."""
+    try:
+        answers = _all(load(draft), x[:BATCH])
+    except ModelError as error:
+        return f"{name} does not open this file: {str(error).removeprefix(f'{draft}: ')}"
+    difference = float(np.max(np.abs(answers - expected[:BATCH])))
+    return "" if difference <= TOLERANCE else f"{name} answers differently with this file, by {difference:.2g}"
 
 
 def _all(answer: Answer, inputs: np.ndarray) -> np.ndarray:

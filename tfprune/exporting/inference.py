@@ -14,7 +14,7 @@ from tfprune.adapters.backend import tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._columns import is_parquet, read_parquet_columns
 from tfprune.data._csv import number, read_columns, text, whole
-from tfprune.data._tfds import too_large
+from tfprune.data._tfds import unfit
 from tfprune.data.arrays import read_array
 from tfprune.utils.errors import DataError, ModelError
 from tfprune.utils.text import one_line
@@ -54,6 +54,7 @@ class Predictor:
         self._columns: dict[str, str] = rows.get("columns", {})
         self._optional: list[str] = rows.get("optional", [])
         self._unused: list[str] = rows.get("unused", [])
+        self._reading: dict[str, Any] = rows.get("reading", {})
 
     @property
     def reads_images(self) -> bool:
@@ -67,8 +68,8 @@ class Predictor:
             DataError: the file cannot be read or is no image.
         """
         try:
-            if problem := too_large(path):
-                raise DataError(f"{path}: the image is too large ({problem})")
+            if problem := unfit(path):
+                raise DataError(f"{path}: this image is not read ({problem})")
             content = path.read_bytes()
             (answer,) = self._predictions(self._model.signatures[IMAGE_FILES](image_bytes=tf.constant([content])))
         except OSError as error:
@@ -101,6 +102,7 @@ class Predictor:
             {column: kinds.get(self._specs[argument].dtype, number) for column, argument in of_column.items()},
             ignore=(self.target, *self._unused),
             optional=optional,
+            reading=self._reading,
         )
         return self._answers(path, {of_column[name]: cells for name, cells in columns.items()})
 

@@ -34,11 +34,13 @@ class Classifier(tf.Module):
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
         self.weights = list(model.variables)
+        self.tables = [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
         self.kernels = kernel_variables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
         self.target = tf.Variable(target, trainable=False, name="target")
         rows = inputs.get("serving_default", Inputs({}, dict))
         described = {"columns": dict(rows.columns), "optional": list(rows.optional), "unused": list(rows.unused)}
+        described |= {"reading": dict(rows.reading)} if rows.reading else {}
         self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs

@@ -1,12 +1,10 @@
-"""Makes models that people bring fit for a run: functional, returning logits, images scaled as they expect."""
+"""Makes models that people bring fit for a run: functional, images scaled as they expect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -37,40 +35,6 @@ def functional(model: Any, input_shape: tuple[int, ...], name: str) -> keras.Mod
     except (TypeError, ValueError, tf.errors.OpError, NotImplementedError) as error:
         reason = one_line(error)
         raise ModelError(f"model {name} is subclassed and cannot be called on {input_shape} ({reason})") from None
-
-
-def as_logits(model: keras.Model, name: str) -> keras.Model:
-    """Returns the model without a softmax at its end: a run's loss takes logits."""
-    last = model.layers[-1]
-    if isinstance(model, keras.Sequential) or last is model._output_layers[0]:
-        if isinstance(last, keras.layers.Softmax) or _is_softmax(last, keras.layers.Activation):
-            return keras.Model(model.inputs, last.input, name=model.name)
-        if _is_softmax(last, keras.layers.Layer):
-            return _cloned(model, lambda layer: _linear(layer) if layer is last else None)
-    return model
-
-
-def _is_softmax(layer: keras.layers.Layer, kind: type) -> bool:
-    return isinstance(layer, kind) and getattr(layer, "activation", None) is keras.activations.softmax
-
-
-def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return rebuilt(layer, activation="linear")
-
-
-def _cloned(model: keras.Model, changed: Callable[[keras.layers.Layer], Any], **kwargs: Any) -> keras.Model:
-    """Returns a copy of a model with its weights, some layers changed; the others are copied too."""
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if (other := changed(layer)) is not None:
-            return other
-        if isinstance(layer, keras.Model) and not (isinstance(layer, keras.Sequential) or layer._is_graph_network):
-            return layer
-        return rebuilt(layer)
-
-    copy = keras.models.clone_model(model, clone_function=clone, **kwargs)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def rescaled(model: keras.Model, input_shape: tuple[int, ...], dtype: str, rescale: str) -> keras.Model:

@@ -141,6 +141,7 @@ def build_model(
     from tfprune.adapters.loading.gate import import_function, load_model
     from tfprune.adapters.tf_keras.from_keras3 import as_tf_keras
     from tfprune.models import _fit
+    from tfprune.models._heads import as_logits
 
     if name.startswith(APPLICATIONS):
         from tfprune.models.applications import application
@@ -154,7 +155,7 @@ def build_model(
         model = _called(import_function(name), name, input_shape, classes, settings)
     else:
         model = as_tf_keras(load_model(Path(name)), name)
-    model = _fit.as_logits(_fit.functional(model, input_shape, name), name)
+    model = as_logits(_fit.functional(model, input_shape, name), name, classes)
     model = _fit.rescaled(model, input_shape, dtype, rescale)
     _fitting(model, name, input_shape, classes, dtype)
     if fresh:
@@ -198,7 +199,7 @@ def _fitting(model: keras.Model, name: str, input_shape: tuple[int, ...], classe
         raise ModelError(f"model {name} takes examples of shape {tuple(wanted)}, the data's are {given}")
     returned = tuple(model.outputs[0].shape[1:])
     if returned != (classes,):
-        hint = "; for two classes return two logits instead of one number" if returned == (1,) and classes == 2 else ""
+        hint = "; for two classes return two logits" if returned == (1,) and classes == 2 else ""
         raise ModelError(f"model {name} returns {returned} an example, the data have {classes} classes{hint}")
     if model.inputs[0].dtype == "uint8" and not tf.as_dtype(dtype).is_compatible_with(tf.uint8):
         raise ModelError(f"model {name} takes images of uint8, 0 to 255; the data are {dtype}")

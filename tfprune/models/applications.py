@@ -34,7 +34,7 @@ def application(
         input_shape: height, width and channels.
         classes: number of logits.
         pretrained: start from weights trained on ImageNet, which Keras downloads.
-        frozen: train the classifier alone; the rest is pruned all the same unless it is spared (`spare=frozen`).
+        frozen: train the classifier alone; the rest is pruned all the same unless it is excluded (`exclude=frozen`).
         dropout: fraction of the features that is dropped before the logits in training, in [0, 1).
 
     Raises:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from tfprune.experiments.results import Result
 from tfprune.methods import BASELINE
+from tfprune.reporting.timing import KEY, timing_notes, timing_of, why_times_differ
 from tfprune.training.config import Config
 
 COLUMNS = (
@@ -20,10 +21,11 @@ RATIOS = (
     *("training_time", "training_flops", "training_flops_masked"),
     *("nonzero_parameters", "forward_flops_masked"),  # of what is left
 )
-Rows = Mapping[str, Mapping[str, float]]  # seed -> what a comparison says of its run
+TIMES = ("training_time",)  # among the ratios
+Rows = Mapping[str, Mapping[str, Any]]  # seed -> what a comparison says of its run
 
 
-def row(result: Result, target: float | None = None) -> dict[str, float | None]:
+def row(result: Result, target: float | None = None) -> dict[str, Any]:
     """Returns what a comparison says of one run.
 
     Args:
@@ -49,6 +51,8 @@ def row(result: Result, target: float | None = None) -> dict[str, float | None]:
         "epochs_to_reach": arrived and arrived[0],
         "seconds_to_reach": arrived and arrived[1],
         "untuned_accuracy": _untuned(metrics),
+        KEY: timing_of(metrics),
+        "uncounted": list(metrics["cost"].get("uncounted", ())),
     }
 
 
@@ -59,9 +63,9 @@ def _untuned(metrics: Mapping[str, Any]) -> float | None:
 
 
 def training_time(metrics: Mapping[str, Any]) -> float:
-    """Returns the seconds that a run's trainings took; of the processor's cores together where no GPU computed.
+    """Returns the seconds that a run's trainings took; CPU time of all cores together where no GPU computed.
 
-    Those hold still when others use the machine.
+    That holds still when others use the machine.
     """
     took = metrics["cpu_seconds"]
     return sum(metrics["seconds"][phase] for phase in took if phase != "total") if _on_gpu(metrics) else took["total"]
@@ -90,6 +94,18 @@ def reached(result: Result, target: float) -> tuple[float, float] | None:
     before = sum(seconds[name] for name in set(phases[:found]) - {phase})
     epochs = metrics["epochs"] * steps[found] / steps[-1]
     return epochs, before + share * seconds.get(phase, 0.0)
+
+
+def remarks(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns what readers of a comparison's tables have to know: which times do not compare, which FLOPs are left out.
+
+    Args:
+        summary: what `summarise` returns.
+    """
+    rows = [row for values in summary.values() for row in values["seeds"].values()]
+    uncounted = dict.fromkeys(name for row in rows for name in row.get("uncounted", ()))
+    left_out = [f"FLOPs and the speed-up leave out layers that cannot be counted: {', '.join(uncounted)}."]
+    return timing_notes(summary) + (left_out if uncounted else [])
 
 
 def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -130,11 +146,12 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
         trial -> `method`, `granularity`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
         each column; the sample's standard deviation, None for a single seed), `untuned_accuracy`: the mean of those
         test accuracies between pruning and what training came after it (None where there are none), `ratio`: the
-        medians over seeds of what a run's training took in time and FLOPs, and of what is left of the network, to
-        the baseline's with the same seed (None without a baseline), `reached`: the share of seeds that came to the
-        baseline's final validation loss, and the median epochs and seconds after which they did (None if
-        fewer than half did), and `delta`: see `paired_difference`, of the test loss, with `p_holm`, the
-        p value after Holm's correction for the number of trials that are compared.
+        medians over seeds of what a run's training took in time and FLOPs, and of what is left of the network, to the
+        baseline's with the same seed (None without a baseline), `reached`: the share of seeds that came to the
+        baseline's final validation loss, and the median epochs and seconds after which they did (None if fewer than
+        half did), `times_differ`: why its times cannot be compared with the baseline's (None if they can: otherwise
+        ratios of time and seconds until its loss are None), and `delta`: see `paired_difference`, of the test loss,
+        with `p_holm`, the p value after Holm's correction for the number of trials that are compared.
     """
     trials = by_trial(results)
     targets = {run.config.seed: run.history_columns("val_loss")["val_loss"][-1] for run in trials.get(BASELINE, ())}
@@ -144,6 +161,7 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
     }
     summary = {}
     for trial, rows in seeds.items():
+        reason = why_times_differ(trial, rows, BASELINE, seeds.get(BASELINE, {}))
         values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
         config = trials[trial][0].config
         summary[trial] = {
@@ -155,8 +173,12 @@ def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
             "median": {name: float(np.median(v)) for name, v in values.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
             "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values()]),
-            "ratio": {name: _median_ratio(rows, seeds.get(BASELINE, {}), name) for name in RATIOS},
-            "reached": _reached(rows) if targets else None,
+            "ratio": {
+                name: None if reason and name in TIMES else _median_ratio(rows, seeds.get(BASELINE, {}), name)
+                for name in RATIOS
+            },
+            "reached": (_reached(rows) | ({"seconds_to_reach": None} if reason else {})) if targets else None,
+            "times_differ": reason,
             "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
         }
     _add_corrected(delta for values in summary.values() if (delta := values["delta"]))

@@ -10,8 +10,9 @@ from typing import Any
 from tfprune.experiments.checksums import with_checksum
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
-from tfprune.reporting.comparison import by_trial, summarise
+from tfprune.reporting.comparison import by_trial, remarks, summarise
 from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table
+from tfprune.reporting.timing import machine_text
 from tfprune.reporting.verdicts import Verdict, verdicts
 from tfprune.training.config import Config
 from tfprune.utils.text import Table
@@ -146,7 +147,7 @@ def facts(section: Section) -> dict[str, str]:
         "Seeds": _ranges({run.config.seed for run in runs}),
         "Runs": f"{len(runs):,} in {_distinct(str(run.folder.root.parent) for run in runs)}",
         "Versions": _distinct(_versions(run.metrics["versions"]) for run in runs),
-        "Machine": _distinct(_machine(run.metrics["machine"]) for run in runs),
+        "Machine": _distinct(machine_text(run.metrics["machine"]) for run in runs),
     }
 
 
@@ -166,15 +167,7 @@ def notes(section: Section) -> list[str]:
         said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
     if not section.verdicts:
         said.append(f"There are no verdicts: they are about dynamic beside {BASELINE} or lottery.")
-    if len({json.dumps(run.metrics["machine"], sort_keys=True) for run in section.results}) > 1:
-        said.append("The runs are of several machines: times are not comparable.")
-    if len({_fused(run) for run in section.results}) > 1:
-        said.append("Some went through the fused loop and others not: times are not comparable; see --set loop=plain.")
-    return said
-
-
-def _fused(run: Result) -> bool:
-    return "networks" in run.metrics or "compile" in run.metrics["seconds"]
+    return said + remarks(section.summary)
 
 
 def _shared(config: Config) -> dict[str, Any]:
@@ -216,10 +209,6 @@ def _text(value: Any) -> str:
 
 def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items())
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    return ", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"]))
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from scipy import stats
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.comparison import paired_difference
+from tfprune.reporting.timing import why_times_differ
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 MARGIN = 0.005  # of accuracy: a loss below half a point counts as none
@@ -26,7 +27,8 @@ RULE = (
     f"Fewer epochs: the share of seeds in which dynamic pruning comes to {BASELINE}'s final validation loss earlier, "
     "among those in which one of the two is earlier (never counts as last), with its exact binomial interval: above or "
     "below 1/2.",
-    "Less time: the ratio of training times, geometric mean with a t interval: below or above 1.",
+    "Less time: the ratio of training times, geometric mean with a t interval: below or above 1; undecided where times "
+    "do not compare.",
     "No loss of accuracy: the difference of test accuracies, mean with a t interval. Supported if it lies above "
     f"-{100 * MARGIN:g} points; refuted if it lies below 0 and not above that margin, or if the network is no smaller.",
 )  # what `verdicts` does, for readers
@@ -74,8 +76,8 @@ def verdicts(summary: Mapping[str, Summary]) -> list[Verdict]:
             continue
         if BASELINE in summary:
             found.append(_fewer_epochs(trial, own, summary[BASELINE]))
-        if lottery := _counterpart(own, summary, "lottery"):
-            found.append(_less_time(trial, own, lottery))
+        if other := _counterpart(own, summary, "lottery"):
+            found.append(_less_time(trial, own, other, summary[other]))
         if BASELINE in summary:
             found.append(_smaller(trial, own, summary[BASELINE]))
     return found
@@ -111,8 +113,10 @@ def _fewer_epochs(trial: str, own: Summary, baseline: Summary) -> Verdict:
     )
 
 
-def _less_time(trial: str, own: Summary, lottery: Summary) -> Verdict:
+def _less_time(trial: str, own: Summary, other: str, lottery: Summary) -> Verdict:
     statement = f"{trial} takes less training time than {lottery['method']}"
+    if reason := why_times_differ(trial, own["seeds"], other, lottery["seeds"]):
+        return Verdict(trial, statement, UNDECIDED, reason)
     ratios = np.array([a / b for a, b in _pairs(own, lottery, "training_time")])
     if len(ratios) < 2:
         return Verdict(trial, statement, UNDECIDED, _too_few(len(ratios)))
@@ -143,12 +147,12 @@ def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
     )
 
 
-def _counterpart(own: Summary, summary: Mapping[str, Summary], method: str) -> Summary | None:
+def _counterpart(own: Summary, summary: Mapping[str, Summary], method: str) -> str | None:
     """Returns the trial of a method at the sparsity nearest to that of `own`, of the same granularity if there is."""
-    trials = [values for values in summary.values() if values["method"] == method]
-    trials = [values for values in trials if _kind(values) == _kind(own)] or trials
-    distance = [abs(values["requested_sparsity"] - own["requested_sparsity"]) for values in trials]
-    return trials[int(np.argmin(distance))] if trials else None
+    trials = {trial: values for trial, values in summary.items() if values["method"] == method}
+    trials = {trial: values for trial, values in trials.items() if _kind(values) == _kind(own)} or trials
+    distance = {t: abs(values["requested_sparsity"] - own["requested_sparsity"]) for t, values in trials.items()}
+    return min(distance, key=distance.__getitem__, default=None)
 
 
 def _kind(values: Summary) -> str:

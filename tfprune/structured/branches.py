@@ -86,8 +86,9 @@ def branches(model: keras.Model) -> Branches:
             for layer in inside
             for weight in layer.weights
         },
-        widths={},
         made={},
+        settings={},
+        arguments={},
         inside={layer.name: label for label, (_, _, inside, _) in enumerate(found) for layer in inside},
         ends={add: tuple(own) for add, own in ends.items()},
         last={label: last for label, (_, _, _, last) in enumerate(found)},

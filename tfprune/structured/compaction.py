@@ -9,7 +9,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.tf_keras.copies import copy_of
+from tfprune.adapters.tf_keras.copies import check_model
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.structured.channels import Channels, channels
@@ -54,8 +54,9 @@ def compact(model: keras.Model) -> Compaction:
     Raises:
         ModelError: the model cannot be copied, or the smaller one answers differently.
     """
-    found = channels(model)
-    folded = copy_of(model)
+    check_model(model)
+    found = _exact(channels(model))
+    folded = remove_groups(model, {})
     constant = _constant(found, model)
     read = _used(found, model, made=False)
     removed = {}
@@ -73,6 +74,12 @@ def compact(model: keras.Model) -> Compaction:
         (model.count_params(), smaller.count_params()),
         tuple(sum(count for count, _ in macs_per_kernel(own).values()) for own in (model, smaller)),
     )
+
+
+def _exact(found: Channels) -> Channels:
+    """Returns channels of which those stay whose going would change what others are."""
+    groups = [dataclasses.replace(group, protected=group.protected or group.inexact) for group in found.groups]
+    return dataclasses.replace(found, groups=tuple(groups))
 
 
 def _kernels(found: Channels, model: keras.Model) -> Iterator[tuple[keras.layers.Layer, np.ndarray, int, int]]:
@@ -147,10 +154,22 @@ def _check(model: keras.Model, smaller: keras.Model) -> None:
 
 
 def _probes(model: keras.Model, seed: int = 0) -> list[np.ndarray]:
-    """Returns random inputs."""
+    """Returns random inputs: numbers, row numbers that every lookup has, and words."""
     random, inputs = np.random.default_rng(seed), []
+    sizes = [layer.input_dim for layer in leaf_layers(model) if hasattr(layer, "input_dim") and layer.input_dim]
+    sizes += [layer.num_tokens for layer in leaf_layers(model) if getattr(layer, "num_tokens", None)]
+    words = [
+        str(word)
+        for layer in leaf_layers(model)
+        if hasattr(layer, "get_vocabulary")
+        for word in layer.get_vocabulary()[:100]
+    ]
     for tensor in model.inputs:
         shape = (PROBES, *(side or 8 for side in tensor.shape[1:]))
-        values = random.integers(0, 256, shape) if tensor.dtype.is_integer else random.normal(size=shape)
-        inputs.append(values.astype(tensor.dtype.as_numpy_dtype))
+        if tensor.dtype == tf.string:
+            inputs.append(tf.constant(random.choice([*words, "?"], shape).tolist()))
+        elif tensor.dtype.is_integer:
+            inputs.append(random.integers(0, min([256, *sizes]), shape).astype(tensor.dtype.as_numpy_dtype))
+        else:
+            inputs.append(random.normal(size=shape).astype(tensor.dtype.as_numpy_dtype))
     return inputs

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import functools
+import logging
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.copies import check_model
+from tfprune.adapters.tf_keras.kernel_names import kernels_of
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
-from tfprune.structured.channels import Channels, Group, channels
+from tfprune.structured.channels import OUTPUT, Channels, Group, channels
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError, ModelError
+
+log = logging.getLogger(__name__)
 
 Importance = Callable[
     [np.ndarray, "np.ndarray | None"], np.ndarray
@@ -52,7 +58,15 @@ def shrink(
         examples: inputs and class numbers for `taylor`, whose model returns logits.
 
     Returns:
-        The smaller copy, compiled with an optimizer that carries on if `model` is compiled.
+        The smaller copy: layers, outputs and all that they know but the channels that went (vocabularies, what a
+        normalization has adapted to, constants, functions) are those of `model`; layers that are shared stay shared.
+        It answers as `model` does with these channels set to zero; where LayerNormalization or GroupNormalization takes
+        statistics over them, they are those of the channels that stay. What cannot go (see `channels`) is named in a
+        warning of the logger `tfprune`. With `keep=1` it is a plain copy.
+
+        If `model` is compiled, so is the copy, with the same losses, weights, metrics and other settings of `compile`,
+        metrics and optimizer being its own. The optimizer carries on: it counts the steps on, has the same learning
+        rate or shares the schedule, and of the weights that stay it remembers the same (momentum, averages).
 
     Raises:
         ConfigError: a setting is out of range.
@@ -72,12 +86,36 @@ def shrink(
     if check_choice("granularity", granularity, ("filter", "branch")) == "branch":
         return _without_branches(model, keep, criterion, seed, examples)
     found = channels(model)
-    if not found.free:
-        reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
-        raise ModelError(f"model {model.name} has no channels that can go ({reasons or 'no layer has a width'})")
+    if keep == 1:
+        return remove_groups(model, {})
+    widths = {name: _width(group, keep, multiple) for name, group in found.free.items()}
+    _report(model, found, widths, multiple)
     scores = CRITERIA[criterion](model, found, seed, examples)
-    widths = {name: width(len(group), keep, multiple) for name, group in found.free.items()}
     return remove_groups(model, least_important(scores, widths))
+
+
+def _width(group: Group, keep: float, multiple: int) -> int:
+    """Returns how many of a group's channels stay; where one stands for several outputs, these make up the multiple."""
+    return width(len(group), keep, multiple // math.gcd(multiple, group.copies))
+
+
+def _report(model: keras.Model, found: Channels, widths: Mapping[str, int], multiple: int) -> None:
+    """Names, in a warning, what stays as wide as it is, but for the model's outputs; an error if everything does."""
+    reasons = {group.name: group.protected for group in found.groups if group.protected} | {
+        name: f"{count} channels, of which no multiple of {multiple} can go"
+        for name, count in widths.items()
+        if count == len(found.free[name])
+    }
+    followed = {id(weight) for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.axes}
+    for layer in leaf_layers(model):
+        kernels = kernels_of(layer)
+        if kernels and not any(id(kernel) in followed for kernel in kernels):
+            reasons[layer.name] = f"{type(layer).__name__} is not followed"
+    if len(reasons) >= len(found.groups) and all(name in reasons for name in widths):
+        what = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise ModelError(f"model {model.name} has no channels that can go ({what or 'no layer has a width'})")
+    if stay := [f"{name} ({reason})" for name, reason in reasons.items() if reason != OUTPUT]:
+        log.warning("left alone, as wide as before: %s", "; ".join(stay))
 
 
 def _without_branches(
@@ -126,7 +164,7 @@ def _norms(order: int, model: keras.Model, found: Channels, seed: int, examples:
 def _batch_norm(model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
     totals: dict[int, float] = {}
     for layer in leaf_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.gamma is not None:
+        if traits_of(layer).momentum and getattr(layer, "gamma", None) is not None:
             for label, value in zip(found.axes.get(id(layer.gamma), {}).get(0, ()), layer.gamma.numpy(), strict=False):
                 totals[int(label)] = totals.get(int(label), 0.0) + abs(float(value))
     missing = [name for name, group in found.free.items() if not any(int(label) in totals for label in group.channels)]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import compile_alike
-from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
-from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
+from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
+from tfprune.structured.narrowing import Axes, Narrowed, drop_axes
 from tfprune.utils.errors import ModelError
 
 # Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
 Removed = Mapping[str, Sequence[int] | Sequence[str]]
-Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
 def remove_groups(
@@ -51,16 +47,20 @@ def remove_groups(
     """
     found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
-    smaller = _rebuild(model, found, gone)
-    left = {layer.name: layer for layer in model.layers}
-    pairs = [
-        (old, new, found.axes.get(id(old), {}))
-        for layer in smaller.layers
-        for old_leaf, new_leaf in zip(_leaves(left[layer.name]), _leaves(layer), strict=True)
-        for old, new in zip(old_leaf.weights, new_leaf.weights, strict=True)
-    ]
-    for old, new, axes in pairs:
-        new.assign(drop_axes(old.numpy(), axes, gone))
+    narrowed = Narrowed(model, found, gone)
+    pairs = []
+    for old_layer, new_layer in narrowed.layers:
+        if not has_graph(old_layer):
+            own = [
+                (old, new, found.axes.get(id(old), {}))
+                for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
+            ]
+            narrow = any(axes for _, _, axes in own)
+            carry_state(
+                old_layer, new_layer, [drop_axes(old.numpy(), axes, gone) for old, _, axes in own] if narrow else None
+            )
+            pairs += [pair for pair in own if isinstance(pair[0], tf.Variable)]  # and no vocabularies
+    smaller = narrowed.model
     if getattr(model, "optimizer", None) is not None:
         if compiled is None:
             compile_alike(smaller, model)
@@ -73,7 +73,7 @@ def remove_groups(
 def build_smaller(model: keras.Model, removed: Removed) -> keras.Model:
     """Builds what `remove_groups` returns with initial weights of its own, and not compiled."""
     found = channels_or_branches(model, removed)
-    return _rebuild(model, found, labels_of(found, removed))
+    return Narrowed(model, found, labels_of(found, removed)).model
 
 
 def channels_or_branches(model: keras.Model, removed: Removed) -> Channels:
@@ -81,20 +81,9 @@ def channels_or_branches(model: keras.Model, removed: Removed) -> Channels:
     return branches(model) if BRANCHES in removed else channels(model)
 
 
-def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    return list(leaf_layers(layer)) if has_graph(layer) else [layer]
-
-
 def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
     """Returns the channels of each weight of a model, in the order of `mask_values.get_weights`."""
     return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
-
-
-def drop_axes(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
-    """Returns an array without the channels whose labels are `gone`."""
-    for axis, labels in axes.items():
-        value = np.compress(~np.isin(labels, gone), value, axis)
-    return value
 
 
 def zero_groups(model: keras.Model, removed: Removed) -> None:
@@ -107,8 +96,10 @@ def zero_groups(model: keras.Model, removed: Removed) -> None:
     gone = labels_of(found, removed)
     for layer in leaf_layers(model):
         for weight in layer.weights:
+            if id(weight) not in found.axes:
+                continue
             value = weight.numpy()
-            for axis, labels in found.axes.get(id(weight), {}).items():
+            for axis, labels in found.axes[id(weight)].items():
                 np.moveaxis(value, axis, 0)[np.isin(labels, gone)] = 0.0
             weight.assign(value)
 
@@ -129,52 +120,6 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
     return np.concatenate([np.zeros(0, int), *gone])
 
 
-def _rebuild(model: keras.Model, found: Channels, gone: np.ndarray) -> keras.Model:
-    config = copy.deepcopy(model.get_config())
-    if isinstance(found, Branches):
-        _take_branches_out(config, found, gone)
-    for layer, own in _configs(model, config):
-        own.pop("build_config", None)  # the old shapes
-        if id(layer) not in found.widths:
-            continue
-        width = int(np.sum(~np.isin(found.widths[id(layer)], gone)))
-        if isinstance(layer, keras.layers.InputLayer):
-            own["config"]["batch_input_shape"] = (*own["config"]["batch_input_shape"][:-1], width)
-        else:
-            own["config"][traits_of(layer).width] = width
-    known = {type(layer).__name__: type(layer) for layer in leaf_layers(model)}
-    with keras.utils.custom_object_scope(known):
-        smaller = rebuilt(model, config=config)
-    if not smaller.built:
-        smaller.build(model.input_shape)
-    return smaller
-
-
-def _take_branches_out(config: dict[str, Any], found: Branches, gone: np.ndarray) -> None:
-    """Leaves out the layers of branches. A sum of which one input is left hands it on under the name that it had."""
-    config["layers"] = [own for own in config["layers"] if found.inside.get(own["config"]["name"], -1) not in gone]
-    for own in config["layers"]:
-        ends = found.ends.get(own["config"]["name"], ())
-        stays = [place for place, label in enumerate(ends) if label not in gone]
-        if len(stays) == len(ends):
-            continue
-        (node,) = own["inbound_nodes"]
-        own["inbound_nodes"] = [[node[place] for place in stays]]
-        if len(stays) == 1:
-            kept_as = {key: own["config"][key] for key in ("name", "trainable", "dtype")}
-            own |= {"class_name": "Activation", "config": kept_as | {"activation": "linear"}}
-
-
-def _configs(model: keras.Model, config: dict[str, Any]) -> Iterator[tuple[keras.layers.Layer, dict[str, Any]]]:
-    """Yields all layers, those of nested models too, with their part of the configuration."""
-    layers = {layer.name: layer for layer in (*model._input_layers, *model.layers)}
-    for own in config["layers"]:
-        layer = layers[own["config"]["name"]]
-        yield layer, own
-        if isinstance(layer, keras.Model):
-            yield from _configs(layer, own["config"])
-
-
 def _carry_on(
     old_optimizer: keras.optimizers.Optimizer,
     new_optimizer: keras.optimizers.Optimizer,
@@ -182,11 +127,30 @@ def _carry_on(
     pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
     gone: np.ndarray,
 ) -> None:
-    inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in (old_optimizer, new_optimizer)]
-    inner[1].build(smaller.trainable_variables)
-    inner[1].iterations.assign(inner[0].iterations)
-    if not isinstance(inner[0]._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        inner[1].learning_rate = inner[0].learning_rate
-    for old, new, axes in pairs if hasattr(inner[0], "_index_dict") else ():  # without a step it remembers nothing
-        for remembered, carried in zip(slots(inner[0], old), slots(inner[1], new), strict=True):
-            carried.assign(drop_axes(remembered.numpy(), axes, gone))
+    """Hands on the steps, the learning rate and, of the weights in `pairs`, the slots."""
+    if old_optimizer is not (old := unwrapped(old_optimizer)):
+        _hand_on(old_optimizer, new_optimizer)  # how far gradients are scaled
+    new = unwrapped(new_optimizer)
+    if isinstance(old, keras.optimizers.legacy.Optimizer):
+        if old.weights:  # it has made a step
+            new._create_all_weights(smaller.trainable_variables)
+        new.iterations.assign(old.iterations)
+        for name in old._hyper:
+            if schedule_of(old) is None or name != "learning_rate":
+                new._set_hyper(name, old._get_hyper(name))
+    else:
+        new.build(smaller.trainable_variables)
+        _hand_on(old, new)
+    for variable, carried, axes in pairs:
+        for remembered, slot in zip(slots(old, variable), slots(new, carried), strict=False):  # none before a step
+            slot.assign(drop_axes(remembered.numpy(), axes, gone))
+
+
+def _hand_on(old: keras.optimizers.Optimizer, new: keras.optimizers.Optimizer) -> None:
+    """Hands on the single numbers that an optimizer keeps."""
+    for name, value in vars(old).items():
+        if isinstance(value, tf.Variable) and value.shape.rank == 0:
+            vars(new)[name].assign(value)
+    if getattr(old, "_loss_scale", None) is not None and hasattr(old, "dynamic") and old.dynamic:
+        for name in ("_current_loss_scale", "_counter"):
+            vars(new._loss_scale)[name].assign(vars(old._loss_scale)[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.layers import leaf_layers
 
 RECALIBRATION_BATCH = 128
@@ -22,17 +23,21 @@ class Dropouts:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._known = {layer.name: (layer.rate, layer.get_input_shape_at(0)[-1]) for layer in _dropouts(model)}
+        self._known = {layer.name: (_rate(layer), layer.get_input_shape_at(0)[-1]) for layer in _dropouts(model)}
 
     def scale(self, smaller: keras.Model) -> None:
         """Sets the rates of a narrower version of the model, before its training step is compiled."""
         for layer in _dropouts(smaller):
             rate, inputs = self._known[layer.name]
-            layer.rate = rate * layer.get_input_shape_at(0)[-1] / inputs
+            setattr(layer, traits_of(layer).rate, rate * layer.get_input_shape_at(0)[-1] / inputs)
 
 
-def _dropouts(model: keras.Model) -> list[keras.layers.Dropout]:
-    return [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.Dropout)]
+def _dropouts(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in leaf_layers(model) if traits_of(layer).rate == "rate"]
+
+
+def _rate(layer: keras.layers.Layer) -> float:
+    return getattr(layer, traits_of(layer).rate)
 
 
 def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
@@ -45,15 +50,15 @@ def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
         model: changed in place.
         inputs: examples.
     """
-    norms = [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta, rates = [layer.momentum for layer in norms], [layer.rate for layer in _dropouts(model)]
-    for layer in _dropouts(model):
-        layer.rate = 0.0
+    layers = list(leaf_layers(model))
+    norms = [(layer, traits_of(layer).momentum) for layer in layers if traits_of(layer).momentum]
+    noises = [(layer, traits_of(layer).rate) for layer in layers if traits_of(layer).rate]
+    before = [(layer, name, getattr(layer, name)) for layer, name in (*norms, *noises)]
+    for layer, name in noises:
+        setattr(layer, name, 0.0)
     for number, start in enumerate(range(0, len(inputs), RECALIBRATION_BATCH)):
-        for layer in norms:
-            layer.momentum = number / (number + 1)  # so that all batches count alike
+        for layer, name in norms:
+            setattr(layer, name, number / (number + 1))  # so that all batches count alike
         model(inputs[start : start + RECALIBRATION_BATCH], training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-    for layer, rate in zip(_dropouts(model), rates, strict=True):
-        layer.rate = rate
+    for layer, name, value in before:
+        setattr(layer, name, value)

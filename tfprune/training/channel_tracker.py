@@ -31,7 +31,7 @@ class ChannelTracker:
     """
 
     def __init__(self, model: keras.Model, config: Config) -> None:
-        found = removable(model, config.spare, config.granularity)
+        found = removable(model, config.exclude, config.granularity)
         self._found = found
         self._axes, self._owners = weight_axes(model, found), owners_of(model)
         self._kernels = {
@@ -48,7 +48,7 @@ class ChannelTracker:
         }
         if isinstance(found, Branches):
             self.skipped = {
-                found.names[label]: "a layer of it is spared" for label in spared_branches(model, found, config)
+                found.names[label]: "a layer of it is excluded" for label in spared_branches(model, found, config)
             }
             if config.pruning.pruning_events:
                 check_branches(model, found, config)

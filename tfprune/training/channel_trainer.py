@@ -74,7 +74,7 @@ class ChannelTrainer(Trainer):
             log.info("Left alone: %s: %s", name, reason)
 
     def _removable(self) -> Channels:
-        return removable(self.model, self.config.spare, self.config.granularity)
+        return removable(self.model, self.config.exclude, self.config.granularity)
 
     def _prune(self, event: PruningEvent) -> None:
         """Removes the least important channels of each group, or branches; in a training when its epoch has ended."""

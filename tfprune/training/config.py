@@ -38,12 +38,21 @@ from tfprune.training.setting_checks import (
     check_tables,
     check_texts,
 )
-from tfprune.utils.checks import check_choice, check_least, check_names, check_positive, check_switch, check_whole
+from tfprune.utils.checks import (
+    check_choice,
+    check_least,
+    check_names,
+    check_positive,
+    check_switch,
+    check_whole,
+    from_alias,
+)
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import shortened
 
 # Where things lie on this machine: not part of what a run is.
 NON_IDENTITY_FIELDS = ("out", "data_dir", "stream", "checkpoint_every", "mlflow")
+ALIASES = {"spare": "exclude"}  # older names of settings, which stay valid and by which run ids go -> the present ones
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
     *("warmup_epochs", "shuffle", "augment"),
@@ -87,9 +96,9 @@ class Config:
             see `patterns`. What prunes nothing has `weight`.
         pattern: of `block` its sides (`4x1`), of `n:m` the two numbers (`2:4`), which decide the sparsity.
         pooling: of `block`, whether a block is worth the mean (`avg`) or the highest (`max`) of its weights' scores.
-        spare: names of layers that are never pruned; `first` and `last` stand for those places. With `filter` they keep
-            their own filters and units, and lose what they read of those of others; with `branch` the whole branch
-            stays that they are in.
+        exclude: names of layers that are never pruned; `first` and `last` stand for those places, `frozen` for all
+            layers that are not trained. With `filter` they keep their own filters and units, and lose what they read of
+            those of others; with `branch` the whole branch stays that they are in.
         settings: the method's own settings.
         model_settings: the model's own settings.
         optimizer_settings: the optimizer's own settings.
@@ -135,7 +144,7 @@ class Config:
     granularity: str = "weight"
     pattern: str | None = None
     pooling: str | None = None
-    spare: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -147,8 +156,11 @@ class Config:
     out: str = "saved_models"
     checkpoint_every: str = "60s"
     mlflow: str | None = None
+    spare: dataclasses.InitVar[Any] = None  # see `ALIASES`
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, spare: Any) -> None:
+        if spare is not None:
+            self._store("exclude", from_alias("exclude", self.exclude, "spare", check_names("exclude", spare)))
         check_texts(self)
         self._store("checkpoint_every", str(Interval.parse(self.checkpoint_every)))
         for name in NON_IDENTITY_FIELDS:
@@ -204,7 +216,7 @@ class Config:
         self._store("scope", check_choice("scope", own if self.scope is None else self.scope, SCOPES))
         if not self.pruning.sparsity_setting:
             self._store("scope", Method.scope)
-        self._store("spare", check_names("spare", self.spare))
+        self._store("exclude", check_names("exclude", self.exclude))
         self._store("settings", _plain(self.pruning.settings()))
 
     def _store_model(self) -> None:
@@ -295,6 +307,7 @@ class Config:
             changed["channel_settings"] = {k: v for k, v in self.channel_settings.items() if v != defaults[k]}
         if not changed:
             return ""
+        changed |= {alias: changed.pop(name) for alias, name in ALIASES.items() if name in changed}
         canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"))
         return f"-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
@@ -334,6 +347,7 @@ class Config:
             ConfigError: a name is unknown or a value is out of range.
         """
         names = [field.name for field in dataclasses.fields(cls)]
+        values = without_aliases(values)
         for key in values:
             if key not in names:
                 raise ConfigError(f"unknown setting {key!r}: {choose_from(key, names)}")
@@ -365,6 +379,7 @@ class Config:
         With another data set, method, model or optimizer its settings start from their defaults, and with another
         method so does the scope unless it was another than the method's own.
         """
+        changes = without_aliases(changes)
         if self.scope == self.pruning.scope and changes.get("method", self.method) != self.method:
             changes.setdefault("scope", None)
         for part, settings in (
@@ -378,7 +393,24 @@ class Config:
                 changes.setdefault(settings, {})
         if changes.get("granularity", self.granularity) != self.granularity:
             changes = {"pattern": None, "pooling": None} | changes
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, spare=None, **changes)
+
+
+Config.spare = property(lambda self: self.exclude, doc="The older name of `exclude`.")
+
+
+def without_aliases(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings under their present names.
+
+    Raises:
+        ConfigError: one is given under two names.
+    """
+    result = dict(values)
+    for alias, name in ALIASES.items():
+        if alias in result:
+            given = result.pop(alias)
+            result[name] = from_alias(name, result[name], alias, given) if name in result else given
+    return result
 
 
 def by_seed(configs: Iterable[Config]) -> list[list[Config]]:

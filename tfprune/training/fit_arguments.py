@@ -56,7 +56,7 @@ def _parts(data: Any) -> tuple:
     return tuple(data)
 
 
-class Supply(Iterator):
+class Supply:
     """A generator that says whether it has come to its end.
 
     Args:
@@ -67,9 +67,7 @@ class Supply(Iterator):
         self._source = source
         self.empty = False
 
-    def __next__(self) -> Any:
-        try:
-            return next(self._source)
-        except StopIteration:
-            self.empty = True
-            raise
+    def batches(self) -> Iterator[Any]:
+        """Yields those of the source."""
+        yield from self._source
+        self.empty = True

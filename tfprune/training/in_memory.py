@@ -41,7 +41,8 @@ def train_model(
     granularity: str,
     pattern: str | None,
     pooling: str | None,
-    spare: Collection[str],
+    exclude: Collection[str],
+    include: Collection[str],
     settings: Mapping[str, Any] | None,
     seed: int,
     callbacks: Sequence[Any],
@@ -59,13 +60,14 @@ def train_model(
     check_start(asked, initial_epoch)
     _check_repeatable(asked, data, callbacks)
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
-    adapter.report_unprunable(model)
+    adapter.report_unprunable(model, include)
     task = InMemoryTask(
         model if in_place else adapter.copy(model),
         asked,
         compiled,
         arguments,
-        spare=spare,
+        exclude=exclude,
+        include=include,
         seed=seed,
         data=data,
         callbacks=callbacks,
@@ -89,7 +91,7 @@ class InMemoryTask(InMemoryPruning):
         asked: the method.
         compiled: arguments of `model.compile`; each training gets a fresh optimizer.
         fit: arguments of `model.fit`.
-        spare, seed, data: see `InMemoryPruning`.
+        exclude, include, seed, data: see `InMemoryPruning`.
         callbacks: for all trainings.
         initial_epoch: at which the first training begins, and later ones at the earliest.
 
@@ -105,13 +107,14 @@ class InMemoryTask(InMemoryPruning):
         compiled: Mapping[str, Any],
         fit: Mapping[str, Any],
         *,
-        spare: Collection[str] = (),
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
         seed: int = 0,
         data: Any = None,
         callbacks: Sequence[Any] = (),
         initial_epoch: int = 0,
     ) -> None:
-        super().__init__(model, asked, spare=spare, seed=seed, data=data)
+        super().__init__(model, asked, exclude=exclude, include=include, seed=seed, data=data)
         self.epochs = asked.epochs
         self.history: list[dict[str, Any]] = []
         self.missed: list[str] = []

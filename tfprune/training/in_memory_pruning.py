@@ -30,7 +30,8 @@ class InMemoryPruning:
     Args:
         model: of any framework that there is an adapter for.
         asked: the method.
-        spare: names of layers that are never pruned.
+        exclude: names of layers that are never pruned.
+        include: names of weights of other layers that are.
         seed: of what the method draws.
         data: for criteria that look at some, see `examples.first_examples`.
 
@@ -39,14 +40,21 @@ class InMemoryPruning:
     """
 
     def __init__(
-        self, model: Any, asked: ResolvedMethod, *, spare: Collection[str] = (), seed: int = 0, data: Any = None
+        self,
+        model: Any,
+        asked: ResolvedMethod,
+        *,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        seed: int = 0,
+        data: Any = None,
     ) -> None:
         self.model = model
         self.asked = asked
         self.adapter = adapter_of(model)
         self._seed = seed
         self._data = data
-        masked = self.adapter.attach(model, spare, self.adapter.gradients(model, self._examples))
+        masked = self.adapter.attach(model, exclude, include, self.adapter.gradients(model, self._examples))
         self.pruner = Pruner(masked, asked.scope, asked.pattern, seeds=[seed])
 
     def prune(self, event: PruningEvent) -> None:

@@ -15,6 +15,7 @@ from tfprune.training.in_memory import shortened
 from tfprune.training.in_memory_pruning import InMemoryPruning
 from tfprune.training.listeners import Logs, PruneAtEpochs, StopOnNaN
 from tfprune.training.resolving import check_rates, resolve_method
+from tfprune.utils.checks import from_alias
 from tfprune.utils.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -103,10 +104,12 @@ def callbacks(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
+    include: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     data: Any = None,
+    spare: Collection[str] = (),
 ) -> list[keras.callbacks.Callback]:
     """Returns callbacks that prune a model while your own `model.fit` trains it.
 
@@ -120,9 +123,11 @@ def callbacks(
     Args:
         model: any model that has weights, subclassed ones too.
         epochs: that `model.fit` will be called with; when to prune depends on it.
-        method, sparsity, scope, granularity, pattern, pooling, spare, settings, seed: as for `tfprune.train`.
+        method, sparsity, scope, granularity, pattern, pooling, exclude, include, settings, seed: as for
+            `tfprune.train`.
         data: for methods that rank weights by gradients, such as `snip` and `rigl`: what `model.fit` is given, as the
             `data` of `tfprune.train`.
+        spare: the older name of `exclude`.
 
     Returns:
         What `model.fit(callbacks=...)` is to be given, with others of your own as you like.
@@ -141,14 +146,15 @@ def callbacks(
     0.5
     """
     adapter = adapter_of(model)
+    exclude = from_alias("exclude", exclude, "spare", spare)
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
     adapter.check(model, copied=False)
     before, training, after = _of_one_fit(asked.steps(), method)
     events = [event for event in (*before, *training.events.values(), *after) if isinstance(event, PruningEvent)]
     if data is None and any(needs_data(event) for event in events):
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
-    adapter.report_unprunable(model)
-    pruning = InMemoryPruning(model, asked, spare=spare, seed=seed, data=data)
+    adapter.report_unprunable(model, include)
+    pruning = InMemoryPruning(model, asked, exclude=exclude, include=include, seed=seed, data=data)
     return [adapter.callback(own) for own in (StopOnNaN(), PruningCallback(pruning, before, training, after))]
 
 

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.kernel_names import prunable_names
+from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
@@ -19,21 +21,22 @@ from tfprune.training.config import Config
 from tfprune.utils.errors import ModelError
 
 
-def removable(model: keras.Model, spare: Sequence[str] = (), granularity: str = "filter") -> Channels:
+def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
     """Returns the channels of a model, or of granularity `branch` its residual branches.
 
-    Groups that a spared layer makes are protected. Branches are one group, of which those with a spared layer stay,
-    see `least_important_of`.
+    Groups that an excluded layer makes are protected. Branches are one group, of which those with an excluded layer
+    stay, see `least_important_of`.
 
     Raises:
-        ModelError: nothing can go, or `spare` names a layer that is not there.
+        ModelError: nothing can go, or `exclude` names a layer that is not there.
     """
-    spared = set(prunable_names(model)) - set(prunable_names(model, spare)) if spare else set()
+    spared = set(prunable_names(model)) - set(prunable_names(model, exclude)) if exclude else set()
     if granularity == "branch":
         found, what = branches(model), "residual branches"
     else:
         found, what = channels(model), "channels"
-        groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
+        grouped = {layer.name for layer in leaf_layers(model) if traits_of(layer).width and _groups_of(layer) > 1}
+        groups = [dataclasses.replace(group, protected=_reason(group, spared, grouped)) for group in found.groups]
         found = dataclasses.replace(found, groups=tuple(groups))
     if not found.free:
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
@@ -41,9 +44,19 @@ def removable(model: keras.Model, spare: Sequence[str] = (), granularity: str = 
     return found
 
 
-def _reason(group: Group, spared: Collection[str]) -> str | None:
-    names = [name for name in group.producers if name.rpartition("/")[2] in spared]
-    return group.protected or (f"{names[0]} is spared" if names else None)
+def _groups_of(layer: keras.layers.Layer) -> int:
+    return getattr(layer, "groups", 1)
+
+
+def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> str | None:
+    """Returns why a group stays in a run: what goes at several events has to leave networks of the same groups."""
+    if group.protected or group.inexact:
+        return group.protected or group.inexact
+    for layers, reason in ((spared, "is excluded"), (grouped, "is a convolution with groups")):
+        for name in group.producers:
+            if name.rpartition("/")[2] in layers:
+                return f"{name} {reason}"
+    return None
 
 
 def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
@@ -51,7 +64,7 @@ def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Mo
 
     Of branches those go that `channels.order` names, and then the last ones.
     """
-    found = removable(model, config.spare, config.granularity)
+    found = removable(model, config.exclude, config.granularity)
     if isinstance(found, Branches):
         check_branches(model, found, config)
     multiple = multiple_of(config)
@@ -76,7 +89,7 @@ def last_ones(model: keras.Model, found: Channels, widths: Mapping[str, int], co
 def least_important_of(
     model: keras.Model, found: Channels, scores: Mapping[str, np.ndarray], widths: Mapping[str, int], config: Config
 ) -> Removed:
-    """Returns what goes so that `widths` are left. Branches of `channels.order` go first, and spared ones never."""
+    """Returns what goes so that `widths` are left. Branches of `channels.order` go first, and excluded ones never."""
     if not isinstance(found, Branches):
         return least_important(scores, widths)
     ranks = np.empty(len(found.names))
@@ -96,12 +109,12 @@ def check_branches(model: keras.Model, found: Branches, config: Config) -> None:
     stay = width(size, 1 - config.requested_sparsity, 1)
     if stay < spared:
         raise ModelError(
-            f"{size - stay} of {size} residual branches would go, and {spared} are spared: ask for a lower sparsity or "
-            "spare fewer layers"
+            f"{size - stay} of {size} residual branches would go, and {spared} are excluded: ask for a lower sparsity "
+            "or exclude fewer layers"
         )
 
 
 def spared_branches(model: keras.Model, found: Branches, config: Config) -> list[int]:
-    if not config.spare:
+    if not config.exclude:
         return []
-    return found.spared({*prunable_names(model)} - {*prunable_names(model, config.spare)})
+    return found.spared({*prunable_names(model)} - {*prunable_names(model, config.exclude)})

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from tfprune.methods import METHODS
-from tfprune.training.config import Config
+from tfprune.training.config import ALIASES, Config, without_aliases
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.files import MEGABYTE, read_text
 
@@ -35,7 +35,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: this is not {path.suffix[1:].upper()} ({error})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: the settings must be a table of names and values, got {type(values).__name__}")
-    return values
+    return without_aliases(values)
 
 
 def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def with_assignments(values: Mapping[str, Any], assignments: Mapping[str, Any]) 
     fields = [field.name for field in dataclasses.fields(Config)]
     method = METHODS[result.get("method", "dynamic")]
     for key, value in assignments.items():
+        key = ALIASES.get(key, key)
         owner, dot, name = key.partition(".")
         if dot and owner in ("model", "optimizer", "channels", "data"):
             part = f"{owner.removesuffix('s')}_settings"

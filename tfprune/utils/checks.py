@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 from tfprune.utils.errors import ConfigError, choose_from
 
@@ -118,6 +119,29 @@ def check_names(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise ConfigError(f"{name} must be a list of names, got {value!r}")
     return tuple(item.strip() for item in items if item.strip())
+
+
+def from_alias(name: str, value: Any, alias: str, other: Any) -> Any:
+    """Returns the value of a setting, which may be given under an older name instead.
+
+    Raises:
+        ConfigError: it is given under both.
+    """
+    if not other:
+        return value
+    if value and value != other:
+        raise ConfigError(f"{alias} is an older name of {name}, and both are given: leave {alias} out")
+    return other
+
+
+def check_encoding(name: str, value: object) -> None:
+    """Raises `ConfigError` unless a setting is "" or an encoding of text that Python knows."""
+    try:
+        known = isinstance(value, str) and (not value or "a".encode(value).decode(value) == "a")
+    except (LookupError, UnicodeError):
+        known = False
+    if not known:
+        raise ConfigError(f"{name} must be an encoding, such as utf-8, cp1252, latin-1 or utf-16, got {value!r}")
 
 
 def check_whole_numbers(name: str, value: object) -> tuple[int, ...]:

@@ -12,12 +12,11 @@ from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
-from tfprune.adapters.keras3.copies import check_model, remade, report_unprunable, uncompiled_copy_of
-from tfprune.adapters.keras3.layers import has_graph, named_kernels
+from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
+from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks
 from tfprune.adapters.keras3.optimizers import fresh, slots
 from tfprune.adapters.keras_callbacks import callback_of
-from tfprune.adapters.kernel_names import prunable_layers
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.pruning.scores import LazyArrays
@@ -83,17 +82,20 @@ class Keras3:
     )
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
-    report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
+    report_unprunable: Callable[[keras.Model], Any] = staticmethod(NAMES.report_unprunable)
 
     def attach(
-        self, model: keras.Model, exclude: Collection[str] = (), gradients: GradientProvider | None = None
+        self,
+        model: keras.Model,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        gradients: GradientProvider | None = None,
     ) -> Keras3Model:
         self.detach(model)
-        kernels = named_kernels(model)
-        layers = set(prunable_layers(kernels, exclude, model.name))
+        layers = set(NAMES.prunable_names(model, exclude, include))
+        kernels = {own.name: own.variable for own in NAMES.named_kernels(model, include) if own.layer in layers}
         with backends.scope(model):
-            masks = InPlaceMasks(model, {own.name: own.variable for own in kernels if own.layer in layers})
-        vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
+            vars(model)[MASKS] = InPlaceMasks(model, kernels)  # past Keras' tracking: it is no part of what is saved
         return Keras3Model(model, gradients)
 
     def detach(self, model: keras.Model) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import carry_state, has_graph, kernels_of, leaf_layers
+from tfprune.adapters.keras3.layers import carry_state, has_graph
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
-
-log = logging.getLogger(__name__)
 
 
 def check_model(model: Any, *, copied: bool = True) -> None:
@@ -67,14 +64,3 @@ def remade(model: keras.Model) -> keras.Model:
     if not copy.built:
         copy.build(model.input_shape)
     return copy
-
-
-def report_unprunable(model: keras.Model) -> None:
-    """Names, in a warning, the layers whose weights cannot be pruned."""
-    reasons = [
-        f"{layer.name} ({type(layer).__name__})"
-        for layer in leaf_layers(model)
-        if layer.trainable_weights and not kernels_of(layer)
-    ]
-    if reasons:
-        log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))

@@ -17,7 +17,7 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import carry_state, has_graph, leaf_layers, named_kernels
+from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.pruning.events import Criterion
@@ -54,7 +54,7 @@ class GradientProvider:
         self._known = {}
 
     def __call__(self, kind: str, criterion: Criterion) -> Arrays:
-        """Returns derivatives by kernel name, those of all kernels of the model.
+        """Returns derivatives by kernel name, those of all weights that can be pruned.
 
         Args:
             kind: `gradients` g of the mean loss over the sample, as one batch in training mode
@@ -152,7 +152,7 @@ def _cloned(model: keras.Model, rebuild: Callable, known: dict[int, Any]) -> ker
 
 def _by_name(derivative: Callable, network: keras.Model, forward: Forward) -> dict[str, np.ndarray]:
     """Returns the derivatives of what calling a model leads to with respect to its kernels."""
-    kernels = named_kernels(network)
+    kernels = [*NAMES.named_kernels(network), *NAMES.other_weights(network)]
 
     def function(values: Sequence[Any]) -> Any:
         mapping = [(kernel.variable, value) for kernel, value in zip(kernels, values, strict=True)]

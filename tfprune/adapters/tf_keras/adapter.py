@@ -73,9 +73,13 @@ class TfKeras:
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
-        self, model: keras.Model, exclude: Collection[str] = (), gradients: GradientProvider | None = None
+        self,
+        model: keras.Model,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        gradients: GradientProvider | None = None,
     ) -> TfKerasModel:
-        return TfKerasModel(mask_in_place(model, exclude), gradients)
+        return TfKerasModel(mask_in_place(model, exclude, include), gradients)
 
     def detach(self, model: keras.Model) -> None:
         masks = in_place_masks(model)

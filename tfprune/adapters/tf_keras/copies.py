@@ -7,10 +7,10 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import kernels_of, prunable_names
-from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable
+from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.methods._base import ZEROED
@@ -18,7 +18,7 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import SCOPES, ones_like
 from tfprune.pruning.pattern_masks import check_pattern, prune_pattern
 from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
-from tfprune.utils.checks import check_choice, check_fraction
+from tfprune.utils.checks import check_choice, check_fraction, from_alias
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.text import one_line
 
@@ -33,14 +33,16 @@ def prune(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
-    spare: Collection[str] = (),
+    exclude: Collection[str] = (),
+    include: Collection[str] = (),
     in_place: bool = False,
+    spare: Collection[str] = (),
 ) -> keras.Model:
     """Returns a copy of a trained model with its smallest kernel weights set to zero.
 
     No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
-    training would move the zeros; train under `tfprune.train` to keep them). Layers that cannot be
-    pruned are left alone and named in a warning of the logger `tfprune`.
+    training would move the zeros; train under `tfprune.train` to keep them). Matrices that are not pruned
+    are named in a warning of the logger `tfprune`.
 
     Args:
         model: a tf_keras model, functional or sequential. It is not changed.
@@ -50,9 +52,12 @@ def prune(
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
-        spare: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all that are not
-            trained.
+        exclude: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all layers that
+            are not trained.
+        include: names of weights with two axes or more that are no kernels of known layers, or of layers that have
+            some, to be pruned too; `tfprune.summary` lists them.
         in_place: prune the model itself and return it: subclassed models cannot be copied.
+        spare: the older name of `exclude`.
 
     Returns:
         The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
@@ -77,9 +82,11 @@ def prune(
         check_every_m(units, event.sparsity, [event], scope)
     copy = model if in_place else copy_of(model)
     check_model(copy, copied=not in_place)
-    report_unprunable(copy)
-    names = prunable_names(copy, spare)
-    variables = {name: v for name, v in kernel_variables(copy).items() if name.rpartition("/")[0] in names}
+    names = prunable_names(copy, from_alias("exclude", exclude, "spare", spare), include)
+    report_unprunable(copy, include)
+    kernels, known = kernel_variables(copy), {own.name for own in named_kernels(copy)}
+    kernels |= {own.name: own.variable for own in named_kernels(copy, include) if own.name not in known}
+    variables = {name: v for name, v in kernels.items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
     masks = prune_pattern(scores, ones_like(scores), event, scope, units)
@@ -88,18 +95,6 @@ def prune(
     pruned = {name: variable.numpy() for name, variable in variables.items()}
     check_pattern(pruned, masks, [event], scope, units, f"model {model.name}")
     return copy
-
-
-def report_unprunable(model: keras.Model) -> list[str]:
-    """Names, in a warning, the layers whose weights cannot be pruned; returns what it says of each."""
-    reasons = [
-        f"{layer.name} ({type(layer).__name__})"
-        for layer in leaf_layers(model)
-        if layer.trainable_weights and not kernels_of(layer)
-    ]
-    if reasons:
-        log.warning("left alone, without kernels that can be pruned: %s", ", ".join(reasons))
-    return reasons
 
 
 def check_model(model: keras.Model, *, copied: bool = True) -> None:
@@ -152,5 +147,18 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
 
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
-    """Compiles a model as another one is, with an optimizer of its own that has made no step."""
-    copy.compile(**model._compile_config.config | {"optimizer": fresh(model.optimizer)})
+    """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
+    settings = dict(model._compile_config.config)
+    for key in ("metrics", "weighted_metrics"):
+        settings[key] = tf.nest.map_structure(_own_metric, settings.get(key))
+    copy.compile(**settings | {"optimizer": fresh(model.optimizer)})
+
+
+def _own_metric(metric: object) -> object:
+    """Returns a metric that counts anew; a user's own that cannot be made from its configuration is shared."""
+    if not isinstance(metric, keras.metrics.Metric):
+        return metric
+    try:
+        return rebuilt(metric)
+    except (NotImplementedError, TypeError, ValueError):
+        return metric

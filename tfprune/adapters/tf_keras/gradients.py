@@ -19,7 +19,7 @@ from tfprune.adapters.batches import Batch, balanced_indices
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
-from tfprune.adapters.tf_keras.mask_values import kernel_variables
+from tfprune.adapters.tf_keras.mask_values import kernel_variables, prunable_variables
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
@@ -128,7 +128,7 @@ class GradientProvider:
 
     def _by_name(self, network: keras.Model, tape: tf.GradientTape, value: tf.Tensor) -> dict[str, Any]:
         """Returns the derivatives of a value with respect to the kernels that have masks."""
-        own = kernel_variables(network)
+        own = prunable_variables(network)
         variables = {name: own[name] for name in kernel_variables(self.model)}
         gradients = tape.gradient(value, list(variables.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return dict(zip(variables, gradients, strict=True))
@@ -178,7 +178,7 @@ class GradientProvider:
 def _watching(network: keras.Model) -> Iterator[tf.GradientTape]:
     """Gives a tape that watches the kernels, those of layers that are not trained too."""
     with tf.GradientTape() as tape:
-        tape.watch([getattr(kernel, "_variable", kernel) for kernel in kernel_variables(network).values()])
+        tape.watch([getattr(kernel, "_variable", kernel) for kernel in prunable_variables(network).values()])
         yield tape
 
 

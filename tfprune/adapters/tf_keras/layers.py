@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.layer_traits import traits_of
+from tfprune.adapters.layer_traits import known_kind, traits_of
 
 
 def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
@@ -15,6 +17,11 @@ def kernel_attributes(layer: keras.layers.Layer) -> tuple[str, ...]:
     See `layer_traits.TRAITS`. What is derived from a known layer may not make the kernels that this one has.
     """
     return tuple(name for name in traits_of(layer).kernels if not layer.built or hasattr(layer, name))
+
+
+def is_known(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer is one of `layer_traits.TRAITS`, or derived from one."""
+    return known_kind(layer) is not None
 
 
 def has_graph(model: keras.layers.Layer) -> bool:
@@ -32,13 +39,18 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
                 yield leaf
 
 
-def carry_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None = None) -> None:
     """Gives a layer that was made from another's configuration all that the other knows.
 
     Weights, vocabularies of lookups, and what a normalization has adapted to.
+
+    Args:
+        old: knows it.
+        new: learns it.
+        weights: what the new one's weights are; by default as the old one's.
     """
     if new.weights:
-        new.set_weights(old.get_weights())
+        new.set_weights(old.get_weights() if weights is None else weights)
     if hasattr(new, "load_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)

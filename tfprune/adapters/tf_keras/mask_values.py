@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.kernel_names import named_kernels
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, other_weights
 from tfprune.adapters.tf_keras.masking import InPlaceMasks
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.adapters.tf_keras.wrapping import masked_layers
@@ -19,6 +19,11 @@ def kernel_variables(model: keras.Model) -> dict[str, tf.Variable]:
     if masked := masked_layers(model):
         return {name: kernel for layer in masked for name, kernel, _ in layer.named_vars()}
     return {kernel.name: kernel.variable for kernel in named_kernels(model)}
+
+
+def prunable_variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """Returns all that can be pruned by name, masked or not: kernels, and weights that can be included."""
+    return {own.name: own.variable for own in (*named_kernels(model), *other_weights(model))}
 
 
 def mask_variables(model: keras.Model) -> dict[str, tf.Variable]:

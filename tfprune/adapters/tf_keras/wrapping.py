@@ -13,19 +13,19 @@ from tfprune.adapters.tf_keras.wrappers import Masked
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks in place
 
 
-def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
+def wrap(model: keras.Model, exclude: Collection[str] = ()) -> keras.Model:
     """Returns a built-in model with each layer that has kernels inside a `Masked` wrapper, masks all ones.
 
     Users' models are masked in place, see `mask_in_place`.
 
     Args:
         model: functional or sequential, of layers that tfmot wraps; the result shares its layers and weights.
-        spare: names of layers to leave unwrapped, see `prunable_names`.
+        exclude: names of layers to leave unwrapped, see `prunable_names`.
 
     Raises:
-        ModelError: nothing is left to prune, or `spare` names a layer that is not there.
+        ModelError: nothing is left to prune, or `exclude` names a layer that is not there.
     """
-    names = prunable_names(model, spare)
+    names = prunable_names(model, exclude)
 
     def wrap_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         if has_graph(layer):
@@ -35,20 +35,21 @@ def wrap(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
     return keras.models.clone_model(model, clone_function=wrap_layer)
 
 
-def mask_in_place(model: keras.Model, spare: Collection[str] = ()) -> keras.Model:
+def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Collection[str] = ()) -> keras.Model:
     """Gives the kernels of any model masks in place, all ones, see `masking`; returns the model itself.
 
     Masks that it had before are taken off.
 
     Args:
         model: any model that has weights, subclassed ones too.
-        spare: as for `wrap`.
+        exclude: as for `wrap`.
+        include: names of other weights that get masks too, or of layers that have some, see `named_kernels`.
     """
     if (known := in_place_masks(model)) is not None:
         known.release()
-    names = prunable_names(model, spare)
+    names = prunable_names(model, exclude, include)
     with model.distribute_strategy.scope():
-        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model) if own.layer in names})
+        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
     vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
     return model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.utils.errors import ModelError
+from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
     from tfprune.data._base import Data
@@ -33,6 +34,8 @@ class Format:
         write: from a stripped float32 model that returns logits, the data that it was trained on and one of
             `quantize` to a file or folder at the path.
         load: from such a file to what answers, with nothing of tfprune between.
+        others: what else the summary says reads such files -> its `load`. Where one does not, the file still counts and
+            the person is told.
     """
 
     summary: str
@@ -40,6 +43,7 @@ class Format:
     quantize: tuple[str, ...] = ("none",)
     write: Callable[[keras.Model, Data, Path, str], None]
     load: Callable[[Path], Answer]
+    others: Mapping[str, Callable[[Path], Answer]] = dataclasses.field(default_factory=dict)
 
 
 def probabilities(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
@@ -47,21 +51,27 @@ def probabilities(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")])
     def answer(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": tf.nn.softmax(model(inputs, training=False))}
+        return {"probabilities": tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32))}
 
     return answer
 
 
-def calibration(data: Data) -> np.ndarray:
-    """Returns training examples to calibrate with: a draw that is always the same."""
+def calibration(data: Data, dtype: np.dtype) -> np.ndarray:
+    """Returns training examples to calibrate with, in the dtype of the model: a draw that is always the same."""
     chosen = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION]
-    return np.asarray(data.train.x[np.sort(chosen)])
+    return np.asarray(data.train.x[np.sort(chosen)]).astype(dtype)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of logits, row by row."""
+    """Returns the probabilities of logits, row by row, in float32 whatever the logits are."""
+    logits = np.asarray(logits, np.float32)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def refused(what: str, error: object, remedy: str) -> ModelError:
+    """Says that a converter, which raises whatever it meets first, cannot express a model in its format."""
+    return ModelError(f"{what} cannot hold this model ({one_line(error)}); {remedy}")
 
 
 def extra(module: str) -> ModuleType:

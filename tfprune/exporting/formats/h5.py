@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tfprune.adapters.backend import keras
-from tfprune.adapters.loading.gate import load_model, open_hdf5
-from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, softmax
+import numpy as np
 
-_OF_NO_KERNEL = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
-SAYS_NOTHING = {  # settings that these layers inherit and do not use; Keras 3 refuses them
-    "DepthwiseConv1D": ("groups",),
-    "DepthwiseConv2D": ("groups",),
-    "SeparableConv1D": _OF_NO_KERNEL,
-    "SeparableConv2D": _OF_NO_KERNEL,
-}
+from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.loading.configs import check_config
+from tfprune.adapters.loading.gate import load_model, load_with, open_hdf5
+from tfprune.data._base import Data
+from tfprune.exporting.formats._base import Answer, Format, refused, softmax
+from tfprune.exporting.formats._for_keras3 import REMEDY, check, without_unknown
+from tfprune.utils.errors import ModelError
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
-        model.save(str(path), include_optimizer=False, save_format="h5")
+    write_with(model, path, lambda config: without_unknown(config, []))
+
+
+def write_with(model: keras.Model, path: Path, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Writes a model, whose configuration is changed before it is stored.
+
+    Raises:
+        ModelError: the model has parts that are code, which no such file is to hold.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
+            model.save(str(path), include_optimizer=False, save_format="h5")
+    except NotImplementedError as error:  # a class without a configuration
+        raise refused("a file of Keras' layers", error, REMEDY) from None
     with open_hdf5(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
-        for layer in _layers(config):
-            for word in SAYS_NOTHING.get(layer["class_name"], ()):
-                layer["config"].pop(word, None)
-        file.attrs["model_config"] = json.dumps(config).encode()
+        try:
+            check_config(config, "a file of Keras' layers cannot hold this model", keras)
+        except ModelError as error:
+            raise ModelError(f"{error}, or {REMEDY}") from None
+        file.attrs["model_config"] = json.dumps(changed(config)).encode()
 
 
 def load(path: Path) -> Answer:
@@ -38,9 +50,38 @@ def load(path: Path) -> Answer:
     return lambda inputs: softmax(model.predict_on_batch(inputs))
 
 
-def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the configurations of all layers, those of nested models too."""
-    return [config, *(inner for layer in config["config"].get("layers", ()) for inner in _layers(layer))]
+def load_in_keras3(path: Path) -> Answer:
+    """Does what `load` does, with Keras 3."""
+    with open_hdf5(path) as file:
+        problems: list[str] = []
+        without_unknown(json.loads(file.attrs["model_config"]), problems)
+        check(problems)
+    return answering(load_with(path, keras3()))
 
 
-FORMAT = Format(summary="tf_keras and Keras 3; returns logits", suffix=".h5", write=write, load=load)
+def answering(model: Any) -> Answer:
+    """Returns what answers with a model of Keras 3."""
+
+    def answer(inputs: np.ndarray) -> np.ndarray:
+        with its_own_affairs():
+            return softmax(model.predict_on_batch(inputs))
+
+    return answer
+
+
+@contextlib.contextmanager
+def its_own_affairs() -> Iterator[None]:
+    """Holds back what Keras 3 warns of itself: how it converts arrays, and that an input has a name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The structure of `inputs`", UserWarning)
+        yield
+
+
+FORMAT = Format(
+    summary="tf_keras and Keras 3; returns logits",
+    suffix=".h5",
+    write=write,
+    load=load,
+    others={"Keras 3": load_in_keras3},
+)

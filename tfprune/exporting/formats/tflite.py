@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,72 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities
+from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities, refused
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
+UNROLLED = {"unroll": True, "_could_use_gpu_kernel": False}  # the second is what LSTM and GRU made of the first
+ANY_LENGTH = "give the model's input a length, or use --format onnx"
+OTHERS = "use --format onnx, or savedmodel"
+
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([probabilities(model).get_concrete_function()], model)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(model)], model)
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        converter.representative_dataset = lambda: ([example[None]] for example in calibration(data))
-    with quiet_stderr():
-        path.write_bytes(converter.convert())
+        examples = calibration(data, model.input.dtype.as_numpy_dtype)
+        converter.representative_dataset = lambda: ([example[None]] for example in examples)
+    content, problem = b"", None
+    with quiet_stderr():  # which shows what it held back if an error passes, and this one is said in one line
+        try:
+            content = converter.convert()
+        except Exception as error:
+            problem = error
+    if problem is not None:
+        raise refused("TensorFlow Lite", _reason(str(problem), model), OTHERS) from problem
+    path.write_bytes(content)
+
+
+def _traced(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
+    """Returns `probabilities` with recurrent layers written out step by step.
+
+    A loop's state has the shape of the batch, which TensorFlow Lite has to know beforehand; and what it makes of an
+    LSTM for one example keeps its state from one call to the next, so that later answers are wrong.
+    """
+    changed = [
+        (layer, name, value) for layer in _recurrent(model) for name, value in UNROLLED.items() if hasattr(layer, name)
+    ]
+    before = [getattr(layer, name) for layer, name, _ in changed]
+    for layer, name, value in changed:
+        setattr(layer, name, value)
+    try:
+        return probabilities(model).get_concrete_function()
+    except ValueError as error:
+        if "unroll" not in str(error).lower():
+            raise
+        names = ", ".join(repr(layer.name) for layer in _recurrent(model))
+        raise refused("TensorFlow Lite", f"{names} takes sequences of any length", ANY_LENGTH) from None
+    finally:
+        for (layer, name, _), value in zip(changed, before, strict=True):
+            setattr(layer, name, value)
+
+
+def _recurrent(model: keras.Model) -> list[keras.layers.RNN]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+
+
+def _reason(message: str, model: keras.Model) -> str:
+    """Finds in the converter's many lines which operations TensorFlow Lite lacks."""
+    if lacking := re.search(r"(?:Flex|Custom) ops: ([\w, ]+)", message):
+        names = [name.strip().removeprefix("Flex") for name in lacking[1].split(",")]
+        return f"it has no {', '.join(names)}"
+    if "TensorListReserve" in message:
+        return f"it has no such loop as that of {', '.join(repr(layer.name) for layer in _recurrent(model))}"
+    said = re.search(r"error: (.*)", message)
+    return said[1] if said else message
 
 
 def load(path: Path) -> Answer:

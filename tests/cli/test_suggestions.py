@@ -1,0 +1,87 @@
+import shlex
+
+import click
+import pytest
+
+from tfprune.cli._options import make_config
+from tfprune.cli._suggestions import compare_command, train_command
+from tfprune.cli.compare import _configs, compare
+from tfprune.cli.train import train
+from tfprune.training.config import Config
+
+
+def typed(command: click.Command, line: str) -> dict:
+    program, name, *words = shlex.split(line)
+    assert (program, name) == ("tfprune", command.name)
+    return command.make_context(name, words).params
+
+
+def runs(line):
+    """The configs of a suggested `tfprune compare`."""
+    given = typed(compare, line)
+    seeds = range(given["first_seed"], given["first_seed"] + given["seeds"])
+    return _configs(seeds, False, {name: given[name] for name in given if name not in NOT_OF_RUNS})
+
+
+NOT_OF_RUNS = ("seeds", "first_seed", "equal_budget", "dry_run", "json_file", "figures", "pages", "backend", "jobs")
+NOT_OF_RUNS += ("address", "cpus_per_trial", "gpus_per_trial")
+
+SETTINGS = [
+    {},
+    {"seed": 2},
+    {"seed": 7},
+    {"method": "unpruned"},
+    {"method": "rigl", "settings": {"fraction": 0.1}},
+    {"settings": {"final_sparsity": 0.5}},
+    {"settings": {"rate": 0.3}},
+    {"settings": {"events": (0.25, 0.5), "criterion": "lamp"}},
+    {"method": "lottery", "settings": {"sparsity": 0.8, "rounds": 3}},
+    {"epochs": 8, "batch_size": 25, "learning_rate": 0.01, "scope": "global", "exclude": ("dense_2", "first")},
+    {"model_settings": {"hidden": (16, 8), "activation": "tanh"}, "xla": True, "deterministic": True},
+    {"optimizer": "sgd", "optimizer_settings": {"momentum": 0.5}, "learning_rate_schedule": "cosine"},
+    {"warmup_epochs": 5, "shuffle": True, "limit": 50, "loop": "plain", "precision": "mixed_bfloat16"},
+    {"granularity": "filter", "settings": {"final_sparsity": 0.5}, "channel_settings": {"multiple": 2}, "epochs": 8},
+    {"granularity": "branch", "channel_settings": {"order": ["a", "b"]}},
+    {"granularity": "block", "pattern": "4x1", "pooling": "max", "settings": {"final_sparsity": 0.5}},
+    {"granularity": "n:m", "pattern": "1:4"},
+    {"granularity": "n:m"},
+    {"dataset": "fashion_mnist", "augment": (), "stream": "shards", "data_dir": "some data", "out": "else where"},
+    {"dataset": "cifar10", "model": "resnet8", "augment": ("crop",), "strategy": "mirrored"},
+    {"model": "applications:MobileNetV2", "model_settings": {"frozen": True}, "dataset": "flowers"},
+    {"out": "elsewhere", "checkpoint_every": "5", "mlflow": "tracked"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_suggested_comparison_has_the_run_among_its_own_and_others_like_it(settings):
+    config = Config(**{"dataset": "penguins"} | settings)
+    found = runs(compare_command(config))
+    assert config.to_dict() in [own.to_dict() for own in found]
+    shared = ("dataset", "model", "model_settings", "epochs", "batch_size", "granularity", "pattern", "exclude", "out")
+    for own in found:
+        if own.method != "unpruned":
+            assert [getattr(own, name) for name in shared] == [getattr(config, name) for name in shared]
+            if config.method != "unpruned":
+                assert own.requested_sparsity == pytest.approx(
+                    config.requested_sparsity, abs=0.012
+                )  # defaults differ by so much
+    assert {own.method for own in found} >= {"unpruned", "dynamic"} and len({own.seed for own in found}) == 3
+
+
+def test_nothing_that_is_default_or_was_detected_is_suggested(tmp_path):
+    assert compare_command(Config(dataset="penguins", seed=1)) == "tfprune compare --dataset penguins --seeds 3"
+    table = tmp_path / "my table.csv"
+    table.write_text("a,b,kind\n" + "".join(f"{n},{n % 7},{'xy'[n % 2]}\n" for n in range(60)))
+    config = Config(dataset=str(table), data_settings={"label": "kind", "test": 0.3}, epochs=4)
+    table.unlink()  # of a finished run nothing is opened
+    assert compare_command(config) == (
+        f"tfprune compare --dataset '{table}' --set data.test=0.3 --label kind --epochs 4 --seeds 3"
+    )
+
+
+def test_the_suggested_training_has_the_settings_too():
+    config = Config(dataset="penguins", method="pruned", granularity="filter", epochs=9, exclude=("dense_1",))
+    given = typed(train, train_command(config, "--sparsity", "0.25"))
+    own = make_config(None, {name: value for name, value in given.items() if name not in ("file", "force", "dry_run")})
+    assert own.method == "dynamic" and own.requested_sparsity == 0.25
+    assert own.identity() | {"method": 0, "settings": 0} == config.identity() | {"method": 0, "settings": 0}
