@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 from collections.abc import Collection
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import few, named_kernels, other_weights, prunable_names
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
@@ -97,24 +96,6 @@ def prune(
     pruned = {name: variable.numpy() for name, variable in variables.items()}
     check_pattern(pruned, masks, [event], scope, units, f"model {model.name}")
     return copy
-
-
-def report_unprunable(model: keras.Model, include: Collection[str] = ()) -> list[str]:
-    """Names, in one line of warning, matrices that are not pruned as nobody knows what they are; returns their names.
-
-    Biases, scales and statistics are not worth a word.
-    """
-    pruned = {own.name for own in named_kernels(model, include)}
-    left = [own for own in other_weights(model) if not own.auxiliary and own.name not in pruned]
-    if left:
-        kinds = collections.Counter(own.kind for own in left)
-        counts = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
-        log.warning(
-            "not pruned, as no kernels of known layers: %s (%s); include=[...] prunes them in Python",
-            f"{len(left)} weight{'s' if len(left) > 1 else ''}, {counts}",
-            few([own.name for own in left], 3),
-        )
-    return [own.name for own in left]
 
 
 def check_model(model: keras.Model, *, copied: bool = True) -> None:
