@@ -74,6 +74,7 @@ def named_kernels(model: keras.layers.Layer, include: Collection[str] = ()) -> l
     kernels = [own for own, _ in _named(_every_kernel_of(model), ())]
     if not include:
         return kernels
+    include = [include] if isinstance(include, str) else include
     included = _included(include, kernels, other_weights(model))
     order = {variable._unique_id: place for place, (_, _, variable, _) in enumerate(_every_weight_of(model))}
     return sorted([*kernels, *included], key=lambda own: order[own.variable._unique_id])
@@ -271,6 +272,7 @@ def prunable_names(model: keras.Model, exclude: Collection[str] = (), include: C
     """
     kernels = named_kernels(model, include)
     names = list(dict.fromkeys(kernel.layer for kernel in kernels))
+    exclude = [exclude] if isinstance(exclude, str) else exclude
     excluded = [own for name in exclude for own in _excluded(model, name, kernels, names)]
     left = [name for name in names if name not in excluded]
     if not left:
