@@ -1,13 +1,14 @@
 """What all tests share."""
 
 import logging
+import os
 import signal
 
 import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
@@ -15,10 +16,11 @@ from tfprune.training.config import Config
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test starts from the same random state and leaves no Keras state behind."""
-    keras.utils.set_random_seed(0)
+    own = keras3() if os.environ.get("KERAS_BACKEND") in ("jax", "torch") else keras  # those are without TensorFlow
+    own.utils.set_random_seed(0)
     logging.getLogger("tfprune").propagate = True  # a command of an earlier test may have kept it to itself
     yield
-    keras.backend.clear_session()
+    own.backend.clear_session()
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,10 @@ from tfprune.utils.registry import Registry
 if TYPE_CHECKING:
     from tfprune.adapters.base import Adapter
 
-ADAPTERS = Registry("framework", {"tf_keras": "tfprune.adapters.tf_keras.adapter:ADAPTER"})
+ADAPTERS = Registry(
+    "framework",
+    {"tf_keras": "tfprune.adapters.tf_keras.adapter:ADAPTER", "keras": "tfprune.adapters.keras3.adapter:ADAPTER"},
+)
 
 
 def adapter_of(model: Any) -> Adapter:

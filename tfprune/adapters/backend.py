@@ -50,7 +50,8 @@ def _import(name: str) -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
     with quiet_stderr():
         module = importlib.import_module(name)
-        sys.modules["tensorflow"].config.list_physical_devices()  # the first look for a GPU complains if there is none
+        if tensorflow := sys.modules.get("tensorflow"):
+            tensorflow.config.list_physical_devices()  # the first look for a GPU complains if there is none
         return module
 
 
@@ -67,6 +68,8 @@ class _Module:
 if not TYPE_CHECKING:
     tf = _Module("tensorflow")
     keras = _Module("tf_keras")
+keras3_module = _Module("keras")  # Keras 3 for its adapter, on the backend that it was imported with
+keras3_functional = _Module("keras.src.models.functional")  # its class of models with a graph
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")

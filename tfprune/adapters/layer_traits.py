@@ -13,7 +13,7 @@ from typing import Any
 Shape = Any  # of a call's input or output: a tuple with the batch first (None: not fixed), or several of them in a list
 CountMacs = Callable[[Any, Shape, Shape], Mapping[str, int]]
 _INHERITED = ("kernels", "width", "macs", "rate", "momentum")
-OWN_FRAMEWORK = "tf_keras"  # its layers stand in the table under their bare names
+OWN_FRAMEWORKS = ("tf_keras", "keras")  # their layers stand in the table under their bare names
 
 
 class MacsUnknown(ValueError):
@@ -85,7 +85,7 @@ def traits_of(layer: Any) -> LayerTraits:
     kind = known_kind(layer)
     if kind is None:
         return LayerTraits(macs=_unknown)
-    known = TRAITS[_key(kind)]
+    known = _entry(kind)
     if kind is type(layer):
         return known
     return LayerTraits(**{name: getattr(known, name) for name in _INHERITED})
@@ -93,15 +93,15 @@ def traits_of(layer: Any) -> LayerTraits:
 
 def known_kind(layer: Any) -> type | None:
     """Returns the class of a layer, or the nearest that it is derived from, that is in the table; None if none is."""
-    return next((own for own in type(layer).__mro__ if _key(own) in TRAITS), None)
+    return next((own for own in type(layer).__mro__ if _entry(own) is not None), None)
 
 
 def activation_traits(activation: Any) -> ActivationTraits | None:
     """Returns what is known of an activation (None is linear); None if it may not work element by element."""
     if activation is None:
         return ACTIVATIONS["linear"]
-    package, _, module = str(getattr(activation, "__module__", "")).partition(".")
-    if package != OWN_FRAMEWORK or not module.endswith("activations"):
+    package, *modules = str(getattr(activation, "__module__", "")).split(".")
+    if package not in OWN_FRAMEWORKS or "activations" not in modules:
         return None
     return ACTIVATIONS.get(getattr(activation, "__name__", ""))
 
@@ -115,7 +115,7 @@ def count_macs(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
         MacsUnknown: they cannot be counted.
     """
     traits = traits_of(layer)
-    if (traits.kernels or traits.macs is no_macs) and _key(type(layer)) not in TRAITS:
+    if (traits.kernels or traits.macs is no_macs) and _entry(type(layer)) is None:
         known = {id(getattr(layer, name, None)) for name in traits.kernels}
         if any(id(weight) not in known for weight in _matrices(layer)):
             raise MacsUnknown(f"{type(layer).__name__} has weights that nothing is known of")
@@ -127,9 +127,11 @@ def has_dynamic_shape(*shapes: Shape) -> bool:
     return any(side is None for shape in shapes for one in _each(shape) for side in one[1:])
 
 
-def _key(kind: type) -> str:
+def _entry(kind: type) -> LayerTraits | None:
+    """Returns what stands in the table of a class itself: under its package's name, else both Keras' share one."""
     package = kind.__module__.partition(".")[0]
-    return kind.__name__ if package == OWN_FRAMEWORK else f"{package}.{kind.__name__}"
+    shared = TRAITS.get(kind.__name__) if package in OWN_FRAMEWORKS else None
+    return TRAITS.get(f"{package}.{kind.__name__}", shared)
 
 
 def _each(shape: Shape) -> list[tuple[int | None, ...]]:
@@ -264,7 +266,9 @@ def _operator(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
 
 
 def _unknown(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
-    if _matrices(layer) or type(layer).__module__.partition(".")[0] != OWN_FRAMEWORK:  # which may multiply its inputs
+    if (
+        _matrices(layer) or type(layer).__module__.partition(".")[0] not in OWN_FRAMEWORKS
+    ):  # which may multiply its inputs
         raise MacsUnknown(f"nothing is known of {type(layer).__name__}")
     return {}
 
@@ -297,7 +301,7 @@ ACTIVATIONS: dict[str, ActivationTraits] = {
 _KERNEL = {"kernels": ("kernel",)}
 _CONVOLUTION = _KERNEL | {"width": "filters", "zero": "weights"}
 _CELL = {"kernels": ("kernel", "recurrent_kernel"), "width": "units"}
-TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it is not tf_keras' own
+TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it is not of both Keras 2 and 3
     **_entries("InputLayer", fusable=True, stackable=True),
     # Layers with kernels.
     **_entries(
@@ -310,6 +314,10 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     ),
     **_entries(
         "DepthwiseConv1D DepthwiseConv2D", kernels=("depthwise_kernel",), channels="depthwise", zero="weights",
+        macs=_per_output,
+    ),
+    **_entries(
+        "keras.DepthwiseConv1D keras.DepthwiseConv2D", **_KERNEL, channels="depthwise", zero="weights",
         macs=_per_output,
     ),
     **_entries(
@@ -330,6 +338,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("TimeDistributed", macs=_each_step),
     # Products of two inputs.
     **_entries("MultiHeadAttention", macs=_multi_head),
+    **_entries("keras.MultiHeadAttention keras.GroupedQueryAttention", macs=_uncounted),
     **_entries("Attention AdditiveAttention", macs=_attention),
     **_entries("Dot", macs=_dot),
     **_entries("TFOpLambda", channels="operator", macs=_operator),

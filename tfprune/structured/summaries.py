@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.kernel_names import (
-    few,
-    models_with_paths,
-    named_kernels,
-    other_weights,
-    own_weights,
-    variables_of,
-)
+from tfprune.adapters.kernel_names import few, variables_of
+from tfprune.adapters.tf_keras.kernel_names import models_with_paths, named_kernels, other_weights, own_weights
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import layer_names, macs_of_layers

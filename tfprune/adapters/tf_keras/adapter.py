@@ -17,6 +17,7 @@ from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, unc
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
+from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
@@ -99,7 +100,7 @@ class TfKeras:
         if not has_graph(model):
             raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
         keras.utils.set_random_seed(seed)
-        return get_weights(keras.models.clone_model(model))
+        return get_weights(cloned(model))
 
 
 ADAPTER = TfKeras()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 from collections.abc import Collection
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import few, named_kernels, other_weights, prunable_names
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
+from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.methods._base import ZEROED
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import SCOPES, ones_like
@@ -98,24 +98,6 @@ def prune(
     return copy
 
 
-def report_unprunable(model: keras.Model, include: Collection[str] = ()) -> list[str]:
-    """Names, in one line of warning, matrices that are not pruned as nobody knows what they are; returns their names.
-
-    Biases, scales and statistics are not worth a word.
-    """
-    pruned = {own.name for own in named_kernels(model, include)}
-    left = [own for own in other_weights(model) if not own.auxiliary and own.name not in pruned]
-    if left:
-        kinds = collections.Counter(own.kind for own in left)
-        counts = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
-        log.warning(
-            "not pruned, as no kernels of known layers: %s (%s); include=[...] prunes them in Python",
-            f"{len(left)} weight{'s' if len(left) > 1 else ''}, {counts}",
-            few([own.name for own in left], 3),
-        )
-    return [own.name for own in left]
-
-
 def check_model(model: keras.Model, *, copied: bool = True) -> None:
     """Raises `ModelError` if a model is none of tf_keras, has no weights yet or, to be copied, is subclassed."""
     if not isinstance(model, keras.Model):
@@ -147,9 +129,9 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         ModelError: it cannot be copied.
     """
     try:
-        copy = keras.models.clone_model(model)
-        if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
-            copy = rebuilt(model)
+        copy = cloned(model)
+        if type(copy) is not type(model):
+            copy = _of_own_class(model, copy)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)
         raise ModelError(
@@ -163,6 +145,14 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
     return copy
+
+
+def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Returns a copy of a functional model of a person's own class, given one of Keras'."""
+    try:
+        return rebuilt(model)
+    except (NotImplementedError, TypeError, ValueError):  # its layers cannot be made from a configuration alone
+        return type(model)(inputs=copy.inputs, outputs=copy.outputs, name=model.name)
 
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:

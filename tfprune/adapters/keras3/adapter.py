@@ -1,0 +1,118 @@
+"""Keras 3 as the engine sees it, see `adapters.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.base import GradientProvider
+from tfprune.adapters.batches import Batch
+from tfprune.adapters.keras3 import backends, gradients
+from tfprune.adapters.keras3.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
+from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
+from tfprune.adapters.keras3.layers import NAMES, has_graph
+from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks
+from tfprune.adapters.keras3.optimizers import fresh, slots
+from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.pruning.events import Criterion
+from tfprune.pruning.masks import Arrays
+from tfprune.pruning.scores import LazyArrays
+from tfprune.utils.errors import ModelError
+
+
+class Keras3Model:
+    """A `MaskedModel` of Keras 3.
+
+    Args:
+        model: masked.
+        gradients: of the model; None where no criterion asks for them.
+    """
+
+    def __init__(self, model: keras.Model, gradients: GradientProvider | None = None) -> None:
+        self.model = model
+        self.provider = gradients
+
+    @property
+    def _masks(self) -> InPlaceMasks:
+        return vars(self.model)[MASKS]
+
+    def kernels(self) -> Mapping[str, np.ndarray]:
+        backends.sync(self.model)
+        variables = self._masks.kernels()
+        return LazyArrays(variables, lambda name: backends.numbers(variables[name]))
+
+    def masks(self) -> dict[str, np.ndarray]:
+        return self._masks.values()
+
+    def set_masks(self, masks: Arrays) -> None:
+        self._masks.set(masks)
+
+    def weights(self) -> list[np.ndarray]:
+        backends.sync(self.model)
+        return [backends.numbers(weight) for weight in self.model.weights]
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        backends.sync(self.model)
+        self.model.set_weights(weights)
+        self.set_masks(self.masks())
+
+    def gradients(self, kind: str, criterion: Criterion) -> Arrays:
+        return self.provider(kind, criterion)
+
+    def renew(self) -> None:
+        if self.provider is not None:
+            self.provider.renew()
+
+
+class Keras3:
+    """The adapter."""
+
+    name = "keras"
+    check: Callable[..., None] = staticmethod(check_model)
+    copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
+    hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
+    fresh_optimizer: Callable[[Any], Any] = staticmethod(fresh)
+    compiled: Callable[[keras.Model], Mapping[str, Any]] = staticmethod(compiled_arguments)
+    compile: Callable[[keras.Model, Mapping[str, Any]], None] = staticmethod(compile_anew)
+    gradients: Callable[[keras.Model, Callable[[int], Batch]], GradientProvider] = staticmethod(
+        gradients.GradientProvider
+    )
+    learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
+    set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    report_unprunable: Callable[[keras.Model], Any] = staticmethod(NAMES.report_unprunable)
+
+    def attach(
+        self,
+        model: keras.Model,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        gradients: GradientProvider | None = None,
+    ) -> Keras3Model:
+        self.detach(model)
+        layers = set(NAMES.prunable_names(model, exclude, include))
+        kernels = {own.name: own.variable for own in NAMES.named_kernels(model, include) if own.layer in layers}
+        with backends.scope(model):
+            vars(model)[MASKS] = InPlaceMasks(model, kernels)  # past Keras' tracking: it is no part of what is saved
+        return Keras3Model(model, gradients)
+
+    def detach(self, model: keras.Model) -> None:
+        if (masks := vars(model).pop(MASKS, None)) is not None:
+            masks.release()
+
+    def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
+        return [backends.numbers(slot) for slot in slots(optimizer, variable)]
+
+    def callback(self, listener: Any) -> keras.callbacks.Callback:
+        return callback_of(keras, listener)
+
+    def redraw(self, model: keras.Model, seed: int) -> list[np.ndarray]:
+        if not has_graph(model):
+            raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
+        keras.utils.set_random_seed(seed)
+        return [backends.numbers(weight) for weight in remade(model).weights]
+
+
+ADAPTER = Keras3()

@@ -1,0 +1,145 @@
+"""What differs between TensorFlow, JAX and PyTorch under Keras 3."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.backend import tf
+
+
+def name() -> str:
+    """Returns `tensorflow`, `jax` or `torch`."""
+    return str(keras.backend.backend())
+
+
+def sync(model: keras.Model) -> None:
+    """Puts what a training has come to into the model's variables: on JAX they are empty in the middle of an epoch."""
+    if name() == "jax":
+        model.jax_state_sync()
+
+
+def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
+    """Returns where variables are made that go with those of a model: TensorFlow's strategy, if it has one."""
+    return model.distribute_strategy.scope() if name() == "tensorflow" else contextlib.nullcontext()
+
+
+def numbers(variable: Any) -> np.ndarray:
+    """Returns a copy of the values of a variable; those that NumPy has no type for as float32."""
+    return array(variable.value)
+
+
+def array(tensor: Any) -> np.ndarray:
+    """Returns a copy of the values of a tensor; those that NumPy has no type for as float32."""
+    values = keras.ops.convert_to_numpy(tensor)
+    return np.array(values, values.dtype if values.dtype.kind in "biufc" else np.float32)
+
+
+def masked(gradient: Any, mask: keras.Variable) -> Any:
+    """Returns a gradient that is zero where the mask is."""
+    if hasattr(gradient, "indices") and hasattr(gradient, "values") and name() == "tensorflow":
+        # Of a lookup: the gradients of some rows.
+        values = where(tf.gather(mask.value, gradient.indices), gradient.values)
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return where(mask.value, gradient)
+
+
+def where(mask: Any, values: Any, otherwise: float = 0.0) -> Any:
+    """Returns the values where the mask is set. No product: what is no number any more is zero there all the same."""
+    return keras.ops.where(mask, values, keras.ops.cast(otherwise, values.dtype))
+
+
+def keep(variable: keras.Variable, mask: keras.Variable, otherwise: float = 0.0) -> None:
+    """Puts a variable to a value where its mask is zero."""
+    if name() == "torch":
+        import torch
+
+        with torch.no_grad():
+            variable.value.masked_fill_(torch.logical_not(mask.value), otherwise)
+    elif name() == "tensorflow" and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        _keep_on_replicas(variable.value, mask.value, otherwise)
+    else:
+        variable.assign(where(mask.value, variable.value, otherwise))
+
+
+def _keep_on_replicas(variable: Any, mask: Any, otherwise: float) -> None:
+    """Does so on each device, from where a step is made for one of them or for all."""
+
+    def on_all(strategy: Any, variable: Any, mask: Any) -> None:
+        strategy.extended.update(variable, lambda own, m: own.assign(where(m, own, otherwise)), args=(mask,))
+
+    if tf.distribute.in_cross_replica_context():
+        on_all(tf.distribute.get_strategy(), variable, mask)
+    else:
+        tf.distribute.get_replica_context().merge_call(on_all, args=(variable, mask))
+
+
+def own_memory(variables: Sequence[keras.Variable]) -> None:
+    """Gives variables memory of their own: JAX takes no step where two share some, as a weight and its average do."""
+    if name() == "jax":
+        for variable in variables:
+            variable.assign(keras.ops.copy(variable.value))
+
+
+def precise() -> contextlib.AbstractContextManager[Any]:
+    """Returns where float64 is what it says: on JAX it is float32 elsewhere."""
+    if name() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
+
+
+Function = Callable[[Sequence[Any]], Any]  # tensors -> a scalar
+
+
+def gradients(function: Function, values: Sequence[Any]) -> list[Any]:
+    """Returns the derivatives of a function with respect to each of some tensors; zeros where it does not use one."""
+    if name() == "jax":
+        import jax
+
+        return list(jax.grad(lambda own: function(own))(list(values)))
+    if name() == "torch":
+        import torch
+
+        own = [value.detach().clone().requires_grad_(True) for value in values]
+        found = torch.autograd.grad(function(own), own, allow_unused=True)
+        return [torch.zeros_like(v) if g is None else g.detach() for g, v in zip(found, own, strict=True)]
+    own = [tf.convert_to_tensor(value) for value in values]
+    with tf.GradientTape() as tape:
+        tape.watch(own)
+        result = function(own)
+    return [tf.convert_to_tensor(g) for g in tape.gradient(result, own, unconnected_gradients="zero")]
+
+
+def hessian_gradients(function: Function, values: Sequence[Any]) -> list[Any]:
+    """Returns the product of a function's second derivatives and its gradient."""
+    if name() == "jax":
+        import jax
+
+        def norm(own: Sequence[Any]) -> Any:
+            found = jax.grad(lambda inner: function(inner))(own)
+            return sum((g * jax.lax.stop_gradient(g)).sum() for g in found)
+
+        return list(jax.grad(norm)(list(values)))
+    if name() == "torch":
+        import torch
+
+        own = [value.detach().clone().requires_grad_(True) for value in values]
+        found = torch.autograd.grad(function(own), own, allow_unused=True, create_graph=True)
+        products = [(g * g.detach()).sum() for g in found if g is not None]
+        twice = torch.autograd.grad(sum(products), own, allow_unused=True)
+        return [torch.zeros_like(v) if g is None else g.detach() for g, v in zip(twice, own, strict=True)]
+    own = [tf.convert_to_tensor(value) for value in values]
+    with tf.GradientTape() as outer:
+        outer.watch(own)
+        with tf.GradientTape() as inner:
+            inner.watch(own)
+            result = function(own)
+        found = [tf.convert_to_tensor(g) for g in inner.gradient(result, own, unconnected_gradients="zero")]
+        product = sum(tf.reduce_sum(g * tf.stop_gradient(g)) for g in found)
+    return [tf.convert_to_tensor(g) for g in outer.gradient(product, own, unconnected_gradients="zero")]

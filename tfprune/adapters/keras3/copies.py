@@ -1,0 +1,66 @@
+"""Copies of models of Keras 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.keras3 import backends
+from tfprune.adapters.keras3.layers import carry_state, has_graph
+from tfprune.adapters.rebuilding import rebuilt
+from tfprune.utils.errors import ModelError
+from tfprune.utils.text import one_line
+
+
+def check_model(model: Any, *, copied: bool = True) -> None:
+    """Raises `ModelError` if a model is none of Keras 3, has no weights yet or, to be copied, is subclassed."""
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"a Keras model is needed, got {type(model).__module__}.{type(model).__name__}")
+    if not model.built:
+        raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
+    if copied and not has_graph(model):
+        raise ModelError(
+            f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
+        )
+
+
+def uncompiled_copy_of(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model, of the same class where that can be made, with all that its layers know; not compiled.
+
+    Raises:
+        ModelError: it cannot be copied.
+    """
+    backends.sync(model)
+    try:
+        with backends.scope(model):
+            copy = cloned(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = one_line(error)
+        raise ModelError(
+            f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
+        ) from None
+    return copy
+
+
+def cloned(model: keras.Model) -> keras.Model:
+    """Returns a model of the same configuration with the state of another one."""
+    copy = remade(model)
+    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    for old, new in layers:
+        new.trainable = old.trainable
+    for old, new in layers:
+        if not isinstance(new, keras.Model):
+            carry_state(old, new)
+    for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
+        own.assign(keras.ops.copy(theirs.value))
+    return copy
+
+
+def remade(model: keras.Model) -> keras.Model:
+    """Returns a model of the same configuration with initial weights of its own."""
+    copy = keras.models.clone_model(model)
+    if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
+        copy = rebuilt(model)
+    if not copy.built:
+        copy.build(model.input_shape)
+    return copy

@@ -1,0 +1,72 @@
+"""The layers of a model, those of nested models included, and their kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from tfprune.adapters.backend import keras3_functional
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.kernel_names import KernelNames
+from tfprune.adapters.layer_traits import traits_of
+
+
+def has_graph(model: keras.layers.Layer) -> bool:
+    """Returns whether a layer is a functional or sequential model, which can be rebuilt layer by layer."""
+    return isinstance(model, (keras.Sequential, keras3_functional.Functional))
+
+
+class Keras3Names(KernelNames):
+    """The weights of models of Keras 3 and their names, see `adapters.kernel_names`."""
+
+    def key(self, variable: keras.Variable) -> Hashable:
+        return id(variable)
+
+    def has_graph(self, model: Any) -> bool:
+        return has_graph(model)
+
+    def kernels(self, layer: keras.layers.Layer) -> dict[str, keras.Variable]:
+        """Returns the kernels of a layer itself; the integers that a quantized layer holds instead are none."""
+        found = {}
+        for name in traits_of(layer).kernels:
+            # Behind a property where the layer can be given low-rank updates or be quantized.
+            values = (vars(layer).get(f"_{name}"), getattr(layer, name, None))
+            kernel = next((own for own in values if isinstance(own, keras.Variable) and self.is_float(own)), None)
+            if kernel is not None:
+                found[name] = kernel
+        return found
+
+    def own_weights(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+    def is_float(self, variable: keras.Variable) -> bool:
+        kind = keras.backend.standardize_dtype(variable.dtype)
+        return "float" in kind and "float8" not in kind
+
+
+NAMES = Keras3Names()
+
+
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields every layer once, those of nested models in the place of the models; subclassed ones are leaves."""
+    yield from {id(leaf): leaf for _, leaf in NAMES.leaves_with_paths(model)}.values()
+
+
+def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_only: bool = False) -> None:
+    """Gives a layer that was made from another's configuration all that the other knows.
+
+    Weights, vocabularies of lookups, what a normalization has adapted to and, unless `weights_only`, the states of what
+    draws at random.
+    """
+    known = (old.weights, new.weights) if weights_only else (old.variables, new.variables)
+    for theirs, own in zip(*known, strict=True):
+        own.assign(
+            keras.ops.copy(keras.ops.cast(theirs.value, own.dtype))
+        )  # JAX's steps take the memory of what they get
+    if hasattr(new, "load_assets") and hasattr(old, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    elif hasattr(new, "finalize_state"):
+        new.finalize_state()

@@ -1,0 +1,229 @@
+"""Masks in place: kernels of any model of Keras 3 stay exactly zero where they are pruned, on each backend.
+
+The model keeps its class, its layers and their names, its files. What holds the zeros is outside of all that is saved:
+
+* the optimizer's `apply` masks the gradients of the kernels before a step, so that pruned weights count in no norm that
+  gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
+  whatever the step has done (decay, averages, momentum);
+* the masks are variables of the optimizer, without being saved with it: JAX hands a compiled step those, and takes
+  anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
+* a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
+  compiled anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.keras3 import backends
+from tfprune.adapters.keras3.optimizers import initial_slots, knows, parts, slots
+
+MASKS = "_tfprune_masks"  # the attribute of a model with its masks
+HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
+STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
+WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
+
+
+class InPlaceMasks:
+    """Masks of some kernels of a model, held by constraints and, once it is given to `hold`, by the optimizer.
+
+    Args:
+        model: whose they are.
+        kernels: name -> variable.
+    """
+
+    def __init__(self, model: keras.Model, kernels: Mapping[str, keras.Variable]) -> None:
+        self._model = model
+        self._own = {name: kernel.constraint for name, kernel in kernels.items()}
+        self._values = {name: np.ones(tuple(kernel.shape), np.uint8) for name, kernel in kernels.items()}
+        self._vars = [(name, kernel, _mask(kernel, number)) for number, (name, kernel) in enumerate(kernels.items())]
+        self._constrain()
+
+    def kernels(self) -> dict[str, keras.Variable]:
+        """Returns the kernels by name."""
+        return {name: kernel for name, kernel, _ in self._vars}
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Returns the masks by kernel name, uint8."""
+        return {name: mask.copy() for name, mask in self._values.items()}
+
+    def set(self, masks: Mapping[str, np.ndarray]) -> None:
+        """Puts new masks on: kernels become zero where they are, and what the optimizer remembers starts anew there.
+
+        Args:
+            masks: kernel name -> array of its shape, zero where a weight is pruned.
+        """
+        backends.sync(self._model)
+        for name, _, mask in self._vars:
+            alive = np.asarray(masks[name]) != 0
+            self._values[name] = alive.astype(np.uint8)
+            mask.assign(alive)
+        for _, kernel, mask in self._vars:
+            backends.keep(kernel, mask)
+        for part in parts(getattr(self._model, "optimizer", None)):
+            self._look_up_starts(part)
+            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+
+    def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
+        if all(vars(part).get(HELD) is self for part in parts(optimizer)):
+            return
+        with backends.scope(self._model):
+            if not optimizer.built:
+                optimizer.build(self._model.trainable_variables)
+            for part in parts(optimizer):
+                self._look_up_starts(part)
+        for part in parts(optimizer):
+            _release(part)
+            vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
+            for mask in self._masks_of(part):
+                part._track_variable(mask)
+        for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
+            _wrap(own)
+        if self._model.train_function is not None:  # what was compiled before knows nothing of the masks
+            self._model.make_train_function(force=True)
+
+    def release(self) -> None:
+        """Takes the masks off: the kernels have their own constraints again, and may leave zero from then on."""
+        backends.sync(self._model)
+        self._unconstrain()
+        for part in parts(getattr(self._model, "optimizer", None)):
+            if vars(part).get(HELD) is self:
+                _release(part)
+        if self._model.train_function is not None:
+            self._model.make_train_function(force=True)
+
+    def applied(self, part: keras.optimizers.Optimizer, apply: Callable, grads: Sequence, variables: Any) -> Any:
+        """Does a step of an optimizer with masked gradients; what is pruned is as it was before, whatever the step did.
+
+        Args:
+            part: that makes the step.
+            apply: does it, given the gradients and their variables.
+            grads: gradients; None where there is none.
+            variables: None for all that the optimizer was built for.
+        """
+        trained = list(part._trainable_variables if variables is None else variables)
+        masks = {id(kernel): mask for _, kernel, mask in self._vars}
+        grads = [
+            gradient if gradient is None or id(own) not in masks else backends.masked(gradient, masks[id(own)])
+            for gradient, own in zip(grads, trained, strict=True)
+        ]
+        with self._unconstrained():
+            result = apply(grads, variables)
+        self._enforce(part, trained)
+        return result
+
+    def _enforce(self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+        among = {id(variable) for variable in variables}
+        for _, kernel, mask in self._vars:
+            if id(kernel) not in among or not knows(part, kernel):
+                continue
+            backends.keep(kernel, mask)
+            for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
+                backends.keep(slot, mask, start)
+
+    def _masks_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+        return [mask for _, kernel, mask in self._vars if knows(part, kernel)]
+
+    def _look_up_starts(self, part: keras.optimizers.Optimizer) -> None:
+        """Notes at an optimizer where what it remembers starts; not in a compiled step, which makes no variables."""
+        known = vars(part).setdefault(STARTS, {})
+        if missing := [own for _, own, _ in self._vars if knows(part, own) and id(own) not in known]:
+            known |= initial_slots(part, missing)
+
+    def _constrain(self) -> None:
+        for name, kernel, mask in self._vars:
+            kernel._constraint = _masked_after(self._own[name], mask)
+
+    def _unconstrain(self) -> None:
+        for name, kernel, _ in self._vars:
+            kernel._constraint = self._own[name]
+
+    @contextlib.contextmanager
+    def _unconstrained(self) -> Iterator[None]:
+        """Leaves the kernels their own constraints alone: they are masked after the step, with all else."""
+        self._unconstrain()
+        try:
+            yield
+        finally:
+            self._constrain()
+
+
+def hold_masks(model: keras.Model) -> None:
+    """Makes the optimizer of a compiled model keep what is masked in place at zero."""
+    if (masks := vars(model).get(MASKS)) is not None:
+        masks.hold(model.optimizer)
+
+
+def _mask(kernel: keras.Variable, number: int) -> keras.Variable:
+    """Returns a mask of ones, which lies on the devices that the kernel lies on."""
+    return keras.Variable(
+        np.ones(tuple(kernel.shape), bool),
+        dtype="bool",
+        trainable=False,
+        autocast=False,
+        name=f"{kernel.path.replace('/', '_')}_mask_{number}",
+        layout=getattr(kernel, "_layout", None),
+    )
+
+
+def _masked_after(inner: Callable | None, mask: keras.Variable) -> Callable[[Any], Any]:
+    def constraint(kernel: Any) -> Any:
+        kernel = kernel if inner is None else inner(kernel)
+        return backends.where(mask.value, keras.ops.convert_to_tensor(kernel))
+
+    return constraint
+
+
+def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes the methods of an optimizer go by the masks that it is held to, past Keras' tracking."""
+    if "apply" in vars(optimizer):
+        return
+    apply, finalize, save, load = (getattr(optimizer, name) for name in WRAPPED)
+
+    def held_apply(grads: Sequence[Any], trainable_variables: Any = None) -> Any:
+        masks = vars(optimizer).get(HELD)
+        if masks is None:
+            return apply(grads, trainable_variables)
+        return masks.applied(optimizer, apply, grads, trainable_variables)
+
+    def held_finalize(var_list: Sequence[Any]) -> None:
+        finalize(var_list)
+        backends.own_memory(var_list)
+
+    def held_save(store: Any) -> None:
+        with _plain(optimizer):
+            save(store)
+
+    def held_load(store: Any) -> None:
+        with _plain(optimizer):
+            load(store)
+
+    vars(optimizer).update(zip(WRAPPED, (held_apply, held_finalize, held_save, held_load), strict=True))
+
+
+def _release(part: keras.optimizers.Optimizer) -> None:
+    """Frees an optimizer of the masks that it is held to."""
+    held = vars(part).pop(HELD, None)
+    for mask in held._masks_of(part) if held is not None else ():
+        part._untrack_variable(mask)
+
+
+@contextlib.contextmanager
+def _plain(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Lets an optimizer have the variables that it would have without masks: those are saved."""
+    held = [(part, vars(part)[HELD]._masks_of(part)) for part in parts(optimizer) if HELD in vars(part)]
+    for part, masks in held:
+        for mask in masks:
+            part._untrack_variable(mask)
+    try:
+        yield
+    finally:
+        for part, masks in held:
+            for mask in masks:
+                part._track_variable(mask)
