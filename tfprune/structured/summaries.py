@@ -171,8 +171,7 @@ class _Known:
 
     def new(self, weights: Iterable[tf.Variable]) -> list[tf.Variable]:
         """Returns those of some weights that it was not given before."""
-        arrays = [weight for weight in weights if hasattr(weight, "shape")]  # no vocabularies
-        found = {weight._unique_id: weight for weight in arrays if weight._unique_id not in self._seen}
+        found = {weight._unique_id: weight for weight in weights if weight._unique_id not in self._seen}
         self._seen |= found.keys()
         return list(found.values())
 
