@@ -343,6 +343,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("GaussianNoise", channels="pass", noise=True, rate="stddev"),
     # Normalizations.
     **_entries("BatchNormalization", channels="normalized", zero="weights", momentum="momentum", fusable=True),
+    **_entries("SyncBatchNormalization", channels="normalized", momentum="momentum"),
     **_entries("LayerNormalization", channels="layer normalized", zero="weights", fusable=True, nonlinear=True),
     **_entries("GroupNormalization", channels="group normalized", zero="weights"),
     **_entries("Normalization", channels="adapted", nonlinear=True),
