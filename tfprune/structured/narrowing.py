@@ -21,6 +21,7 @@ from tfprune.structured.channels import Channels
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
+_OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
 Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
@@ -88,11 +89,13 @@ class Narrowed:
         own = {id(node) for nodes in old._nodes_by_depth.values() for node in nodes if not node.is_input}
         waiting = {layer: [node for node in layer._inbound_nodes if id(node) in own] for layer in old.layers}
         while waiting:  # in the order in which Keras does it, which decides what initial weights are drawn
+            left = sum(map(len, waiting.values())) + len(waiting)
             for layer, nodes in list(waiting.items()):
                 while nodes and all(id(tensor) in tensors for tensor in self._read(nodes[0])):
                     self._call(nodes.pop(0), tensors)
                 if not nodes:
                     del waiting[layer]
+            assert sum(map(len, waiting.values())) + len(waiting) < left, "a call reads what nothing makes"
         inputs, outputs = (
             tf.nest.map_structure(lambda tensor: tensors[id(tensor)], ends)
             for ends in (old._nested_inputs, old._nested_outputs)
@@ -138,8 +141,8 @@ class Narrowed:
 
     def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
-        kept_as = keras.layers.Layer.get_config(old) if _is(old, "TFOpLambda", "Lambda") else {}
-        if _is(old, "TFOpLambda"):
+        kept_as = keras.layers.Layer.get_config(old) if _is(old, *_OPERATORS, "Lambda") else {}
+        if _is(old, *_OPERATORS):
             return type(old)(old.function, **kept_as)
         if _is(old, "Lambda"):
             shape = old._output_shape
@@ -181,18 +184,27 @@ class Narrowed:
 
 
 def _settings(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store."""
+    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store.
+
+    A function counts as a setting if both have one name; others are left to Keras.
+    """
     functions = _functions(layer)
-    twin = copy.copy(layer)
-    owners = [twin]
-    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
-        functions |= _functions(layer.cell)
-        vars(twin)["cell"] = copy.copy(layer.cell)
-        owners.append(twin.cell)
+    if isinstance(cell := getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
+        functions |= _functions(cell)
+    settings = _config_without(layer, functions)
+    functions = {key: own for key, own in functions.items() if key in settings}
+    return _config_without(layer, functions), functions
+
+
+def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a layer as if it had linear functions."""
+    owners = [twin := copy.copy(layer)]
+    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):
+        owners.append(copy.copy(layer.cell))
+        vars(twin)["cell"] = owners[1]
     for owner in owners:
         vars(owner).update(dict.fromkeys(functions.keys() & vars(owner).keys(), keras.activations.linear))
-    config = copy.deepcopy(twin.get_config())
-    return config, {key: own for key, own in functions.items() if key in config}
+    return copy.deepcopy(twin.get_config())
 
 
 def _functions(layer: keras.layers.Layer) -> dict[str, Any]:
