@@ -672,7 +672,7 @@ def tried(own: Combination) -> tuple[str, str]:
     """Trains a combination plainly, pruned to nothing and pruned to a half.
 
     Returns:
-        `equal` (to the bit), `rounded` (equal but for rounding: another graph), `unsteady` (plain Keras does not come to
+        `equal` (to the bit), `rounded` (equal but for rounding: another graph), `unsteady` (Keras does not come to
         the same twice), `keras` (plain Keras cannot do it), `refused` (in one line) or `wrong`; and what is to be said
         of it.
     """

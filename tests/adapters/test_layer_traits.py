@@ -105,6 +105,7 @@ def test_every_entry_is_a_layer_and_every_rule_is_used():
         "InstanceProperty",
         "LayerScale",
         "StochasticDepth",
+        "SyncBatchNormalization",
         "CuDNNLSTM",
         "CuDNNGRU",
     }

@@ -1,4 +1,4 @@
-"""Models as people have them in every format: a file that answers alike, or one line. the zoo is in the docs."""
+"""Models as people have them, in every format: a file that answers alike, or one line; see `scripts/export_table`."""
 
 import numpy as np
 import pytest

@@ -105,6 +105,7 @@ MODELS = {
         lambda x: tf.concat([x, x], 1),
     ),
     "clipped": lambda: chain(VECTORS, lambda x: tf.clip_by_value(x, -0.5, 0.5), lambda x: tf.cast(x, tf.float32)),
+    "chosen": lambda: chain(VECTORS, lambda x: tf.where(x > 0, x, x * RAMP)),
     "repeated": lambda: chain(VECTORS, L.RepeatVector(3), L.Permute((1, 2))),
     "softmax over places": lambda: chain(IMAGES, L.Softmax(axis=1), L.Softmax(axis=[1, 2])),
     "grouped": lambda: chain(

@@ -32,6 +32,28 @@ def bent(x):
     return tf.where(x > 0, x, 0.1 * x * x)
 
 
+@keras.utils.register_keras_serializable("tests")
+class Bending(L.Layer):
+    """Has a function under another name than that of its setting."""
+
+    def __init__(self, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.function = keras.activations.get(activation)
+
+    def call(self, x):
+        return self.function(x)
+
+    def get_config(self):
+        return super().get_config() | {"activation": keras.activations.serialize(self.function)}
+
+
+def with_losses():
+    model, x = chain(VECTORS)
+    model.add_loss(tf.reduce_mean(model.outputs[0] ** 2))
+    model.add_metric(tf.reduce_mean(model.outputs[0]), name="mean")
+    return model, x
+
+
 def chain(x, *between, head=None, first=None):
     """A layer, what is tried, and two more layers."""
     inputs = L.Input(x.shape[1:], dtype=x.dtype)
@@ -151,6 +173,12 @@ MODELS = {
     ),
     "masked": lambda: chain(NUMBERS, L.LSTM(5, name="lstm"), first=L.Embedding(7, 8, mask_zero=True, name="a")),
     "constant bidirectional": lambda: chain(STEPS, L.Bidirectional(L.GRU(4), name="gru"), first=L.Dense(8, name="a")),
+    "slices": lambda: chain(VECTORS, L.Dense(8, name="c"), lambda x: x[:, :4] * x[:, 4:]),
+    "recurrent with own functions": lambda: chain(
+        STEPS, L.LSTM(4, bent, name="lstm"), L.RepeatVector(2), L.RNN(L.GRUCell(4, bent)), first=L.Dense(8, name="a")
+    ),
+    "own layers with functions": lambda: chain(VECTORS, Bending(bent), L.Dense(8, "relu", name="c")),
+    "losses of tensors": with_losses,
     "softmax inside": lambda: chain(VECTORS, L.Dense(8, "softmax", name="c"), L.Dense(8, "relu", name="d")),
 }
 

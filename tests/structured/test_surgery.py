@@ -3,9 +3,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.layers import leaf_layers
-from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.adapters.tf_keras.optimizers import slots, unwrapped
 from tfprune.models import MODELS
 from tfprune.structured.channels import channels
 from tfprune.structured.surgery import remove_groups, zero_groups
@@ -117,6 +117,56 @@ def networks(draw):
 def test_surgery_on_any_network_equals_zeroing(exact, model, seed):
     check_surgery(shaken(model, seed), np.random.default_rng(seed).normal(size=(2, 8, 8, 3)), seed)
     keras.backend.clear_session()
+
+
+MODERN, LEGACY = keras.optimizers, keras.optimizers.legacy
+EVERY = {
+    **{
+        kind: getattr(MODERN, kind)
+        for kind in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam")
+    },
+    **{kind: getattr(MODERN, kind) for kind in ("Ftrl", "Adafactor", "Lion")},
+    **{f"legacy {kind}": getattr(LEGACY, kind) for kind in ("SGD", "Adam", "RMSprop", "Adagrad", "Nadam", "Ftrl")},
+    "averages": lambda: MODERN.Adam(use_ema=True),
+    "scaled": lambda: keras.mixed_precision.LossScaleOptimizer(MODERN.Adam()),
+    "scaled legacy": lambda: keras.mixed_precision.LossScaleOptimizer(LEGACY.SGD(momentum=0.9)),
+    "schedule": lambda: MODERN.SGD(MODERN.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.9),
+    "legacy schedule": lambda: LEGACY.SGD(MODERN.schedules.ExponentialDecay(0.1, 2, 0.5), momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_optimizer_carries_on(name):
+    x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 3
+    model = keras.Sequential([layers.Dense(6, "relu", input_shape=(4,), name="a"), layers.Dense(3, name="b")])
+    metric = keras.metrics.SparseCategoricalAccuracy(name="right")
+    model.compile(
+        EVERY[name](), keras.losses.SparseCategoricalCrossentropy(from_logits=True), [metric], loss_weights=[2.0]
+    )
+    assert "loss" in remove_groups(model, {"a": [1]}).fit(x, y, verbose=0).history  # before a step
+    model.fit(x, y, epochs=2, verbose=0)
+    optimizer = model.optimizer
+    if hasattr(optimizer, "dynamic"):
+        optimizer._loss_scale._current_loss_scale.assign(64.0)
+    numbers = {key: own for key, own in vars(unwrapped(optimizer)).items() if isinstance(own, tf.Variable)}
+    single = {key: own.numpy() for key, own in numbers.items() if own.shape == ()}
+    assert single
+    smaller = remove_groups(model, {"a": [1, 4]})
+    own, kept = unwrapped(smaller.optimizer), [0, 2, 3, 5]
+    for old, new in zip(
+        slots(optimizer, model.get_layer("b").kernel),
+        slots(smaller.optimizer, smaller.get_layer("b").kernel),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(new.numpy(), old.numpy()[kept])
+    assert {key: vars(own)[key].numpy() for key in single} == single
+    assert getattr(smaller.optimizer, "loss_scale", 64.0) == 64.0
+    assert int(own.iterations) == 4 and type(smaller.optimizer) is type(optimizer)
+    smaller.fit(x, y, verbose=0)
+    assert int(own.iterations) == 6 and int(unwrapped(optimizer).iterations) == 4
+    assert [own.name for own in smaller.metrics] == [own.name for own in model.metrics]
+    assert not {id(own) for own in smaller.metrics} & {id(own) for own in model.metrics}
+    assert smaller.compiled_loss._user_loss_weights == [2.0]
 
 
 OPTIMIZERS = {

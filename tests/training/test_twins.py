@@ -1,4 +1,4 @@
-"""Combinations of models, optimizers, `compile`, `fit` and callbacks, see `twins`; some of the many that it can draw."""
+"""Some of the combinations of models, optimizers, `compile`, `fit` and callbacks that `twins` can draw."""
 
 import pytest
 import twins

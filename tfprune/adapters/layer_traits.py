@@ -32,7 +32,7 @@ class LayerTraits:
     Attributes:
         kernels: names of the attributes that hold kernels, the weights that can be pruned.
         width: the setting that says how many channels its output has; None if it has none of its own.
-        channels: the rule by which channels pass through it, a name of `channels.RULES`; None if it may mix them, so
+        channels: the rule by which channels pass through it, a name of `rules.RULES`; None if it may mix them, so
             that none of those that it touches can be removed.
         zero: when its output is zero, activation aside: `weights`, if all its weights are; `inputs`, if its inputs are;
             None if neither can be relied on.
@@ -358,6 +358,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("GaussianNoise", channels="pass", noise=True, rate="stddev"),
     # Normalizations.
     **_entries("BatchNormalization", channels="normalized", zero="weights", momentum="momentum", fusable=True),
+    **_entries("SyncBatchNormalization", channels="normalized", momentum="momentum"),
     **_entries("LayerNormalization", channels="layer normalized", zero="weights", fusable=True, nonlinear=True),
     **_entries("GroupNormalization", channels="group normalized", zero="weights"),
     **_entries("Normalization", channels="adapted", nonlinear=True),

@@ -21,6 +21,7 @@ from tfprune.structured.channels import Channels
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
+_OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
 Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
 
 
@@ -90,11 +91,13 @@ class Narrowed:
         own = {id(node) for nodes in old._nodes_by_depth.values() for node in nodes if not node.is_input}
         waiting = {layer: [node for node in layer._inbound_nodes if id(node) in own] for layer in old.layers}
         while waiting:  # in the order in which Keras does it, which decides what initial weights are drawn
+            left = sum(map(len, waiting.values())) + len(waiting)
             for layer, nodes in list(waiting.items()):
                 while nodes and all(id(tensor) in tensors for tensor in self._read(nodes[0])):
                     self._call(nodes.pop(0), tensors)
                 if not nodes:
                     del waiting[layer]
+            assert sum(map(len, waiting.values())) + len(waiting) < left, "a call reads what nothing makes"
         inputs, outputs = (
             tf.nest.map_structure(lambda tensor: tensors[id(tensor)], ends)
             for ends in (old._nested_inputs, old._nested_outputs)
@@ -140,8 +143,8 @@ class Narrowed:
 
     def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
-        kept_as = keras.layers.Layer.get_config(old) if _is(old, "TFOpLambda", "Lambda") else {}
-        if _is(old, "TFOpLambda"):
+        kept_as = keras.layers.Layer.get_config(old) if _is(old, *_OPERATORS, "Lambda") else {}
+        if _is(old, *_OPERATORS):
             return type(old)(old.function, **kept_as)
         if _is(old, "Lambda"):
             shape = old._output_shape

@@ -14,7 +14,8 @@ ELEMENTWISE = frozenset(  # of any number of tensors, by the last part of their 
     "add multiply subtract truediv divide div divide_no_nan multiply_no_nan maximum minimum pow squared_difference neg "
     "negative abs square sqrt rsqrt exp expm1 log log1p sin cos sign floor round ceil erf reciprocal identity cast "
     "stop_gradient clip_by_value relu relu6 leaky_relu elu selu gelu silu swish sigmoid hard_sigmoid tanh softplus "
-    "softsign mish hard_silu radd rmul rsub rtruediv sub mul".split()
+    "softsign mish hard_silu radd rmul rsub rtruediv sub mul where greater greater_equal less less_equal equal "
+    "not_equal gt ge lt le logical_and logical_or logical_not".split()
 )
 REDUCTIONS = frozenset("reduce_mean reduce_sum reduce_max reduce_min reduce_prod reduce_std reduce_variance".split())
 CALLS = {  # names of the arguments of what is followed

@@ -127,10 +127,8 @@ def _carry_on(
     pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
     gone: np.ndarray,
 ) -> None:
-    """Hands on the steps, the learning rate and, of the weights in `pairs`, the slots."""
-    if old_optimizer is not (old := unwrapped(old_optimizer)):
-        _hand_on(old_optimizer, new_optimizer)  # how far gradients are scaled
-    new = unwrapped(new_optimizer)
+    """Hands on the single numbers (steps, learning rate, loss scale) and, of the weights in `pairs`, the slots."""
+    old, new = unwrapped(old_optimizer), unwrapped(new_optimizer)
     if isinstance(old, keras.optimizers.legacy.Optimizer):
         if old.weights:  # it has made a step
             new._create_all_weights(smaller.trainable_variables)
@@ -140,17 +138,11 @@ def _carry_on(
                 new._set_hyper(name, old._get_hyper(name))
     else:
         new.build(smaller.trainable_variables)
-        _hand_on(old, new)
+    scales = [getattr(own, "_loss_scale", None) for own in (old_optimizer, new_optimizer)]
+    for one, other in ((old, new), scales):
+        for name, value in vars(one).items() if hasattr(one, "__dict__") else ():
+            if isinstance(value, tf.Variable) and value.shape.rank == 0 and name in vars(other):
+                vars(other)[name].assign(value)
     for variable, carried, axes in pairs:
         for remembered, slot in zip(slots(old, variable), slots(new, carried), strict=False):  # none before a step
             slot.assign(drop_axes(remembered.numpy(), axes, gone))
-
-
-def _hand_on(old: keras.optimizers.Optimizer, new: keras.optimizers.Optimizer) -> None:
-    """Hands on the single numbers that an optimizer keeps."""
-    for name, value in vars(old).items():
-        if isinstance(value, tf.Variable) and value.shape.rank == 0:
-            vars(new)[name].assign(value)
-    if getattr(old, "_loss_scale", None) is not None and hasattr(old, "dynamic") and old.dynamic:
-        for name in ("_current_loss_scale", "_counter"):
-            vars(new._loss_scale)[name].assign(vars(old._loss_scale)[name])

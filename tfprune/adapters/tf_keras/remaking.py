@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras
@@ -22,25 +23,37 @@ def cloned(model: keras.Model) -> keras.Model:
 def _again(layer: keras.layers.Layer) -> keras.layers.Layer:
     if has_graph(layer) and type(layer).__module__.partition(".")[0] == "tf_keras":
         return cloned(layer)
-    if type(layer).__name__ in ("Lambda", "TFOpLambda", "SlicingOpLambda"):  # which store their functions
+    try:
         return rebuilt(layer)
-    config, functions = settings_of(layer)
-    return rebuilt(layer, config=config | functions) if functions else rebuilt(layer)
+    except (NotImplementedError, TypeError, ValueError):
+        config, functions = settings_of(layer)
+        if not functions:
+            raise
+        return rebuilt(layer, config=config | functions)  # what Keras cannot store need not be stored
 
 
 def settings_of(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store."""
+    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store.
+
+    A function counts as a setting if both have one name; others are left to Keras.
+    """
     functions = functions_of(layer)
-    twin = copy.copy(layer)
-    owners = [twin]
-    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
-        functions |= functions_of(layer.cell)
-        vars(twin)["cell"] = copy.copy(layer.cell)
-        owners.append(twin.cell)
+    if isinstance(cell := getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
+        functions |= functions_of(cell)
+    settings = _config_without(layer, functions)
+    functions = {key: own for key, own in functions.items() if key in settings}
+    return _config_without(layer, functions), functions
+
+
+def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a layer as if it had linear functions."""
+    owners = [twin := copy.copy(layer)]
+    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):
+        owners.append(copy.copy(layer.cell))
+        vars(twin)["cell"] = owners[1]
     for owner in owners:
         vars(owner).update(dict.fromkeys(functions.keys() & vars(owner).keys(), keras.activations.linear))
-    config = copy.deepcopy(twin.get_config())
-    return config, {key: own for key, own in functions.items() if key in config}
+    return copy.deepcopy(twin.get_config())
 
 
 def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from tfprune import shrink
+from tfprune.adapters.backend import keras
+from tfprune.training.adjusting import Dropouts, recalibrate
+
+L = keras.layers
+
+
+class OwnDropout(L.Dropout):
+    """As people derive it."""
+
+
+def noisy(layer):
+    return keras.Sequential([L.Dense(16, input_shape=(4,)), layer, L.BatchNormalization(name="norm"), L.Dense(2)])
+
+
+@pytest.mark.parametrize("kind", [L.Dropout, L.AlphaDropout, L.GaussianDropout, OwnDropout])
+def test_rates_shrink_with_what_they_see(kind):
+    model = noisy(kind(0.4, name="drop"))
+    narrow = keras.Sequential([L.Dense(4, input_shape=(4,)), kind(0.4, name="drop"), L.Dense(2)])
+    Dropouts(model).scale(narrow)
+    assert narrow.get_layer("drop").rate == pytest.approx(0.1)
+    assert model.get_layer("drop").rate == 0.4
+
+
+@pytest.mark.parametrize("layer", [L.Dropout(0.9), L.AlphaDropout(0.9), L.GaussianNoise(9.0), OwnDropout(0.9)])
+@pytest.mark.parametrize("norm", [L.BatchNormalization, L.experimental.SyncBatchNormalization])
+def test_statistics_are_taken_with_nothing_dropped_out(layer, norm):
+    layer = type(layer).from_config(layer.get_config())
+    model = keras.Sequential([L.Dense(16, input_shape=(4,)), layer, norm(momentum=0.7, name="norm")])
+    x = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
+    before = layer.get_config()
+    recalibrate(model, x)
+    seen = model.layers[0](x).numpy()
+    np.testing.assert_allclose(model.get_layer("norm").moving_mean, seen.mean(axis=0), atol=1e-5)
+    assert layer.get_config() == before and model.get_layer("norm").momentum == 0.7
+
+
+def test_a_derived_batch_norm_is_a_criterion():
+    model = noisy(L.Dropout(0.1))
+    model.get_layer("norm").gamma.assign(np.arange(16.0))
+    kept = shrink(model, 0.5, criterion="bn").get_layer("norm").gamma.numpy()
+    np.testing.assert_array_equal(kept, np.arange(8.0, 16.0))
