@@ -20,19 +20,23 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 import tfprune
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.kernel_names import named_kernels
 from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.pruning.events import PruningEvent
+from tfprune.reporting.tables import update_page
 from tfprune.utils.errors import TfpruneError
 
 L = keras.layers
+PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"
 EXAMPLES, BATCH, EPOCHS, CLASSES = 24, 8, 3, 3
 STEPS = EXAMPLES // BATCH
 
@@ -770,6 +774,40 @@ def _files_differ(one: Path, other: Path) -> str:
     return "" if names[0] == names[1] else f"files: {names[0]} and {names[1]}"
 
 
+OUTCOMES = {
+    "equal": "to the bit",
+    "rounded": "but for rounding",
+    "unsteady": "Keras unsteady",
+    "keras": "Keras cannot",
+    "refused": "refused",
+    "wrong": "wrong",
+}
+
+
+def table(path: Path) -> str:
+    """Returns what a file of JSON lines says, a row a model, as Markdown."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    counts = collections.defaultdict(collections.Counter)
+    for own in found:
+        counts[own["model"]][own["outcome"]] += 1
+        counts["all"][own["outcome"]] += 1
+    shown = [key for key in OUTCOMES if counts["all"][key]]
+    lines = [["model", "combinations", *(OUTCOMES[key] for key in shown)]]
+    lines += [
+        [name.replace("_", " "), counts[name].total(), *(counts[name][key] or "" for key in shown)]
+        for name in [*MODELS, "all"]
+    ]
+    said = sorted({f"{own['model'].replace('_', ' ')}: {own['said']}" for own in found if own["outcome"] == "refused"})
+    packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "tf-keras"))
+    text = f"{len(found)} combinations, with {packages}:\n\n{markdown(lines)}\n"
+    return text + "".join(f"\n* {line}" for line in said) + ("\n" if said else "")
+
+
+def markdown(lines: Sequence[Sequence[object]]) -> str:
+    head, *rest = lines
+    return tabulate([list(map(str, row)) for row in rest], list(map(str, head)), tablefmt="github")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500)
@@ -777,7 +815,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the number of the first one to try")
     parser.add_argument("--models", nargs="*", help="these alone, such as applications.ResNet50")
     parser.add_argument("--out", type=Path, help="a file of JSON lines to write")
+    parser.add_argument("--table", type=Path, help="write the page from such a file, and try nothing")
     options = parser.parse_args()
+    if options.table:
+        update_page(PAGE, "twins", table(options.table))
+        return
     counts: collections.Counter[str] = collections.Counter()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
