@@ -6,13 +6,25 @@ from collections.abc import Hashable
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.kernel_names import KernelNames
+from tfprune.adapters.kernel_names import FROZEN, Kernel, KernelNames, OtherWeight, few, free_name
 from tfprune.adapters.tf_keras.layers import has_graph, kernel_attributes
 from tfprune.adapters.tf_keras.wrappers import Masked
 
 __all__ = [
-    *("FROZEN", "Kernel", "OtherWeight", "every_kernel", "few", "free_name", "kernels_of", "leaves_with_paths"),
-    *("models_with_paths", "named_kernels", "other_weights", "own_weights", "prunable_names", "report_unprunable"),
+    "FROZEN",
+    "Kernel",
+    "OtherWeight",
+    "every_kernel",
+    "few",
+    "free_name",
+    "kernels_of",
+    "leaves_with_paths",
+    "models_with_paths",
+    "named_kernels",
+    "other_weights",
+    "own_weights",
+    "prunable_names",
+    "report_unprunable",
 ]
 
 
