@@ -743,7 +743,7 @@ def half(own: Combination, folder: Path) -> str:
                 return f"{name} keeps {int(mask.sum())} of {mask.size}"
     if not stopped and abs(zeros / total - 0.5) > 0.5 * len(masks) / total:
         return f"{zeros} of {total} weights are pruned"
-    return _files_are_sparse(folder, watch.last, masks)
+    return "" if own.method == "pruned" else _files_are_sparse(folder, watch.last, masks)
 
 
 def _files_are_sparse(folder: Path, model: Any, masks: Mapping[str, np.ndarray]) -> str:

@@ -204,6 +204,13 @@ def test_other_weights_are_those_that_could_be_pruned():
     assert names == [f"{model}/own/{weight}" for model in "ab" for weight in ("w", "more_0", "more_1")]
 
 
+def test_a_vocabulary_is_no_weight():
+    lookup = L.StringLookup(vocabulary=["a", "b"], name="lookup")
+    inputs = L.Input((), dtype="string")
+    model = keras.Model(inputs, L.Dense(2, name="d")(L.Embedding(4, 3, name="e")(lookup(inputs))))
+    assert other_weights(model) == [] and [row.name for row in tfprune.summary(model).layers] == ["e", "d"]
+
+
 def test_no_name_of_a_kernel_moves_for_what_is_included():
     model = with_own()
     plain = [kernel.name for kernel in named_kernels(model)]

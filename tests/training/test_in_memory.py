@@ -364,3 +364,186 @@ def test_a_summary_counts_and_names_what_is_left_alone(conv_net):
     assert rows["norm"].note == "no kernel that can be pruned" and rows["norm"].sparsity is None
     assert table.parameters == conv_net.count_params() and table.sparsity == 0.5
     assert str(table).splitlines()[0].split() == ["layer", "type", "output", "parameters", "sparsity", "MACs"]
+
+
+# -- what stops a training early --------------------------------------------------------------------------------------
+
+
+def zeros_are_masked(result):
+    for name, kernel in kernels(result.model).items():
+        np.testing.assert_array_equal(kernel == 0, result.masks[name] == 0)
+
+
+@pytest.mark.parametrize("restore", [False, True])
+def test_early_stopping_keeps_the_model_and_says_what_did_not_happen(restore, caplog):
+    stopping = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=99.0, restore_best_weights=restore)
+    result = tfprune.train(compiled(), data(), sparsity=0.5, epochs=6, callbacks=[stopping], verbose=0)
+    assert len(result.history) == 2 and result.sparsity == pytest.approx(0.29, abs=0.01)
+    assert list(result.missed) == ["the pruning at the end of epoch 4 of 6"]
+    said = [record.getMessage() for record in caplog.records if "did not happen" in record.getMessage()]
+    assert said == [
+        "the training stopped early: the pruning at the end of epoch 4 of 6 did not happen; 29.0 % of the kernel "
+        "weights are zero, and 50.0 % were asked for"
+    ]
+    zeros_are_masked(result)
+    assert ("weights of before the pruning were put back" in caplog.text) is restore
+
+
+@pytest.mark.parametrize(("restore", "words"), [(False, []), (True, ["weights of before the pruning"])])
+def test_weights_that_come_back_after_a_fit_of_ones_own_are_masked(restore, words, caplog):
+    model = compiled()
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9, min_delta=99.0, restore_best_weights=restore)
+    pruning = tfprune.callbacks(model, sparsity=0.5, epochs=4)
+    model.fit(*data(), epochs=4, callbacks=[*pruning, stopping], verbose=0)
+    assert all(np.mean(kernel == 0) == 0.5 for kernel in kernels(model).values())
+    assert [word in caplog.text for word in words] == [True] * len(words)
+
+
+def test_a_fit_of_ones_own_that_stops_early_says_what_did_not_happen(caplog):
+    model = compiled()
+    stopping = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=99.0)
+    pruning = tfprune.callbacks(model, sparsity=0.5, epochs=9)
+    model.fit(*data(), epochs=9, callbacks=[*pruning, stopping], verbose=0)
+    assert (
+        "stopped after epoch 2 of 9: the pruning at the end of epoch 3, the pruning at the end of epoch 6"
+        in caplog.text
+    )
+    model.fit(*data(), epochs=9, initial_epoch=2, callbacks=pruning, verbose=0)  # and goes on where it was
+    assert tfprune.summary(model).sparsity == 0.5
+
+
+@pytest.mark.parametrize("method", ["lottery", "fine_tuned", "reinitialised", "rate_rewinding"])
+def test_each_training_of_a_method_may_stop_early(method):
+    stopping = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=99.0)
+    result = tfprune.train(compiled(), data(), method=method, sparsity=0.5, epochs=6, callbacks=[stopping], verbose=0)
+    assert result.sparsity == 0.5 and not result.missed
+    phases = [row["phase"] for row in result.history]
+    assert all(phases.count(phase) <= 2 for phase in phases) and len(set(phases)) == 2
+
+
+def test_a_ticket_is_rewound_to_where_the_training_stopped(caplog):
+    stopping = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=99.0)
+    settings = {"rewind_epoch": 4}
+    result = tfprune.train(
+        *(compiled(), data()), method="lottery", settings=settings, epochs=6, callbacks=[stopping], verbose=0
+    )
+    assert "stopped before epoch 4 was over: weights are rewound to where it did" in caplog.text
+    assert [row["phase"] for row in result.history][-1] == "ticket 1"
+
+
+def test_data_that_run_out_lose_nothing(caplog):
+    x, y = data()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)  # 4 batches, and 12 are asked for
+    result = tfprune.train(compiled(), batches, sparsity=0.5, epochs=6, steps_per_epoch=2, verbose=0)
+    assert result.missed and result.sparsity == pytest.approx(0.29, abs=0.01)
+    zeros_are_masked(result)
+
+    def generator():
+        for start in range(0, 64, 16):
+            yield x[start : start + 16], y[start : start + 16]
+
+    ticket = tfprune.train(compiled(), generator(), method="lottery", epochs=1, steps_per_epoch=5, verbose=0)
+    assert list(ticket.missed) == ["the training 'ticket 1'"] and ticket.sparsity == pytest.approx(0.3, abs=0.02)
+    assert "the generator has no more data: the training 'ticket 1' did not happen" in caplog.text
+
+
+class Breaks(keras.callbacks.Callback):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 2:
+            raise self.error
+
+
+def test_an_interrupted_training_gives_back_the_model(caplog):
+    result = tfprune.train(
+        compiled(), data(), sparsity=0.5, epochs=6, callbacks=[Breaks(KeyboardInterrupt())], verbose=0
+    )
+    assert (
+        result.sparsity == pytest.approx(0.29, abs=0.01)
+        and "interrupted: the pruning at the end of epoch 4" in caplog.text
+    )
+    zeros_are_masked(result)
+    last = tfprune.train(
+        compiled(), data(), method="unpruned", epochs=6, callbacks=[Breaks(KeyboardInterrupt())], verbose=0
+    )
+    assert not last.missed and "interrupted: some epochs did not happen" in caplog.text
+
+
+def test_an_error_of_a_persons_callback_is_raised_with_the_model():
+    with pytest.raises(RuntimeError, match="mine") as caught:
+        tfprune.train(compiled(), data(), sparsity=0.5, epochs=6, callbacks=[Breaks(RuntimeError("mine"))], verbose=0)
+    result = caught.value.trained
+    assert result.sparsity == pytest.approx(0.29, abs=0.01) and len(result.history) == 2
+    zeros_are_masked(result)
+
+
+def test_masks_come_back_with_the_weights_of_a_backup(tmp_path):
+    """Killed after epoch 7 of 9, built and fit again."""
+
+    def fit(*callbacks):
+        keras.utils.set_random_seed(0)
+        model = compiled("adam")
+        pruning = tfprune.callbacks(model, sparsity=0.8, epochs=9)
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+        model.fit(*data(), epochs=9, callbacks=[*pruning, backup, *callbacks], verbose=0, shuffle=False)
+        return model
+
+    killed = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch == 7 and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(killed)
+    again = fit()
+    keras.utils.set_random_seed(0)
+    whole = compiled("adam")
+    pruning = tfprune.callbacks(whole, sparsity=0.8, epochs=9)
+    whole.fit(*data(), epochs=9, callbacks=pruning, verbose=0, shuffle=False)
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert tfprune.summary(again).sparsity == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_training_that_begins_late_on_dense_weights_is_refused_in_one_line():
+    model = compiled()
+    pruning = tfprune.callbacks(model, sparsity=0.8, epochs=9)
+    message = "begins after epoch 7, when 79.5% of the kernel weights should have been pruned and 0.0% are"
+    with pytest.raises(ConfigError, match=message):
+        model.fit(*data(), epochs=9, initial_epoch=7, callbacks=pruning, verbose=0)
+    with pytest.raises(ConfigError, match="something to do at the end of epoch 3, which initial_epoch=7 leaves out"):
+        tfprune.train(model, data(), sparsity=0.8, epochs=9, initial_epoch=7, verbose=0)
+    backup = keras.callbacks.BackupAndRestore("nowhere")
+    with pytest.raises(ConfigError, match="BackupAndRestore knows one training, and method lottery does 2"):
+        tfprune.train(model, data(), method="lottery", callbacks=[backup], verbose=0)
+
+
+def test_callbacks_do_not_prune_twice_where_a_fit_is_repeated():
+    model = compiled()
+    pruning = tfprune.callbacks(model, epochs=3, settings={"rate": 0.5, "events": (0.4,)})
+    for _ in range(2):
+        model.fit(*data(), epochs=3, callbacks=pruning, verbose=0)
+    assert tfprune.summary(model).sparsity == 0.5
+
+
+def test_what_is_compiled_in_a_way_of_its_own_is_trained_in_place():
+    class Two(keras.Model):
+        def compile(self, rate, **kwargs):
+            super().compile(keras.optimizers.SGD(rate), LOSS, **kwargs)
+            self.rate = rate
+
+    inputs = L.Input((8,))
+    model = Two(inputs, L.Dense(3)(inputs))
+    model.compile(0.25)
+    with pytest.raises(ModelError, match="compiles itself in a way of its own, which a copy cannot repeat"):
+        tfprune.train(model, data(), sparsity=0.5, epochs=3, verbose=0)
+    result = tfprune.train(model, data(), sparsity=0.5, epochs=3, in_place=True, verbose=0)
+    assert result.model is model and model.rate == 0.25 and float(model.optimizer.learning_rate) == 0.25
+
+
+def test_a_learning_rate_that_was_set_after_compiling_is_the_one_that_is_trained_with():
+    model = compiled(keras.optimizers.SGD(0.5))
+    model.optimizer.learning_rate = 0.0
+    before = model.get_weights()
+    result = tfprune.train(model, data(), method="unpruned", epochs=2, verbose=0)
+    for one, other in zip(before, result.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

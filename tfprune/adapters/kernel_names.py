@@ -65,6 +65,11 @@ def few(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def variables_of(weights: Iterable[Any]) -> list[Any]:
+    """Returns those of a layer's weights that are variables: a lookup's vocabulary stands among them, and is none."""
+    return [weight for weight in weights if hasattr(weight, "shape")]
+
+
 def free_name(name: str, taken: Collection[str]) -> str:
     """Returns a kernel's name or, if it is taken, its layer's counted up."""
     layer, _, attribute = name.rpartition("/")
@@ -184,7 +189,7 @@ class KernelNames(abc.ABC):
                 for name, variable, owner in self._weights_below(inner, inner.name):
                     seen.add(self.key(variable))
                     yield name, f"{path}{name}", variable, owner
-                for variable in inner.weights:  # what is in no layer, as in a `tf.Module`
+                for variable in variables_of(inner.weights):  # what is in no layer, as in a `tf.Module`
                     if self.key(variable) not in seen:
                         name = f"{inner.name}/{self.last_part(variable)}"
                         yield name, f"{path}{name}", variable, inner

@@ -6,7 +6,6 @@ layers that are shared stay what they are, whether Keras could store them or not
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
+from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
 from tfprune.structured.branches import Branches
 from tfprune.structured.channels import Channels
 from tfprune.utils.errors import ModelError
@@ -52,7 +52,9 @@ class Narrowed:
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
         everything = list(model._flatten_layers())
         self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
-        self._known |= {own.__name__: own for layer in everything for own in _functions(layer).values() if _named(own)}
+        self._known |= {
+            own.__name__: own for layer in everything for own in functions_of(layer).values() if _named(own)
+        }
         self.model: keras.Model = self._layer(model)
         self.layers = list(self._made.values())
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
@@ -145,7 +147,7 @@ class Narrowed:
             shape = old._output_shape
             return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
         try:
-            config, functions = _settings(old)
+            config, functions = settings_of(old)
             if isinstance(self._found, Branches) and len(self._ends(old)) == 1:
                 kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
                 return keras.layers.Activation("linear", **kept_as)
@@ -178,35 +180,6 @@ class Narrowed:
         for fixed in self._found.settings.get(id(old), ()):
             if fixed.key in config:
                 config[fixed.key] = fixed.without(config[fixed.key], self._gone)
-
-
-def _settings(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the settings of a layer, and those that are functions, which Keras need not know how to store."""
-    functions = _functions(layer)
-    twin = copy.copy(layer)
-    owners = [twin]
-    if isinstance(getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
-        functions |= _functions(layer.cell)
-        vars(twin)["cell"] = copy.copy(layer.cell)
-        owners.append(twin.cell)
-    for owner in owners:
-        vars(owner).update(dict.fromkeys(functions.keys() & vars(owner).keys(), keras.activations.linear))
-    config = copy.deepcopy(twin.get_config())
-    return config, {key: own for key, own in functions.items() if key in config}
-
-
-def _functions(layer: keras.layers.Layer) -> dict[str, Any]:
-    """Returns name -> a function that a layer was given, Keras' own ones aside."""
-    return {
-        key: own
-        for key, own in vars(layer).items()
-        if callable(own)
-        and not isinstance(own, type)
-        and not inspect.ismethod(own)
-        and not hasattr(own, "get_config")
-        and not key.startswith("_")
-        and str(getattr(own, "__module__", "")).partition(".")[0] != "tf_keras"
-    }
 
 
 def _named(function: Any) -> bool:

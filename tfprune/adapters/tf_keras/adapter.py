@@ -11,12 +11,15 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
+from tfprune.adapters.tf_keras.facts import layers_of
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
+from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
@@ -70,6 +73,7 @@ class TfKeras:
     compile: Callable[[keras.Model, Mapping[str, Any]], None] = staticmethod(compile_anew)
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
@@ -99,7 +103,7 @@ class TfKeras:
         if not has_graph(model):
             raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
         keras.utils.set_random_seed(seed)
-        return get_weights(keras.models.clone_model(model))
+        return get_weights(cloned(model))
 
 
 ADAPTER = TfKeras()

@@ -13,6 +13,7 @@ from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
+from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.methods._base import ZEROED
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import SCOPES, ones_like
@@ -128,9 +129,9 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         ModelError: it cannot be copied.
     """
     try:
-        copy = keras.models.clone_model(model)
-        if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
-            copy = rebuilt(model)
+        copy = cloned(model)
+        if type(copy) is not type(model):
+            copy = _of_own_class(model, copy)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)
         raise ModelError(
@@ -144,6 +145,14 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
     return copy
+
+
+def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Returns a copy of a functional model of a person's own class, given one of Keras'."""
+    try:
+        return rebuilt(model)
+    except (NotImplementedError, TypeError, ValueError):  # its layers cannot be made from a configuration alone
+        return type(model)(inputs=copy.inputs, outputs=copy.outputs, name=model.name)
 
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:

@@ -163,7 +163,10 @@ class GradientProvider:
             self._copies[rebuilt] = None
             with contextlib.suppress(NotImplementedError, TypeError, ValueError, tf.errors.InvalidArgumentError):
                 if has_graph(self.model):
-                    inputs = [keras.layers.Input(own.shape[1:], dtype=_precise_type(own)) for own in self.model.inputs]
+                    inputs = [
+                        keras.layers.Input(own.shape[1:], dtype=_precise_type(own), name=name)
+                        for own, name in zip(self.model.inputs, self.model.input_names, strict=True)
+                    ]
                     inputs = inputs if len(inputs) > 1 else inputs[0]
                     self._copies[rebuilt] = keras.models.clone_model(
                         self.model, input_tensors=inputs, clone_function=clone

@@ -6,26 +6,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.kernel_names import FROZEN, Kernel, KernelNames, OtherWeight, few, free_name
+from tfprune.adapters.kernel_names import KernelNames, variables_of
 from tfprune.adapters.tf_keras.layers import has_graph, kernel_attributes
 from tfprune.adapters.tf_keras.wrappers import Masked
-
-__all__ = [
-    "FROZEN",
-    "Kernel",
-    "OtherWeight",
-    "every_kernel",
-    "few",
-    "free_name",
-    "kernels_of",
-    "leaves_with_paths",
-    "models_with_paths",
-    "named_kernels",
-    "other_weights",
-    "own_weights",
-    "prunable_names",
-    "report_unprunable",
-]
 
 
 class TfKerasNames(KernelNames):
@@ -42,7 +25,7 @@ class TfKerasNames(KernelNames):
         return {name: kernel for name, kernel in found.items() if kernel is not None}
 
     def own_weights(self, layer: keras.layers.Layer) -> list[tf.Variable]:
-        return [*layer._trainable_weights, *layer._non_trainable_weights]
+        return variables_of([*layer._trainable_weights, *layer._non_trainable_weights])
 
     def is_float(self, variable: tf.Variable) -> bool:
         return variable.dtype.is_floating

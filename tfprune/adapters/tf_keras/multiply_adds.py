@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.layer_traits import MacsUnknown, count_macs, has_dynamic_shape, no_macs, traits_of
 from tfprune.adapters.tf_keras.kernel_names import (
     every_kernel,
-    free_name,
     leaves_with_paths,
     models_with_paths,
     named_kernels,

@@ -35,7 +35,9 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
         except Exception as error:
             problem = error
     if problem is not None:
-        raise refused("TensorFlow Lite", _reason(str(problem), model), OTHERS) from problem
+        reason = _reason(str(problem), model)
+        remedy = OTHERS if reason or quantize == "none" else f"leave out --quantize, or {OTHERS}"
+        raise refused("TensorFlow Lite", reason or type(problem).__name__, remedy) from problem
     path.write_bytes(content)
 
 
@@ -74,6 +76,8 @@ def _reason(message: str, model: keras.Model) -> str:
         return f"it has no {', '.join(names)}"
     if "TensorListReserve" in message:
         return f"it has no such loop as that of {', '.join(repr(layer.name) for layer in _recurrent(model))}"
+    if lacking := re.search(r"'tf\.(\w+)' op is neither", message):
+        return f"it has no {lacking[1]}"
     said = re.search(r"error: (.*)", message)
     return said[1] if said else message
 
