@@ -94,6 +94,9 @@ class Adapter(Protocol):
             ModelError: nothing is left to prune, or a name is that of no prunable layer or weight.
         """
 
+    def masked(self, model: Any) -> bool:
+        """Returns whether a model has masks in place."""
+
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""
 

@@ -101,6 +101,9 @@ class Keras3:
             vars(model)[MASKS] = InPlaceMasks(model, kernels)  # past Keras' tracking: it is no part of what is saved
         return Keras3Model(model, gradients)
 
+    def masked(self, model: keras.Model) -> bool:
+        return MASKS in vars(model)
+
     def detach(self, model: keras.Model) -> None:
         if (masks := vars(model).pop(MASKS, None)) is not None:
             masks.release()
