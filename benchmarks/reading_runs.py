@@ -59,7 +59,7 @@ def _write_again(trained: Result, seeds: Iterable[int]) -> None:
 def _timed(what: str, call: Callable[[], Any]) -> Any:
     started, cpu = time.perf_counter(), time.process_time()
     answer = call()
-    print(f"{what}: {time.perf_counter() - started:.2f} s, {time.process_time() - cpu:.2f} s of the processor")
+    print(f"{what}: {time.perf_counter() - started:.2f} s, {time.process_time() - cpu:.2f} s of CPU time")
     return answer
 
 

@@ -114,7 +114,7 @@ def main(
             title = f"{dataset}: {dynamic.model}, {epochs} epochs, {seeds} seeds"
             draw = functools.partial(_draw, rows=rows)
             write_png(
-                [Panel(draw, "Test accuracy against processor time.", width=7.0, height=4.0)], figure, title=title
+                [Panel(draw, "Test accuracy against CPU time.", width=7.0, height=4.0)], figure, title=title
             )
 
 
@@ -133,7 +133,7 @@ def _warm_up(config: Config) -> None:
 
 
 def _cpu(result: Result) -> float:
-    """Returns the processor seconds of all training, surgery and compiling included."""
+    """Returns the CPU seconds of all training, surgery and compiling included."""
     return result.metrics["cpu_seconds"]["total"]
 
 
@@ -143,7 +143,7 @@ def _wall(result: Result) -> float:
 
 
 def _seconds(result: Result) -> str:
-    return f"{_wall(result):.0f} s, {_cpu(result):.0f} s of the processor"
+    return f"{_wall(result):.0f} s, {_cpu(result):.0f} s of CPU time"
 
 
 def _row(seed: int, *trained: Result) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _row(seed: int, *trained: Result) -> dict[str, Any]:
 
 
 def _echo(rows: list[dict[str, Any]]) -> None:
-    click.echo("| training | epochs | parameters | wall time / unpruned | processor time / unpruned | test accuracy |")
+    click.echo("| training | epochs | parameters | wall time / unpruned | CPU time / unpruned | test accuracy |")
     click.echo("|---|---|---|---|---|---|")
     for name in TRAININGS:
         ratios = [
@@ -180,7 +180,7 @@ def _draw(axes: Axes, theme: Theme, *, rows: list[dict[str, Any]]) -> None:
         times = [row[name]["cpu"] / row["unpruned"]["cpu"] for row in rows]
         accuracies = [100 * row[name]["test_accuracy"] for row in rows]
         axes.plot(times, accuracies, marker, color=colour, markersize=7, label=name, linestyle="none")
-    axes.set(xlabel="processor time of the training / unpruned", ylabel="test accuracy, %", xlim=(0, 1.1))
+    axes.set(xlabel="CPU time of the training / unpruned", ylabel="test accuracy, %", xlim=(0, 1.1))
 
 
 if __name__ == "__main__":

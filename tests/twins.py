@@ -572,6 +572,8 @@ def drawn(count: int, seed: int, models: Sequence[str] | None = None) -> list[Co
     while len(combinations) < count:
         callbacks = tuple({next(listening): None for _ in range(source.randint(0, 3))})
         own = Combination(*map(next, (models, optimizers, compiles, fits)), callbacks, next(hosts), next(methods))
+        if own.compile == "XLA" and own.model in UNCOMPILABLE:  # where TensorFlow itself may take the process down
+            own = dataclasses.replace(own, compile="plain")
         combinations.append(own)
     return combinations
 
@@ -670,7 +672,9 @@ def tried(own: Combination) -> tuple[str, str]:
     """Trains a combination plainly, pruned to nothing and pruned to a half.
 
     Returns:
-        `equal`, `keras` (plain Keras cannot do it), `refused` (in one line) or `wrong`; and what is to be said of it.
+        `equal` (to the bit), `rounded` (equal but for rounding: another graph), `unsteady` (plain Keras does not come to
+        the same twice), `keras` (plain Keras cannot do it), `refused` (in one line) or `wrong`; and what is to be said
+        of it.
     """
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / own for own in ("plain", "again", "nothing", "half")]
@@ -682,19 +686,17 @@ def tried(own: Combination) -> tuple[str, str]:
             return "keras", f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100] if str(error) else ''}"
         try:
             nothing = trained(own, folders[2], 0.0)
-            difference = differences(plain, nothing)
-            if difference and own.compile == "XLA":  # which fuses a step with masks in another way
-                difference = differences(plain, nothing, exact=False)
-            if difference and (unsteady := differences(plain, trained(own, folders[1], None))):
-                close = differences(plain, nothing, exact=False)
-                difference = f"Keras itself is not deterministic ({unsteady}), and {close}" if close else ""
-            difference = difference or half(own, folders[3])
-            difference = difference or _files_differ(folders[0], folders[2])
+            outcome, difference = "equal", differences(plain, nothing)
+            if difference:
+                outcome, difference = "rounded", differences(plain, nothing, exact=False)
+            if difference and differences(plain, trained(own, folders[1], None), exact=False):
+                outcome, difference = "unsteady", ""
+            difference = difference or half(own, folders[3]) or _files_differ(folders[0], folders[2])
         except TfpruneError as error:
             return "refused", str(error)
         except Exception:
             return "wrong", traceback.format_exc()
-        return ("wrong", difference) if difference else ("equal", "")
+        return ("wrong", difference) if difference else (outcome, "")
 
 
 def differences(one: Outcome, other: Outcome, exact: bool = True) -> str:
@@ -705,7 +707,7 @@ def differences(one: Outcome, other: Outcome, exact: bool = True) -> str:
         return f"names of outputs: {one.names} and {other.names}"
     if [list(row) for row in one.logs] != [list(row) for row in other.logs]:
         return f"names in the logs: {one.logs[0]} and {other.logs[0]}"
-    equal = np.array_equal if exact else functools.partial(np.allclose, rtol=1e-3, atol=1e-4)
+    equal = np.array_equal if exact else functools.partial(np.allclose, rtol=1e-4, atol=1e-5)
     pairs = [
         ("logs", *([value for row in own.logs for value in row.values()] for own in (one, other))),
         *(("a weight", a, b) for a, b in zip(one.weights, other.weights, strict=True)),

@@ -9,8 +9,6 @@ from tfprune.adapters.tf_keras.kernel_names import named_kernels, other_weights,
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.wrapping import hold_masks, mask_in_place
-from tfprune.methods import METHODS
-from tfprune.training.in_memory import InMemoryTask
 from tfprune.utils.errors import ModelError
 
 
@@ -249,6 +247,30 @@ def test_an_unknown_name_is_one_line_with_the_nearest(name, message):
     assert "\n" not in str(refused.value)
 
 
+def test_one_name_needs_no_list():
+    assert prunable_names(with_own(), "head", "own") == ["own", "gru/cell"]
+
+
+@pytest.mark.parametrize("callbacks", [False, True])
+def test_train_and_callbacks_take_what_is_included_through(tmp_path, callbacks):
+    model = with_own()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    data = (np.random.default_rng(0).normal(size=(20, 8)), np.arange(20) % 2)
+    asked = {"sparsity": 0.5, "epochs": 3, "include": ["own/w"], "exclude": ["head"]}
+    if callbacks:
+        model.fit(*data, epochs=3, callbacks=tfprune.callbacks(model, **asked), verbose=0)
+    else:
+        trained = tfprune.train(model, data, verbose=0, **asked)
+        model = trained.model
+        assert set(trained.masks) == {"own/w", "gru/cell/kernel", "gru/cell/recurrent_kernel"}
+        assert trained.total_sparsity == tfprune.summary(model).total_sparsity < trained.sparsity
+    assert np.mean(model.get_layer("own").w.numpy() == 0) == 0.5 and np.all(model.get_layer("head").kernel.numpy())
+    model.save_weights(str(tmp_path / "kept"))
+    loaded = with_own()
+    loaded.load_weights(str(tmp_path / "kept")).expect_partial()
+    np.testing.assert_array_equal(loaded.get_layer("own").w.numpy(), model.get_layer("own").w.numpy())
+
+
 def test_what_is_included_can_be_excluded_by_place():
     assert prunable_names(with_own(), ("first",), ("own",)) == ["gru/cell", "head"]
     assert prunable_names(with_own(), ("last",), ("own",)) == ["own", "gru/cell"]
@@ -274,13 +296,11 @@ def test_included_weights_are_exactly_as_sparse_through_training_and_in_plain_ke
 
 @pytest.mark.parametrize("method", ["snip", "magnitude_at_init"])
 def test_included_weights_are_ranked_by_derivatives_too(method):
-    model = mask_in_place(with_own(), (), ["own"])
+    model = with_own()
     model.compile("adam", "sparse_categorical_crossentropy")
     data = (np.random.default_rng(0).normal(size=(20, 8)), np.arange(20) % 2)
-    model.fit(*data, verbose=0)
-    task = InMemoryTask(model, {}, {}, 1, "layer", 0, data=data)
-    [event] = METHODS[method].from_settings(method, {"sparsity": 0.5}).pruning_events
-    task.prune(event)
+    asked = {"method": method, "scope": "layer", "sparsity": 0.5, "epochs": 1}
+    trained = tfprune.train(model, data, include=["own"], verbose=0, **asked)
     for name in ("own/w", "own/more_0", "own/more_1"):
-        assert get_masks(model)[name].mean() == 0.5
-    np.testing.assert_array_equal(model.get_layer("own").w.numpy() == 0, get_masks(model)["own/w"] == 0)
+        assert trained.masks[name].mean() == 0.5
+    np.testing.assert_array_equal(trained.model.get_layer("own").w.numpy() == 0, trained.masks["own/w"] == 0)

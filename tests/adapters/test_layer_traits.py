@@ -8,7 +8,7 @@ from tfprune.adapters.tf_keras.layers import kernel_attributes
 from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
-from tfprune.structured import channels as channel_rules
+from tfprune.structured import rules as channel_rules
 from tfprune.structured.channels import channels
 
 L = keras.layers

@@ -37,7 +37,7 @@ def test_the_sparsity_of_all_weights_stands_beside_that_of_the_kernels():
     assert table.rows()[-1][6] == f"{100 * table.total_sparsity:.1f} % of all weights; MACs are incomplete: own"
 
 
-def test_weights_that_nobody_knows_are_listed_and_pruned_on_demand():
+def test_weights_that_nobody_knows_are_listed_and_pruned_on_demand(tmp_path):
     table = tfprune.summary(tfprune.prune(model(), 0.5))
     rows = {row.name: row for row in table.layers}
     assert table.unpruned == rows["own"].unpruned == ("own/w",)
@@ -45,6 +45,8 @@ def test_weights_that_nobody_knows_are_listed_and_pruned_on_demand():
     assert rows["norm"].note == "no kernel that can be pruned"
     pruned = tfprune.prune(model(), 0.75, include=table.unpruned)
     assert np.mean(pruned.get_layer("own").w.numpy() == 0) == 0.75
+    pruned.save(str(tmp_path / "kept.keras"))
+    pruned = keras.models.load_model(str(tmp_path / "kept.keras"), custom_objects={"Own": Own})
     table = tfprune.summary(pruned, include=["own"])
     assert table.sparsity == 0.75 and not table.unpruned
     assert {row.name: (row.zeros, row.kernel_weights) for row in table.layers}["own"] == (36, 48)

@@ -132,6 +132,7 @@ class KernelNames(abc.ABC):
         kernels = [own for own, _ in self._named(self._every_kernel_of(model), ())]
         if not include:
             return kernels
+        include = [include] if isinstance(include, str) else include
         included = self._included(include, kernels, self.other_weights(model))
         order = {self.key(variable): place for place, (_, _, variable, _) in enumerate(self._every_weight_of(model))}
         return sorted([*kernels, *included], key=lambda own: order[self.key(own.variable)])
@@ -304,6 +305,7 @@ class KernelNames(abc.ABC):
         """
         kernels = self.named_kernels(model, include)
         names = list(dict.fromkeys(kernel.layer for kernel in kernels))
+        exclude = [exclude] if isinstance(exclude, str) else exclude
         excluded = [own for name in exclude for own in self._excluded(model, name, kernels, names)]
         left = [name for name in names if name not in excluded]
         if not left:

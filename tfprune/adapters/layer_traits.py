@@ -333,7 +333,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("ConvLSTMCell", **_CELL | {"width": "filters"}, macs=_convolutional_cell),
     **_entries("StackedRNNCells", macs=_cells),
     **_entries("RNN LSTM GRU SimpleRNN ConvLSTM1D ConvLSTM2D ConvLSTM3D", macs=_recurrent),
-    **_entries("CuDNNLSTM CuDNNGRU Lambda", macs=_uncounted),
+    **_entries("CuDNNLSTM CuDNNGRU", macs=_uncounted),
     **_entries("Bidirectional", macs=_both_directions),
     **_entries("TimeDistributed", macs=_each_step),
     # Products of two inputs.
@@ -348,7 +348,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("ReLU LeakyReLU ELU", channels="pass", zero="inputs", fusable=True, stackable=True, nonlinear=True),
     **_entries("ThresholdedReLU", channels="pass", nonlinear=True),
     **_entries("PReLU", channels="sloped", nonlinear=True),
-    **_entries("Lambda", channels="function", macs=_unknown),
+    **_entries("Lambda", channels="function", macs=_uncounted),
     **_entries("Rescaling", channels="rescaled", fusable=True, stackable=True, nonlinear=True),
     **_entries("ActivityRegularization StochasticDepth", channels="pass"),
     **_entries("LayerScale", channels="scaled"),

@@ -50,6 +50,11 @@ class Trained:
         return sparsity_of(self.masks)
 
     @property
+    def total_sparsity(self) -> float:
+        """Fraction of all numbers of the model that is zero, see `Summary.total_sparsity`."""
+        return self.summary.total_sparsity
+
+    @property
     def summary(self) -> Summary:
         """The model's layers, see `tfprune.summary`."""
         return summary(self.model)

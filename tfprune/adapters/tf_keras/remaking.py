@@ -22,7 +22,7 @@ def cloned(model: keras.Model) -> keras.Model:
 def _again(layer: keras.layers.Layer) -> keras.layers.Layer:
     if has_graph(layer) and type(layer).__module__.partition(".")[0] == "tf_keras":
         return cloned(layer)
-    if type(layer).__name__ in ("Lambda", "TFOpLambda"):  # which store their functions
+    if type(layer).__name__ in ("Lambda", "TFOpLambda", "SlicingOpLambda"):  # which store their functions
         return rebuilt(layer)
     config, functions = settings_of(layer)
     return rebuilt(layer, config=config | functions) if functions else rebuilt(layer)
