@@ -31,6 +31,7 @@ setup(
     install_requires=[
         "click>=8.1,<9",
         "h5py>=3.10,<4",
+        "keras>=3.12,<3.16",  # Keras 3; comes with TensorFlow too
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",
@@ -52,6 +53,8 @@ setup(
     extras_require={
         "export": EXPORT,
         "bench": ["torch==2.13.0"],
+        "jax": ["jax>=0.6,<0.12"],  # Keras 3 on JAX
+        "torch": ["torch>=2.6,<3"],  # Keras 3 on PyTorch; for CPUs alone: --index-url of PyTorch's CPU builds
         "ray": RAY,
         "mlflow": MLFLOW,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

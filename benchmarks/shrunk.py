@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.copies import prune
+from tfprune.adapters.prune_once import prune
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.exporting.formats import FORMATS

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfprune.adapters.tf_keras.copies import prune
+    from tfprune.adapters.prune_once import prune
     from tfprune.api import train
     from tfprune.experiments.results import Result
     from tfprune.structured.shrinking import shrink
@@ -44,7 +44,7 @@ _HOMES = {
     "callbacks": "tfprune.training.pruning_callbacks",
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
-    "prune": "tfprune.adapters.tf_keras.copies",
+    "prune": "tfprune.adapters.prune_once",
     "shrink": "tfprune.structured.shrinking",
 }
 

@@ -43,10 +43,11 @@ def quiet_stderr() -> Iterator[None]:
             os.close(stderr)
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, legacy: bool = True) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    if legacy:
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # by which TensorFlow imports tf_keras
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
     with quiet_stderr():
         module = importlib.import_module(name)
@@ -58,18 +59,19 @@ def _import(name: str) -> ModuleType:
 class _Module:
     """A module that is imported when one of its names is first used."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, legacy: bool = True) -> None:
         self._name = name
+        self._legacy = legacy
 
     def __getattr__(self, attribute: str) -> object:
-        return getattr(_import(self._name), attribute)
+        return getattr(_import(self._name, self._legacy), attribute)
 
 
 if not TYPE_CHECKING:
     tf = _Module("tensorflow")
     keras = _Module("tf_keras")
-keras3_module = _Module("keras")  # Keras 3 for its adapter, on the backend that it was imported with
-keras3_functional = _Module("keras.src.models.functional")  # its class of models with a graph
+keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
+keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 
@@ -93,6 +94,9 @@ class Adapter(Protocol):
             ModelError: nothing is left to prune, or a name is that of no prunable layer or weight.
         """
 
+    def masked(self, model: Any) -> bool:
+        """Returns whether a model has masks in place."""
+
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""
 
@@ -150,6 +154,9 @@ class Adapter(Protocol):
         Raises:
             ModelError: the model cannot be built again.
         """
+
+    def layers(self, model: Any, include: Collection[str] = ()) -> Sequence[LayerSummary]:
+        """Returns what is known of each layer of a model that holds numbers or multiplies, in its order."""
 
     def report_unprunable(self, model: Any, include: Collection[str] = ()) -> None:
         """Says, in a warning, what of a model's weights cannot be pruned."""

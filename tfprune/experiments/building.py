@@ -12,7 +12,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, seed_everything
 from tfprune.adapters.loading.gate import model_from_json
-from tfprune.adapters.tf_keras.copies import report_unprunable
+from tfprune.adapters.tf_keras.kernel_names import report_unprunable
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Data

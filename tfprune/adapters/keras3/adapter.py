@@ -13,10 +13,12 @@ from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
+from tfprune.adapters.keras3.facts import layers_of
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks
 from tfprune.adapters.keras3.optimizers import fresh, slots
 from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.pruning.scores import LazyArrays
@@ -82,6 +84,7 @@ class Keras3:
     )
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(NAMES.report_unprunable)
 
     def attach(
@@ -97,6 +100,9 @@ class Keras3:
         with backends.scope(model):
             vars(model)[MASKS] = InPlaceMasks(model, kernels)  # past Keras' tracking: it is no part of what is saved
         return Keras3Model(model, gradients)
+
+    def masked(self, model: keras.Model) -> bool:
+        return MASKS in vars(model)
 
     def detach(self, model: keras.Model) -> None:
         if (masks := vars(model).pop(MASKS, None)) is not None:

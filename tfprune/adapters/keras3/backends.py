@@ -82,7 +82,8 @@ def own_memory(variables: Sequence[keras.Variable]) -> None:
     """Gives variables memory of their own: JAX takes no step where two share some, as a weight and its average do."""
     if name() == "jax":
         for variable in variables:
-            variable.assign(keras.ops.copy(variable.value))
+            if variable._value is not None:  # as it is where a step has failed
+                variable.assign(keras.ops.copy(variable.value))
 
 
 def precise() -> contextlib.AbstractContextManager[Any]:

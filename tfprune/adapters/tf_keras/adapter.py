@@ -11,14 +11,17 @@ from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras_callbacks import callback_of
+from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
-from tfprune.adapters.tf_keras.copies import check_model, report_unprunable, uncompiled_copy_of
+from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
+from tfprune.adapters.tf_keras.facts import layers_of
+from tfprune.adapters.tf_keras.kernel_names import report_unprunable
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.remaking import cloned
-from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place
+from tfprune.adapters.tf_keras.wrapping import MASKS, hold_masks, in_place_masks, mask_in_place
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError
@@ -71,6 +74,7 @@ class TfKeras:
     compile: Callable[[keras.Model, Mapping[str, Any]], None] = staticmethod(compile_anew)
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
+    layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
@@ -82,10 +86,14 @@ class TfKeras:
     ) -> TfKerasModel:
         return TfKerasModel(mask_in_place(model, exclude, include), gradients)
 
+    def masked(self, model: keras.Model) -> bool:
+        return in_place_masks(model) is not None
+
     def detach(self, model: keras.Model) -> None:
         masks = in_place_masks(model)
         if masks is not None:
             masks.release()
+            del vars(model)[MASKS]
 
     def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
         return [slot.numpy() for slot in slots(optimizer, variable)]

@@ -3,99 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-
-import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
-from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.adapters.tf_keras.remaking import cloned
-from tfprune.methods._base import ZEROED
-from tfprune.pruning.events import PruningEvent
-from tfprune.pruning.masks import SCOPES, ones_like
-from tfprune.pruning.pattern_masks import check_pattern, prune_pattern
-from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
-from tfprune.utils.checks import check_choice, check_fraction, from_alias
-from tfprune.utils.errors import ConfigError, ModelError
+from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
-
-
-def prune(
-    model: keras.Model,
-    sparsity: float | None = None,
-    *,
-    scope: str = "layer",
-    granularity: str = "weight",
-    pattern: str | None = None,
-    pooling: str | None = None,
-    exclude: Collection[str] = (),
-    include: Collection[str] = (),
-    in_place: bool = False,
-    spare: Collection[str] = (),
-) -> keras.Model:
-    """Returns a copy of a trained model with its smallest kernel weights set to zero.
-
-    No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
-    training would move the zeros; train under `tfprune.train` to keep them). Matrices that are not pruned
-    are named in a warning of the logger `tfprune`.
-
-    Args:
-        model: a tf_keras model, functional or sequential. It is not changed.
-        sparsity: fraction of the kernel weights to zero, in [0, 1); exact to one weight, or to one block. None is that
-            of the pattern, of granularity `n:m` alone.
-        scope: `"layer"` ranks magnitudes within each kernel, `"global"` across all of them.
-        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
-        pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
-        pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its magnitudes.
-        exclude: names of layers to leave alone; `first` and `last` stand for those places, `frozen` for all layers that
-            are not trained.
-        include: names of weights with two axes or more that are no kernels of known layers, or of layers that have
-            some, to be pruned too; `tfprune.summary` lists them.
-        in_place: prune the model itself and return it: subclassed models cannot be copied.
-        spare: the older name of `exclude`.
-
-    Returns:
-        The pruned copy. If `model` is compiled, so is the copy, with an optimizer of its own.
-
-    Raises:
-        ConfigError: `sparsity`, `scope` or what goes as one is out of range.
-        ModelError: the model cannot be copied or has no layer to prune.
-
-    >>> import tf_keras as keras
-    >>> import tfprune
-    >>> model = keras.Sequential([keras.layers.Dense(10, input_shape=(8,), name="a")])
-    >>> int((tfprune.prune(model, 0.25).get_layer("a").kernel.numpy() == 0).sum())
-    20
-    """
-    check_choice("scope", scope, SCOPES)
-    check_choice("granularity", granularity, ZEROED)
-    units = pattern_of(granularity, pattern, pooling)
-    if sparsity is None and not isinstance(units, NOfM):
-        raise ConfigError("how sparse? prune(model, sparsity=0.5) zeroes half of the kernel weights")
-    event = PruningEvent(sparsity=units.sparsity if sparsity is None else check_fraction("sparsity", sparsity))
-    if isinstance(units, NOfM):
-        check_every_m(units, event.sparsity, [event], scope)
-    copy = model if in_place else copy_of(model)
-    check_model(copy, copied=not in_place)
-    names = prunable_names(copy, from_alias("exclude", exclude, "spare", spare), include)
-    report_unprunable(copy, include)
-    kernels, known = kernel_variables(copy), {own.name for own in named_kernels(copy)}
-    kernels |= {own.name: own.variable for own in named_kernels(copy, include) if own.name not in known}
-    variables = {name: v for name, v in kernels.items() if name.rpartition("/")[0] in names}
-    weights = {name: variable.numpy() for name, variable in variables.items()}
-    scores = {name: np.abs(kernel) for name, kernel in weights.items()}
-    masks = prune_pattern(scores, ones_like(scores), event, scope, units)
-    for name, variable in variables.items():
-        variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
-    pruned = {name: variable.numpy() for name, variable in variables.items()}
-    check_pattern(pruned, masks, [event], scope, units, f"model {model.name}")
-    return copy
 
 
 def check_model(model: keras.Model, *, copied: bool = True) -> None:

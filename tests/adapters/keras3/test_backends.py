@@ -1,0 +1,49 @@
+"""Keras 3 on each of its backends, in a process each."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def run(backend, script, *arguments):
+    """Runs a script of this folder on a backend; returns what it prints."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    command = [sys.executable, "-W", "ignore", str(HERE / script), *map(str, arguments)]
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(HERE.parents[2])}
+    environment.pop("TF_USE_LEGACY_KERAS", None)  # of this process: TensorFlow's own name for Keras would be tf_keras
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_pruned_is_zero_after_every_batch_under_every_optimizer(backend):
+    assert "0 failed" in run(backend, "exactness.py", "sample")
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_derivatives_are_those_of_tensorflow(backend, tmp_path):
+    run(backend, "derivatives.py", tmp_path / "own.npz")
+    run("tensorflow", "derivatives.py", tmp_path / "reference.npz")
+    own, reference = np.load(tmp_path / "own.npz"), np.load(tmp_path / "reference.npz")
+    assert own.files == reference.files and len(own.files) >= 28
+    for name in own.files:
+        largest = max(
+            np.abs(reference[other]).max() for other in own.files if other.split(":")[0] == name.split(":")[0]
+        )
+        np.testing.assert_allclose(own[name], reference[name], rtol=1e-5, atol=1e-5 * largest, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
+    assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
