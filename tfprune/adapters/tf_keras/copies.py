@@ -18,10 +18,13 @@ log = logging.getLogger(__name__)
 def check_model(model: keras.Model, *, copied: bool = True) -> None:
     """Raises `ModelError` if a model is none of tf_keras, has no weights yet or, to be copied, is subclassed."""
     if not isinstance(model, keras.Model):
-        raise ModelError(
-            f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
-            "import tf_keras, or set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
-        )
+        kind = type(model)
+        if any(own.__module__.partition(".")[0] == "keras" for own in kind.__mro__):
+            raise ModelError(
+                f"a tf_keras model is needed here, and {model.name} is one of Keras 3; tfprune.prune, train, callbacks "
+                "and summary take it"
+            )
+        raise ModelError(f"a tf_keras model is needed, got {kind.__module__}.{kind.__name__}")
     if not model.built:
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
     if copied and not has_graph(model):
