@@ -16,6 +16,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch, balanced_indices
+from tfprune.adapters.kernel_names import variables_of
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
@@ -192,7 +193,7 @@ def preserved_state(model: keras.Model) -> Iterator[None]:
     before = [
         (layer, name, getattr(layer, name)) for layer in drawing for name in ("rate", "stddev") if hasattr(layer, name)
     ]
-    state = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
+    state = [(variable, variable.numpy()) for variable in variables_of(model.non_trainable_variables)]
     norms = [layer for layer in model._flatten_layers() if type(layer) is keras.layers.BatchNormalization]
     for layer, name, _ in before:
         setattr(layer, name, 0.0)
