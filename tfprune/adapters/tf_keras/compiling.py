@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.tf_keras.copies import with_own_metrics
 from tfprune.adapters.tf_keras.optimizers import fresh, schedule_of
 from tfprune.adapters.tf_keras.wrapping import hold_masks
 from tfprune.utils.errors import ModelError
@@ -36,7 +37,7 @@ def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
                 "with in_place=True"
             )
         else:
-            model.compile(**{**arguments, "optimizer": optimizer})
+            model.compile(**with_own_metrics(arguments) | {"optimizer": optimizer})
     hold_masks(model)
 
 

@@ -1,8 +1,9 @@
-"""Pruning a trained model at once, with no training and no data."""
+"""Checks and copies of tf_keras models."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from typing import Any
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
@@ -11,8 +12,6 @@ from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
-
-log = logging.getLogger(__name__)
 
 
 def check_model(model: keras.Model, *, copied: bool = True) -> None:
@@ -31,15 +30,6 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
         raise ModelError(
             f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
         )
-
-
-def copy_of(model: keras.Model) -> keras.Model:
-    """Returns a copy of a model with its weights, compiled alike with an optimizer of its own."""
-    check_model(model)
-    copy = uncompiled_copy_of(model)
-    if getattr(model, "optimizer", None) is not None:
-        compile_alike(copy, model)
-    return copy
 
 
 def uncompiled_copy_of(model: keras.Model) -> keras.Model:
@@ -77,10 +67,13 @@ def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
     """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
-    settings = dict(model._compile_config.config)
-    for key in ("metrics", "weighted_metrics"):
-        settings[key] = tf.nest.map_structure(_own_metric, settings.get(key))
-    copy.compile(**settings | {"optimizer": fresh(model.optimizer)})
+    copy.compile(**with_own_metrics(model._compile_config.config) | {"optimizer": fresh(model.optimizer)})
+
+
+def with_own_metrics(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns arguments of `compile` for a copy, whose metrics count for themselves."""
+    metrics = {key: tf.nest.map_structure(_own_metric, arguments.get(key)) for key in ("metrics", "weighted_metrics")}
+    return {**arguments, **metrics}
 
 
 def _own_metric(metric: object) -> object:
