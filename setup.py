@@ -16,6 +16,7 @@ MLFLOW = ["mlflow-skinny>=3,<4"]
 # On Python 3.10 its newest protobuf leaves no tensorflow-metadata but an ancient one: not where it meets all extras.
 MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
+JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
 
 setup(
     name="tfprune",
@@ -53,12 +54,13 @@ setup(
     extras_require={
         "export": EXPORT,
         "bench": ["torch==2.13.0"],
-        "jax": ["jax>=0.6,<0.12"],  # Keras 3 on JAX
+        "jax": JAX,
         "torch": ["torch>=2.6,<3"],  # Keras 3 on PyTorch; for CPUs alone: --index-url of PyTorch's CPU builds
         "ray": RAY,
         "mlflow": MLFLOW,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
+            *JAX,
             *EXPORT,
             *RAY,
             *MLFLOW_IN_TESTS,
