@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names, report_unprunable, unbuilt
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.optimizers import fresh
@@ -65,7 +67,7 @@ def prune(
 
     Raises:
         ConfigError: `sparsity`, `scope` or what goes as one is out of range.
-        ModelError: the model cannot be copied or has no layer to prune.
+        ModelError: the model cannot be copied, has no layer to prune or weights that are no finite numbers.
 
     >>> import tf_keras as keras
     >>> import tfprune
@@ -90,6 +92,9 @@ def prune(
     variables = {name: v for name, v in kernels.items() if name.rpartition("/")[0] in names}
     weights = {name: variable.numpy() for name, variable in variables.items()}
     scores = {name: np.abs(kernel) for name, kernel in weights.items()}
+    for name, score in scores.items():
+        if not np.all(np.isfinite(score)):
+            raise ModelError(f"{name} has weights that are no finite numbers; prune the model as it was before")
     masks = prune_pattern(scores, ones_like(scores), event, scope, units)
     for name, variable in variables.items():
         variable.assign(weights[name] * masks[name].astype(weights[name].dtype))
@@ -105,12 +110,18 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
             f"a tf_keras model is needed, got {type(model).__module__}.{type(model).__name__}; "
             "import tf_keras, or set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported"
         )
-    if not model.built:
+    if not model.built and not _parts_are_built(model):
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
     if copied and not has_graph(model):
         raise ModelError(
             f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
         )
+
+
+def _parts_are_built(model: keras.Model) -> bool:
+    """Returns whether a model that was never called has weights all the same, as one of a generator and a critic."""
+    makes_its_own = "build" in vars(type(model))
+    return not has_graph(model) and not makes_its_own and bool(named_kernels(model)) and not unbuilt(model)
 
 
 def copy_of(model: keras.Model) -> keras.Model:
@@ -129,9 +140,10 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         ModelError: it cannot be copied.
     """
     try:
-        copy = cloned(model)
-        if type(copy) is not type(model):
-            copy = _of_own_class(model, copy)
+        with _strategy_scope(model):
+            copy = cloned(model)
+            if type(copy) is not type(model):
+                copy = _of_own_class(model, copy)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)
         raise ModelError(
@@ -147,6 +159,12 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
     return copy
 
 
+def _strategy_scope(model: keras.Model) -> Any:
+    """Returns the scope of a model's distribution strategy, unless it is entered already: a copy is trained alike."""
+    strategy = model.distribute_strategy
+    return contextlib.nullcontext() if strategy is tf.distribute.get_strategy() else strategy.scope()
+
+
 def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Returns a copy of a functional model of a person's own class, given one of Keras'."""
     try:
@@ -157,10 +175,11 @@ def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
     """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
-    settings = dict(model._compile_config.config)
-    for key in ("metrics", "weighted_metrics"):
-        settings[key] = tf.nest.map_structure(_own_metric, settings.get(key))
-    copy.compile(**settings | {"optimizer": fresh(model.optimizer)})
+    with _strategy_scope(copy):
+        settings = dict(model._compile_config.config)
+        for key in ("metrics", "weighted_metrics"):
+            settings[key] = tf.nest.map_structure(_own_metric, settings.get(key))
+        copy.compile(**settings | {"optimizer": fresh(model.optimizer)})
 
 
 def _own_metric(metric: object) -> object:
