@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.utils.errors import ConfigError, ModelError
 
@@ -113,3 +113,22 @@ def test_layers_are_excluded_under_the_older_name_too(conv_net):
     old, new = (tfprune.prune(conv_net, 0.5, **{name: ("conv",)}) for name in ("spare", "exclude"))
     assert tfprune.summary(old) == tfprune.summary(new)
     assert {row.name: row.sparsity for row in tfprune.summary(old).layers}["conv"] == 0.0
+
+
+def test_a_copy_is_spread_over_devices_as_the_model_is():
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        model = keras.Sequential([keras.layers.Dense(4, input_shape=(4,))])
+        model.compile("sgd", "mse")
+    for copy in (
+        tfprune.prune(model, 0.5),
+        tfprune.train(model, (np.ones((8, 4)), np.ones((8, 4))), method="unpruned", verbose=0).model,
+    ):
+        assert copy.distribute_strategy is strategy
+
+
+def test_weights_that_are_no_finite_numbers_are_refused_in_one_line(conv_net):
+    kernel = conv_net.layers[-1].kernel
+    kernel.assign(kernel * np.nan)
+    with pytest.raises(ModelError, match=f"{conv_net.layers[-1].name}/kernel has weights that are no finite numbers"):
+        tfprune.prune(conv_net, 0.5)

@@ -304,3 +304,11 @@ def test_included_weights_are_ranked_by_derivatives_too(method):
     for name in ("own/w", "own/more_0", "own/more_1"):
         assert trained.masks[name].mean() == 0.5
     np.testing.assert_array_equal(trained.model.get_layer("own").w.numpy() == 0, trained.masks["own/w"] == 0)
+
+
+def test_a_kernel_that_a_layer_makes_of_its_weight_in_each_call_is_none():
+    model = keras.Sequential([keras.layers.Dense(4, input_shape=(4,), name="a"), keras.layers.Dense(3, name="b")])
+    model.layers[0].kernel = tf.round(model.layers[0].kernel)  # as tfmot's layers for quantization do
+    assert [own.name for own in named_kernels(model)] == ["b/kernel"]
+    assert [own.variable.shape for own in other_weights(model)] == [(4, 4)]  # to be included by name
+    assert tfprune.summary(model).unpruned

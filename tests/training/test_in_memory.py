@@ -11,7 +11,7 @@ from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.training.in_memory_pruning import InMemoryPruning
 from tfprune.training.resolving import resolve_method
-from tfprune.utils.errors import ConfigError, ModelError
+from tfprune.utils.errors import ConfigError, ModelError, TrainingError
 
 L = keras.layers
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -523,6 +523,177 @@ def test_callbacks_do_not_prune_twice_where_a_fit_is_repeated():
     for _ in range(2):
         model.fit(*data(), epochs=3, callbacks=pruning, verbose=0)
     assert tfprune.summary(model).sparsity == 0.5
+
+
+@pytest.mark.parametrize("method", ["dynamic", "pruned", "magnitude_at_init"])
+def test_callbacks_are_refused_where_another_fold_begins_with_other_weights(method):
+    model = compiled()
+    initial = model.get_weights()
+    pruning = tfprune.callbacks(model, method=method, sparsity=0.5, epochs=3)
+    model.fit(*data(), epochs=3, callbacks=pruning, verbose=0)
+    model.set_weights(initial)
+    with pytest.raises(ConfigError, match="pruned the weights of another fit up to epoch 3, .* new callbacks"):
+        model.fit(*data(), epochs=3, callbacks=pruning, verbose=0)
+    pruning = tfprune.callbacks(model, method="dynamic", sparsity=0.5, epochs=3)
+    model.set_weights(initial)
+    logs = model.fit(*data(), epochs=3, callbacks=pruning, verbose=0).history
+    assert logs["sparsity"][0] < 0.5 and logs["sparsity"][-1] == 0.5
+
+
+@pytest.mark.parametrize("fit_before", [False, True])
+def test_callbacks_prune_in_a_loop_of_ones_own_that_has_no_history(fit_before):
+    model = compiled("sgd")
+    if fit_before:
+        model.fit(*data(), verbose=0)  # leaves an old History
+    pruning = tfprune.callbacks(model, method="pruned", sparsity=0.5, epochs=2)
+    loop = keras.callbacks.CallbackList(pruning, model=model, epochs=2)
+    loop.on_train_begin()
+    for epoch in range(2):
+        loop.on_epoch_begin(epoch)
+        model.train_on_batch(*data())
+        loop.on_epoch_end(epoch)
+    assert tfprune.summary(model).sparsity < 0.5
+    loop.on_train_end()
+    assert tfprune.summary(model).sparsity == 0.5
+
+
+class Critic(keras.Model):
+    """Two models and two optimizers, in the way of Keras' examples: it is never called itself, and never built."""
+
+    def __init__(self):
+        super().__init__(name="gan")
+        self.generator = keras.Sequential([L.Input((8,)), L.Dense(8, name="make")], name="generator")
+        self.critic = keras.Sequential([L.Input((8,)), L.Dense(8), L.Dense(1)], name="critic")
+
+    def compile(self, optimizer, of_critic):
+        super().compile(optimizer)
+        self.of_critic = of_critic
+
+    def train_step(self, x):
+        with tf.GradientTape(persistent=True) as tape:
+            made, real = self.critic(self.generator(x)), self.critic(x)
+            losses = -tf.reduce_mean(made), tf.reduce_mean(made) - tf.reduce_mean(real)
+        for loss, part, optimizer in zip(
+            losses, (self.generator, self.critic), (self.optimizer, self.of_critic), strict=True
+        ):
+            weights = part.trainable_weights
+            optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"made": losses[0]}
+
+
+@pytest.mark.parametrize("host", ["train", "callbacks"])
+def test_a_model_of_models_that_is_never_called_is_pruned_under_all_of_its_optimizers(host):
+    model = Critic()
+    model.compile(keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1))
+    if host == "train":
+        tfprune.train(model, data()[0], sparsity=0.5, epochs=3, exclude=["generator"], in_place=True, verbose=0)
+    else:
+        pruning = tfprune.callbacks(model, sparsity=0.5, epochs=3, exclude=["generator"])
+        model.fit(data()[0], epochs=3, callbacks=pruning, verbose=0)
+    masks = get_masks(model)
+    assert [int(np.sum(mask == 0)) for mask in masks.values()] == [32, 4]
+    model.fit(data()[0], verbose=0)
+    for name, kernel in kernels(model).items():
+        np.testing.assert_array_equal(kernel == 0, masks[name] == 0)
+
+
+def test_what_is_never_called_has_no_loss_to_rank_by():
+    model = Critic()
+    model.compile("sgd", keras.optimizers.SGD())
+    with pytest.raises(ModelError, match="model gan has no call, .* rank its weights by magnitude"):
+        tfprune.train(model, data()[0], method="snip", sparsity=0.5, in_place=True, verbose=0)
+
+
+def test_a_loss_that_is_one_number_an_example_is_looked_at_for_nan():
+    class Rowwise(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = keras.losses.sparse_categorical_crossentropy(y, self(x), from_logits=True)
+            self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+            return {"loss": loss}
+
+    inputs = L.Input((8,))
+    model = Rowwise(inputs, L.Dense(3)(inputs))
+    model.compile("sgd")
+    x, y = data(32)
+    assert tfprune.train(model, (x, y), sparsity=0.5, epochs=3, verbose=0).sparsity == 0.5
+    x[3] = np.nan
+    with pytest.raises(TrainingError, match="the loss is nan after batch 1"):
+        tfprune.train(model, (x, y), sparsity=0.5, epochs=3, verbose=0)
+
+
+def test_what_a_fit_of_a_persons_own_hands_on_may_be_given():
+    class Kept(keras.Model):
+        def fit(self, *args, **kwargs):
+            return super().fit(*args, **kwargs)
+
+    inputs = L.Input((8,))
+    model = Kept(inputs, L.Dense(3)(inputs))
+    model.compile("sgd", LOSS)
+    result = tfprune.train(model, data(), validation_data=data(8), sparsity=0.5, epochs=3, verbose=0)
+    assert result.sparsity == 0.5 and "val_loss" in result.history[-1]
+
+
+def test_a_lottery_ticket_rewinds_what_the_model_holds_itself():
+    class Scaled(Own):
+        def __init__(self):
+            super().__init__()
+            self.scale = self.add_weight("scale", (3,), initializer="ones")
+
+        def call(self, inputs):
+            return super().call(inputs) * self.scale
+
+    model = Scaled()
+    model.build((None, 8))
+    model.compile(keras.optimizers.SGD(0.5), LOSS)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(model.scale.numpy()))
+    tfprune.train(model, data(), method="lottery", sparsity=0.5, epochs=2, in_place=True, callbacks=[watch], verbose=0)
+    assert len(seen) == 4
+    np.testing.assert_array_equal(seen[2], np.ones(3))  # the second training begins where the first one did
+    assert np.all(seen[1] != 1)
+
+
+def test_layers_without_weights_yet_are_named(caplog):
+    class Later(Own):
+        def build(self, shape):
+            self.inner.build(shape)
+            self.built = True
+
+    model = Later()
+    model.build((None, 8))
+    model.compile("sgd", LOSS)
+    tfprune.train(model, data(), sparsity=0.5, epochs=3, in_place=True, verbose=0)
+    assert f"not pruned, as they have no weights yet: {model.out.name}; call the model on a batch" in caplog.text
+    caplog.clear()
+    tfprune.train(model, data(), sparsity=0.5, epochs=3, in_place=True, verbose=0)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.Adam(0.1, use_ema=True),
+        lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=1),
+        lambda: keras.optimizers.legacy.Adam(0.1),
+    ],
+)
+def test_what_is_compiled_anew_afterwards_stays_sparse_under_any_optimizer(optimizer):
+    trained = tfprune.train(compiled(), data(), sparsity=0.5, epochs=3, verbose=0).model
+    trained.compile(optimizer(), LOSS)
+    for _ in range(2):
+        trained.fit(*data(), batch_size=16, verbose=0)
+        assert tfprune.summary(trained).sparsity == 0.5
+
+
+def test_a_stateful_layer_is_trained_from_the_states_that_it_has_come_to():
+    model = keras.Sequential([L.LSTM(4, stateful=True, batch_input_shape=(8, 2, 4)), L.Dense(3)])
+    model.compile("sgd", LOSS)
+    x = data(8)[0].reshape(8, 2, 4)
+    model.predict(x, batch_size=8, verbose=0)
+    copy = tfprune.prune(model, 0.0)
+    np.testing.assert_array_equal(copy.predict(x, batch_size=8, verbose=0), model.predict(x, batch_size=8, verbose=0))
 
 
 def test_what_is_compiled_in_a_way_of_its_own_is_trained_in_place():

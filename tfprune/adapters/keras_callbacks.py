@@ -32,12 +32,20 @@ def callback_of(library: Any, listener: Any) -> Any:
     members |= {name: _forward(getattr(listener, name)) for name in HOOKS if hasattr(listener, name)}
     if hasattr(listener, "on_fit_end"):
         begin = members.get("on_train_begin", lambda self, logs=None: None)
+        end = members.get("on_train_end", lambda self, logs=None: None)
 
         def on_train_begin(self: Any, logs: Any = None) -> None:
-            _call_last(listener.model.history, listener.on_fit_end)
+            self.alone = not _begins(getattr(listener.model, "history", None))
+            if not self.alone:
+                _call_last(listener.model.history, listener.on_fit_end)
             begin(self, logs)
 
-        members["on_train_begin"] = on_train_begin
+        def on_train_end(self: Any, logs: Any = None) -> None:
+            end(self, logs)
+            if self.alone:
+                listener.on_fit_end()
+
+        members |= {"on_train_begin": on_train_begin, "on_train_end": on_train_end}
     return type(type(listener).__name__, (base,), members)()
 
 
@@ -46,6 +54,11 @@ def _forward(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*args, **kwargs)
 
     return hook
+
+
+def _begins(history: Any) -> bool:
+    """Returns whether a `History` follows the training that begins; a loop of one's own has none, or an old one."""
+    return history is not None and not getattr(history, "epoch", [])
 
 
 def _call_last(history: Any, function: Callable[[], None]) -> None:

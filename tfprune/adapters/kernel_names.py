@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfprune.adapters.layer_traits import known_kind
+from tfprune.adapters.layer_traits import known_kind, traits_of
 from tfprune.utils.errors import ModelError, choose_from
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,18 @@ class KernelNames(abc.ABC):
                 f"{len(left)} weight{'s' if len(left) > 1 else ''}, {counts}",
                 few([own.name for own in left], 3),
             )
+        if unbuilt := self.unbuilt(model):
+            log.warning(
+                "not pruned, as they have no weights yet: %s; call the model on a batch first, or leave them out of it",
+                few(unbuilt, 3),
+            )
         return [own.name for own in left]
+
+    def unbuilt(self, model: Any) -> list[str]:
+        """Returns the names of the layers of a model that have not made their weights yet, as far as one can tell."""
+        layers = [own for own in model._flatten_layers(include_self=False) if not own.built]
+        leaves = [own for own in layers if not list(self._children(own))]
+        return [own.name for own in leaves if known_kind(own) is None or traits_of(own).kernels or traits_of(own).macs]
 
     def kernels_of(self, layer: Any) -> list[Any]:
         """Returns the kernels of a layer and of all layers inside of it, each once."""

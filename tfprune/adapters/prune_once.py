@@ -14,7 +14,7 @@ from tfprune.pruning.masks import SCOPES, ones_like
 from tfprune.pruning.pattern_masks import check_pattern, prune_pattern
 from tfprune.pruning.patterns import NOfM, check_every_m, pattern_of
 from tfprune.utils.checks import check_choice, check_fraction, from_alias
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from tfprune.adapters.backend import keras
@@ -59,7 +59,7 @@ def prune(
 
     Raises:
         ConfigError: `sparsity`, `scope` or what goes as one is out of range.
-        ModelError: the model cannot be copied or has no layer to prune.
+        ModelError: the model cannot be copied, has no layer to prune or weights that are no finite numbers.
 
     >>> import tf_keras as keras
     >>> import tfprune
@@ -85,6 +85,9 @@ def prune(
     masked = adapter.attach(copy, from_alias("exclude", exclude, "spare", spare), include)
     kernels = masked.kernels()
     scores = {name: np.abs(kernel) for name, kernel in kernels.items()}
+    for name, score in scores.items():
+        if not np.all(np.isfinite(score)):
+            raise ModelError(f"{name} has weights that are no finite numbers; prune the model as it was before")
     masks = prune_pattern(scores, ones_like(scores), event, scope, units)
     masked.set_masks(masks)
     check_pattern({name: np.array(kernel) for name, kernel in kernels.items()}, masks, [event], scope, units, what)

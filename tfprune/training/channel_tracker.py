@@ -147,9 +147,10 @@ def cut_down(
         smaller: the model without them.
     """
     left: dict[str, list[np.ndarray]] = {}
-    for array, owner, own in zip(weights, owners, axes, strict=True):
+    for array, owner, own in zip(weights, owners, axes, strict=False):
         left.setdefault(owner, []).append(drop_axes(array, own, gone))
-    return [array for layer in smaller.layers for array in left.get(layer.name, ())]
+    held = weights[len(owners) :]  # by the model itself: they have no channels
+    return [*(array for layer in smaller.layers for array in left.get(layer.name, ())), *held]
 
 
 def owners_of(model: keras.Model) -> list[str]:

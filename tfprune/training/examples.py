@@ -9,9 +9,11 @@ import numpy as np
 
 from tfprune.adapters.batches import Batch, balanced_indices, joined
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.trees import leaves
 
 CLASSES = 10  # that data without classes are taken to have: how many examples that are
 MAX_CLASSES = 1000  # whole numbers of more kinds are no classes
+EMPTY = "this method ranks weights by gradients for some of the data, and there are no examples"
 
 
 def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Batch:
@@ -27,7 +29,7 @@ def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Ba
         `per_class` examples of each class or, where there are no classes to be seen, the first `per_class * CLASSES`.
 
     Raises:
-        ConfigError: the data can be read only once.
+        ConfigError: the data can be read only once, are none, or are not to be taken apart into examples.
     """
     if isinstance(data, Iterator):
         raise ConfigError(
@@ -35,7 +37,7 @@ def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Ba
             "missing in training: give a tf.data.Dataset, a sequence of Keras or arrays"
         )
     if in_memory(data):
-        batch = Batch(*data) if isinstance(data, (tuple, list)) else Batch(data)
+        batch = _checked(data)
         classes = _classes(batch.y)
         if classes is not None:
             return batch.select(balanced_indices(classes, per_class, random))
@@ -47,6 +49,12 @@ def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Ba
 def in_memory(data: Any) -> bool:
     """Returns whether data are arrays, or structures of them, and not batches one after the other."""
     return isinstance(data, (tuple, list, dict)) or hasattr(data, "shape")
+
+
+def _array(part: Any) -> Any:
+    """Returns nested lists of numbers as an array, and what else x, y or weights may be as it is."""
+    plain = isinstance(part, list) and all(isinstance(own, (int, float, str)) for own in leaves(part))
+    return np.asarray(part) if plain else part
 
 
 def _classes(y: Any) -> np.ndarray | None:
@@ -63,10 +71,26 @@ def _first(batches: Any, count: int) -> Batch:
     """Returns as many batches as have `count` examples, as one."""
     found: list[Batch] = []
     for own in _each(batches):
-        found.append(Batch(*own) if isinstance(own, (tuple, list)) else Batch(own))
+        found.append(_checked(own))
         if sum(map(len, found)) >= count:
             break
+    if not found:
+        raise ConfigError(EMPTY)
     return joined(found)
+
+
+def _checked(data: Any) -> Batch:
+    """Returns x, y and weights as a batch; a `ConfigError` if it has no examples, or none that are rows of arrays."""
+    batch = Batch(*map(_array, data)) if isinstance(data, (tuple, list)) else Batch(data)
+    for own in leaves([part for part in (batch.x, batch.y, batch.weights) if part is not None]):
+        if np.ndim(own) == 0:
+            raise ConfigError(
+                f"this method ranks weights by gradients for some examples, which it cannot take out of a "
+                f"{type(own).__name__}: give dense arrays, or take a method that ranks by magnitude"
+            )
+    if not len(batch):
+        raise ConfigError(EMPTY)
+    return batch
 
 
 def _each(batches: Any) -> Iterable[Any]:

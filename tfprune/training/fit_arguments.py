@@ -26,7 +26,7 @@ def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, 
         ConfigError: something is missing, unknown or there twice.
     """
     arguments = {name: value for name, value in given.items() if value is not None}
-    parameters = [name for name in inspect.signature(type(model).fit).parameters if name not in ("self", *OWN)]
+    parameters = [name for name in _parameters(type(model)) if name not in OWN]
     for name in arguments:
         if name not in parameters:
             raise ConfigError(f"model.fit has no argument {name!r}: {choose_from(name, parameters)}")
@@ -45,6 +45,19 @@ def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, 
         if arguments.get(name):
             raise ConfigError(f"{name} is for arrays, and {type(data).__name__} comes in batches: leave it out")
     return {"x": data, **arguments}
+
+
+def _parameters(kind: type) -> list[str]:
+    """Returns the names of the arguments of a model's `fit`; where it hands on what it is given, those of the next."""
+    names: dict[str, None] = {}
+    for own in kind.__mro__:
+        if (fit := vars(own).get("fit")) is None:
+            continue
+        _, *parameters = inspect.signature(fit).parameters.values()
+        names |= {one.name: None for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return list(names)
 
 
 def _parts(data: Any) -> tuple:

@@ -77,17 +77,20 @@ class InMemoryPruning:
 
     def keep(self) -> None:
         """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""
-        masks = self.pruner.masks()
-        back = sum(
-            int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in self.pruner.model.kernels().items()
-        )
+        back = self.revived()
         if back:
             log.warning(
                 "weights of before the pruning were put back, as EarlyStopping(restore_best_weights=True) does: %d of "
                 "them are pruned and were set to zero again; evaluate the model anew",
                 back,
             )
-        self.pruner.model.set_masks(masks)
+        self.pruner.model.set_masks(self.pruner.masks())
+
+    def revived(self) -> int:
+        """Returns how many pruned weights are not zero, as somebody has set them."""
+        masks = self.pruner.masks()
+        kernels = self.pruner.model.kernels().items()
+        return sum(int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in kernels)
 
     def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> None:
         """Takes the masks of a training that was begun elsewhere from the zeros of its weights.

@@ -134,9 +134,10 @@ class StopOnNaN(Listener):
     """Stops a training whose loss is no finite number any more with a `TrainingError`, where it is seen."""
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        if np.isfinite(loss):
+        losses = np.asarray((logs or {}).get("loss", 0.0)).reshape(-1)  # one a batch, or one an example
+        if losses.dtype.kind not in "fiubV" or np.all(np.isfinite(losses)):
             return
+        loss = losses[~np.isfinite(losses)][0]
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
         raise TrainingError(

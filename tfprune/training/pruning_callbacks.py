@@ -45,8 +45,10 @@ class PruningCallback(PruneAtEpochs):
         self.epochs = pruning.asked.epochs
         self.before, self.training, self.after = before, training, after
         self._first = before
+        self._finished = self._checked = False
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        self._checked = False
         if self.model is not self.pruning.model:
             raise ModelError("these callbacks were made for another model: pass tfprune.callbacks the one that is fit")
         if self.params.get("epochs") != self.epochs:
@@ -58,6 +60,8 @@ class PruningCallback(PruneAtEpochs):
         self.pruning.adapter.hold(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if not self._checked:
+            self._check_masked(epoch)
         if epoch == self.start:
             self._do(self.before)
         self.before = ()
@@ -69,6 +73,7 @@ class PruningCallback(PruneAtEpochs):
             logs.setdefault("sparsity", self.pruning.pruner.sparsity())  # so that Keras' own History shows it
 
     def on_fit_end(self) -> None:
+        self._finished = self.epoch == self.epochs
         self.pruning.keep()
         self._do(self.after)
         self.after = ()
@@ -78,6 +83,16 @@ class PruningCallback(PruneAtEpochs):
                 *(self.epoch, self.epochs),
                 shortened([f"the pruning at the end of epoch {epoch}" for epoch in missed]),
                 100 * self.pruning.pruner.sparsity(),
+            )
+
+    def _check_masked(self, epoch: int) -> None:
+        """Raises `ConfigError` where a fit is repeated on other weights: the masks would be those of the first ones."""
+        self._checked = True
+        again = self._finished or epoch + 1 < self.epoch or any(at > epoch for at in self.done)
+        if again and self.pruning.revived():
+            raise ConfigError(
+                f"these callbacks pruned the weights of another fit up to epoch {self.epoch}, and this one begins with "
+                "others: make new callbacks with tfprune.callbacks for each"
             )
 
     def _resume(self, epoch: int) -> None:

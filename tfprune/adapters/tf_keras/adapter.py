@@ -16,12 +16,12 @@ from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
 from tfprune.adapters.tf_keras.facts import layers_of
-from tfprune.adapters.tf_keras.kernel_names import report_unprunable
+from tfprune.adapters.tf_keras.kernel_names import own_weights, report_unprunable
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.remaking import cloned
-from tfprune.adapters.tf_keras.wrapping import MASKS, hold_masks, in_place_masks, mask_in_place
+from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place, unmask
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError
@@ -49,9 +49,12 @@ class TfKerasModel:
         set_masks(self.model, masks)
 
     def weights(self) -> list[np.ndarray]:
-        return get_weights(self.model)
+        return [*get_weights(self.model), *(own.numpy() for own in own_weights(self.model))]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        of_layers = sum(len(layer.get_weights()) for layer in self.model.layers)
+        for own, value in zip(own_weights(self.model), weights[of_layers:], strict=False):  # a clone of Keras has none
+            own.assign(value)
         set_weights(self.model, weights)
 
     def gradients(self, kind: str, criterion: Criterion) -> Arrays:
@@ -90,10 +93,7 @@ class TfKeras:
         return in_place_masks(model) is not None
 
     def detach(self, model: keras.Model) -> None:
-        masks = in_place_masks(model)
-        if masks is not None:
-            masks.release()
-            del vars(model)[MASKS]
+        unmask(model)
 
     def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
         return [slot.numpy() for slot in slots(optimizer, variable)]

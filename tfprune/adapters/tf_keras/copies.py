@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.kernel_names import named_kernels, unbuilt
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.adapters.tf_keras.remaking import cloned
@@ -24,12 +26,18 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
                 "and summary take it"
             )
         raise ModelError(f"a tf_keras model is needed, got {kind.__module__}.{kind.__name__}")
-    if not model.built:
+    if not model.built and not _parts_are_built(model):
         raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
     if copied and not has_graph(model):
         raise ModelError(
             f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
         )
+
+
+def _parts_are_built(model: keras.Model) -> bool:
+    """Returns whether a model that was never called has weights all the same, as one of a generator and a critic."""
+    makes_its_own = "build" in vars(type(model))
+    return not has_graph(model) and not makes_its_own and bool(named_kernels(model)) and not unbuilt(model)
 
 
 def uncompiled_copy_of(model: keras.Model) -> keras.Model:
@@ -39,9 +47,10 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         ModelError: it cannot be copied.
     """
     try:
-        copy = cloned(model)
-        if type(copy) is not type(model):
-            copy = _of_own_class(model, copy)
+        with _strategy_scope(model):
+            copy = cloned(model)
+            if type(copy) is not type(model):
+                copy = _of_own_class(model, copy)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)
         raise ModelError(
@@ -57,6 +66,12 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
     return copy
 
 
+def _strategy_scope(model: keras.Model) -> Any:
+    """Returns the scope of a model's distribution strategy, unless it is entered already: a copy is trained alike."""
+    strategy = model.distribute_strategy
+    return contextlib.nullcontext() if strategy is tf.distribute.get_strategy() else strategy.scope()
+
+
 def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Returns a copy of a functional model of a person's own class, given one of Keras'."""
     try:
@@ -67,7 +82,8 @@ def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
 
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
     """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
-    copy.compile(**with_own_metrics(model._compile_config.config) | {"optimizer": fresh(model.optimizer)})
+    with _strategy_scope(copy):
+        copy.compile(**with_own_metrics(model._compile_config.config) | {"optimizer": fresh(model.optimizer)})
 
 
 def with_own_metrics(arguments: Mapping[str, Any]) -> dict[str, Any]:

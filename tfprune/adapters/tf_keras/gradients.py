@@ -75,6 +75,11 @@ class GradientProvider:
                 where all weights are positive and nothing is added or bent.
             criterion: who asks: how many examples of each class, and at what temperature of the logits.
         """
+        if type(self.model).call is keras.Model.call:
+            raise ModelError(
+                f"model {self.model.name} has no call, so there are no outputs to take a loss of; rank its weights by "
+                "magnitude"
+            )
         if (kind, criterion) not in self._known:
             gradients = getattr(self, f"_{kind}")(criterion)
             self._known[kind, criterion] = {

@@ -22,7 +22,7 @@ class TfKerasNames(KernelNames):
 
     def kernels(self, layer: keras.layers.Layer) -> dict[str, tf.Variable]:
         found = {name: getattr(layer, name, None) for name in kernel_attributes(layer)}
-        return {name: kernel for name, kernel in found.items() if kernel is not None}
+        return {name: kernel for name, kernel in found.items() if hasattr(kernel, "assign")}  # a quantized one has none
 
     def own_weights(self, layer: keras.layers.Layer) -> list[tf.Variable]:
         return variables_of([*layer._trainable_weights, *layer._non_trainable_weights])
@@ -38,4 +38,4 @@ NAMES = TfKerasNames()
 every_kernel, kernels_of = NAMES.every_kernel, NAMES.kernels_of
 leaves_with_paths, models_with_paths = NAMES.leaves_with_paths, NAMES.models_with_paths
 named_kernels, other_weights, own_weights = NAMES.named_kernels, NAMES.other_weights, NAMES.own_weights
-prunable_names, report_unprunable = NAMES.prunable_names, NAMES.report_unprunable
+prunable_names, report_unprunable, unbuilt = NAMES.prunable_names, NAMES.report_unprunable, NAMES.unbuilt

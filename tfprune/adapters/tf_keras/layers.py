@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.layer_traits import known_kind, traits_of
 
 
@@ -57,3 +57,16 @@ def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, weights: Seque
             new.load_assets(folder)
     elif hasattr(new, "finalize_state"):
         new.finalize_state()
+    for theirs, own in zip(old._flatten_layers(), new._flatten_layers(), strict=False):
+        _carry_states(theirs, own)
+
+
+def _carry_states(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Gives a stateful recurrent layer the states that another one of its size has come to."""
+    states = tf.nest.flatten(getattr(old, "states", None)) if getattr(old, "stateful", False) else [None]
+    if any(state is None for state in states):
+        return
+    new.reset_states()  # makes them
+    for own, state in zip(tf.nest.flatten(new.states), states, strict=True):
+        if own.shape == state.shape:
+            own.assign(state)

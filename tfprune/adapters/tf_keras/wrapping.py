@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
+from typing import Any
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names
@@ -51,7 +53,23 @@ def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Co
     with model.distribute_strategy.scope():
         masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
     vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
+    vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
     return model
+
+
+def _held_train_function(model: keras.Model, force: bool = False) -> Any:
+    """Returns a masked model's function of a training step, under whatever optimizer it was compiled with since."""
+    masks, optimizer = in_place_masks(model), getattr(model, "optimizer", None)
+    changed = masks is not None and optimizer is not None and masks.hold(optimizer)
+    return type(model).make_train_function(model, force=force or changed)
+
+
+def unmask(model: keras.Model) -> None:
+    """Takes the masks off that `mask_in_place` has given a model, if any."""
+    if (masks := in_place_masks(model)) is not None:
+        masks.release()
+        del vars(model)[MASKS]
+        vars(model).pop("make_train_function", None)
 
 
 def in_place_masks(model: keras.Model) -> InPlaceMasks | None:
