@@ -12,6 +12,13 @@ from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
+LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py")  # whose tests or fixtures take half a minute and more
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that no process is left with it when the others are done."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def seeded():

@@ -564,9 +564,10 @@ def test_compare_starts_from_the_seed_that_is_named(call, tmp_path):
         assert code == 2 and f"{option} must be a whole number of at least" in err
 
 
-def test_compare_that_is_killed_goes_on_where_it_was(tmp_path):
-    command = [sys.executable, "-m", "tfprune", "compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "12"]
-    command += ["--methods", "unpruned,lottery", "--set", "loop=plain", "--jobs", "2", "--out", str(tmp_path)]
+def test_compare_that_is_killed_goes_on_where_it_was(call, tmp_path):
+    given = ["compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "12", "--out", str(tmp_path)]
+    given += ["--methods", "unpruned,lottery", "--set", "loop=plain", "--jobs", "2"]
+    command = [sys.executable, "-m", "tfprune", *given]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     while len(finished := sorted(tmp_path.glob("*/metrics.json"))) < 2:
         assert process.poll() is None
@@ -575,10 +576,10 @@ def test_compare_that_is_killed_goes_on_where_it_was(tmp_path):
     process.wait()
     finished = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/metrics.json"))}
     assert 2 <= len(finished) < 4
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert len(list(tmp_path.glob("*/metrics.json"))) == 4
+    code, out, _ = call(*given)
+    assert code == 0 and len(list(tmp_path.glob("*/metrics.json"))) == 4
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert re.search(r"lottery +2 ", again.stdout)
+    assert re.search(r"lottery +2 ", out)
 
 
 def test_sweep_trains_what_a_plan_says_names_what_fails_and_goes_on(call, tmp_path):

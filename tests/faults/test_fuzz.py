@@ -602,10 +602,14 @@ def test_each_setting_set_to_anything_is_one_line_or_counts(tmp_path):
     """Of a run's config.json, by way of JSON; what settings are asked for must not fail later."""
     path, faults = tmp_path / "config.json", []
     signal.signal(signal.SIGALRM, _too_long)
-    for config in kinds_of_settings():
+    for kind, config in enumerate(kinds_of_settings()):
         stored = json.loads(json.dumps(config.to_dict()))
-        for field in fields(stored):
-            for value in (*VALUES, [10**9], "1,2", 10**6, 2**40):
+        for place, field in enumerate(fields(stored)):
+            for number, value in enumerate((*VALUES, [10**9], "1,2", 10**6, 2**40)):
+                if (
+                    len(field) == 1 and (kind + place + number) % 3
+                ):  # what all kinds have: each value in a third of them
+                    continue
                 altered = owner = json.loads(json.dumps(stored))
                 for key in field[:-1]:
                     owner = owner[key]
