@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tfprune.adapters.prune_once import prune
     from tfprune.api import train
     from tfprune.experiments.results import Result
+    from tfprune.exporting.any_model import Export, export
     from tfprune.structured.shrinking import shrink
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
+    "Export",
     "Result",
     "Summary",
     "TfpruneError",
     "Trained",
     "callbacks",
+    "export",
     "prune",
     "shrink",
     "summary",
@@ -37,11 +40,13 @@ __all__ = [
 
 _HOMES = {
     "Config": "tfprune.training.config",
+    "Export": "tfprune.exporting.any_model",
     "Result": "tfprune.experiments.results",
     "Summary": "tfprune.structured.summaries",
     "TfpruneError": "tfprune.utils.errors",
     "Trained": "tfprune.training.trained",
     "callbacks": "tfprune.training.pruning_callbacks",
+    "export": "tfprune.exporting.any_model",
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.prune_once",

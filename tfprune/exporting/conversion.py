@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import numpy as np
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import Answer, softmax
+from tfprune.exporting.formats._base import Answer, Format, softmax
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
 from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
+FIRST_BATCHES = (1, 3, 7)  # sizes, so that a file for one size of batch alone is found out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,36 +57,48 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
         quantize: what its numbers are stored as, see the format.
 
     Raises:
-        ConfigError: the format is unknown or cannot be quantized like that.
+        ConfigError: the format is unknown, cannot be quantized like that, or the path has the end of another.
         ModelError: what was written answers differently, or the format needs a package that is missing.
         RunError: the path cannot be written.
     """
-    chosen = FORMATS[name]
-    if quantize not in chosen.quantize:
-        raise ConfigError(
-            f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, chosen.quantize)}"
-        )
+    chosen = chosen_format(name, quantize, path)
     _check_classifier(model, data)
     split = data.validation
     expected = _all(lambda inputs: softmax(model(inputs, training=False)), split.x)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as draft, _named(draft, path):
-            chosen.write(model, data, draft, quantize)
-            with _quantized(quantize):
-                answers = _all(chosen.load(draft), split.x)
-            difference = float(np.max(np.abs(answers - expected)))
-            if quantize == "none" and not difference <= TOLERANCE:
-                raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
-            if not np.isfinite(difference):
-                raise ModelError(f"{path}: as {quantize} it answers with what is no number; use another --quantize")
-            lines = [_unread(other, load, draft, split.x, expected) for other, load in chosen.others.items()]
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with writing(path), drafted(path) as draft:
+        chosen.write(model, data, draft, quantize)
+        with quantized(quantize):
+            answers = _all(chosen.load(draft), split.x)
+        difference = float(np.max(np.abs(answers - expected)))
+        if quantize == "none" and not difference <= TOLERANCE:
+            raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
+        if not np.isfinite(difference):
+            raise ModelError(f"{path}: as {quantize} it answers with what is no number; use another --quantize")
+        lines = [
+            unread(other, lambda load=load: _check_alike(load(draft), split.x[:BATCH], expected[:BATCH]), draft)
+            for other, load in chosen.others.items()
+        ]
     before, after = (float(np.mean(given.argmax(axis=-1) == split.y)) for given in (expected, answers))
     size = path_bytes(path)
     unread = tuple(line for line in lines if line)
     return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], unread)
+
+
+def chosen_format(name: str, quantize: str, path: Path) -> Format:
+    """Returns a format.
+
+    Raises:
+        ConfigError: it is unknown, cannot be quantized like that, or the path ends as a file of another format does.
+    """
+    chosen, end = FORMATS[name], path.suffix.lower()
+    if quantize not in chosen.quantize:
+        raise ConfigError(
+            f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, chosen.quantize)}"
+        )
+    others = {suffix for other in FORMATS for suffix in (FORMATS[other].suffix, *FORMATS[other].only) if suffix}
+    if end not in chosen.only and (chosen.only or (end != chosen.suffix and end in others)):
+        raise ConfigError(f"{path}: a {name} file ends with {chosen.suffix or 'no suffix'}, got {path.suffix!r}")
+    return chosen
 
 
 def _check_classifier(model: keras.Model, data: Data) -> None:
@@ -93,12 +107,12 @@ def _check_classifier(model: keras.Model, data: Data) -> None:
     if inputs != 1 or outputs != 1 or tuple(model.output_shape[1:]) != (len(data.labels),):
         raise ModelError(
             f"a model to export takes one input and returns one number for each of {len(data.labels)} classes; this "
-            f"has {inputs} inputs and {outputs} outputs, of shape {model.output_shape}: save it with model.save"
+            f"has {inputs} inputs and {outputs} outputs, of shape {model.output_shape}: use tfprune.export"
         )
 
 
 @contextlib.contextmanager
-def _quantized(quantize: str) -> Iterator[None]:
+def quantized(quantize: str) -> Iterator[None]:
     """Adds to why a file of quantized numbers does not answer what can be done."""
     try:
         yield
@@ -108,22 +122,38 @@ def _quantized(quantize: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named(draft: Path, path: Path) -> Iterator[None]:
-    """Lets messages name the file that was asked for, and not the draft of it."""
+def writing(path: Path) -> Iterator[None]:
+    """Makes the folder of a path, and says in one line if the path cannot be written."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except ModelError as error:
-        raise ModelError(str(error).replace(str(draft), str(path))) from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def _unread(name: str, load: Callable[[Path], Answer], draft: Path, x: np.ndarray, expected: np.ndarray) -> str:
+@contextlib.contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Gives a draft of a file, which replaces it when all went well; messages name the file and not the draft."""
+    with atomic_write(path) as draft:
+        try:
+            yield draft
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(draft), str(path))) from error
+
+
+def unread(name: str, compare: Callable[[], object], draft: Path) -> str:
     """Says why another library, which the format is for too, does not read a file; "" if it does."""
     try:
-        answers = _all(load(draft), x[:BATCH])
+        compare()
     except ModelError as error:
         return f"{name} does not open this file: {str(error).removeprefix(f'{draft}: ')}"
-    difference = float(np.max(np.abs(answers - expected[:BATCH])))
-    return "" if difference <= TOLERANCE else f"{name} answers differently with this file, by {difference:.2g}"
+    return ""
+
+
+def _check_alike(answer: Answer, x: np.ndarray, expected: np.ndarray) -> None:
+    difference = float(np.max(np.abs(_all(answer, x) - expected)))
+    if not difference <= TOLERANCE:
+        raise ModelError(f"it answers differently with it, by {difference:.2g}")
 
 
 def _all(answer: Answer, inputs: np.ndarray) -> np.ndarray:
@@ -131,5 +161,9 @@ def _all(answer: Answer, inputs: np.ndarray) -> np.ndarray:
 
 
 def _answers(answer: Answer, inputs: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(inputs), BATCH):
-        yield answer(np.asarray(inputs[start : start + BATCH]))
+    """Yields answers to batches, the first of which are small: not every file that answers one size answers all."""
+    sizes, start = itertools.chain(FIRST_BATCHES, itertools.repeat(BATCH)), 0
+    while start < len(inputs):
+        size = next(sizes)
+        yield answer(np.asarray(inputs[start : start + size]))
+        start += size

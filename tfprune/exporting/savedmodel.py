@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Classifier(tf.Module):
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
         self.weights = list(model.variables)
-        self.tables = [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
+        self.tables = tables(model)
         self.kernels = kernel_variables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
         self.target = tf.Variable(target, trainable=False, name="target")
@@ -69,6 +70,11 @@ class Classifier(tf.Module):
         probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
         number = tf.argmax(probabilities, axis=-1)
         return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
+
+
+def tables(model: keras.Model) -> list[Any]:
+    """Returns what the lookup layers of a model look up in, which is no variable."""
+    return [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
 
 
 def load_weights(path: Path) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,6 +21,40 @@ if TYPE_CHECKING:
 CALIBRATION = 256  # training examples from which the ranges of activations are taken for int8
 
 Answer = Callable[[np.ndarray], np.ndarray]  # a batch of model inputs to probabilities
+NamedAnswer = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]  # batches of inputs to outputs, by name
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """A model as a file offers it: a function of named tensors.
+
+    Args:
+        model: float32, stripped.
+        inputs: name -> what it takes, of any batch.
+        call: inputs by name to outputs by name.
+        examples: gives some inputs by name, from which the ranges of activations are taken for int8.
+    """
+
+    model: keras.Model
+    inputs: Mapping[str, tf.TensorSpec]
+    call: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]
+    examples: Callable[[], Mapping[str, np.ndarray]]
+
+    def traced(self) -> tf.types.experimental.ConcreteFunction:
+        """Returns the function, traced anew."""
+        call = self.call
+
+        @tf.function
+        def answer(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return call(given)
+
+        return answer.get_concrete_function(**self.inputs)
+
+    def singles(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the examples as batches of one."""
+        given = self.examples()
+        for number in range(len(next(iter(given.values())))):
+            yield {name: own[number : number + 1] for name, own in given.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,30 +64,47 @@ class Format:
     Args:
         summary: one line for people: what it is for and what reads it.
         suffix: how its files end; "" if it is a folder.
+        only: ends by which its own library knows its files; without any, all but those of other formats will do.
         quantize: what its numbers can be stored as, `"none"` first.
         write: from a stripped float32 model that returns logits, the data that it was trained on and one of
             `quantize` to a file or folder at the path.
         load: from such a file to what answers, with nothing of tfprune between.
         others: what else the summary says reads such files -> its `load`. Where one does not, the file still counts and
             the person is told.
+        write_named, load_named, others_named: the same for a model with any inputs and outputs, by name.
     """
 
     summary: str
     suffix: str
+    only: tuple[str, ...] = ()
     quantize: tuple[str, ...] = ("none",)
     write: Callable[[keras.Model, Data, Path, str], None]
     load: Callable[[Path], Answer]
     others: Mapping[str, Callable[[Path], Answer]] = dataclasses.field(default_factory=dict)
+    write_named: Callable[[Served, Path, str], None]
+    load_named: Callable[[Path], NamedAnswer]
+    others_named: Mapping[str, Callable[[Path], NamedAnswer]] = dataclasses.field(default_factory=dict)
 
 
-def probabilities(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
-    """Returns a model that returns logits as a function of `inputs`, of any batch, to `probabilities`."""
+def classifier(model: keras.Model, data: Data | None) -> Served:
+    """Returns a model that returns logits as a function of `inputs` to `probabilities`."""
+    spec = tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")])
-    def answer(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32))}
+    def call(given: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"probabilities": tf.nn.softmax(tf.cast(model(given["inputs"], training=False), tf.float32))}
 
-    return answer
+    return Served(model, {"inputs": spec}, call, lambda: {"inputs": calibration(data, spec.dtype.as_numpy_dtype)})
+
+
+def alone(path: Path, answer: NamedAnswer, inputs: Collection[str], outputs: Collection[str]) -> Answer:
+    """Returns what answers with a file of a `classifier`.
+
+    Raises:
+        ModelError: the file is another's.
+    """
+    if list(inputs) != ["inputs"] or list(outputs) != ["probabilities"]:
+        raise ModelError(f"{path}: this model was not exported by tfprune (no one input, no probabilities)")
+    return lambda given: answer({"inputs": given})["probabilities"]
 
 
 def calibration(data: Data, dtype: np.dtype) -> np.ndarray:

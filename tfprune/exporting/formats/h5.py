@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.configs import check_config
 from tfprune.adapters.loading.gate import load_model, load_with, open_hdf5
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, refused, softmax
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, refused, softmax
 from tfprune.exporting.formats._for_keras3 import REMEDY, check, without_unknown
+from tfprune.exporting.named import of_graph
 from tfprune.utils.errors import ModelError
 
 
@@ -45,6 +46,10 @@ def write_with(model: keras.Model, path: Path, changed: Callable[[dict[str, Any]
         file.attrs["model_config"] = json.dumps(changed(config)).encode()
 
 
+def write_named(served: Served, path: Path, quantize: str) -> None:
+    write_with(served.model, path, lambda config: without_unknown(config, []))
+
+
 def load(path: Path) -> Answer:
     model = load_model(path)
     return lambda inputs: softmax(model.predict_on_batch(inputs))
@@ -52,11 +57,25 @@ def load(path: Path) -> Answer:
 
 def load_in_keras3(path: Path) -> Answer:
     """Does what `load` does, with Keras 3."""
+    return answering(_in_keras3(path))
+
+
+def load_named(path: Path) -> NamedAnswer:
+    """Does what `load` does for a model of any inputs and outputs."""
+    return by_name(load_model(path))
+
+
+def load_named_in_keras3(path: Path) -> NamedAnswer:
+    """Does what `load_named` does, with Keras 3."""
+    return by_name(_in_keras3(path))
+
+
+def _in_keras3(path: Path) -> Any:
     with open_hdf5(path) as file:
         problems: list[str] = []
         without_unknown(json.loads(file.attrs["model_config"]), problems)
         check(problems)
-    return answering(load_with(path, keras3()))
+    return load_with(path, keras3())
 
 
 def answering(model: Any) -> Answer:
@@ -65,6 +84,17 @@ def answering(model: Any) -> Answer:
     def answer(inputs: np.ndarray) -> np.ndarray:
         with its_own_affairs():
             return softmax(model.predict_on_batch(inputs))
+
+    return answer
+
+
+def by_name(model: Any) -> NamedAnswer:
+    """Returns what answers with a functional model of either Keras."""
+    named = of_graph(model)
+
+    def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with its_own_affairs():
+            return {name: np.asarray(own) for name, own in named.call(given).items()}
 
     return answer
 
@@ -81,7 +111,11 @@ def its_own_affairs() -> Iterator[None]:
 FORMAT = Format(
     summary="tf_keras and Keras 3; returns logits",
     suffix=".h5",
+    only=(".h5", ".hdf5"),
     write=write,
     load=load,
     others={"Keras 3": load_in_keras3},
+    write_named=write_named,
+    load_named=load_named,
+    others_named={"Keras 3": load_named_in_keras3},
 )

@@ -10,12 +10,20 @@ from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.gate import load_with
 from tfprune.data._base import Data
 from tfprune.exporting.formats import h5
-from tfprune.exporting.formats._base import Answer, Format
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
 from tfprune.exporting.formats._for_keras3 import REMEDY, check, translated, without_unknown
 from tfprune.utils.errors import ModelError
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
+    _write(model, path)
+
+
+def write_named(served: Served, path: Path, quantize: str) -> None:
+    _write(served.model, path)
+
+
+def _write(model: keras.Model, path: Path) -> None:
     problems: list[str] = []
 
     def changed(config: dict[str, Any]) -> dict[str, Any]:
@@ -37,4 +45,17 @@ def load(path: Path) -> Answer:
     return h5.answering(load_with(path, keras3()))
 
 
-FORMAT = Format(summary="Keras 3; returns logits", suffix=".keras", write=write, load=load)
+def load_named(path: Path) -> NamedAnswer:
+    """Does what `load` does for a model of any inputs and outputs."""
+    return h5.by_name(load_with(path, keras3()))
+
+
+FORMAT = Format(
+    summary="Keras 3; returns logits",
+    suffix=".keras",
+    only=(".keras",),
+    write=write,
+    load=load,
+    write_named=write_named,
+    load_named=load_named,
+)

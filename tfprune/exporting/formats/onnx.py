@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import cores, keras, tf_freezing
+from tfprune.adapters.backend import cores, keras, tf, tf_freezing
 from tfprune.adapters.loading.gate import load_onnx
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities, refused
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, alone, classifier, extra, refused
 from tfprune.utils.errors import ModelError
 
 OPSET = 17
@@ -25,14 +25,24 @@ DTYPES = {
     **{f"tensor({name})": np.dtype(name).type for name in ("uint8", "int8", "int16", "int32", "int64", "bool")},
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
+    "tensor(string)": np.object_,
 }
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
+    write_named(classifier(model, data), path, quantize)
+
+
+def write_named(served: Served, path: Path, quantize: str) -> None:
+    """Writes a function of named tensors, of any batch.
+
+    Raises:
+        ModelError: ONNX cannot hold it.
+    """
     onnx, _ = extra("onnx"), extra("tf2onnx")
     with _quiet_logging():
         try:
-            proto = _converted(model)
+            proto = _converted(served)
             onnx.checker.check_model(proto, full_check=True)
         except Exception as error:
             raise refused("ONNX", error, OTHERS) from error
@@ -45,32 +55,40 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain, ready = Path(folder) / "plain.onnx", Path(folder) / "ready.onnx"
         onnx.save(proto, str(plain))
-        examples = calibration(data, model.input.dtype.as_numpy_dtype)
         try:
             extra("onnxruntime.quantization.shape_inference").quant_pre_process(
                 str(plain), str(ready), skip_symbolic_shape=True
             )
-            quantization.quantize_static(str(ready), str(path), _reader(proto.graph.input[0].name, examples))
+            quantization.quantize_static(str(ready), str(path), _reader(served))
         except Exception as error:
             raise refused("ONNX of int8", error, "leave out --quantize, or use another --format") from error
 
 
-def _converted(model: keras.Model) -> Any:
-    """Returns `probabilities` as ONNX: frozen first, for tf2onnx takes all that a function captures for inputs."""
-    traced = probabilities(model).get_concrete_function()
+def _converted(served: Served) -> Any:
+    """Returns the function as ONNX: frozen first, for tf2onnx takes all that a function captures for inputs."""
+    traced = served.traced()
     freeze = tf_freezing.convert_variables_to_constants_v2
     frozen = freeze(traced, lower_control_flow=False, aggressive_inlining=True)
-    if len(frozen.inputs) > 1:
+    if len(frozen.inputs) > len(served.inputs):
         raise ValueError("it has no tables, which lookups of texts and numbers need")
-    (given,), (returned,) = frozen.inputs, frozen.outputs
+    given = {name: _tensor_of(name, frozen) for name in served.inputs}
+    returned = dict(zip(sorted(traced.structured_outputs), frozen.outputs, strict=True))  # as functions flatten them
+    if same := sorted(given.keys() & returned.keys()):
+        raise ValueError(f"its output {same[0]} has the name of an input")
+    if len({tensor.name for tensor in (*given.values(), *returned.values())}) < len(given) + len(returned):
+        raise ValueError("an output of it is an input or another output, unchanged")
     proto, _ = extra("tf2onnx").convert.from_graph_def(
         frozen.graph.as_graph_def(add_shapes=True),
-        input_names=[given.name],
-        output_names=[returned.name],
-        tensors_to_rename={given.name: "inputs", returned.name: "probabilities"},
+        input_names=[tensor.name for tensor in given.values()],
+        output_names=[tensor.name for tensor in returned.values()],
+        tensors_to_rename={tensor.name: name for name, tensor in (given | returned).items()},
         opset=OPSET,
     )
     return proto
+
+
+def _tensor_of(name: str, frozen: tf.types.experimental.ConcreteFunction) -> tf.Tensor:
+    return next(tensor for tensor in frozen.inputs if tensor.op.name == name)
 
 
 @contextlib.contextmanager
@@ -84,25 +102,35 @@ def _quiet_logging() -> Iterator[None]:
 
 
 def load(path: Path) -> Answer:
+    return alone(path, *_opened(path))
+
+
+def load_named(path: Path) -> NamedAnswer:
+    """Does what `load` does for a file of any inputs and outputs."""
+    return _opened(path)[0]
+
+
+def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
+    """Returns what answers, and the names of its inputs and outputs."""
     for package in ("onnx", "onnxruntime"):
         extra(package)
     session = load_onnx(path, cores())
+    taken = {own.name: own.type for own in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
-    taken = session.get_inputs()[0]
-    if len(session.get_inputs()) != 1 or taken.type not in DTYPES or "probabilities" not in names:
-        raise ModelError(f"{path}: this model was not exported by tfprune (no one input, no probabilities)")
-    dtype = DTYPES[taken.type]
+    if unknown := [kind for kind in taken.values() if kind not in DTYPES]:
+        raise ModelError(f"{path}: this model was not exported by tfprune (it takes {unknown[0]})")
 
-    def answer(inputs: np.ndarray) -> np.ndarray:
-        return session.run(["probabilities"], {taken.name: np.asarray(inputs, dtype)})[0]
+    def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        fed = {name: np.asarray(given[name], DTYPES[kind]) for name, kind in taken.items()}
+        return dict(zip(names, session.run(names, fed), strict=True))
 
-    return answer
+    return answer, list(taken), names
 
 
-def _reader(name: str, examples: np.ndarray) -> object:
+def _reader(served: Served) -> object:
     class Reader(extra("onnxruntime.quantization").CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches = iter([{name: example[None]} for example in examples])
+            self._batches = served.singles()
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._batches, None)
@@ -110,4 +138,12 @@ def _reader(name: str, examples: np.ndarray) -> object:
     return Reader()
 
 
-FORMAT = Format(summary="onnxruntime", suffix=".onnx", quantize=("none", "int8"), write=write, load=load)
+FORMAT = Format(
+    summary="onnxruntime",
+    suffix=".onnx",
+    quantize=("none", "int8"),
+    write=write,
+    load=load,
+    write_named=write_named,
+    load_named=load_named,
+)

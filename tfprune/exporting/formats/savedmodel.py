@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format
-from tfprune.exporting.savedmodel import ENCODED, export
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
+from tfprune.exporting.savedmodel import ENCODED, export, tables
+
+SERVING = "serving_default"
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -29,4 +32,39 @@ def load(path: Path) -> Answer:
     return answer
 
 
-FORMAT = Format(summary="TensorFlow and TF Serving; preprocessing and labels inside", suffix="", write=write, load=load)
+class _Module(tf.Module):
+    """A function of named tensors, with what it needs to be saved and nothing of Keras."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(name="model")
+        self.weights = list(served.model.variables)
+        self.tables = tables(served.model)
+
+
+def write_named(served: Served, path: Path, quantize: str) -> None:
+    """Writes a function of named tensors as the signature `serving_default`."""
+    tf.saved_model.save(_Module(served), str(path), signatures={SERVING: served.traced()})
+
+
+def load_named(path: Path) -> NamedAnswer:
+    """Does what `load` does for a folder of any inputs and outputs."""
+    loaded = load_graph(path)
+    function = loaded.signatures[SERVING]
+    specs = function.structured_input_signature[1]
+
+    def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        returned = function(**{name: tf.constant(given[name], spec.dtype) for name, spec in specs.items()})
+        return {name: own.numpy() for name, own in returned.items()}
+
+    answer.keeps = loaded
+    return answer
+
+
+FORMAT = Format(
+    summary="TensorFlow and TF Serving; preprocessing and labels inside",
+    suffix="",
+    write=write,
+    load=load,
+    write_named=write_named,
+    load_named=load_named,
+)

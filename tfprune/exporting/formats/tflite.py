@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, calibration, extra, probabilities, refused
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, alone, classifier, extra, refused
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -20,14 +21,23 @@ OTHERS = "use --format onnx, or savedmodel"
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(model)], model)
+    write_named(classifier(model, data), path, quantize)
+
+
+def write_named(served: Served, path: Path, quantize: str) -> None:
+    """Writes a function of named tensors; where it is not given, its batch is of any size.
+
+    Raises:
+        ModelError: TensorFlow Lite cannot hold it.
+    """
+    model = served.model
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], model)
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        examples = calibration(data, model.input.dtype.as_numpy_dtype)
-        converter.representative_dataset = lambda: ([example[None]] for example in examples)
+        converter.representative_dataset = served.singles
     content, problem = b"", None
     with quiet_stderr():  # which shows what it held back if an error passes, and this one is said in one line
         try:
@@ -41,12 +51,13 @@ def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
     path.write_bytes(content)
 
 
-def _traced(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
-    """Returns `probabilities` with recurrent layers written out step by step.
+def _traced(served: Served) -> tf.types.experimental.ConcreteFunction:
+    """Returns the function with recurrent layers written out step by step.
 
     A loop's state has the shape of the batch, which TensorFlow Lite has to know beforehand; and what it makes of an
     LSTM for one example keeps its state from one call to the next, so that later answers are wrong.
     """
+    model = served.model
     changed = [
         (layer, name, value) for layer in _recurrent(model) for name, value in UNROLLED.items() if hasattr(layer, name)
     ]
@@ -54,7 +65,7 @@ def _traced(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
     for layer, name, value in changed:
         setattr(layer, name, value)
     try:
-        return probabilities(model).get_concrete_function()
+        return served.traced()
     except ValueError as error:
         if "unroll" not in str(error).lower():
             raise
@@ -83,23 +94,33 @@ def _reason(message: str, model: keras.Model) -> str:
 
 
 def load(path: Path) -> Answer:
+    return alone(path, *_opened(path))
+
+
+def load_named(path: Path) -> NamedAnswer:
+    """Does what `load` does for a file of any inputs and outputs."""
+    return _opened(path)[0]
+
+
+def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
+    """Returns what answers, and the names of its inputs and outputs."""
     extra("ai_edge_litert.interpreter")
     interpreter = load_tflite(path, cores())
-    signatures = interpreter.get_signature_list()
-    if [(own["inputs"], own["outputs"]) for own in signatures.values()] != [(["inputs"], ["probabilities"])]:
-        raise ModelError(f"{path}: this model was not exported by tfprune (no inputs and probabilities)")
+    signatures = list(interpreter.get_signature_list().values())
+    if len(signatures) != 1:
+        raise ModelError(f"{path}: this model was not exported by tfprune (it has {len(signatures)} signatures)")
     with quiet_stderr():
         runner = interpreter.get_signature_runner()
-        taken = interpreter.get_input_details()[0]
-        try:
-            runner(inputs=np.zeros((1, *taken["shape"][1:]), taken["dtype"]))  # the first call says what computes
+        taken = runner.get_input_details()
+        try:  # the first call says what computes
+            runner(**{name: np.zeros((1, *own["shape"][1:]), own["dtype"]) for name, own in taken.items()})
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{path}: this model cannot answer ({one_line(error)})") from None
 
-    def answer(inputs: np.ndarray) -> np.ndarray:
-        return runner(inputs=np.asarray(inputs, taken["dtype"]))["probabilities"]
+    def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return runner(**{name: np.asarray(given[name], own["dtype"]) for name, own in taken.items()})
 
-    return answer
+    return answer, signatures[0]["inputs"], signatures[0]["outputs"]
 
 
 FORMAT = Format(
@@ -108,4 +129,6 @@ FORMAT = Format(
     quantize=("none", "dynamic", "int8", "float16"),
     write=write,
     load=load,
+    write_named=write_named,
+    load_named=load_named,
 )
