@@ -712,7 +712,7 @@ def test_what_is_compiled_in_a_way_of_its_own_is_trained_in_place():
 
 
 def test_a_learning_rate_that_was_set_after_compiling_is_the_one_that_is_trained_with():
-    model = compiled(keras.optimizers.SGD(0.5))
+    model = compiled("sgd")  # by name, whose rate is another one
     model.optimizer.learning_rate = 0.0
     before = model.get_weights()
     result = tfprune.train(model, data(), method="unpruned", epochs=2, verbose=0)
