@@ -25,6 +25,7 @@ def train(
     granularity: str = "weight",
     pattern: str | None = None,
     pooling: str | None = None,
+    channels: Mapping[str, Any] | None = None,
     exclude: Collection[str] = (),
     include: Collection[str] = (),
     settings: Mapping[str, Any] | None = None,
@@ -64,12 +65,23 @@ def train(
         method: name of a pruning method, see `tfprune list`. One that ranks weights by gradients takes those of the
             model's loss for some of the data: `per_class` examples of each class, or ten times as many where y is not
             one class an example.
-        sparsity: fraction of the kernel weights that is zero in the end, in [0, 1); None is the method's default.
+        sparsity: fraction of the kernel weights that is zero in the end, in [0, 1), or of the channels or branches that
+            has gone; None is the method's default.
         epochs: passes over the data, at least 1; a lottery ticket takes that many again.
         scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default.
-        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights.
+        granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights; of
+            functional and sequential models of tf_keras `filter`, filters and units with all that reads them, and
+            `branch`, whole residual branches. Those two are taken out: the model becomes smaller in its training, which
+            goes on with the weights that stay and what the optimizer remembers of them. Callbacks see one training, in
+            which `model` changes.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its weights' scores.
+        channels: settings of the granularities `filter` and `branch`: `criterion` (`l1`, `l2`, `bn`, `taylor`,
+            `random`), what they are ranked by (see `tfprune.shrink`; `taylor` takes the model's own loss); `slots`,
+            whether the optimizer's memory of the weights that stay is kept (`keep`) or emptied (`reset`);
+            `recalibrate`, the training examples by which BatchNorm's statistics are taken anew, 0 for none. `filter`
+            has `multiple`, what widths are rounded to a multiple of, 8 by default, and `dropout`, whether its rate
+            stays (`keep`) or shrinks with its inputs (`scale`); `branch` has `order`, the names of those that go first.
         exclude: names of layers that are never pruned; `first`, `last` and `frozen` stand for those.
         include: names of other weights with two axes or more, or of layers that have some, to be pruned like kernels;
             `tfprune.summary` lists them.
@@ -136,6 +148,7 @@ def train(
         granularity=granularity,
         pattern=pattern,
         pooling=pooling,
+        channels=channels,
         exclude=from_alias("exclude", exclude, "spare", spare),
         include=include,
         settings=settings,

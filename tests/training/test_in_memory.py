@@ -181,10 +181,6 @@ def test_callbacks_say_what_does_not_fit():
             lambda m: tfprune.callbacks(m, method="rigl", epochs=3),
             r"rigl ranks weights by .* give it data=\(x, y\) too",
         ),
-        (
-            lambda m: tfprune.train(m, data(), granularity="filter"),
-            r"Config\(\.\.\., granularity='filter'\)\); tfprune.shr",
-        ),
         (lambda m: tfprune.train(m, data(), granularity="blok"), "did you mean block"),
         (lambda m: tfprune.train(m, data(), granularity="block", method="snip"), "snip has no granularity 'block'"),
         (lambda m: tfprune.train(m, data(), granularity="n:m", sparsity=0.3), "2:4 is a sparsity of 0.5, and 0.3 is"),

@@ -18,7 +18,8 @@ from tfprune.adapters.layer_traits import activation_traits, traits_of
 from tfprune.adapters.tf_keras.kernel_names import kernels_of
 from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
 from tfprune.structured.channels import Channels, Group
-from tfprune.utils.errors import ConfigError, ModelError, choose_from
+from tfprune.structured.losses import Examples, loss_of
+from tfprune.utils.errors import ModelError, choose_from
 
 BRANCHES = "residual branches"  # the name of their group, which no layer can have
 
@@ -181,18 +182,11 @@ def _batch_norm(model: keras.Model, found: Branches, seed: int, examples: object
     return np.array([np.mean(np.abs(layer.gamma.numpy())) for layer in found.last.values()])
 
 
-def _taylor(
-    model: keras.Model, found: Branches, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
-) -> np.ndarray:
-    if examples is None:
-        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
+def _taylor(model: keras.Model, found: Branches, seed: int, examples: Examples | None) -> np.ndarray:
     weights = [list(layer._trainable_weights) for layer in found.last.values()]  # frozen ones, too
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(weights)
-        losses = keras.losses.sparse_categorical_crossentropy(
-            examples[1], model(examples[0], training=False), from_logits=True
-        )
-        loss = tf.reduce_mean(losses)
+        loss = loss_of(model, examples)
     slopes = tape.gradient(loss, weights)
     return np.array(
         [

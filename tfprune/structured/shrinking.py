@@ -17,6 +17,7 @@ from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels, Group, channels
+from tfprune.structured.losses import Examples, loss_of
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice, check_whole
@@ -173,18 +174,11 @@ def _batch_norm(model: keras.Model, found: Channels, seed: int, examples: object
     return {name: _of(group, totals) for name, group in found.free.items()}
 
 
-def _taylor(
-    model: keras.Model, found: Channels, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
-) -> dict[str, np.ndarray]:
-    if examples is None:
-        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
+def _taylor(model: keras.Model, found: Channels, seed: int, examples: Examples | None) -> dict[str, np.ndarray]:
     weights = [weight for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.made]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        losses = keras.losses.sparse_categorical_crossentropy(
-            examples[1], model(examples[0], training=False), from_logits=True
-        )
-        loss = tf.reduce_mean(losses)
+        loss = loss_of(model, examples)
     gradients = {
         id(w): tf.convert_to_tensor(g).numpy() for w, g in zip(weights, tape.gradient(loss, weights), strict=True)
     }

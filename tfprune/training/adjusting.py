@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.utils.trees import leaves, map_tree
 
 RECALIBRATION_BATCH = 128
 
@@ -40,7 +41,7 @@ def _rate(layer: keras.layers.Layer) -> float:
     return getattr(layer, traits_of(layer).rate)
 
 
-def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
+def recalibrate(model: keras.Model, inputs: Any) -> None:
     """Takes BatchNorm's moving statistics anew, from examples: when channels have gone, the old ones are off.
 
     They become the means, over batches, of what the layers see with nothing dropped out (Li et al. 2020, EagleEye,
@@ -48,7 +49,7 @@ def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
 
     Args:
         model: changed in place.
-        inputs: examples.
+        inputs: examples: an array or a structure of arrays.
     """
     layers = list(leaf_layers(model))
     norms = [(layer, traits_of(layer).momentum) for layer in layers if traits_of(layer).momentum]
@@ -56,9 +57,10 @@ def recalibrate(model: keras.Model, inputs: np.ndarray) -> None:
     before = [(layer, name, getattr(layer, name)) for layer, name in (*norms, *noises)]
     for layer, name in noises:
         setattr(layer, name, 0.0)
-    for number, start in enumerate(range(0, len(inputs), RECALIBRATION_BATCH)):
+    for number, start in enumerate(range(0, len(next(leaves(inputs))), RECALIBRATION_BATCH)):
         for layer, name in norms:
             setattr(layer, name, number / (number + 1))  # so that all batches count alike
-        model(inputs[start : start + RECALIBRATION_BATCH], training=True)
+        rows = slice(start, start + RECALIBRATION_BATCH)
+        model(map_tree(lambda own: own[rows], inputs), training=True)  # noqa: B023 - called at once
     for layer, name, value in before:
         setattr(layer, name, value)

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
+from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.update import MaskStability
 from tfprune.structured.branches import BRANCHES, Branches
+from tfprune.structured.channels import Channels
 from tfprune.structured.surgery import Axes, Removed, drop_axes, labels_of, weight_axes
-from tfprune.training.config import Config
-from tfprune.training.removal import check_branches, multiple_of, removable, spared_branches
+from tfprune.structured.widths import check_widths, expected_widths
+from tfprune.training.removal import (
+    RemovalSettings,
+    check_branches,
+    least_important_of,
+    multiple_of,
+    removable,
+    spared_branches,
+)
+from tfprune.utils.errors import SparsityError
+
+OF_CHANNELS = {
+    "random": "random",
+    "snip": "taylor",
+}  # criteria of methods that have one for channels beside `channels.criterion`
+TAYLOR_EXAMPLES = 512  # of the training data, that criterion `taylor` sees at an event
+Scores = Callable[[Channels, str], Mapping[str, np.ndarray]]  # of what can go, by a criterion
 
 
 class ChannelTracker:
@@ -20,7 +39,7 @@ class ChannelTracker:
 
     Args:
         model: as it was built.
-        config: the run's settings.
+        config: what is asked for.
 
     Attributes:
         sizes: group -> how many channels it had.
@@ -30,8 +49,9 @@ class ChannelTracker:
         kernel_sizes, macs: kernel -> its weights and its multiply-adds, as it was built.
     """
 
-    def __init__(self, model: keras.Model, config: Config) -> None:
+    def __init__(self, model: keras.Model, config: RemovalSettings) -> None:
         found = removable(model, config.exclude, config.granularity)
+        self._config = config
         self._found = found
         self._axes, self._owners = weight_axes(model, found), owners_of(model)
         self._kernels = {
@@ -53,9 +73,57 @@ class ChannelTracker:
             if config.pruning.pruning_events:
                 check_branches(model, found, config)
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
-        self._shapes = [tuple(weight.shape) for layer in model.layers for weight in layer.weights]
+        self._shapes = [tuple(getattr(own, "shape", (0,))) for layer in model.layers for own in layer.weights]
         self.parameters = model.count_params()
         self.macs = {name: count for name, (count, _) in macs_per_kernel(model).items()}
+
+    def choose(
+        self,
+        model: keras.Model,
+        event: PruningEvent,
+        before: Sequence[PruningEvent],
+        scores_of: Scores,
+        stability: MaskStability,
+    ) -> Removed | None:
+        """Returns what goes at an event: the least important channels of each group, or branches.
+
+        Args:
+            model: that is left.
+            event: of the method.
+            before: those by which something has gone.
+            scores_of: ranks what can go.
+            stability: what the events of this training would have led to.
+
+        Returns:
+            What goes; None: the event waits until that settles, and it has not.
+        """
+        config = self._config
+        found = removable(model, config.exclude, config.granularity)
+        scores = scores_of(found, criterion_of(event, config.channel_settings))
+        widths = expected_widths(self.sizes, [*before, event], multiple_of(config))
+        widths = {name: min(count, len(self.alive[name])) for name, count in widths.items()}
+        if event.criterion.inverted:
+            scores = {name: -own for name, own in scores.items()}
+        marked = least_important_of(model, found, scores, widths, config)
+        if event.stability_tolerance is not None and not stability.is_stable(
+            self.alive_without(marked), event.stability_tolerance
+        ):
+            return None
+        return marked
+
+    def check(self, kernels: Mapping[str, np.ndarray], events: Iterable[PruningEvent], where: str) -> None:
+        """Compares the kernels of a model with what is left after events.
+
+        Raises:
+            SparsityError: something else is.
+        """
+        check_widths(self.widths, expected_widths(self.sizes, events, multiple_of(self._config)), where)
+        shapes = self.kernel_shapes()
+        if still_there := ({*self.kernel_sizes} - {*shapes}) & {*kernels}:
+            raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")
+        for name, shape in shapes.items():
+            if kernels[name].shape != shape:
+                raise SparsityError(f"{where}: {name} has the shape {kernels[name].shape} where {shape} was asked for")
 
     def remove(self, places: Removed) -> None:
         """Notes what goes: channels by their places among those that are left, branches by their names."""
@@ -132,6 +200,11 @@ class ChannelTracker:
 
     def _gone(self) -> np.ndarray:
         return labels_of(self._found, self.removed)
+
+
+def criterion_of(event: PruningEvent, channel_settings: Mapping[str, Any]) -> str:
+    """Returns what channels or branches are ranked by at an event."""
+    return OF_CHANNELS.get(event.criterion.name, channel_settings["criterion"])
 
 
 def cut_down(

@@ -23,27 +23,20 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
-from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.adjusting import Dropouts, recalibrate
 from tfprune.training.callbacks import ContinuousCallbacks
 from tfprune.training.channel_costs import ChannelCosts
-from tfprune.training.channel_tracker import ChannelTracker, cut_down, owners_of
+from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, cut_down, owners_of
 from tfprune.training.config import Config
 from tfprune.training.costs import CostMeter
 from tfprune.training.pruner import Networks
-from tfprune.training.removal import least_important_of, multiple_of, removable
+from tfprune.training.removal import multiple_of, removable
 from tfprune.training.resuming import TrainingPosition, operation
 from tfprune.training.trainer import Trainer
-from tfprune.utils.errors import SparsityError, TrainingError
+from tfprune.utils.errors import TrainingError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
-
-OF_CHANNELS = {
-    "random": "random",
-    "snip": "taylor",
-}  # criteria of methods that have one for channels beside the run's own
-TAYLOR_EXAMPLES = 512  # of the training split, that criterion `taylor` sees at an event
 
 
 class ChannelTrainer(Trainer):
@@ -69,28 +62,17 @@ class ChannelTrainer(Trainer):
         super().__init__(model, data, config.replace(loop="plain"), *args, **kwargs)
         self.config = config
         if config.channel_settings["criterion"] == "bn":
-            self._scores(self._removable(), "bn")  # now, not after epochs of training
+            found = removable(self.model, config.exclude, config.granularity)
+            self._scores(found, "bn")  # now, not after epochs of training
         for name, reason in self.channel_tracker.skipped.items():
             log.info("Left alone: %s: %s", name, reason)
-
-    def _removable(self) -> Channels:
-        return removable(self.model, self.config.exclude, self.config.granularity)
 
     def _prune(self, event: PruningEvent) -> None:
         """Removes the least important channels of each group, or branches; in a training when its epoch has ended."""
         self.pruner.prunings += 1
-        found = self._removable()
-        criterion = OF_CHANNELS.get(event.criterion.name, self.config.channel_settings["criterion"])
-        widths = expected_widths(self.channel_tracker.sizes, [*self._events, event], multiple_of(self.config))
-        widths = {name: min(count, len(self.channel_tracker.alive[name])) for name, count in widths.items()}
-        scores = self._scores(found, criterion)
-        if event.criterion.inverted:
-            scores = {name: -own for name, own in scores.items()}
-        marked = least_important_of(self.model, found, scores, widths, self.config)
         stability = self.pruner.stability[0]
-        if event.stability_tolerance is not None and not stability.is_stable(
-            self.channel_tracker.alive_without(marked), event.stability_tolerance
-        ):
+        marked = self.channel_tracker.choose(self.model, event, self._events, self._scores, stability)
+        if marked is None:
             self.costs.count_event()
             return
         self._events.append(event)
@@ -203,16 +185,7 @@ class ChannelTrainer(Trainer):
         return ChannelCosts(self.model, len(self.data.train), self.channel_tracker)
 
     def check(self, kernels: Mapping[str, np.ndarray], where: str) -> None:
-        expected = expected_widths(
-            self.channel_tracker.sizes, self.config.pruning.pruning_events, multiple_of(self.config)
-        )
-        check_widths(self.channel_tracker.widths, expected, where)
-        shapes = self.channel_tracker.kernel_shapes()
-        if still_there := ({*self.channel_tracker.kernel_sizes} - {*shapes}) & {*kernels}:
-            raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")
-        for name, shape in shapes.items():
-            if kernels[name].shape != shape:
-                raise SparsityError(f"{where}: {name} has the shape {kernels[name].shape} where {shape} was asked for")
+        self.channel_tracker.check(kernels, self.config.pruning.pruning_events, where)
 
     def report(self) -> dict[str, Any]:
         channel_tracker, settings = self.channel_tracker, self.config.channel_settings

@@ -46,6 +46,21 @@ def first_examples(data: Any, per_class: int, random: np.random.Generator) -> Ba
     return batch.select(np.arange(min(len(batch), per_class * CLASSES)))
 
 
+def some_examples(data: Any, count: int, random: np.random.Generator) -> Batch:
+    """Returns `count` training examples, drawn at random where all are in memory and the first ones elsewhere.
+
+    Args:
+        data: as for `first_examples`.
+        count: of all, where there are fewer.
+        random: draws them.
+    """
+    if in_memory(data):
+        batch = Batch(*data) if isinstance(data, (tuple, list)) else Batch(data)
+        return batch.select(random.permutation(len(batch))[:count])
+    batch = _first(data, count)
+    return batch.select(np.arange(min(len(batch), count)))
+
+
 def in_memory(data: Any) -> bool:
     """Returns whether data are arrays, or structures of them, and not batches one after the other."""
     return isinstance(data, (tuple, list, dict)) or hasattr(data, "shape")

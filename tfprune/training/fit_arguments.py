@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -78,9 +79,15 @@ class Supply:
 
     def __init__(self, source: Iterator[Any]) -> None:
         self._source = source
-        self.empty = False
+        self._ahead: list[Any] = []  # a batch that has been looked for
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no more batches."""
+        self._ahead = self._ahead or list(itertools.islice(self._source, 1))
+        return not self._ahead
 
     def batches(self) -> Iterator[Any]:
         """Yields those of the source."""
-        yield from self._source
-        self.empty = True
+        while not self.empty:
+            yield self._ahead.pop()

@@ -41,6 +41,7 @@ def train_model(
     granularity: str,
     pattern: str | None,
     pooling: str | None,
+    channels: Mapping[str, Any] | None,
     exclude: Collection[str],
     include: Collection[str],
     settings: Mapping[str, Any] | None,
@@ -53,15 +54,22 @@ def train_model(
 ) -> Trained:
     """Trains and prunes a compiled model, see `tfprune.train`; `fit` holds the other arguments of `model.fit`."""
     adapter = adapter_of(model)
-    asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
+    asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling, channels)
+    kind = InMemoryTask
+    if asked.removes:
+        from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable  # of tf_keras alone
+
+        kind = ChannelTask
+        check_shrinkable(model, asked, data, callbacks, include, in_place)
     adapter.check(model, copied=not in_place)
     compiled = adapter.compiled(model)
     check_rates(asked.steps(), adapter.learning_rate(model))
     check_start(asked, initial_epoch)
     _check_repeatable(asked, data, callbacks)
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
-    adapter.report_unprunable(model, include)
-    task = InMemoryTask(
+    if not asked.removes:
+        adapter.report_unprunable(model, include)
+    task = kind(
         model if in_place else adapter.copy(model),
         asked,
         compiled,
@@ -150,18 +158,22 @@ class InMemoryTask(InMemoryPruning):
         }
         pruning = PruneAtEpochs(actions, start=start, resume=functools.partial(self.adopt, (), events or {}))
         own = [pruning, *callbacks] if _stops_on_nan(self._callbacks) else [StopOnNaN(), pruning, *callbacks]
-        rows = Rows(self.history, phase, self.pruner.sparsity)
+        rows = Rows(self.history, phase, self.sparsity)
+        listening = [*map(self.adapter.callback, own), *self._callbacks, self.adapter.callback(rows)]
         self._left.pop(0)
         try:
-            self.model.fit(
-                **self._fit,
-                epochs=self.epochs,
-                initial_epoch=start,
-                callbacks=[*map(self.adapter.callback, own), *self._callbacks, self.adapter.callback(rows)],
-            )
+            self._train(start, sorted(actions), listening)
         finally:
             self.missed += [f"the pruning at the end of epoch {epoch} of {self.epochs}" for epoch in pruning.missed()]
             self.keep()
+
+    def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:
+        """Trains what comes after epoch `start`, with cuts at the ends of the epochs in `events`."""
+        self.model.fit(**self._fit, epochs=self.epochs, initial_epoch=start, callbacks=callbacks)
+
+    def sparsity(self) -> float:
+        """Returns the share of the kernel weights that is pruned, in [0, 1]."""
+        return self.pruner.sparsity()
 
     def prune(self, event: PruningEvent) -> None:
         """Cuts the model between trainings."""
@@ -189,21 +201,29 @@ class InMemoryTask(InMemoryPruning):
             stopped: why the method did not come to its end; empty: it did.
         """
         missed = (*self.missed, *map(_described, self._left))
-        masks = self.pruner.masks()
         if missed or stopped:
             reason = stopped or "the training stopped early"
             log.warning(
-                "%s: %s did not happen; %.1f %% of the kernel weights are zero, and %.1f %% were asked for",
+                "%s: %s did not happen; %s, and %.1f %% were asked for",
                 reason,
                 shortened(missed) or "some epochs",
-                100 * self.pruner.sparsity(),
+                self._said(),
                 100 * self.asked.method.requested_sparsity,
             )
         else:
-            events = self.asked.method.pruning_events
-            what = f"model {self.model.name}"
-            check_pattern(self.pruner.model.kernels(), masks, events, self.asked.scope, self.asked.pattern, what)
-        return Trained(self.model, masks, self.history, self.asked.name, missed)
+            self._check(f"model {self.model.name}")
+        return self._result(missed)
+
+    def _said(self) -> str:
+        return f"{100 * self.sparsity():.1f} % of the kernel weights are zero"
+
+    def _check(self, where: str) -> None:
+        """Raises `SparsityError` if the model is not pruned as it should be."""
+        kernels, events = self.pruner.model.kernels(), self.asked.method.pruning_events
+        check_pattern(kernels, self.pruner.masks(), events, self.asked.scope, self.asked.pattern, where)
+
+    def _result(self, missed: Sequence[str]) -> Trained:
+        return Trained(self.model, self.pruner.masks(), self.history, self.asked.name, missed)
 
 
 def shortened(texts: Sequence[str], most: int = 3) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
+from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
 from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.pruning.masks import ones_like, sparsity_of
@@ -54,18 +55,24 @@ class InMemoryPruning:
         self.adapter = adapter_of(model)
         self._seed = seed
         self._data = data
-        masked = self.adapter.attach(model, exclude, include, self.adapter.gradients(model, self._examples))
-        self.pruner = Pruner(masked, asked.scope, asked.pattern, seeds=[seed])
+        self.pruner = Pruner(self._attached(exclude, include), asked.scope, asked.pattern, seeds=[seed])
+
+    def _attached(self, exclude: Collection[str], include: Collection[str]) -> MaskedModel:
+        gradients = self.adapter.gradients(self.model, self._examples)
+        return self.adapter.attach(self.model, exclude, include, gradients)
 
     def prune(self, event: PruningEvent) -> None:
         """Cuts the model as it stands."""
-        self.pruner.prune(event)
+        self._cut(event)
 
     def apply_event(self, event: PruningEvent, lr_factor: float = 1.0) -> None:
         """Cuts the model in the middle of a training, and multiplies the learning rate."""
-        self.pruner.prune(event)
+        self._cut(event)
         if lr_factor != 1.0:
             self.adapter.set_learning_rate(self.model, self.adapter.learning_rate(self.model) * lr_factor)
+
+    def _cut(self, event: PruningEvent) -> None:
+        self.pruner.prune(event)
 
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn at random, within their kernel."""
@@ -73,7 +80,10 @@ class InMemoryPruning:
 
     def reinitialise(self) -> None:
         """Re-initialises all weights with a new seed; masks are kept."""
-        self.pruner.reinitialise(lambda: self.adapter.redraw(self.model, derive(self._seed, "reinit")))
+        self.pruner.reinitialise(self._redrawn)
+
+    def _redrawn(self) -> Sequence[np.ndarray]:
+        return self.adapter.redraw(self.model, derive(self._seed, "reinit"))
 
     def keep(self) -> None:
         """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""

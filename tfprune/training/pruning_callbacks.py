@@ -163,6 +163,11 @@ def callbacks(
     adapter = adapter_of(model)
     exclude = from_alias("exclude", exclude, "spare", spare)
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling)
+    if asked.removes:
+        raise ConfigError(
+            f"granularity {granularity} makes another model, and a `fit` of your own cannot change its model: use "
+            f"tfprune.train(model, data, granularity={granularity!r})"
+        )
     adapter.check(model, copied=False)
     before, training, after = _of_one_fit(asked.steps(), method)
     events = [event for event in (*before, *training.events.values(), *after) if isinstance(event, PruningEvent)]

@@ -1,24 +1,45 @@
-"""Which channels or residual branches of a model go, as the settings of a run say."""
+"""Which channels or residual branches of a model go, as the settings of a training say."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.tf_keras.kernel_names import prunable_names
-from tfprune.adapters.tf_keras.layers import leaf_layers
+from tfprune.adapters.tf_keras.kernel_names import leaves_with_paths, named_kernels, prunable_names
+from tfprune.methods._base import Method
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
 from tfprune.structured.surgery import Removed, build_smaller
 from tfprune.structured.widths import width
 from tfprune.training.adjusting import Dropouts
-from tfprune.training.config import Config
 from tfprune.utils.errors import ModelError
+
+EXCLUDED = "is excluded"  # why a layer's channels stay
+
+
+class RemovalSettings(Protocol):
+    """What is asked of a training that removes channels or branches; a `Config` says it of a run."""
+
+    @property
+    def exclude(self) -> Sequence[str]: ...
+
+    @property
+    def granularity(self) -> str: ...
+
+    @property
+    def channel_settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def pruning(self) -> Method: ...
+
+    @property
+    def requested_sparsity(self) -> float: ...
 
 
 def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
@@ -30,12 +51,16 @@ def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str 
     Raises:
         ModelError: nothing can go, or `exclude` names a layer that is not there.
     """
-    spared = set(prunable_names(model)) - set(prunable_names(model, exclude)) if exclude else set()
+    spared = _spared_paths(model, exclude)
     if granularity == "branch":
         found, what = branches(model), "residual branches"
     else:
         found, what = channels(model), "channels"
-        grouped = {layer.name for layer in leaf_layers(model) if traits_of(layer).width and _groups_of(layer) > 1}
+        grouped = {
+            f"{path}{layer.name}"
+            for path, layer in leaves_with_paths(model)
+            if traits_of(layer).width and _groups_of(layer) > 1
+        }
         groups = [dataclasses.replace(group, protected=_reason(group, spared, grouped)) for group in found.groups]
         found = dataclasses.replace(found, groups=tuple(groups))
     if not found.free:
@@ -48,18 +73,34 @@ def _groups_of(layer: keras.layers.Layer) -> int:
     return getattr(layer, "groups", 1)
 
 
+def _spared_paths(model: keras.Model, exclude: Sequence[str]) -> set[str]:
+    """Returns the paths, through the models that they are in, of the layers that excluded kernels are in."""
+    if not exclude:
+        return set()
+    left = set(prunable_names(model, exclude))
+    return {kernel.path for kernel in named_kernels(model) if kernel.layer not in left}
+
+
+def _has_one(name: str, paths: Collection[str]) -> bool:
+    """Returns whether one of some paths is that of a layer or model, or of a layer inside of it."""
+    return any(f"{path}/".startswith(f"{name}/") for path in paths)
+
+
 def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> str | None:
-    """Returns why a group stays in a run: what goes at several events has to leave networks of the same groups."""
+    """Returns why a group stays in a training: what goes at several events has to leave networks of the same groups.
+
+    Layers are told apart by their paths: layers in different models may have one name.
+    """
     if group.protected or group.inexact:
         return group.protected or group.inexact
-    for layers, reason in ((spared, "is excluded"), (grouped, "is a convolution with groups")):
+    for paths, reason in ((spared, EXCLUDED), (grouped, "is a convolution with groups")):
         for name in group.producers:
-            if name.rpartition("/")[2] in layers:
+            if _has_one(name, paths):
                 return f"{name} {reason}"
     return None
 
 
-def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Model:
+def build_narrower(model: keras.Model, share: float, config: RemovalSettings) -> keras.Model:
     """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves.
 
     Of branches those go that `channels.order` names, and then the last ones.
@@ -75,19 +116,23 @@ def build_narrower(model: keras.Model, share: float, config: Config) -> keras.Mo
     return made
 
 
-def multiple_of(config: Config) -> int:
+def multiple_of(config: RemovalSettings) -> int:
     """Returns what widths are rounded to a multiple of; branches are counted one by one."""
     return config.channel_settings.get("multiple", 1)
 
 
-def last_ones(model: keras.Model, found: Channels, widths: Mapping[str, int], config: Config) -> Removed:
+def last_ones(model: keras.Model, found: Channels, widths: Mapping[str, int], config: RemovalSettings) -> Removed:
     """Returns what goes so that `widths` are left if nothing is known of a network but its form."""
     scores = {name: -np.arange(len(group)) for name, group in found.free.items()}
     return least_important_of(model, found, scores, widths, config)
 
 
 def least_important_of(
-    model: keras.Model, found: Channels, scores: Mapping[str, np.ndarray], widths: Mapping[str, int], config: Config
+    model: keras.Model,
+    found: Channels,
+    scores: Mapping[str, np.ndarray],
+    widths: Mapping[str, int],
+    config: RemovalSettings,
 ) -> Removed:
     """Returns what goes so that `widths` are left. Branches of `channels.order` go first, and excluded ones never."""
     if not isinstance(found, Branches):
@@ -100,7 +145,7 @@ def least_important_of(
     return {BRANCHES: [found.names[label] for label in least_important({BRANCHES: ranks}, widths)[BRANCHES]]}
 
 
-def check_branches(model: keras.Model, found: Branches, config: Config) -> None:
+def check_branches(model: keras.Model, found: Branches, config: RemovalSettings) -> None:
     """Raises `ModelError` if there are not the branches that are to go."""
     found.labels(config.channel_settings["order"])
     size, spared = len(found.names), len(spared_branches(model, found, config))
@@ -114,7 +159,6 @@ def check_branches(model: keras.Model, found: Branches, config: Config) -> None:
         )
 
 
-def spared_branches(model: keras.Model, found: Branches, config: Config) -> list[int]:
-    if not config.exclude:
-        return []
-    return found.spared({*prunable_names(model)} - {*prunable_names(model, config.exclude)})
+def spared_branches(model: keras.Model, found: Branches, config: RemovalSettings) -> list[int]:
+    paths = _spared_paths(model, config.exclude)
+    return found.spared([name for name in found.inside if _has_one(name, paths)])

@@ -10,7 +10,8 @@ from tfprune.methods import METHODS
 from tfprune.methods._base import Method
 from tfprune.methods._dry_run import Step, Training, record_steps
 from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
-from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES
+from tfprune.structured.widths import check_channel_settings
+from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES, check_removing_method
 from tfprune.training.settings_files import with_sparsity
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
@@ -25,6 +26,8 @@ class ResolvedMethod:
         epochs: up to which it trains.
         scope: of the ranking.
         pattern: what goes as one; None: single weights.
+        granularity: what is pruned.
+        channel_settings: of the granularities `filter` and `branch`.
     """
 
     name: str
@@ -32,6 +35,13 @@ class ResolvedMethod:
     epochs: int
     scope: str
     pattern: Pattern | None
+    granularity: str = "weight"
+    channel_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def removes(self) -> bool:
+        """Whether what is pruned is taken out of the model, and not zeroed."""
+        return self.granularity in REMOVING
 
     def steps(self) -> list[Step]:
         """Returns what it does, in order."""
@@ -47,15 +57,11 @@ def resolve_method(
     granularity: str,
     pattern: str | None,
     pooling: str | None,
+    channels: Mapping[str, Any] | None = None,
 ) -> ResolvedMethod:
     """Returns a method with its settings, if it can be used without a run; see `train` for the arguments."""
     kind = METHODS[name]
     check_choice("granularity", granularity, GRANULARITIES)
-    if granularity in REMOVING:
-        raise ConfigError(
-            f"granularity {granularity} is there for runs: tfprune.train(Config(..., granularity={granularity!r})); "
-            "tfprune.shrink takes channels out of a model that is trained already"
-        )
     if granularity not in kind.granularities:
         raise ConfigError(
             f"method {name} has no granularity {granularity!r}; it can be {', '.join(kind.granularities)}"
@@ -72,10 +78,24 @@ def resolve_method(
         raise ConfigError(
             f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
         )
-    where = method.scope if scope is None else check_choice("scope", scope, SCOPES)
+    own = Method.scope if granularity in REMOVING else method.scope
+    where = own if scope is None else check_choice("scope", scope, SCOPES)
+    of_channels = _channel_settings(channels or {}, granularity)
+    if granularity in REMOVING:
+        check_removing_method(granularity, method.settings(), where)
     if isinstance(units, NOfM):
         check_every_m(units, method.requested_sparsity, method.pruning_events, where)
-    return ResolvedMethod(name, method, epochs, where, units)
+    return ResolvedMethod(name, method, epochs, where, units, granularity, of_channels)
+
+
+def _channel_settings(given: Mapping[str, Any], granularity: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"channels must be a table of names and values, got {given!r}")
+    if granularity in REMOVING:
+        return check_channel_settings(given, granularity)
+    for key in given:
+        raise ConfigError(f"channels.{key} is of granularity {' or '.join(REMOVING)}, not {granularity}")
+    return {}
 
 
 def check_rates(steps: Sequence[Step], learning_rate: float | None) -> None:

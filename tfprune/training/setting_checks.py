@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import STREAMS
 from tfprune.pruning.patterns import NOfM, check_every_m
@@ -82,20 +82,23 @@ def check_granularity(config: Config) -> None:
 
 def check_removal(config: Config) -> None:
     """Raises `ConfigError` if a setting is at odds with removing channels or residual branches."""
-    what = {"filter": "channels", "branch": "residual branches"}[config.granularity]
     if config.strategy != "none" and config.channel_settings["recalibrate"]:
         raise ConfigError(f"channels.recalibrate needs strategy none, not {config.strategy}")
-    if config.settings.get("criterion", "magnitude") not in ("magnitude", "random"):
-        raise ConfigError(f"granularity {config.granularity} ranks {what} by channels.criterion; leave criterion alone")
-    if config.settings.get("shuffle"):
-        raise ConfigError(
-            f"shuffle=true moves single weights; with granularity {config.granularity} take method random_at_init"
-        )
-    if config.scope != "layer":
-        raise ConfigError(
-            f"granularity {config.granularity} ranks {what} within their groups: scope layer, not {config.scope}"
-        )
+    check_removing_method(config.granularity, config.settings, config.scope)
     if config.loop == "fused":
         raise ConfigError(
             f"granularity {config.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
         )
+
+
+def check_removing_method(granularity: str, settings: Mapping[str, Any], scope: str) -> None:
+    """Raises `ConfigError` if a method's settings or scope are at odds with removing channels or residual branches."""
+    what = {"filter": "channels", "branch": "residual branches"}[granularity]
+    if settings.get("criterion", "magnitude") not in ("magnitude", "random"):
+        raise ConfigError(f"granularity {granularity} ranks {what} by channels.criterion; leave criterion alone")
+    if settings.get("shuffle"):
+        raise ConfigError(
+            f"shuffle=true moves single weights; with granularity {granularity} take method random_at_init"
+        )
+    if scope != "layer":
+        raise ConfigError(f"granularity {granularity} ranks {what} within their groups: scope layer, not {scope}")

@@ -18,6 +18,12 @@ from tfprune.utils.notebook import curves, html_image, html_table
 class Trained:
     """A model that was trained and pruned in memory.
 
+    Where the granularity was `filter` or `branch` the model has become smaller: `removed` says what has gone. Masks are
+    those of the kernels as they were, with zeros where weights have gone, so that `sparsity` (here and in the history)
+    is the share of the kernel weights that has gone. It is another number than the share of the channels or branches,
+    which is what was asked for and what runs report as achieved: a weight goes with the channel that it makes, and with
+    the one that it reads.
+
     Attributes:
         model: of the class of the original and compiled like it, with its optimizer as the last training left it. It
             stays sparse when it is trained on; what is loaded from a file that it was saved to is an ordinary model.
@@ -25,6 +31,8 @@ class Trained:
         history: one row per epoch with `phase`, `epoch`, `sparsity` (after it) and what Keras logged.
         method: its name.
         missed: what the method asked for and did not happen, since the training was stopped before; empty: nothing.
+        removed: group of channels -> the numbers, in the model as it was given, of those that have gone; or
+            `"residual branches"` -> their names. None: weights were zeroed.
 
     >>> import numpy as np
     >>> import tf_keras as keras
@@ -43,10 +51,11 @@ class Trained:
     history: Sequence[Mapping[str, Any]]
     method: str
     missed: Sequence[str] = ()
+    removed: Mapping[str, Sequence[int] | Sequence[str]] | None = None
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the kernel weights that is zero."""
+        """Fraction of the kernel weights that is zero, or has gone."""
         return sparsity_of(self.masks)
 
     @property
@@ -60,7 +69,8 @@ class Trained:
         return summary(self.model)
 
     def __repr__(self) -> str:
-        return f"Trained({self.method}, {len(self.history)} epochs, {self.sparsity:.1%} of the kernel weights are zero)"
+        what = "are zero" if self.removed is None else "are gone"
+        return f"Trained({self.method}, {len(self.history)} epochs, {self.sparsity:.1%} of the kernel weights {what})"
 
     def _repr_html_(self) -> str:
         figure = html_image(curves(self.history), "loss and sparsity over epochs") if self.history else ""
