@@ -83,6 +83,13 @@ def _is_below(weight: Kernel, name: str) -> bool:
     return inside or f"/{weight.path}".endswith(f"/{name}")  # the last: of several models
 
 
+def _makes_weights(layer: Any) -> bool:
+    """Returns whether a layer will have weights; those of Keras that will are in the table."""
+    traits = traits_of(layer)
+    own = [kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("keras", "tf_keras")]
+    return bool(traits.kernels or traits.macs) or any("build" in vars(kind) for kind in own)
+
+
 class KernelNames(abc.ABC):
     """Finds the weights of models of a Keras, and names them."""
 
@@ -267,7 +274,7 @@ class KernelNames(abc.ABC):
         """Returns the names of the layers of a model that have not made their weights yet, as far as one can tell."""
         layers = [own for own in model._flatten_layers(include_self=False) if not own.built]
         leaves = [own for own in layers if not list(self._children(own))]
-        return [own.name for own in leaves if known_kind(own) is None or traits_of(own).kernels or traits_of(own).macs]
+        return [own.name for own in leaves if _makes_weights(own)]
 
     def kernels_of(self, layer: Any) -> list[Any]:
         """Returns the kernels of a layer and of all layers inside of it, each once."""
