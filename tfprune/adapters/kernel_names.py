@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfprune.adapters.layer_traits import known_kind, traits_of
+from tfprune.adapters.layer_traits import known_kind, no_macs, traits_of
 from tfprune.utils.errors import ModelError, choose_from
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ def _makes_weights(layer: Any) -> bool:
     """Returns whether a layer will have weights; those of Keras that will are in the table."""
     traits = traits_of(layer)
     own = [kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("keras", "tf_keras")]
-    return bool(traits.kernels or traits.macs) or any("build" in vars(kind) for kind in own)
+    in_table = known_kind(layer) is not None and (traits.kernels or traits.macs is not no_macs)
+    return bool(in_table) or any("build" in vars(kind) for kind in own)
 
 
 class KernelNames(abc.ABC):
