@@ -116,7 +116,7 @@ def test_layers_are_excluded_under_the_older_name_too(conv_net):
 
 
 def test_a_copy_is_spread_over_devices_as_the_model_is():
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = keras.Sequential([keras.layers.Dense(4, input_shape=(4,))])
         model.compile("sgd", "mse")

@@ -560,6 +560,7 @@ class Critic(keras.Model):
         super().__init__(name="gan")
         self.generator = keras.Sequential([L.Input((8,)), L.Dense(8, name="make")], name="generator")
         self.critic = keras.Sequential([L.Input((8,)), L.Dense(8), L.Dense(1)], name="critic")
+        self.augment = L.RandomFlip()  # has no weights, and is never built
 
     def compile(self, optimizer, of_critic):
         super().compile(optimizer)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfprune.adapters.layer_traits import known_kind, traits_of
+from tfprune.adapters.layer_traits import known_kind, no_macs, traits_of
 from tfprune.utils.errors import ModelError, choose_from
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,14 @@ def _is_below(weight: Kernel, name: str) -> bool:
     """Returns whether a name is that of a weight's layer, or of one that this is inside of."""
     inside = any(f"{own}/".startswith(f"{name}/") for own in (weight.layer, weight.path))
     return inside or f"/{weight.path}".endswith(f"/{name}")  # the last: of several models
+
+
+def _makes_weights(layer: Any) -> bool:
+    """Returns whether a layer will have weights; those of Keras that will are in the table."""
+    traits = traits_of(layer)
+    own = [kind for kind in type(layer).__mro__ if kind.__module__.partition(".")[0] not in ("keras", "tf_keras")]
+    in_table = known_kind(layer) is not None and (traits.kernels or traits.macs is not no_macs)
+    return bool(in_table) or any("build" in vars(kind) for kind in own)
 
 
 class KernelNames(abc.ABC):
@@ -267,7 +275,7 @@ class KernelNames(abc.ABC):
         """Returns the names of the layers of a model that have not made their weights yet, as far as one can tell."""
         layers = [own for own in model._flatten_layers(include_self=False) if not own.built]
         leaves = [own for own in layers if not list(self._children(own))]
-        return [own.name for own in leaves if known_kind(own) is None or traits_of(own).kernels or traits_of(own).macs]
+        return [own.name for own in leaves if _makes_weights(own)]
 
     def kernels_of(self, layer: Any) -> list[Any]:
         """Returns the kernels of a layer and of all layers inside of it, each once."""

@@ -169,7 +169,9 @@ class ChannelTask(InMemoryTask):
             return []
         found = channels_or_branches(self.model, self._marked)
         gone, axes, owners = labels_of(found, self._marked), weight_axes(self.model, found), owners_of(self.model)
-        smaller = remove_groups(self.model, self._marked, slots_kept=self.plan.channel_settings["slots"] == "keep")
+        slots_kept = self.plan.channel_settings["slots"] == "keep"
+        with self.model.distribute_strategy.scope():
+            smaller = remove_groups(self.model, self._marked, slots_kept=slots_kept)
         if self._dropouts:
             self._dropouts.scale(smaller)
         remembering = [own for own in callbacks if isinstance(getattr(own, "best_weights", None), list)]

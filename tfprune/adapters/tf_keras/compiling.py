@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.copies import with_own_metrics
 from tfprune.adapters.tf_keras.optimizers import fresh, schedule_of
 from tfprune.adapters.tf_keras.wrapping import hold_masks
@@ -43,7 +43,9 @@ def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
 
 def learning_rate(model: keras.Model) -> float | None:
     """Returns the learning rate of a model's optimizer; None if a schedule sets it."""
-    return None if schedule_of(model.optimizer) is not None else float(model.optimizer.learning_rate)
+    if schedule_of(model.optimizer) is not None:
+        return None
+    return float(tf.convert_to_tensor(model.optimizer.learning_rate))  # a strategy's variable is no number by itself
 
 
 def set_learning_rate(model: keras.Model, rate: float) -> None:
