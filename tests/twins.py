@@ -625,6 +625,14 @@ def made_for(own: Combination) -> Made:
     return made
 
 
+def make_slots(model: Any) -> None:
+    """Makes what the optimizer remembers now: TensorFlow traces a step twice whose first call makes variables."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if model.built:
+        build = optimizer.build if hasattr(optimizer, "build") else optimizer._create_all_weights
+        build(model.trainable_variables)
+
+
 def trained(own: Combination, folder: Path, sparsity: float | None, watching: Sequence[Any] = ()) -> Outcome:
     """Trains a combination, by Keras alone if `sparsity` is None."""
     made = made_for(own)
@@ -634,6 +642,8 @@ def trained(own: Combination, folder: Path, sparsity: float | None, watching: Se
     arguments = {name: value for name, value in arguments.items() if value is not None}
     method = "unpruned" if sparsity == 0.0 else own.method
     asked = {"method": method, "epochs": EPOCHS} | ({"sparsity": sparsity} if sparsity else {})
+    if sparsity is None:
+        make_slots(made.model)
     if sparsity is not None and own.host == "train":
         result = tfprune.train(
             made.model, data, callbacks=callbacks, in_place=not made.copied, verbose=0, **asked, **arguments
