@@ -11,13 +11,22 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, alone, classifier, extra, refused
+from tfprune.exporting.formats._base import (
+    ANY_MODEL,
+    Answer,
+    Format,
+    NamedAnswer,
+    Served,
+    alone,
+    classifier,
+    extra,
+    refused,
+)
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 UNROLLED = {"unroll": True, "_could_use_gpu_kernel": False}  # the second is what LSTM and GRU made of the first
-ANY_LENGTH = "give the model's input a length, or use --format onnx"
-OTHERS = "use --format onnx, or savedmodel"
+ANY_LENGTH = "give the model's input a length, or use the format savedmodel"
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -31,13 +40,15 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
         ModelError: TensorFlow Lite cannot hold it.
     """
     model = served.model
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], model)
+    traced = _traced(served)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        converter.representative_dataset = served.singles
+        order = [tensor.op.name for tensor in traced.inputs if tensor.op.name in served.inputs]
+        converter.representative_dataset = lambda: ([given[name] for name in order] for given in served.singles())
     content, problem = b"", None
     with quiet_stderr():  # which shows what it held back if an error passes, and this one is said in one line
         try:
@@ -46,7 +57,7 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
             problem = error
     if problem is not None:
         reason = _reason(str(problem), model)
-        remedy = OTHERS if reason or quantize == "none" else f"leave out --quantize, or {OTHERS}"
+        remedy = ANY_MODEL if reason or quantize == "none" else "do not quantize it, or " + ANY_MODEL
         raise refused("TensorFlow Lite", reason or type(problem).__name__, remedy) from problem
     path.write_bytes(content)
 
