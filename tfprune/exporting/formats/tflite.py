@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,17 +41,19 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
         ModelError: TensorFlow Lite cannot hold it.
     """
     model = served.model
-    traced = _traced(served)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], model)
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        order = [tensor.op.name for tensor in traced.inputs if tensor.op.name in served.inputs]
-        converter.representative_dataset = lambda: ([given[name] for name in order] for given in served.singles())
+        converter.representative_dataset = served.singles  # by name: the file may have its inputs in another order
     content, problem = b"", None
-    with quiet_stderr():  # which shows what it held back if an error passes, and this one is said in one line
+    with (
+        quiet_stderr(),
+        warnings.catch_warnings(),
+    ):  # which shows what it held back if an error passes, and this one is said in one line
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)  # its own
         try:
             content = converter.convert()
         except Exception as error:
