@@ -113,9 +113,7 @@ def main(
         if figure:
             title = f"{dataset}: {dynamic.model}, {epochs} epochs, {seeds} seeds"
             draw = functools.partial(_draw, rows=rows)
-            write_png(
-                [Panel(draw, "Test accuracy against CPU time.", width=7.0, height=4.0)], figure, title=title
-            )
+            write_png([Panel(draw, "Test accuracy against CPU time.", width=7.0, height=4.0)], figure, title=title)
 
 
 def _small(dynamic: Result, sparsity: float) -> Config:

@@ -1,11 +1,15 @@
 """Files as programs other than this one write them: read to the right values, or refused with the remedy."""
 
+import contextlib
 import io
+import re
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tfprune import cli
 from tfprune.adapters.backend import tf
 from tfprune.data._tfds import decode, unfit
 from tfprune.experiments.building import load_data
@@ -147,3 +151,83 @@ def test_a_bitmap_with_a_palette_is_refused_and_not_read_as_grey(tmp_path, mode)
             (tmp_path / label / f"{n}.bmp").write_bytes(stored(mode, "BMP"))
     with pytest.raises(DataError, match=r"a BMP of one bit or with a palette of colours, .*: save it as PNG"):
         load_data(own(tmp_path, side=12, channels=3))
+
+
+def folder_of(tmp_path, content):
+    for label in "ab":
+        (tmp_path / label).mkdir(parents=True)
+        for n in range(8):
+            (tmp_path / label / f"{n}.jpg").write_bytes(content if n < 2 else stored("RGB", "JPEG"))
+    return tmp_path
+
+
+def test_images_that_are_marked_to_be_turned_are_said(tmp_path):
+    orientation, file = Image.Exif(), io.BytesIO()
+    orientation[0x0112] = 6
+    COLOURS.save(file, "JPEG", exif=orientation)
+    data = load_data(own(folder_of(tmp_path / "turned", file.getvalue()), side=12))
+    assert [
+        line for line in data.warnings if line.startswith("4 of 16 images are stored lying and marked to be turned")
+    ]
+    upright = load_data(own(folder_of(tmp_path / "upright", stored("RGB", "JPEG")), side=12))
+    assert not upright.warnings
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(3, "RGB"), (1, "L")])
+def test_a_jpeg_of_printing_colours_is_read_right_or_is_one_line(tmp_path, channels, mode):
+    root = folder_of(tmp_path / "p", stored("CMYK", "JPEG"))
+    if channels == 1:  # which TensorFlow cannot make of four
+        with pytest.raises(DataError, match=r"a/0.jpg .and 3 more.: .* read all in colour with --set data.channels=3"):
+            load_data(own(root, side=12, channels=1))
+        return
+    expected = np.asarray(Image.open(io.BytesIO(stored("CMYK", "JPEG"))).convert(mode), int)
+    data = load_data(own(root, side=12, channels=3))
+    pixels = next(
+        x for x, name in zip(data.train.x, data.split_members["train"], strict=True) if name[2:] in ("0.jpg", "1.jpg")
+    )
+    np.testing.assert_allclose(pixels.astype(int), expected, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "said"),
+    [
+        ("", range(N), "column '' numbers the rows.*of the file .to_csv with index=False"),
+        ("Unnamed: 0", range(1, N + 1), "column 'Unnamed: 0' numbers the rows.*with --set data.ignore='Unnamed: 0'"),
+        ("Unnamed: 0", [n % 5 for n in range(N)], None),
+        ("size", range(N), None),
+    ],
+)
+def test_a_column_of_row_numbers_is_said(tmp_path, name, cells, said):
+    rows = [f"{name},width,kind", *(f"{cell},{n * 7 % 5},{'ab'[n % 2]}" for n, cell in enumerate(cells))]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    lines = [line for line in load_data(own(tmp_path / "t.csv", label="kind")).warnings if "numbers the rows" in line]
+    assert (re.match(said, *lines) is not None) if said else not lines
+    if name.startswith("Unnamed"):
+        data = load_data(own(tmp_path / "t.csv", label="kind", ignore=name))
+        assert data.input_shape == (1,) and not any("numbers the rows" in line for line in data.warnings)
+
+
+def test_predict_reads_a_table_as_the_training_did(tmp_path, capsys, monkeypatch):
+    """A German table: decimal commas, marks of missing cells, another encoding; asked for on the command line."""
+    cells = [f"{n % 2 + n / 1000:.3f}".replace(".", ",") if n % 8 else "k.A." for n in range(4 * N)]
+    path = written(tmp_path / "g.csv", cells, ";", "cp1252", name="größe")
+    settings = ("data.decimal=,", "data.missing_marks=k.A.", "data.encoding=cp1252")
+    options = [part for setting in settings for part in ("--set", setting)]
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            cli.main()
+        return capsys.readouterr()
+
+    run = ["train", "--dataset", str(path), "--label", "kind", "--missing", "impute", "--epochs", "30", *options]
+    called(*run, "--method", "unpruned", "--out", tmp_path / "runs")
+    (model,) = (tmp_path / "runs").iterdir()
+    new = tmp_path / "new.csv"
+    new.write_text("größe\n0,002\n1,003\nk.A.\n1.000,5\n", encoding="cp1252")
+    out = called("predict", model, new).out
+    labels = [line.split()[1] for line in out.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert labels[:2] == ["a", "b"] and len(labels) == 4 and labels[3] == "b"
+    new.write_text("größe\n0,002\n", encoding="utf-8")
+    said = called("predict", model, new)
+    assert not said.out and "column größe is missing" in said.err and said.err.count("\n") == 1

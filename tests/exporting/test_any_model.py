@@ -67,7 +67,7 @@ def test_each_output_by_its_name_for_batches_of_any_size(name, format_name, quan
     make, data, outputs = MODELS[name]
     model, path = make(), tmp_path / f"model{FORMATS[format_name].suffix}"
     if name == "subclassed" and format_name in ("h5", "keras"):
-        with pytest.raises(ModelError, match=r"a file of Keras' layers cannot hold .*; use --format savedmodel"):
+        with pytest.raises(ModelError, match=r"a file of Keras' layers cannot hold .*; use the format savedmodel"):
             tfprune.export(model, path, data, format=format_name)
         assert not list(tmp_path.iterdir())
         return
@@ -151,6 +151,59 @@ def test_what_is_pruned_is_zero_in_the_file(tmp_path):
     assert len(kernels) == 4 and sum(np.sum(own == 0) for own in kernels) == sum(own.size for own in kernels) / 2
     with pytest.raises(ModelError, match="got Trained; pass its .model"):
         tfprune.export(pruned, tmp_path / "m.keras", [LARGE, SMALL])
+
+
+def words(layer):
+    """A model of text and numbers, with a lookup or words that it has been adapted to."""
+    text, size = L.Input((1,), dtype="string", name="text"), L.Input((3,), name="size")
+    x = L.Concatenate()([layer(text), size])
+    return keras.Model([text, size], [L.Dense(3, name="z")(x), L.Dense(2, name="y")(size)])
+
+
+def vectorization():
+    layer = L.TextVectorization(output_mode="multi_hot", pad_to_max_tokens=True, max_tokens=8)
+    layer.adapt(["a b", "c d"])
+    return layer
+
+
+TEXTS = {"text": np.array([["a"], ["c"], ["zz"], ["b"]]), "size": np.ones((4, 3))}
+NO_KERAS = (
+    "'text_vectorization.*' is a TextVectorization, whose words HDF5 does not take.; use the format savedmodel, wh"
+)
+WORDS = {  # what comes of each format: None is a file
+    "lookup": (
+        lambda: L.StringLookup(vocabulary=["a", "b", "c"], output_mode="one_hot"),
+        {
+            "tflite": "it has no .*; use the format savedmodel$",
+            "onnx": "it has no tables, .*; use the format savedmodel$",
+        },
+    ),
+    "words": (
+        vectorization,
+        {
+            "tflite": "it has no StringLower.; use the format savedmodel$",
+            "onnx": "it has no tables, .*; use the format savedmodel$",
+            "h5": NO_KERAS,
+            "keras": NO_KERAS,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("name", WORDS)
+def test_models_of_texts(name, format_name, tmp_path):
+    make, reasons = WORDS[name]
+    model, path = words(make()), tmp_path / f"m{FORMATS[format_name].suffix}"
+    if format_name in reasons:
+        with pytest.raises(ModelError, match=reasons[format_name]) as caught:
+            tfprune.export(model, path, TEXTS, format=format_name)
+        assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+        return
+    done = tfprune.export(model, path, TEXTS, format=format_name)
+    assert max(done.differences.values()) < 1e-6 and not done.unread  # so that of HDF5 Keras 3 answers alike too
+    answers = FORMATS[format_name].load_named(path)(TEXTS)["z"]
+    assert len(np.unique(answers[:, 0])) == 4  # each text has an answer of its own
 
 
 def one(**kwargs):

@@ -66,15 +66,18 @@ def test_what_is_written_answers_like_the_model_for_any_batch(name, quantize, co
         np.testing.assert_allclose(answer(x), answers_of(conv_net, x), atol=1e-5 if quantize == "none" else 0.1)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_its_own_library_reads_it_without_this_package(name, conv_net, data, tmp_path):
-    path, x = tmp_path / f"model{FORMATS[name].suffix}", data.test.x[:4]
-    FORMATS[name].write(conv_net, data, path, "none")
+def test_its_own_library_reads_it_without_this_package(conv_net, data, tmp_path):
+    x, code = data.test.x[:4], ["import sys, numpy as np"]
     np.save(tmp_path / "x.npy", x)
-    code = f"import sys, numpy as np\npath, x = {str(path)!r}, np.load({str(tmp_path / 'x.npy')!r})\n{READERS[name]}"
-    code += f"\nnp.save({str(tmp_path / 'answers.npy')!r}, answers)\nassert 'tfprune' not in sys.modules"
-    subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), answers_of(conv_net, x), atol=1e-5)
+    for name in FORMATS:
+        path = tmp_path / f"model{FORMATS[name].suffix}"
+        FORMATS[name].write(conv_net, data, path, "none")
+        code += [f"path, x = {str(path)!r}, np.load({str(tmp_path / 'x.npy')!r})", READERS[name]]
+        code += [f"np.save({str(tmp_path / f'{name}.npy')!r}, answers)"]
+    code += ["assert 'tfprune' not in sys.modules"]
+    subprocess.run([sys.executable, "-I", "-c", "\n".join(code)], check=True, capture_output=True)
+    for name in FORMATS:
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), answers_of(conv_net, x), atol=1e-5, err_msg=name)
 
 
 def test_int8_and_float16_are_smaller(data, tmp_path):

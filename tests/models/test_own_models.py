@@ -75,6 +75,21 @@ def test_a_persons_function_is_trained_and_its_settings_are_the_models(module, t
     assert again.count_params() == 12 * 16 + 16 + 16 * 3 + 3
 
 
+def test_a_run_of_several_sigmoids_exports_what_its_accuracy_counts(module, tmp_path, caplog):
+    """The probabilities are those of a softmax: of the choice of one class, which is what is trained and counted."""
+    module(SMALL.replace("L.Dense(classes)", 'L.Dense(classes, "sigmoid")'))
+    with caplog.at_level("WARNING"):
+        result = train(config("brought:net", tmp_path, epochs=20))
+    assert "ends with 3 sigmoids: an example has one class here" in caplog.text
+    test = load_data(result.config).test
+    signature = tf.saved_model.load(str(result.model)).signatures["model_inputs"]
+    probabilities = signature(inputs=tf.constant(test.x))["probabilities"].numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    own = result.metrics["test"]
+    assert own["accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == test.y))
+    assert own["loss"] == pytest.approx(-np.mean(np.log(probabilities[np.arange(len(test)), test.y])), rel=1e-4)
+
+
 def test_a_function_is_not_imported_before_it_is_called_and_never_for_a_stored_run(module, tmp_path):
     path = module('raise RuntimeError("imported")')
     settings = config("brought:net", tmp_path)

@@ -54,9 +54,10 @@ def _predict_rows(predictor: Predictor, path: Path) -> None:
 def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
     from tqdm import tqdm
 
+    from tfprune.data._tfds import is_turned
     from tfprune.exporting.inference import image_paths
 
-    rows, skipped = [], []
+    rows, skipped, turned = [], [], 0
     for path in tqdm(list(image_paths(paths)), unit="image", disable=None, leave=False):
         try:
             answer = predictor.predict_image(path)
@@ -64,6 +65,7 @@ def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
             skipped.append(str(error))
         else:
             rows.append((path, answer.label, _most_probable(answer)))
+            turned += is_turned(path)
     if not rows:
         raise DataError(
             skipped[0] if len(skipped) == 1 else f"none of {len(skipped)} files is an image that can be read"
@@ -71,6 +73,8 @@ def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
     echo_table(rows, ("file", predictor.target, "probabilities"))
     for line in skipped:
         echo(f"Skipped {line}", err=True)
+    if turned:
+        echo(f"Warning: {turned:,} images are marked to be turned (EXIF), and are read as they are stored.", err=True)
 
 
 def _most_probable(answer: Prediction) -> str:

@@ -1,12 +1,9 @@
-"""Tables: reading them, and turning their columns into numbers as an exported model does again."""
+"""Tables: reading their columns, as numbers and as text."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
-import keyword
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfprune.adapters.backend import tf
-from tfprune.data._base import Inputs
 from tfprune.data._csv import (
     MARKS,
     MAX_COLUMNS,
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.9  # of a column's cells: if so many are numbers, the others are mistakes
 CHUNK = 2**20  # bytes
-DEVIATION_OF_A_CONSTANT = 1.0
 DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})*|\d*),\d+([eE][-+]?\d+)?")
 WHOLE = re.compile(r"[-+]?\d{1,3}(\.\d{3})+")
 
@@ -311,124 +305,3 @@ def _unreadable(name: str, column: pa.ChunkedArray) -> DataError:
     return DataError(
         f"column {name} holds {column.type}, neither numbers nor text; leave it out with --set data.ignore={name}"
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A column of numbers, standardised with what the training split says.
-
-    Args:
-        mean, deviation: of the training split, missing cells left out.
-        median: what a missing cell counts as; None if none may be missing.
-    """
-
-    mean: float
-    deviation: float
-    median: float | None = None
-
-    dtype = "float64"
-    width = 1
-
-    @classmethod
-    def of(cls, values: np.ndarray, impute: bool) -> Number:
-        """Looks at the training split's cells, NaN where one is missing."""
-        present = values[~np.isnan(values)]
-        with np.errstate(over="ignore", invalid="ignore"):  # see `finite`
-            deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
-            return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
-
-    @property
-    def finite(self) -> bool:
-        """Whether the numbers are so small that they have a mean and a deviation."""
-        return math.isfinite(self.mean) and math.isfinite(self.deviation)
-
-    def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [rows, 1]."""
-        if self.median is not None:
-            values = tf.where(tf.math.is_nan(values), tf.constant(self.median, tf.float64), values)
-        check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), [f"{name} must be a finite number"])
-        with tf.control_dependencies([check]):
-            return tf.cast((values - self.mean) / self.deviation, tf.float32)[:, tf.newaxis]
-
-
-@dataclasses.dataclass(frozen=True)
-class Category:
-    """A column of text, one-hot.
-
-    Args:
-        known: the texts that there are, sorted.
-        usual: what a missing cell counts as, the training split's most frequent; None if none may be missing.
-    """
-
-    known: tuple[str, ...]
-    usual: str | None = None
-
-    dtype = "string"
-
-    @property
-    def width(self) -> int:
-        """Model inputs that the column becomes."""
-        return len(self.known)
-
-    @classmethod
-    def of(cls, all_cells: np.ndarray, training_cells: np.ndarray, impute: bool) -> Category:
-        """Looks at all cells for what there is, and at the training split's for what is usual."""
-        known = sorted({cell for cell in all_cells if cell is not None})
-        present, counts = np.unique([cell for cell in training_cells if cell is not None], return_counts=True)
-        return cls(tuple(known), str(present[np.argmax(counts)]) if impute else None)
-
-    def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [rows, categories]."""
-        if self.usual is not None:
-            values = tf.where(tf.equal(values, ""), tf.constant(self.usual), values)
-        hits = tf.equal(values[:, tf.newaxis], tf.constant(self.known))
-        check = tf.debugging.Assert(
-            tf.reduce_all(tf.reduce_any(hits, axis=1)), [f"{name} must be one of {', '.join(self.known)}"]
-        )
-        with tf.control_dependencies([check]):
-            return tf.cast(hits, tf.float32)
-
-
-def row_inputs(
-    columns: Mapping[str, Number | Category], unused: Sequence[str], reading: Mapping[str, Any] | None = None
-) -> Inputs:
-    """Returns what an exported model of rows takes: an argument a column.
-
-    Args:
-        columns: name -> how it is encoded, in the model's order.
-        unused: columns that a user's table may have beside them.
-        reading: see `Inputs.reading`.
-    """
-    arguments = _arguments(columns)
-    optional = [argument for argument, name in arguments.items() if _may_be_missing(columns[name])]
-
-    def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.concat([columns[name].encode(name, raw[argument]) for argument, name in arguments.items()], axis=1)
-
-    return Inputs(
-        {argument: (columns[name].dtype, ()) for argument, name in arguments.items()},
-        encode,
-        columns={argument: name for argument, name in arguments.items() if argument != name},
-        optional=tuple(optional),
-        unused=tuple(unused),
-        reading=reading or {},
-    )
-
-
-def _may_be_missing(column: Number | Category) -> bool:
-    return (column.median if isinstance(column, Number) else column.usual) is not None
-
-
-def _arguments(names: Sequence[str]) -> dict[str, str]:
-    """Returns a name that TensorFlow lets an argument have for each column."""
-    arguments: dict[str, str] = {}
-    for name in names:
-        plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "column"
-        plain = name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) else plain
-        if not plain[0].isalpha() or keyword.iskeyword(plain) or plain == "self":
-            plain = f"column_{plain}"
-        number, argument = 2, plain
-        while argument in arguments:
-            argument, number = f"{plain}_{number}", number + 1
-        arguments[argument] = name
-    return arguments

@@ -153,7 +153,9 @@ def read_columns(
     encoding = how.get("encoding") or UTF8
     try:
         with open(path, newline="", encoding=encoding) as file:
-            _, delimiter = read_header(file, path, ", ".join(columns))
+            names, delimiter = read_header(file, path, ", ".join(columns))
+            if decimal == "," and len(names) == 1:
+                delimiter = ";"  # the commas of a column alone are those of its numbers
             file.seek(0)
             rows = csv.reader(lines_of(file), delimiter=delimiter, strict=True)
             return _parse(rows, path, columns, ignore, optional, drop_incomplete, missing, decimal)

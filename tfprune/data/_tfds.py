@@ -34,6 +34,7 @@ MAX_PIXELS = 2**26  # of an image file: decoding and resizing take 18 bytes each
 VALIDATION = 0.1  # of a training split
 MAX_OF_MEMORY = 0.2  # that images in memory may be: splitting and TensorFlow copy them, four are there at a time
 INDEXED_AT_ONCE = 4096  # records
+ORIENTATION = 0x0112  # of EXIF; 1 is upright
 AROUND = 16  # bytes of a TFRecord file that are a record's length and checksums
 
 
@@ -302,6 +303,20 @@ def unfit(file: Path | BinaryIO) -> str:
     except Exception:  # whatever a broken header makes it meet; TensorFlow says what is wrong with the file
         return ""
     return f"{width:,} x {height:,} are more than {MAX_PIXELS:,} pixels" if width * height > MAX_PIXELS else ""
+
+
+def is_turned(file: Path) -> bool:
+    """Returns whether a camera has noted in an image file that it is to be turned; pixels are read as they are stored.
+
+    It reads no more than the header.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.format in ("JPEG", "MPO") and image.getexif().get(ORIENTATION, 1) != 1
+    except Exception:  # whatever a broken header makes it meet
+        return False
 
 
 def decode(content: tf.Tensor, channels: int) -> tf.Tensor:

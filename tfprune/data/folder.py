@@ -25,7 +25,8 @@ SPLIT_FOLDERS = {
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+JPEG = (".jpg", ".jpeg")
+SUFFIXES = (*JPEG, ".png", ".gif", ".bmp")
 LOOKED_AT = 200  # images whose size is looked at, spread over the folder
 SIDES = (32, 64, 96)  # that images of many sizes are made
 LARGEST_COMMON_SIDE = 128  # of images that are all of one size and stay so
@@ -71,7 +72,7 @@ class ImageFolder(Source):
         import numpy as np
 
         from tfprune.data._splits import three_splits
-        from tfprune.data._tfds import image_inputs, streamed
+        from tfprune.data._tfds import image_inputs, is_turned, streamed
 
         root = Path(path)
         found = _found(root)
@@ -97,6 +98,11 @@ class ImageFolder(Source):
                     "remove it, or leave out such files with --set data.broken=skip"
                 )
             warnings.append(f"{broken:,} files that cannot be read as images are left out")
+        if turned := sum(is_turned(file) for file in files if file.suffix.lower() in JPEG):
+            warnings.append(
+                f"{turned:,} of {len(files):,} images are stored lying and marked to be turned (EXIF): they are read "
+                "as they are stored; turn them in the files (mogrify -auto-orient) if that matters"
+            )
         given = {split: places[readable[places]] for split, places in given.items()}
         try:
             places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)

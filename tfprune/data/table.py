@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DECIMALS = (".", ",")
 MISSING_CELLS = ("refuse", "drop", "impute")
 MAX_CLASSES = 1000
+INDEX_NAMES = ("", "Unnamed: 0", "index", "__index_level_0__")  # of row numbers, as pandas writes and reads them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,8 @@ class Table(Source):
         """
         import numpy as np
 
-        from tfprune.data._columns import Category, Number, row_inputs, texts
+        from tfprune.data._columns import texts
+        from tfprune.data._encodings import Category, Number, row_inputs
         from tfprune.data._splits import three_splits
 
         try:
@@ -138,7 +140,7 @@ class Table(Source):
         )
         x = _encoded(inputs, cells)
         splits = {name: Split(x[own], y[own]) for name, own in places.items()}
-        warnings += _repeated(splits) + _marked(encodings)
+        warnings += _repeated(splits) + _marked(encodings) + _counting(cells)
         original = np.flatnonzero(kept)
         return Data(
             **splits,
@@ -280,6 +282,21 @@ def _marked(encodings: Mapping[str, Any]) -> list[str]:
         f"--set data.missing_marks={','.join(marks)}"
         for name, marks in found.items()
         if marks
+    ]
+
+
+def _counting(cells: Mapping[str, np.ndarray]) -> list[str]:
+    """Says which inputs look like the row numbers that pandas writes beside a table."""
+    import numpy as np
+
+    return [
+        f"column {name!r} numbers the rows, as pandas writes it, and is an input of the model; leave it out "
+        + (f"with --set data.ignore='{name}'" if name else "of the file (to_csv with index=False)")
+        for name, own in cells.items()
+        if name in INDEX_NAMES
+        and own.dtype == np.float64
+        and np.array_equal(own, np.round(own))
+        and len(np.unique(own)) == len(own)
     ]
 
 

@@ -73,15 +73,15 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
         if quantize == "none" and not difference <= TOLERANCE:
             raise ModelError(f"{path}: its probabilities differ from the model's by {difference:.2g}")
         if not np.isfinite(difference):
-            raise ModelError(f"{path}: as {quantize} it answers with what is no number; use another --quantize")
+            raise ModelError(f"{path}: as {quantize} it answers with what is no number; do not quantize it")
         lines = [
             unread(other, lambda load=load: _check_alike(load(draft), split.x[:BATCH], expected[:BATCH]), draft)
             for other, load in chosen.others.items()
         ]
     before, after = (float(np.mean(given.argmax(axis=-1) == split.y)) for given in (expected, answers))
     size = path_bytes(path)
-    unread = tuple(line for line in lines if line)
-    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], unread)
+    said = tuple(line for line in lines if line)
+    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], said)
 
 
 def chosen_format(name: str, quantize: str, path: Path) -> Format:
@@ -117,7 +117,7 @@ def quantized(quantize: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        remedy = "" if quantize == "none" else "; leave out --quantize, or use another --format"
+        remedy = "" if quantize == "none" else "; do not quantize it"
         raise ModelError(f"{error}{remedy}") from error
 
 

@@ -55,7 +55,7 @@ def some_examples(data: Any, count: int, random: np.random.Generator) -> Batch:
         random: draws them.
     """
     if in_memory(data):
-        batch = Batch(*data) if isinstance(data, (tuple, list)) else Batch(data)
+        batch = _checked(data)
         return batch.select(random.permutation(len(batch))[:count])
     batch = _first(data, count)
     return batch.select(np.arange(min(len(batch), count)))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfprune.data._base import Data
 
 CALIBRATION = 256  # training examples from which the ranges of activations are taken for int8
+ANY_MODEL = "use the format savedmodel"  # the only one that holds whatever TensorFlow computes
 
 Answer = Callable[[np.ndarray], np.ndarray]  # a batch of model inputs to probabilities
 NamedAnswer = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]  # batches of inputs to outputs, by name

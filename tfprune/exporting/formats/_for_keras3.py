@@ -25,7 +25,7 @@ STORED = {
 FINDS_ITSELF = ("MultiHeadAttention", "StringLookup", "IntegerLookup")  # shapes and sizes, which tf_keras stores
 RENAMED = {("LeakyReLU", "alpha"): "negative_slope"}
 FUNCTIONAL = ("Functional", "Model", "Sequential")
-REMEDY = "use --format savedmodel, tflite or onnx, which hold the graph alone"
+REMEDY = "use the format savedmodel, which holds the graph alone"
 
 
 def without_unknown(config: dict[str, Any], problems: list[str]) -> dict[str, Any]:

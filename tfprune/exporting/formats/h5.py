@@ -31,6 +31,10 @@ def write_with(model: keras.Model, path: Path, changed: Callable[[dict[str, Any]
     Raises:
         ModelError: the model has parts that are code, which no such file is to hold.
     """
+    if own := [layer.name for layer in model._flatten_layers() if isinstance(layer, keras.layers.TextVectorization)]:
+        raise refused(
+            "a file of Keras' layers", f"{own[0]!r} is a TextVectorization, whose words HDF5 does not take", REMEDY
+        )
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)

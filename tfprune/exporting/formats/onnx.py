@@ -14,12 +14,21 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, tf, tf_freezing
 from tfprune.adapters.loading.gate import load_onnx
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, alone, classifier, extra, refused
+from tfprune.exporting.formats._base import (
+    ANY_MODEL,
+    Answer,
+    Format,
+    NamedAnswer,
+    Served,
+    alone,
+    classifier,
+    extra,
+    refused,
+)
 from tfprune.utils.errors import ModelError
 
 OPSET = 17
 OWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-OTHERS = "use --format savedmodel, or tflite"
 DTYPES = {
     "tensor(float)": np.float32,
     **{f"tensor({name})": np.dtype(name).type for name in ("uint8", "int8", "int16", "int32", "int64", "bool")},
@@ -45,9 +54,9 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
             proto = _converted(served)
             onnx.checker.check_model(proto, full_check=True)
         except Exception as error:
-            raise refused("ONNX", error, OTHERS) from error
+            raise refused("ONNX", error, ANY_MODEL) from error
     if foreign := sorted({node.op_type for node in proto.graph.node if node.domain not in OWN_DOMAINS}):
-        raise refused("ONNX", f"it has no {', '.join(foreign)}", OTHERS)
+        raise refused("ONNX", f"it has no {', '.join(foreign)}", ANY_MODEL)
     if quantize == "none":
         onnx.save(proto, str(path))
         return
@@ -61,7 +70,7 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
             )
             quantization.quantize_static(str(ready), str(path), _reader(served))
         except Exception as error:
-            raise refused("ONNX of int8", error, "leave out --quantize, or use another --format") from error
+            raise refused("ONNX of int8", error, "do not quantize it") from error
 
 
 def _converted(served: Served) -> Any:

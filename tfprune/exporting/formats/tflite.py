@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +12,22 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, alone, classifier, extra, refused
+from tfprune.exporting.formats._base import (
+    ANY_MODEL,
+    Answer,
+    Format,
+    NamedAnswer,
+    Served,
+    alone,
+    classifier,
+    extra,
+    refused,
+)
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 UNROLLED = {"unroll": True, "_could_use_gpu_kernel": False}  # the second is what LSTM and GRU made of the first
-ANY_LENGTH = "give the model's input a length, or use --format onnx"
-OTHERS = "use --format onnx, or savedmodel"
+ANY_LENGTH = "give the model's input a length, or use the format savedmodel"
 
 
 def write(model: keras.Model, data: Data, path: Path, quantize: str) -> None:
@@ -37,16 +47,20 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        converter.representative_dataset = served.singles
+        converter.representative_dataset = served.singles  # by name: the file may have its inputs in another order
     content, problem = b"", None
-    with quiet_stderr():  # which shows what it held back if an error passes, and this one is said in one line
+    with (
+        quiet_stderr(),
+        warnings.catch_warnings(),
+    ):  # which shows what it held back if an error passes, and this one is said in one line
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)  # its own
         try:
             content = converter.convert()
         except Exception as error:
             problem = error
     if problem is not None:
         reason = _reason(str(problem), model)
-        remedy = OTHERS if reason or quantize == "none" else f"leave out --quantize, or {OTHERS}"
+        remedy = ANY_MODEL if reason or quantize == "none" else "do not quantize it, or " + ANY_MODEL
         raise refused("TensorFlow Lite", reason or type(problem).__name__, remedy) from problem
     path.write_bytes(content)
 
