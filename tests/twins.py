@@ -642,8 +642,6 @@ def trained(own: Combination, folder: Path, sparsity: float | None, watching: Se
     arguments = {name: value for name, value in arguments.items() if value is not None}
     method = "unpruned" if sparsity == 0.0 else own.method
     asked = {"method": method, "epochs": EPOCHS} | ({"sparsity": sparsity} if sparsity else {})
-    if sparsity is None:
-        make_slots(made.model)
     if sparsity is not None and own.host == "train":
         result = tfprune.train(
             made.model, data, callbacks=callbacks, in_place=not made.copied, verbose=0, **asked, **arguments
