@@ -370,6 +370,43 @@ def subclassed() -> Made:
     return Made(model, rows(), LABELS, logits(), copied=False)
 
 
+def random_graph(seed: int) -> Made:
+    """Returns a functional graph of layers drawn at random: branches, shared layers, models in models, two outputs."""
+    source = random.Random(seed)
+    inputs = L.Input((8,))
+    tensors = [inputs]
+    known: list[Any] = []
+    makers = [
+        lambda: L.Dense(8, source.choice(["relu", "tanh", "gelu", None])),
+        lambda: L.Dense(8, use_bias=False, kernel_regularizer="l2"),
+        lambda: L.BatchNormalization(),
+        lambda: L.LayerNormalization(),
+        lambda: L.Dropout(0.2, seed=source.randint(0, 99)),
+        lambda: L.PReLU(),
+        lambda: keras.Sequential([L.Input((8,)), L.Dense(4, "relu"), L.Dense(8)]),
+        lambda: L.EinsumDense("ab,bc->ac", 8, bias_axes="c"),
+    ]
+    for _ in range(source.randint(4, 8)):
+        if len(tensors) > 1 and source.random() < 0.4:
+            merged = source.choice([L.Add, L.Multiply, L.Average, L.Subtract])()(source.sample(tensors, 2))
+            tensors.append(merged)
+            continue
+        layer = source.choice(known) if known and source.random() < 0.2 else source.choice(makers)()
+        known.append(layer)
+        tensors.append(layer(source.choice(tensors[-3:])))
+    total = L.Concatenate()([tensors[-1], tensors[len(tensors) // 2]])
+    if source.random() < 0.5:
+        return Made(keras.Model(inputs, L.Dense(CLASSES)(total)), rows(), LABELS, logits())
+    model = keras.Model(inputs, [L.Dense(CLASSES, name="cls")(total), L.Dense(1, name="size")(tensors[-1])])
+    return Made(model, rows(), [LABELS, rows(1)], [logits(), "mse"])
+
+
+GRAPHS = 8
+SMALL = (
+    *("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0", "EfficientNetV2B0"),
+    *("DenseNet121", "ResNet50", "ResNet50V2", "ResNetRS50", "RegNetX002", "RegNetY002", "ConvNeXtTiny", "VGG16"),
+    *("Xception", "InceptionV3"),
+)  # of `keras.applications`
 MODELS: dict[str, Callable[[], Made]] = {
     made.__name__: made
     for made in (
@@ -380,6 +417,10 @@ MODELS: dict[str, Callable[[], Made]] = {
         *(own_layer, own_step, subclassed),
     )
 }
+RANDOM = {f"random_graph_{seed}": functools.partial(random_graph, seed) for seed in range(GRAPHS)}
+APPLICATIONS = [f"applications.{name}" for name in SMALL]
+GROUPS: dict[str, list[str]] = {"named": list(MODELS), "graphs": list(RANDOM), "applications": APPLICATIONS}
+MODELS |= RANDOM
 UNCOMPILABLE = {"texts", "lookup", "discretized", "lstm", "gru_tokens", "bidirectional", "stacked_cells", "conv_lstm"}
 
 
@@ -811,7 +852,7 @@ def table(path: Path) -> str:
     lines = [["model", "combinations", *(OUTCOMES[key] for key in shown)]]
     lines += [
         [name.replace("_", " "), counts[name].total(), *(counts[name][key] or "" for key in shown)]
-        for name in [*MODELS, "all"]
+        for name in [*(name for group in GROUPS.values() for name in group if name in counts), "all"]
     ]
     said = sorted({f"{own['model'].replace('_', ' ')}: {own['said']}" for own in found if own["outcome"] == "refused"})
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "tf-keras"))
@@ -829,7 +870,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="the number of the first one to try")
-    parser.add_argument("--models", nargs="*", help="these alone, such as applications.ResNet50")
+    parser.add_argument("--group", choices=GROUPS, default="named", help="of models")
     parser.add_argument("--out", type=Path, help="a file of JSON lines to write")
     parser.add_argument("--table", type=Path, help="write the page from such a file, and try nothing")
     options = parser.parse_args()
@@ -839,7 +880,7 @@ def main() -> None:
     counts: collections.Counter[str] = collections.Counter()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    for number, own in enumerate(drawn(options.count, options.seed, options.models)):
+    for number, own in enumerate(drawn(options.count, options.seed, GROUPS[options.group])):
         if number < options.first:
             continue
         outcome, said = tried(own)
