@@ -84,6 +84,15 @@ def test_each_output_by_its_name_for_batches_of_any_size(name, format_name, quan
             np.testing.assert_allclose(own, expected[key], atol=share * done.largest[key])
 
 
+@pytest.mark.parametrize("library", [keras, keras3()], ids=["tf_keras", "keras"])
+def test_a_sequential_model_in_every_format(library, tmp_path):
+    layers = library.layers
+    model = library.Sequential([layers.Input((4,)), layers.Dense(6, "relu"), layers.Dense(3, name="out")])
+    for name in FORMATS:
+        done = tfprune.export(model, tmp_path / f"model{FORMATS[name].suffix}", LARGE, format=name)
+        assert list(done.differences) == ["out"] and not done.unread
+
+
 def test_int8_is_calibrated_on_each_input(tmp_path, caplog):
     swapped = [SMALL, LARGE]  # ranges of the other input
     model = listed()

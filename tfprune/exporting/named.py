@@ -37,8 +37,9 @@ def of_graph(model: Any) -> Named:
     The names are the keys where the model takes or returns a dict, and otherwise those of the layers.
     """
     if is_keras3(model):
-        taken, returned = model._inputs_struct, model._outputs_struct
-        inputs, outputs = [tensor.name for tensor in model.inputs], _unique(model.output_names)
+        graph = getattr(model, "_functional", None) or model  # a sequential model holds its graph
+        taken, returned = graph._inputs_struct, graph._outputs_struct
+        inputs, outputs = [tensor.name for tensor in model.inputs], _unique(graph.output_names)
     else:
         taken, returned = model._nested_inputs, model._nested_outputs
         inputs, outputs = model.input_names, model.output_names
