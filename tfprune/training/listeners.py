@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import adapter_of
 from tfprune.adapters.base import MaskedModel
 from tfprune.utils.errors import TrainingError
 
@@ -137,6 +138,7 @@ class StopOnNaN(Listener):
         loss = (logs or {}).get("loss", 0.0)
         if np.isfinite(loss):
             return
+        adapter_of(self.model).sync(self.model)
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
         raise TrainingError(

@@ -63,4 +63,5 @@ def remade(model: keras.Model) -> keras.Model:
         copy = rebuilt(model)
     if not copy.built:
         copy.build(model.input_shape)
+    copy.dtype_policy = model.dtype_policy  # Keras gives models that it clones the one of now
     return copy
