@@ -51,8 +51,8 @@ def each_step(library):
 def lookup(library):
     layers = library.layers
     inputs = layers.Input((5,), dtype="int32")
-    x = layers.EinsumDense("abc,cd->abd", (None, 7))(layers.Embedding(9, 6)(inputs))
-    return library.Model(inputs, layers.Dot(1)([x, x]))
+    x = layers.EinsumDense("abc,cd->abd", (5, 7))(layers.Embedding(9, 6)(inputs))
+    return library.Model(inputs, layers.Attention()([x, x]))
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_multiply_adds_are_those_of_tf_keras(model):
 
 def test_heads_that_share_keys_multiply_less():
     keras = keras3()
-    query, value = keras.layers.Input((5, 8)), keras.layers.Input((7, 6))
+    query, value = keras.layers.Input((5, 8)), keras.layers.Input((7, 8))
     layer = keras.layers.GroupQueryAttention(head_dim=3, num_query_heads=4, num_key_value_heads=2, name="g")
     counted, missing = macs_of_layers(keras.Model([query, value], layer(query, value)))[id(layer)]
     assert missing is None
     assert counted == {
-        **{"query/kernel": 5 * 8 * 4 * 3, "key/kernel": 7 * 6 * 2 * 3, "value/kernel": 7 * 6 * 2 * 3},
+        **{"query/kernel": 5 * 8 * 4 * 3, "key/kernel": 7 * 8 * 2 * 3, "value/kernel": 7 * 8 * 2 * 3},
         **{"attention_output/kernel": 5 * 4 * 3 * 8, "scores": 4 * 5 * 7 * 3, "mixture": 4 * 5 * 7 * 3},
     }
 

@@ -55,8 +55,8 @@ class Keras3Names(KernelNames):
         layers = [own for own in model._flatten_layers() if getattr(own, "lora_enabled", False)]
         if layers:
             log.warning(
-                "kernels with low-rank updates (LoRA) are pruned without these, and saved as the sum of both, which has "
-                "no zeros: %s; save the model with its updates, load it and prune that",
+                "kernels with low-rank updates (LoRA) are pruned without these, and saved as the sum of both, which "
+                "has no zeros: %s; save the model with its updates, load it and prune that",
                 few([own.name for own in layers]),
             )
         return found

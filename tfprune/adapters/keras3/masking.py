@@ -83,7 +83,8 @@ class InPlaceMasks:
         for part in parts(optimizer):
             _release(part)
             vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
-            _track(part, self)
+            if backends.hands_over_state():
+                _track(part, self._masks_of(part))
         if backends.hands_over_state():
             _wrap_model(self._model)
         for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
@@ -227,28 +228,31 @@ def _without_masks(model: keras.Model, method: Callable) -> Callable:
     return wrapped
 
 
-def _track(part: keras.optimizers.Optimizer, masks: InPlaceMasks) -> None:
-    for mask in masks._masks_of(part) if backends.hands_over_state() else ():
+def _track(part: keras.optimizers.Optimizer, masks: Sequence[keras.Variable]) -> None:
+    for mask in masks:
         part._track_variable(mask)
 
 
-def _untrack(part: keras.optimizers.Optimizer, masks: InPlaceMasks) -> None:
-    for mask in masks._masks_of(part) if backends.hands_over_state() else ():
+def _untrack(part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Takes the masks that are among an optimizer's variables out of these; returns them."""
+    known = {id(variable) for variable in part.variables}
+    masks = [mask for mask in vars(part)[HELD]._masks_of(part) if id(mask) in known]
+    for mask in masks:
         part._untrack_variable(mask)
+    return masks
 
 
 def _release(part: keras.optimizers.Optimizer) -> None:
     """Frees an optimizer of the masks that it is held to."""
-    if (held := vars(part).pop(HELD, None)) is not None:
-        _untrack(part, held)
+    if HELD in vars(part):
+        _untrack(part)
+        del vars(part)[HELD]
 
 
 @contextlib.contextmanager
 def _plain(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Lets an optimizer have the variables that it would have without masks: those are saved."""
-    held = [(part, vars(part)[HELD]) for part in parts(optimizer) if HELD in vars(part)]
-    for part, masks in held:
-        _untrack(part, masks)
+    held = [(part, _untrack(part)) for part in parts(optimizer) if HELD in vars(part)]
     try:
         yield
     finally:
