@@ -245,7 +245,7 @@ def half(own, folder):
     total, zeros = sum(np.size(kernel) for kernel in kernels.values()), sum(counts.values())
     if abs(zeros - total / 2) > len(counts):
         return f"{zeros} of {total} weights are zero"
-    if (folder / "c.keras").exists():
+    if own[4] != "pruned" and (folder / "c.keras").exists():  # that cuts after the last file
         loaded = keras.models.load_model(folder / "c.keras", compile=False)
         written = adapter_of(loaded).attach(loaded).kernels()
         found = sum(int(np.count_nonzero(np.asarray(kernel) == 0)) for kernel in written.values())
