@@ -142,6 +142,9 @@ class Adapter(Protocol):
         the last callback's `on_train_end`.
         """
 
+    def sync(self, model: Any) -> None:
+        """Puts what a training has come to into a model's variables, where a framework holds it elsewhere meanwhile."""
+
     def learning_rate(self, model: Any) -> float | None:
         """Returns the learning rate of a model's optimizer; None if a schedule sets it."""
 

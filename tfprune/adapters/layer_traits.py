@@ -232,14 +232,46 @@ def _multi_head(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
     """The four projections once per position, and for each pair of positions one product for its score and one for
     what it hands on, per head."""
     query, value, key = (tuple(own) for own in (layer._query_shape, layer._value_shape, layer._key_shape))
+    return _heads(layer, query, value, key)
+
+
+def _called_multi_head(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Those of Keras 3 note no shapes; the inputs are query, value and, if there is one, key, then masks."""
+    query, value, *rest = _each(inputs)
+    key = rest[0] if rest and len(rest[0]) == len(value) and rest[0][1:-1] == value[1:-1] else value
+    return _heads(layer, query, value, key)
+
+
+def _grouped(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
+    """Several heads of the queries share one of the keys and values, whose projections are smaller for that."""
+    query, value = _each(inputs)[:2]
+    read = [(layer._query_dense, query), (layer._value_dense, value), (layer._key_dense, value)]
+    return _projected(layer, read, layer.num_query_heads, layer.head_dim, layer.head_dim, (value[1],))
+
+
+def _heads(layer: Any, query: Shape, value: Shape, key: Shape) -> dict[str, int]:
     read = [(layer._query_dense, query), (layer._value_dense, value), (layer._key_dense, key)]
-    written = (*query[:-1], layer._num_heads, layer._value_dim)
+    attended = [value[axis] for axis in layer._attention_axes]
+    return _projected(layer, read, layer._num_heads, layer._key_dim, layer._value_dim, attended)
+
+
+def _projected(
+    layer: Any,
+    read: Sequence[tuple[Any, Shape]],
+    heads: int,
+    key_dim: int,
+    value_dim: int,
+    attended: Sequence[int | None],
+) -> dict[str, int]:
+    (_, query), *_ = read
+    written = (*query[:-1], heads, value_dim)
+    if getattr(layer, "_gate_dense", None) is not None:  # Keras 3: factors for each number that is written
+        read = [*read, (layer._gate_dense, query)]
     counted: dict[str, int] = {}
     for projection, shape in (*read, (layer._output_dense, written)):
         counted |= _below(projection.name, count_macs(projection, shape, None))
-    attended = _product([value[axis] for axis in layer._attention_axes])
-    pairs = layer._num_heads * _product(query[1:-1]) * attended
-    return counted | {"scores": pairs * layer._key_dim, "mixture": pairs * layer._value_dim}
+    pairs = heads * _product(query[1:-1]) * _product(attended)
+    return counted | {"scores": pairs * key_dim, "mixture": pairs * value_dim}
 
 
 def _attention(layer: Any, inputs: Shape, outputs: Shape) -> dict[str, int]:
@@ -338,7 +370,8 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     **_entries("TimeDistributed", macs=_each_step),
     # Products of two inputs.
     **_entries("MultiHeadAttention", macs=_multi_head),
-    **_entries("keras.MultiHeadAttention keras.GroupedQueryAttention", macs=_uncounted),
+    **_entries("keras.MultiHeadAttention", macs=_called_multi_head),
+    **_entries("keras.GroupedQueryAttention", macs=_grouped),
     **_entries("Attention AdditiveAttention", macs=_attention),
     **_entries("Dot", macs=_dot),
     **_entries("TFOpLambda", channels="operator", macs=_operator),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import adapter_of
 from tfprune.adapters.base import MaskedModel
 from tfprune.utils.errors import TrainingError
 
@@ -138,6 +139,7 @@ class StopOnNaN(Listener):
         if losses.dtype.kind not in "fiubV" or np.all(np.isfinite(losses)):
             return
         loss = losses[~np.isfinite(losses)][0]
+        adapter_of(self.model).sync(self.model)
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
         raise TrainingError(

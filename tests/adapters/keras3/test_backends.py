@@ -47,3 +47,13 @@ def test_derivatives_are_those_of_tensorflow(backend, tmp_path):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
     assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
+
+
+@pytest.mark.parametrize("backend", [*(pytest.param(own, marks=pytest.mark.slow) for own in BACKENDS[:2]), BACKENDS[2]])
+def test_what_keras_offers_around_a_model_works_on_pruned_ones(backend):
+    assert ", 0 failed" in run(backend, "ecosystem.py")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pruning_to_nothing_is_plain_keras_and_to_a_half_exact(backend):
+    assert ", 0 failed" in run(backend, "twins.py", 10, 1)

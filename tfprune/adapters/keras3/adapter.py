@@ -82,6 +82,7 @@ class Keras3:
     gradients: Callable[[keras.Model, Callable[[int], Batch]], GradientProvider] = staticmethod(
         gradients.GradientProvider
     )
+    sync: Callable[[keras.Model], None] = staticmethod(backends.sync)
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
     layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)

@@ -23,6 +23,11 @@ def sync(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
+def hands_over_state() -> bool:
+    """Returns whether a compiled step knows only the variables that it is handed; others would be constants to it."""
+    return name() == "jax"
+
+
 def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
     """Returns where variables are made that go with those of a model: TensorFlow's strategy, if it has one."""
     return model.distribute_strategy.scope() if name() == "tensorflow" else contextlib.nullcontext()

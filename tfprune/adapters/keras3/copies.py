@@ -53,6 +53,8 @@ def cloned(model: keras.Model) -> keras.Model:
             carry_state(old, new)
     for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
         own.assign(keras.ops.copy(theirs.value))
+        if own.trainable != theirs.trainable:  # a kernel that is frozen under low-rank updates
+            own.trainable = theirs.trainable
     return copy
 
 
@@ -63,4 +65,5 @@ def remade(model: keras.Model) -> keras.Model:
         copy = rebuilt(model)
     if not copy.built:
         copy.build(model.input_shape)
+    copy.dtype_policy = model.dtype_policy  # Keras gives models that it clones the one of now
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import inspect
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -71,7 +72,17 @@ def _calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, 
             if has_graph(node.operation):
                 yield from _calls(node.operation)
             else:
-                yield node.operation, (_shapes(node.input_tensors), _shapes(node.output_tensors))
+                yield node.operation, (_shapes(_inputs(node)), _shapes(node.output_tensors))
+
+
+def _inputs(node: Any) -> list[Any]:
+    """Returns the tensors that a layer is called with in the order of its parameters; Keras goes by the names."""
+    given = node.arguments
+    try:
+        values = inspect.signature(node.operation.call).bind(*given.args, **given.kwargs).arguments.values()
+    except TypeError:  # a call that takes what its signature doesn't say
+        return list(node.input_tensors)
+    return [own for own in keras.tree.flatten(list(values)) if isinstance(own, keras.KerasTensor)]
 
 
 def _shapes(tensors: Any) -> Any:

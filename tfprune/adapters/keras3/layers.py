@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from typing import Any
 
 from tfprune.adapters.backend import keras3_functional
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.adapters.kernel_names import KernelNames
+from tfprune.adapters.kernel_names import KernelNames, few
 from tfprune.adapters.layer_traits import traits_of
+
+log = logging.getLogger(__name__)
+
+LOW_RANK = "lora_"  # begins the names of what `enable_lora` adds to a layer
 
 
 def has_graph(model: keras.layers.Layer) -> bool:
@@ -43,6 +48,21 @@ class Keras3Names(KernelNames):
     def is_float(self, variable: keras.Variable) -> bool:
         kind = keras.backend.standardize_dtype(variable.dtype)
         return "float" in kind and "float8" not in kind
+
+    def report_unprunable(self, model: Any, include: Collection[str] = ()) -> list[str]:
+        """Names what is not pruned, as others do, and kernels whose zeros Keras fills when it saves them."""
+        found = super().report_unprunable(model, include)
+        layers = [own for own in model._flatten_layers() if getattr(own, "lora_enabled", False)]
+        if layers:
+            log.warning(
+                "kernels with low-rank updates (LoRA) are pruned without these, and saved as the sum of both, which "
+                "has no zeros: %s; save the model with its updates, load it and prune that",
+                few([own.name for own in layers]),
+            )
+        return found
+
+    def _is_auxiliary(self, owner: Any, attribute: str) -> bool:
+        return super()._is_auxiliary(owner, attribute) or attribute.startswith(LOW_RANK)
 
 
 NAMES = Keras3Names()

@@ -5,8 +5,8 @@ The model keeps its class, its layers and their names, its files. What holds the
 * the optimizer's `apply` masks the gradients of the kernels before a step, so that pruned weights count in no norm that
   gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
   whatever the step has done (decay, averages, momentum);
-* the masks are variables of the optimizer, without being saved with it: JAX hands a compiled step those, and takes
-  anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
+* on JAX the masks are variables of the optimizer, without being saved with it: it hands a compiled step those, and
+  takes anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
 * a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
   compiled anew.
 """
@@ -14,6 +14,7 @@ The model keeps its class, its layers and their names, its files. What holds the
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
 STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
+OF_MODELS = ("save", "get_state_tree", "set_state_tree")  # methods that take an optimizer's variables one by one
 
 
 class InPlaceMasks:
@@ -81,8 +83,10 @@ class InPlaceMasks:
         for part in parts(optimizer):
             _release(part)
             vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
-            for mask in self._masks_of(part):
-                part._track_variable(mask)
+            if backends.hands_over_state():
+                _track(part, self._masks_of(part))
+        if backends.hands_over_state():
+            _wrap_model(self._model)
         for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
             _wrap(own)
         if self._model.train_function is not None:  # what was compiled before knows nothing of the masks
@@ -207,23 +211,50 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
     vars(optimizer).update(zip(WRAPPED, (held_apply, held_finalize, held_save, held_load), strict=True))
 
 
+def _wrap_model(model: keras.Model) -> None:
+    """Makes a model's methods that list what its optimizer remembers leave the masks out, past Keras' tracking."""
+    for name in OF_MODELS:
+        if hasattr(model, name) and name not in vars(model):
+            vars(model)[name] = _without_masks(model, getattr(model, name))
+
+
+def _without_masks(model: keras.Model, method: Callable) -> Callable:
+    @functools.wraps(method)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        backends.sync(model)
+        with _plain(model.optimizer):
+            return method(*args, **kwargs)
+
+    return wrapped
+
+
+def _track(part: keras.optimizers.Optimizer, masks: Sequence[keras.Variable]) -> None:
+    for mask in masks:
+        part._track_variable(mask)
+
+
+def _untrack(part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Takes the masks that are among an optimizer's variables out of these; returns them."""
+    known = {id(variable) for variable in part.variables}
+    masks = [mask for mask in vars(part)[HELD]._masks_of(part) if id(mask) in known]
+    for mask in masks:
+        part._untrack_variable(mask)
+    return masks
+
+
 def _release(part: keras.optimizers.Optimizer) -> None:
     """Frees an optimizer of the masks that it is held to."""
-    held = vars(part).pop(HELD, None)
-    for mask in held._masks_of(part) if held is not None else ():
-        part._untrack_variable(mask)
+    if HELD in vars(part):
+        _untrack(part)
+        del vars(part)[HELD]
 
 
 @contextlib.contextmanager
 def _plain(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Lets an optimizer have the variables that it would have without masks: those are saved."""
-    held = [(part, vars(part)[HELD]._masks_of(part)) for part in parts(optimizer) if HELD in vars(part)]
-    for part, masks in held:
-        for mask in masks:
-            part._untrack_variable(mask)
+    held = [(part, _untrack(part)) for part in parts(optimizer) if HELD in vars(part)]
     try:
         yield
     finally:
         for part, masks in held:
-            for mask in masks:
-                part._track_variable(mask)
+            _track(part, masks)

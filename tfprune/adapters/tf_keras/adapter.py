@@ -101,6 +101,9 @@ class TfKeras:
     def gradients(self, model: keras.Model, sample: Callable[[int], Batch]) -> GradientProvider:
         return gradients.GradientProvider(model, sample, gradients.compiled_loss(model))
 
+    def sync(self, model: keras.Model) -> None:
+        """Does nothing: the variables of TensorFlow are what is trained."""
+
     def callback(self, listener: Any) -> keras.callbacks.Callback:
         return callback_of(keras, listener)
 

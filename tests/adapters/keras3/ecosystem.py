@@ -1,0 +1,604 @@
+"""What Keras 3 offers around a model, on pruned ones: `KERAS_BACKEND=jax python tests/adapters/keras3/ecosystem.py`.
+
+All checks, or those that are named, one after the other; a line for each that fails, and exit code 1.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import io
+import logging
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import tfprune
+from tfprune.adapters import adapter_of
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.utils.errors import TfpruneError, TrainingError
+
+layers = keras.layers
+BACKEND = keras.backend.backend()
+ONNX = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}  # what exports to ONNX
+X = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
+Y = np.arange(48) % 3
+ELSEWHERE = """
+import sys, numpy as np, keras
+x, y = np.ones((16, 8), "float32"), np.arange(16) % 3
+for path in sys.argv[2:]:
+    if path.endswith(".weights.h5"):
+        model = keras.models.load_model(sys.argv[1], compile=False)
+        model.load_weights(path)
+    else:
+        model = keras.models.load_model(path, compile=path.endswith(".keras"))  # Keras itself cannot train an .h5 on
+    kernels = [own for own in model.get_weights() if own.ndim > 1]
+    if model.compiled:
+        print(int(model.optimizer.iterations), end=" ")
+        model.fit(x, y, verbose=0)
+    print(sum(int((own == 0).sum()) for own in kernels), "tfprune" in sys.modules)
+"""
+
+
+def loss():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def net(optimizer="adam", units=16, **compiling):
+    """Returns a compiled model of two kernels, (8, 16) and (16, 3)."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([layers.Input((8,)), layers.Dense(units, "relu", name="a"), layers.Dense(3, name="b")])
+    model.compile(optimizer, loss(), metrics=["accuracy"], **compiling)
+    return model
+
+
+def kernels(model):
+    return [weight for weight in model.get_weights() if weight.ndim > 1]
+
+
+def zeros(model):
+    return sum(int((np.asarray(own, np.float32) == 0).sum()) for own in kernels(model))
+
+
+def said(function):
+    """Returns what a function returns, and what was said to people meanwhile."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    logging.getLogger("tfprune").addHandler(handler)
+    try:
+        return function(), text.getvalue()
+    finally:
+        logging.getLogger("tfprune").removeHandler(handler)
+
+
+class Watch(keras.callbacks.Callback):
+    """Counts the zeros of the kernels after every batch, by the model that is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(zeros(self.model))
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def check_files_are_sparse_elsewhere(folder):
+    saving = keras.callbacks.ModelCheckpoint
+    for kinds in (["keras", "weights.h5"], ["h5"]):  # Keras forgets the optimizer's name as it writes an .h5
+        model = net()
+        pruning = tfprune.callbacks(model, sparsity=0.5, epochs=3)
+        own = [saving(f"{folder}/in.{kind}", save_weights_only="weights" in kind) for kind in kinds]
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[*pruning, *own])
+        for kind in kinds:
+            (model.save_weights if "weights" in kind else model.save)(folder / f"after.{kind}")
+        for name in ("in.keras", "after.keras") if "keras" in kinds else ():
+            loaded = keras.models.load_model(folder / name)
+            one, other = ([own.value for own in m.optimizer.variables] for m in (loaded, model))
+            assert len(one) == 10 and len(other) == (12 if BACKEND == "jax" else 10)  # on JAX masks are among them
+            for a, b in zip(one, other, strict=False):
+                np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (a, b)), err_msg=name)
+    names = [f"{when}.{kind}" for when in ("in", "after") for kind in ("keras", "h5", "weights.h5")]
+    import h5py
+
+    for name in ("in.h5", "after.h5"):
+        with h5py.File(folder / name) as file:
+            assert len(file["optimizer_weights"].attrs["weight_names"]) == 10
+    command = [sys.executable, "-W", "ignore", "-c", ELSEWHERE, folder / "in.keras", *(folder / name for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [line.split() for line in done.stdout.splitlines()]
+    steps = {"keras": ["6"]}
+    assert found == [[*steps.get(name.partition(".")[2], []), "88", "False"] for name in names], done.stdout
+
+
+def check_a_loaded_model_is_pruned_on(folder):
+    model = tfprune.prune(net(), 0.5)
+    model.save(folder / "m.keras")
+    loaded = keras.models.load_model(folder / "m.keras")
+    trained = tfprune.train(loaded, (X, Y), sparsity=0.75, epochs=3, verbose=0)
+    assert zeros(trained.model) == 132
+
+
+def check_weights_that_are_loaded_into_a_masked_model_keep_to_the_masks(folder):
+    dense = net()
+    dense.fit(X, Y, verbose=0)
+    dense.save_weights(folder / "dense.weights.h5")
+    model = net()
+    pruning = tfprune.callbacks(model, method="magnitude_at_init", sparsity=0.5, epochs=2)
+    watch = Watch()
+    model.fit(X, Y, 16, epochs=2, verbose=0, callbacks=pruning)
+    model.load_weights(folder / "dense.weights.h5")
+    model.fit(X, Y, 16, epochs=1, verbose=0, callbacks=[watch])
+    assert watch.seen == [88] * 3, watch.seen
+
+
+def check_state_trees_go_into_a_plain_model(folder):
+    model = net()
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+    other = net()
+    other.fit(X, Y, epochs=1, verbose=0)
+    tree = model.get_state_tree(value_format="numpy_array")
+    assert not [name for name in tree["optimizer_variables"] if "mask" in name]
+    [own] = tree["trainable_variables"].values()
+    tree["trainable_variables"] = {other.name: own}  # names of models are counted up
+    other.set_state_tree(tree)
+    assert zeros(other) == 88
+    model.set_state_tree(model.get_state_tree())
+    model.fit(X, Y, epochs=1, verbose=0)
+    assert zeros(model) == 88
+
+
+def check_export(folder):
+    model = tfprune.prune(net(), 0.5)
+    expected = keras.ops.convert_to_numpy(model(X))
+    formats = ["onnx"] if importlib.util.find_spec(ONNX[BACKEND]) else []
+    formats += ["tf_saved_model"] if BACKEND == "tensorflow" else []
+    if BACKEND == "jax" and importlib.util.find_spec("tensorflow"):
+        formats += ["tf_saved_model"]
+    for kind in formats:
+        path = folder / f"m.{kind}"
+        model.export(path, format=kind, verbose=False)
+        if kind == "onnx":
+            import onnx
+            import onnxruntime
+
+            session = onnxruntime.InferenceSession(str(path))
+            (found,) = session.run(None, {session.get_inputs()[0].name: X})
+            tensors = [onnx.numpy_helper.to_array(own) for own in onnx.load(path).graph.initializer]
+            assert sum(int((own == 0).sum()) for own in tensors if own.ndim > 1) == 88, kind
+        else:
+            import tensorflow as tf
+
+            loaded = tf.saved_model.load(path)
+            found = loaded.serve(X)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    model = net()
+    model(X)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+    for kind in formats:
+        model.export(folder / f"n.{kind}", format=kind, verbose=False)
+
+
+# -- what changes layers ----------------------------------------------------------------------------------------------
+
+
+def _stands_for(layer):
+    """Returns what the integers of a quantized layer's kernel stand for, but for the scale."""
+    values = np.asarray(keras.ops.convert_to_numpy(layer.kernel), np.int32)
+    if getattr(layer, "kernel_zero", None) is None:
+        return values
+    zero, group = (np.asarray(keras.ops.convert_to_numpy(own), np.int32) for own in (layer.kernel_zero, layer.g_idx))
+    return values - zero[group]
+
+
+def check_quantized_models_keep_their_zeros(folder):
+    for mode in ("int8", "int4"):
+        for held in (False, True):
+            model = net()
+            if held:
+                model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+            else:
+                model = tfprune.prune(model, 0.5)
+            gone = [own == 0 for own in kernels(model)]
+            before = model.predict(X, verbose=0)
+            model.quantize(mode)
+            after = model.predict(X, verbose=0)
+            assert np.abs(before - after).max() < 0.35 * np.abs(before).max(), mode
+            model.save(folder / "q.keras")
+            for own in (model, keras.models.load_model(folder / "q.keras")):
+                for layer, off in zip(own.layers, gone, strict=True):
+                    values = _stands_for(layer)
+                    assert not values[off].any() and values.any(), (mode, held, layer.name)
+
+
+def check_a_quantized_model_is_not_pruned_without_a_word(folder):
+    model = net()
+    model.quantize("int8")
+    try:
+        tfprune.prune(model, 0.5)
+    except TfpruneError as error:
+        assert "no layer left to prune" in str(error) or "quantized" in str(error), error
+    else:
+        raise AssertionError("integers were pruned")
+
+
+def check_distillation(folder):
+    if not hasattr(keras, "distillation"):
+        return
+    teacher, student = net(units=32), net()
+    distiller = keras.distillation.Distiller(
+        teacher=teacher, student=student, distillation_losses=keras.distillation.LogitsDistillation()
+    )
+    distiller.compile("adam", loss(), metrics=["accuracy"])
+    before = [own.copy() for own in teacher.get_weights()]
+    watch = Watch()
+    distiller.build((None, 8))
+    pruning = tfprune.callbacks(distiller, sparsity=0.5, epochs=3, exclude=["frozen"])  # the teacher
+    distiller.fit(X, Y, 16, 3, verbose=0, callbacks=[*pruning, watch])
+    assert zeros(distiller.student) == 88, zeros(distiller.student)
+    assert zeros(teacher) == 0
+    for one, other in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def check_low_rank_updates(folder):
+    model = net()
+    model.fit(X, Y, verbose=0)
+    model.get_layer("a").enable_lora(2)
+    model.compile("adam", loss())
+    names = list(adapter_of(model).attach(model).kernels())
+    adapter_of(model).detach(model)
+    assert names == ["a/kernel", "b/kernel"], names
+    base = keras.ops.convert_to_numpy(model.get_layer("a")._kernel)
+    trained, text = said(lambda: tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0))
+    layer = trained.model.get_layer("a")
+    kernel = keras.ops.convert_to_numpy(layer._kernel)
+    assert (kernel == 0).sum() == 64 and np.array_equal(kernel[kernel != 0], base[kernel != 0])
+    low = [keras.ops.convert_to_numpy(own) for own in (layer.lora_kernel_a, layer.lora_kernel_b)]
+    assert all(own.all() for own in low)
+    assert "low-rank" in text, text  # what is saved is not sparse
+    model.get_layer("b")  # the original is as it was
+    included = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, include=["a/lora_kernel_a"])
+    assert "a/lora_kernel_a" in included.masks and "a/lora_kernel_b" not in included.masks, list(included.masks)
+    excluded = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, exclude=["frozen"])
+    assert list(excluded.masks) == ["b/kernel"], list(excluded.masks)
+
+
+# -- callbacks --------------------------------------------------------------------------------------------------------
+
+
+def check_callbacks_of_keras(folder):
+    model = net(keras.optimizers.Adam(0.05))
+    callbacks = keras.callbacks
+    watch = Watch()
+    own = [
+        callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=9.0),
+        callbacks.CSVLogger(f"{folder}/log.csv"),
+        callbacks.TerminateOnNaN(),
+        callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+        watch,
+    ]
+    own += [callbacks.TensorBoard(f"{folder}/board", histogram_freq=1)] if _has_tensorboard() else []
+    trained = tfprune.train(
+        model, (X, Y), sparsity=0.5, epochs=4, verbose=0, callbacks=own, batch_size=16, validation_data=(X, Y)
+    )
+    assert zeros(trained.model) == 88 and watch.seen[-1] == 88
+    assert len((folder / "log.csv").read_text().splitlines()) == 5
+    assert float(keras.ops.convert_to_numpy(trained.model.optimizer.learning_rate)) < 0.05
+
+
+def _has_tensorboard():
+    return BACKEND == "tensorflow" or (BACKEND == "torch" and importlib.util.find_spec("tensorboard"))
+
+
+def check_early_stopping_brings_back_weights(folder):
+    for method, expected in (("magnitude_at_init", ""), ("dynamic", "were put back")):
+        early = keras.callbacks.EarlyStopping("loss", min_delta=99.0, patience=3, restore_best_weights=True)
+        model = net()
+        given = {"method": method, "epochs": 4, "callbacks": [early]}
+        trained, text = said(functools.partial(tfprune.train, model, (X, Y), sparsity=0.5, verbose=0, **given))
+        assert zeros(trained.model) == 88, (method, zeros(trained.model))
+        assert expected in text, (method, text)
+
+
+def check_backups_go_on(folder):
+    def fit(backup, *others):
+        keras.utils.set_random_seed(0)
+        model = net()
+        pruning = tfprune.callbacks(model, sparsity=0.8, epochs=6)
+        watch = Watch()
+        saving = [keras.callbacks.BackupAndRestore(folder / "backup")] if backup else []
+        model.fit(X, Y, 16, 6, callbacks=[*pruning, *saving, *others, watch], verbose=0, shuffle=False)
+        return model, watch.seen
+
+    killed = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch == 4 and 1 / 0)
+    with contextlib.suppress(ZeroDivisionError):
+        fit(True, killed)
+    (again, seen), (whole, expected) = fit(True), fit(False)
+    assert seen == expected[-len(seen) :] and len(seen) == 6, (seen, expected)
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def check_averages_are_swapped(folder):
+    model = net(keras.optimizers.Adam(0.05, use_ema=True))
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    pruning = tfprune.callbacks(model, sparsity=0.5, epochs=3)
+    model.fit(X, Y, 16, 3, verbose=0, callbacks=[*pruning, swap], validation_data=(X, Y))
+    assert zeros(model) == 88, zeros(model)
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return X[16 * index :][:16], Y[16 * index :][:16]
+
+
+def generated():
+    while True:
+        for index in range(3):
+            yield Batches()[index]
+
+
+def sources():
+    yield "arrays", (X, Y), {}
+    yield "weighted", (X, Y, np.linspace(0.5, 1.5, 48)), {}
+    yield "sample_weight", (X, Y), {"sample_weight": np.linspace(0.5, 1.5, 48)}
+    yield "class_weight", (X, Y), {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}}
+    yield "split", (X, Y), {"validation_split": 0.25}
+    yield "PyDataset", Batches(), {"validation_data": Batches()}
+    yield "generator", generated(), {"steps_per_epoch": 3}
+    tensors = keras.ops.convert_to_tensor(X), keras.ops.convert_to_tensor(Y)
+    yield "tensors", tensors, {}
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow as tf
+
+        yield "tf.data", tf.data.Dataset.from_tensor_slices((X, Y)).batch(16), {}
+        yield "tf.data repeated", tf.data.Dataset.from_tensor_slices((X, Y)).batch(16).repeat(), {"steps_per_epoch": 3}
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+        yield "DataLoader", torch.utils.data.DataLoader(data, 16), {}
+    if importlib.util.find_spec("pandas"):
+        import pandas
+
+        yield "frames", (pandas.DataFrame(X), pandas.Series(Y)), {}
+
+
+def check_data_of_all_forms(folder):
+    for name, data, given in sources():
+        watch = Watch()
+        try:
+            trained = tfprune.train(net(), data, sparsity=0.5, epochs=3, verbose=0, callbacks=[watch], **given)
+        except Exception as error:
+            raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
+        assert zeros(trained.model) == 88 and watch.seen[-1] == 88, name
+
+
+def check_gradients_of_data_of_all_forms(folder):
+    for name, data, given in sources():
+        if name == "generator":
+            with contextlib.suppress(TfpruneError):
+                tfprune.train(net(), data, method="snip", sparsity=0.5, epochs=3, verbose=0, **given)
+                raise AssertionError(name)
+            continue
+        try:
+            trained = tfprune.train(net(), data, method="snip", sparsity=0.5, epochs=2, verbose=0, **given)
+            model = net()
+            tfprune.callbacks(model, data=data, method="snip", sparsity=0.5, epochs=2)
+        except Exception as error:
+            raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
+        assert zeros(trained.model) == 88, name
+
+
+def check_inputs_and_outputs_in_structures(folder):
+    def made(kind):
+        keras.utils.set_random_seed(0)
+        one, two = layers.Input((8,), name="one"), layers.Input((4,), name="two")
+        tower = layers.Dense(8, "relu", name="tower")
+        shared = layers.Add()([tower(one), layers.Dense(8, name="other")(two)])
+        outs = [layers.Dense(3, name="cls")(shared), layers.Dense(1, name="size")(shared)]
+        if kind == "dict":
+            return keras.Model({"one": one, "two": two}, {"cls": outs[0], "size": outs[1]})
+        return keras.Model([one, two], outs)
+
+    forms = {
+        "dict": ({"one": X, "two": X[:, :4]}, {"cls": Y, "size": X[:, :1]}, {"cls": loss(), "size": "mse"}),
+        "list": ([X, X[:, :4]], [Y, X[:, :1]], [loss(), "mse"]),
+    }
+    for kind, (x, y, losses) in forms.items():
+        for method in ("dynamic", "snip", "grasp", "synflow"):
+            model = made(kind)
+            model.compile("adam", losses)
+            trained = tfprune.train(model, (x, y), method=method, sparsity=0.5, epochs=3, verbose=0)
+            assert zeros(trained.model) == 64, (kind, method, zeros(trained.model))
+            assert type(trained.model.output) is type(model.output)
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("ecosystem")
+class Own(keras.Model):
+    """A model of a person's own."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.blocks = [layers.Dense(16, "relu"), layers.Dense(16, "relu")]
+        self.head = {"cls": layers.Dense(3)}
+
+    def build(self, shape):
+        for block in self.blocks:
+            block.build((None, 8) if block is self.blocks[0] else (None, 16))
+        self.head["cls"].build((None, 16))
+
+    def call(self, inputs, training=None):
+        for block in self.blocks:
+            inputs = block(inputs)
+        return self.head["cls"](inputs)
+
+
+def check_subclassed_models(folder):
+    for method in ("dynamic", "snip"):
+        keras.utils.set_random_seed(0)
+        model = Own()
+        model.build((None, 8))
+        model.compile("adam", loss())
+        result = tfprune.train(model, (X, Y), method=method, sparsity=0.5, epochs=3, verbose=0, in_place=True)
+        assert result.model is model and zeros(model) == (8 * 16 + 16 * 16 + 16 * 3) // 2, zeros(model)
+    model.save(folder / "own.keras")
+    assert zeros(keras.models.load_model(folder / "own.keras")) == zeros(model)
+    try:
+        tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0)
+    except TfpruneError as error:
+        assert "in_place=True" in str(error)
+    else:
+        raise AssertionError("a subclassed model was copied")
+
+
+def _own_step():
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        class Stepping(keras.Model):
+            def train_step(self, data):
+                x, y = data
+                with tf.GradientTape() as tape:
+                    value = self.compute_loss(y=y, y_pred=self(x, training=True))
+                own = self.trainable_variables
+                self.optimizer.apply_gradients(zip(tape.gradient(value, own), own, strict=True))
+                return {"loss": value}
+    elif BACKEND == "torch":
+        import torch
+
+        class Stepping(keras.Model):
+            def train_step(self, data):
+                x, y = data
+                self.zero_grad()
+                value = self.compute_loss(y=y, y_pred=self(x, training=True))
+                value.backward()
+                own = self.trainable_weights
+                with torch.no_grad():
+                    self.optimizer.apply([weight.value.grad for weight in own], own)
+                return {"loss": value}
+    else:
+        import jax
+
+        class Stepping(keras.Model):
+            def train_step(self, state, data):
+                trained, others, optimizer, metrics = state
+                x, y = data
+
+                def value(trained, others):
+                    out, others = self.stateless_call(trained, others, x, training=True)
+                    return self.compute_loss(x, y, out), others
+
+                (found, others), grads = jax.value_and_grad(value, has_aux=True)(trained, others)
+                trained, optimizer = self.optimizer.stateless_apply(optimizer, grads, trained)
+                return {"loss": found}, (trained, others, optimizer, metrics)
+
+    return Stepping
+
+
+def check_a_step_of_its_own(folder):
+    kind = _own_step()
+    inputs = layers.Input((8,))
+    model = kind(inputs, layers.Dense(3)(layers.Dense(16, "relu")(inputs)))
+    model.compile("adam", loss())
+    watch = Watch()
+    pruning = tfprune.callbacks(model, sparsity=0.5, epochs=3)
+    model.fit(X, Y, 16, 3, verbose=0, callbacks=[*pruning, watch])
+    assert zeros(model) == 88 and watch.seen[-1] == 88, watch.seen
+    trained = tfprune.train(model, (X, Y), sparsity=0.75, epochs=3, verbose=0)
+    assert type(trained.model) is kind and zeros(trained.model) == 132
+
+
+def check_shared_layers_and_nested_models_of_equal_names(folder):
+    def body(name, units):
+        return keras.Sequential(
+            [layers.Input((8,)), layers.Dense(units, "relu", name="d1"), layers.Dense(8, name="d2")], name=name
+        )
+
+    inputs = layers.Input((8,))
+    one, two = body("one", 16), body("two", 12)
+    model = keras.Model(inputs, layers.Dense(3, name="head")(layers.Add()([one(one(inputs)), two(inputs)])))
+    model.compile("adam", loss())
+    trained = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0)
+    assert list(trained.masks) == ["one/d1/kernel", "one/d2/kernel", "two/d1/kernel", "two/d2/kernel", "head/kernel"]
+    assert zeros(trained.model) == (8 * 16 * 2 + 8 * 12 * 2 + 24) // 2
+    trained.model.save(folder / "n.keras")
+    assert zeros(keras.models.load_model(folder / "n.keras")) == zeros(trained.model)
+    excluded = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, exclude=["two"])
+    assert [name for name in excluded.masks if name.startswith("two")] == []
+
+
+def check_precision_and_compilation(folder):
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        for jit in (False,) if BACKEND == "torch" else (False, True):
+            before = keras.config.dtype_policy()
+            keras.config.set_dtype_policy(policy)
+            try:
+                model = net(jit_compile=jit)
+            finally:
+                keras.config.set_dtype_policy(before)
+            watch = Watch()
+            trained = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, callbacks=[watch])
+            assert zeros(trained.model) == 88 and watch.seen[-1] == 88, (policy, jit)
+            assert trained.model.dtype_policy.name == model.dtype_policy.name
+            trained.model.save(folder / "p.keras")
+            assert zeros(keras.models.load_model(folder / "p.keras")) == 88
+            snip = tfprune.train(model, (X, Y), method="snip", sparsity=0.5, epochs=2, verbose=0)
+            assert zeros(snip.model) == 88, (policy, jit)
+
+
+def check_a_loss_that_is_no_number_stops_the_training(folder):
+    inputs = layers.Input((8,))
+    model = keras.Model(inputs, layers.Dense(3, name="b")(layers.Dense(16, "tanh", name="a")(inputs)))
+    model.compile(keras.optimizers.SGD(0.1), loss())
+    bad = X.copy()
+    bad[20] = np.nan
+    try:
+        tfprune.train(model, (bad, Y), sparsity=0.5, epochs=3, verbose=0, batch_size=16, shuffle=False)
+    except TrainingError as error:
+        assert "batch 2 of the epoch; the first layer whose weights are no finite numbers is a" in str(error), error
+    else:
+        raise AssertionError("nothing was said")
+
+
+CHECKS = {name.removeprefix("check_"): own for name, own in list(globals().items()) if name.startswith("check_")}
+
+
+def main(names):
+    failed = 0
+    for name, check in CHECKS.items():
+        if names and name not in names:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                check(Path(folder))
+            except Exception as error:
+                failed += 1
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                print(name, "|", type(error).__name__, str(error)[:1500], f"({last.name}:{last.lineno})", flush=True)
+                if names:
+                    traceback.print_exc()
+    print(f"{BACKEND}: {len(names or CHECKS)} checks, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    sys.exit(bool(main(sys.argv[1:])))
