@@ -53,9 +53,9 @@ def train(
     """Trains and prunes: a compiled model on data as `model.fit` takes them, or a run by its `Config`.
 
     A model is trained as `model.fit` trains it, by its own loss, metrics and optimizer, which begins anew in each
-    training with the settings that it has; with method `unpruned` the two are the same. What stops a training early (a callback, data that run out, Ctrl-C) loses nothing: the model comes
-    back as it is, and a warning says what did not happen. An exception of a callback's own is raised as it is, and has
-    the model in its attribute `trained`.
+    training with the settings that it has; with method `unpruned` the two are the same. What stops a training early (a
+    callback, data that run out, Ctrl-C) loses nothing: the model comes back as it is, and a warning says what did not
+    happen. An exception of a callback's own is raised as it is, and has the model in its attribute `trained`.
 
     Args:
         model: a compiled model; or the settings of a run, which is read if it is finished already.
