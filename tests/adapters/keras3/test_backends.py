@@ -49,9 +49,7 @@ def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
     assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "backend", [*(pytest.param(own, marks=pytest.mark.slow) for own in BACKENDS[:2]), BACKENDS[2]]
-)
+@pytest.mark.parametrize("backend", [*(pytest.param(own, marks=pytest.mark.slow) for own in BACKENDS[:2]), BACKENDS[2]])
 def test_what_keras_offers_around_a_model_works_on_pruned_ones(backend):
     assert ", 0 failed" in run(backend, "ecosystem.py")
 
