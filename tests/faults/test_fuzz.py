@@ -13,6 +13,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -110,7 +111,8 @@ class Outcome:
 
     @property
     def result(self):
-        return self.code, self.out, self.err, self.written
+        # The command that is suggested next says the settings as they stand, names of altered paths too.
+        return self.code, re.sub(r"^Next .*(?:\n +tfprune .*)*", "", self.out, flags=re.M), self.err, self.written
 
     def fault(self):
         """Says what is wrong with it, whatever was altered; None if nothing is."""
