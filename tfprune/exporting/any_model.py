@@ -44,11 +44,12 @@ class Export:
         raw, gzip: bytes.
         unread: a line on each library that the format is for too, and that does not read this file.
 
+    >>> import tempfile
     >>> import numpy as np
     >>> import tf_keras as keras
     >>> import tfprune
     >>> model = keras.Sequential([keras.layers.Dense(3, input_shape=(4,), name="kind")])
-    >>> done = tfprune.export(model, "model.tflite", np.ones((8, 4)))
+    >>> done = tfprune.export(model, f"{tempfile.mkdtemp()}/model.tflite", np.ones((8, 4)))
     >>> done.examples, list(done.differences), max(done.differences.values()) < 1e-5
     (8, ['kind'], True)
     """
@@ -83,6 +84,7 @@ def export(model: keras.Model, path: str | Path, data: Any, *, format: str = "",
     Raises:
         TfpruneError: the format cannot hold the model, or the file answers differently.
 
+    >>> import tempfile
     >>> import numpy as np
     >>> import tf_keras as keras
     >>> import tfprune
@@ -90,7 +92,8 @@ def export(model: keras.Model, path: str | Path, data: Any, *, format: str = "",
     >>> both = keras.layers.Concatenate()([size, kind])
     >>> outputs = [keras.layers.Dense(3, name="a")(both), keras.layers.Dense(1, name="b")(both)]
     >>> model = keras.Model([size, kind], outputs)
-    >>> done = tfprune.export(model, "model.h5", {"size": np.ones((8, 4)), "kind": np.zeros((8, 2))})
+    >>> data = {"size": np.ones((8, 4)), "kind": np.zeros((8, 2))}
+    >>> done = tfprune.export(model, f"{tempfile.mkdtemp()}/model.h5", data)
     >>> done.differences
     {'a': 0.0, 'b': 0.0}
     """
