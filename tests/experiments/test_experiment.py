@@ -102,7 +102,7 @@ def test_what_a_run_leaves_is_documented_and_nothing_else_is(finished):
 def test_a_result_shows_itself_in_a_notebook(finished):
     shown = re.sub(" +<", "<", finished._repr_html_())  # tabulate fills cells with spaces
     for text in (
-        f"<p>{finished.config.run_id}: 30.6 % of the kernel weights are gone</p>",
+        f"<p>{finished.config.run_id}: 30.6 % of the kernel weights are gone; 28.2 % of all weights are zero</p>",
         'src="data:image/png;base64,',
         "<tr><th>split</th><th>loss</th><th>accuracy</th></tr>",
         f"<td>{finished.metrics['test']['loss']:.4f}",

@@ -56,4 +56,4 @@ def test_what_keras_offers_around_a_model_works_on_pruned_ones(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_pruning_to_nothing_is_plain_keras_and_to_a_half_exact(backend):
-    assert ", 0 failed" in run(backend, "twins.py", 10, 1)
+    assert ", 0 failed" in run(backend, "pairs.py", 6, 1)

@@ -3,7 +3,7 @@
 Two things must hold of each. Pruning to nothing is plain Keras: the same weights, state of the optimizer and logs, to
 the bit where Keras repeats itself (on JAX, and under XLA, but for rounding: another program is compiled). Pruning to a
 half leaves exactly that many zeros, after every batch and in files. `KERAS_BACKEND=jax python
-tests/adapters/keras3/twins.py COUNT [SEED]`; a line for each that is not so, and exit code 1.
+tests/adapters/keras3/pairs.py COUNT [SEED]`; a line for each that is not so, and exit code 1.
 """
 
 import collections
