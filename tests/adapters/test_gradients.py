@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.gradients import PASSES, GradientProvider, balanced_indices, draw_batch
+from tfprune.adapters.batches import balanced_indices
+from tfprune.adapters.derivatives import PASSES
+from tfprune.adapters.tf_keras.gradients import GradientProvider, draw_batch
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Split

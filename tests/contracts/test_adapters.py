@@ -29,6 +29,7 @@ class Framework:
     """How a test makes and trains models; all else goes through the adapter.
 
     Args:
+        library: the framework's module, for what it alone can make.
         model: returns a small model of two kernels, `a/kernel` (8, 16) and `b/kernel` (16, 3), always of one start.
         compiled: compiles it with an optimizer by name.
         fit: trains it, calling a function at the end of each batch.
@@ -36,6 +37,7 @@ class Framework:
         outputs: of a model for X.
     """
 
+    library: Any
     model: Callable[[], Any]
     compiled: Callable[[Any, str], None]
     fit: Callable[[Any, int, Callable[[], None]], None]
@@ -63,6 +65,7 @@ def of_keras(library):
         model.fit(X, Y, 8, epochs, shuffle=False, verbose=0, callbacks=[EachBatch(batch_end)])
 
     return Framework(
+        library=library,
         model=model,
         compiled=lambda model, name: model.compile(
             getattr(library.optimizers, name)(0.05, **OPTIMIZERS[name]),
@@ -93,6 +96,8 @@ def test_each_adapter_is_found_by_its_models_and_none_by_others(framework):
     assert adapter_of(model).name in ADAPTERS
     with pytest.raises(ModelError, match="a model of tf_keras.* is needed, got builtins.object"):
         adapter_of(object())
+    with pytest.raises(ModelError, match="got builtins.str; load the file first"):
+        adapter_of("model.keras")
 
 
 def test_masks_start_whole_and_kernels_keep_their_names(framework):
@@ -191,6 +196,74 @@ def test_the_pruner_cuts_the_exact_number_of_any_framework(framework):
         pruner.prune(PruningEvent(sparsity=sparsity, criterion=Criterion("magnitude")))
         found = {name: int(np.sum(np.asarray(framework.variable(model, name)) == 0)) for name in zeros}
         assert found == zeros == {name: int(np.sum(mask == 0)) for name, mask in pruner.masks().items()}
+
+
+def test_an_optimizer_that_is_compiled_later_is_held_to_the_masks(framework):
+    """One whose averages are those of steps before it was: they would bring back what is pruned."""
+    model = framework.model()
+    masked = adapter_of(model).attach(model)
+    masked.set_masks(half(masked.masks()))
+    loss = framework.library.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for _ in range(2):  # the second one after a step was made
+        model.compile(framework.library.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.5), loss)
+        framework.fit(model, 2, lambda: None)
+        for name, mask in masked.masks().items():
+            assert not np.asarray(framework.variable(model, name))[mask == 0].any()
+
+
+def test_a_copy_is_compiled_alike_whatever_that_is_and_counts_for_itself(framework):
+    """Losses and metrics in memory need no configuration."""
+    model, losses = framework.model(), framework.library.losses
+
+    class Steps(framework.library.metrics.Metric):
+        def __init__(self, name="steps"):
+            super().__init__(name=name)
+            self.count = self.add_weight(name="count", shape=(), initializer="zeros")
+
+        def get_config(self):
+            return {"name": self.name}
+
+        def update_state(self, y, outputs, sample_weight=None):
+            self.count.assign_add(1.0)
+
+        def result(self):
+            return self.count * 1.0
+
+        def reset_state(self):
+            pass
+
+    counting = Steps()
+    cross_entropy = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", lambda y, outputs: 3 * cross_entropy(y, outputs), metrics=[counting])
+    adapter = adapter_of(model)
+    copy = adapter.copy(model)
+    adapter.compile(copy, adapter.compiled(model))
+    framework.fit(copy, 1, lambda: None)
+    assert float(np.asarray(counting.result())) == 0.0
+    framework.fit(model, 1, lambda: None)
+    assert float(np.asarray(counting.result())) == 3.0
+    np.testing.assert_allclose(framework.outputs(copy), framework.outputs(model), rtol=1e-6)
+
+
+def test_models_of_models_that_are_never_called_have_weights_and_no_derivatives(framework):
+    library, layers = framework.library, framework.library.layers
+
+    class Pair(library.Model):
+        def __init__(self):
+            super().__init__()
+            self.generator = library.Sequential([layers.Input((4,)), layers.Dense(8)])
+            self.critic = library.Sequential([layers.Input((8,)), layers.Dense(1)])
+
+    pair = Pair()
+    adapter = adapter_of(pair)
+    adapter.check(pair, copied=False)
+    with pytest.raises(ModelError, match="is subclassed and cannot be copied"):
+        adapter.check(pair, copied=True)
+    masked = adapter.attach(pair, gradients=adapter.gradients(pair, lambda per_class: None))
+    masked.set_masks(half(masked.masks()))
+    assert [int(np.sum(kernel == 0)) for kernel in masked.kernels().values()] == [16, 4]
+    with pytest.raises(ModelError, match="has no call, so there are no outputs to take a loss of"):
+        masked.gradients("gradients", Criterion("snip"))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

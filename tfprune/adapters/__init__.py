@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from tfprune.utils.errors import ModelError
@@ -30,4 +31,5 @@ def adapter_of(model: Any) -> Adapter:
         if name in packages:
             return ADAPTERS[name]
     kind = f"{type(model).__module__}.{type(model).__name__}"
-    raise ModelError(f"a model of {', '.join(ADAPTERS)} is needed, got {kind}")
+    hint = "; load the file first, as with keras.saving.load_model" if isinstance(model, (str, os.PathLike)) else ""
+    raise ModelError(f"a model of {', '.join(ADAPTERS)} is needed, got {kind}{hint}")

@@ -277,6 +277,20 @@ class KernelNames(abc.ABC):
         leaves = [own for own in layers if not list(self._children(own))]
         return [own.name for own in leaves if _makes_weights(own)]
 
+    def check_ready(self, model: Any, *, copied: bool) -> None:
+        """Raises `ModelError` if a model has no weights yet or, to be copied, is subclassed.
+
+        One that is never called itself may have weights all the same, as one of a generator and a critic.
+        """
+        graph = self.has_graph(model)
+        made_by_parts = not graph and "build" not in vars(type(model))
+        if not model.built and not (made_by_parts and self.named_kernels(model) and not self.unbuilt(model)):
+            raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
+        if copied and not graph:
+            raise ModelError(
+                f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
+            )
+
     def kernels_of(self, layer: Any) -> list[Any]:
         """Returns the kernels of a layer and of all layers inside of it, each once."""
         return list({self.key(kernel): kernel for _, kernel in self.every_kernel(layer, layer.name)}.values())

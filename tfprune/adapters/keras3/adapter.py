@@ -10,32 +10,24 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.compile_arguments import compiled_arguments
+from tfprune.adapters.derivatives import WithDerivatives
 from tfprune.adapters.keras3 import backends, gradients
-from tfprune.adapters.keras3.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
+from tfprune.adapters.keras3.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
 from tfprune.adapters.keras3.facts import layers_of
 from tfprune.adapters.keras3.layers import NAMES, has_graph
-from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks
+from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put_on, take_off
 from tfprune.adapters.keras3.optimizers import fresh, slots
 from tfprune.adapters.keras_callbacks import callback_of
 from tfprune.adapters.layer_facts import LayerSummary
-from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.pruning.scores import LazyArrays
 from tfprune.utils.errors import ModelError
 
 
-class Keras3Model:
-    """A `MaskedModel` of Keras 3.
-
-    Args:
-        model: masked.
-        gradients: of the model; None where no criterion asks for them.
-    """
-
-    def __init__(self, model: keras.Model, gradients: GradientProvider | None = None) -> None:
-        self.model = model
-        self.provider = gradients
+class Keras3Model(WithDerivatives):
+    """A `MaskedModel` of Keras 3."""
 
     @property
     def _masks(self) -> InPlaceMasks:
@@ -60,13 +52,6 @@ class Keras3Model:
         backends.sync(self.model)
         self.model.set_weights(weights)
         self.set_masks(self.masks())
-
-    def gradients(self, kind: str, criterion: Criterion) -> Arrays:
-        return self.provider(kind, criterion)
-
-    def renew(self) -> None:
-        if self.provider is not None:
-            self.provider.renew()
 
 
 class Keras3:
@@ -99,15 +84,14 @@ class Keras3:
         layers = set(NAMES.prunable_names(model, exclude, include))
         kernels = {own.name: own.variable for own in NAMES.named_kernels(model, include) if own.layer in layers}
         with backends.scope(model):
-            vars(model)[MASKS] = InPlaceMasks(model, kernels)  # past Keras' tracking: it is no part of what is saved
+            put_on(model, InPlaceMasks(model, kernels))
         return Keras3Model(model, gradients)
 
     def masked(self, model: keras.Model) -> bool:
         return MASKS in vars(model)
 
     def detach(self, model: keras.Model) -> None:
-        if (masks := vars(model).pop(MASKS, None)) is not None:
-            masks.release()
+        take_off(model)
 
     def slots(self, optimizer: Any, variable: Any) -> list[np.ndarray]:
         return [backends.numbers(slot) for slot in slots(optimizer, variable)]

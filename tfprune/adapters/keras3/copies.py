@@ -6,7 +6,7 @@ from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import carry_state, has_graph
+from tfprune.adapters.keras3.layers import NAMES, carry_state, not_compiled
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
@@ -16,12 +16,7 @@ def check_model(model: Any, *, copied: bool = True) -> None:
     """Raises `ModelError` if a model is none of Keras 3, has no weights yet or, to be copied, is subclassed."""
     if not isinstance(model, keras.Model):
         raise ModelError(f"a Keras model is needed, got {type(model).__module__}.{type(model).__name__}")
-    if not model.built:
-        raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
-    if copied and not has_graph(model):
-        raise ModelError(
-            f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
-        )
+    NAMES.check_ready(model, copied=copied)
 
 
 def uncompiled_copy_of(model: keras.Model) -> keras.Model:
@@ -59,8 +54,9 @@ def cloned(model: keras.Model) -> keras.Model:
 
 
 def remade(model: keras.Model) -> keras.Model:
-    """Returns a model of the same configuration with initial weights of its own."""
-    copy = keras.models.clone_model(model)
+    """Returns a model of the same configuration with initial weights of its own, not compiled."""
+    with not_compiled(model):
+        copy = keras.models.clone_model(model)
     if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own
         copy = rebuilt(model)
     if not copy.built:

@@ -16,8 +16,9 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.derivatives import ADDED, Derivatives
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers
+from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers, not_compiled
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.pruning.events import Criterion
@@ -25,50 +26,21 @@ from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError
 from tfprune.utils.trees import leaves, map_tree
 
-ADDED = ("bias", "beta", "moving_mean")  # weights that are added to what flows, not multiplied with it
-PASSES = {"gradients": 3, "squared_gradients": 3, "hessian_gradients": 9, "flow_gradients": 3}  # forward, an example
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")  # attributes of layers that say how much is drawn at random
 Forward = Callable[[keras.Model], Any]  # calls a model -> a scalar
 
 
-class GradientProvider:
-    """The derivatives of a model as it stood at the last `renew`, each computed when it is first asked for.
+class GradientProvider(Derivatives):
+    """Those of Keras 3, by its backend."""
 
-    Args:
-        model: any that has weights.
-        sample: draws training examples, so many per class where there are classes.
+    @property
+    def has_call(self) -> bool:
+        return type(self.model).call is not keras.Model.call
 
-    Attributes:
-        passes: what was computed so far, in forward passes of one example.
-    """
-
-    def __init__(self, model: keras.Model, sample: Callable[[int], Batch]) -> None:
-        self.model = model
-        self.sample = sample
-        self.passes = 0
-        self._known: dict[tuple[str, Criterion], Arrays] = {}
-        self._copies: dict[Callable, keras.Model | None] = {}
-
-    def renew(self) -> None:
-        """Forgets all derivatives, since the model has changed."""
-        self._known = {}
-
-    def __call__(self, kind: str, criterion: Criterion) -> Arrays:
-        """Returns derivatives by kernel name, those of all weights that can be pruned.
-
-        Args:
-            kind: `gradients` g of the mean loss over the sample, as one batch in training mode
-                (BatchNorm takes the batch's statistics); `hessian_gradients` Hg of the same;
-                `squared_gradients`, the mean of g * g over batches of one example a class, with BatchNorm's
-                moving statistics; `flow_gradients` of the sum of the outputs for an input of ones,
-                where all weights are positive and nothing is added or bent.
-            criterion: who asks: how many examples of each class, and at what temperature of the logits.
-        """
-        if (kind, criterion) not in self._known:
-            backends.sync(self.model)
-            with backends.precise():
-                self._known[kind, criterion] = getattr(self, f"_{kind}")(criterion)
-        return self._known[kind, criterion]
+    def _computed(self, kind: str, criterion: Criterion) -> Arrays:
+        backends.sync(self.model)
+        with backends.precise():
+            return getattr(self, f"_{kind}")(criterion)
 
     def _gradients(self, criterion: Criterion) -> Arrays:
         batch = self._draw_batch("gradients", criterion)
@@ -87,17 +59,11 @@ class GradientProvider:
         return totals
 
     def _flow_gradients(self, criterion: Criterion) -> Arrays:
-        network = self._copy(_linear)
-        if network is None:
-            raise ModelError(
-                f"model {self.model.name} cannot be rebuilt without its nonlinearities, as synflow asks for; rank "
-                "its weights by another criterion"
-            )
+        network = self._linear_copy(self._copy(_linear))
         for variable in network.weights:
             if "float" in str(variable.dtype):
                 values = keras.ops.abs(variable.value)
                 variable.assign(keras.ops.zeros_like(values) if variable.name in ADDED else values)
-        self.passes += PASSES["flow_gradients"]
         ones = [np.ones([1, *(side or 1 for side in own.shape[1:])]).astype(own.dtype) for own in network.inputs]
 
         def flow(network: keras.Model) -> Any:
@@ -110,11 +76,6 @@ class GradientProvider:
         with self._network() as network:
             loss = compiled_loss(self.model, network, batch, criterion)
             return _by_name(derivative, network, lambda own: loss(own(batch.x, training=training)))
-
-    def _draw_batch(self, kind: str, criterion: Criterion) -> Batch:
-        batch = self.sample(criterion.per_class)
-        self.passes += PASSES[kind] * len(batch)
-        return Batch(map_tree(_precise, batch.x), batch.y, batch.weights)
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[keras.Model]:
@@ -147,7 +108,8 @@ def _cloned(model: keras.Model, rebuild: Callable, known: dict[int, Any]) -> ker
             known[id(layer)] = _cloned(layer, rebuild, known) if has_graph(layer) else rebuild(layer)
         return known[id(layer)]
 
-    return keras.models.clone_model(model, clone_function=clone)
+    with not_compiled(model):
+        return keras.models.clone_model(model, clone_function=clone)
 
 
 def _by_name(derivative: Callable, network: keras.Model, forward: Forward) -> dict[str, np.ndarray]:
@@ -239,12 +201,6 @@ def _normalize(layer: keras.layers.Layer, inputs: Any, training: bool | None = N
     outputs = (inputs - mean) / ops.sqrt(variance + layer.epsilon)
     outputs = outputs * ops.reshape(layer.gamma, shape) if layer.scale else outputs
     return outputs + ops.reshape(layer.beta, shape) if layer.center else outputs
-
-
-def _precise(array: Any) -> Any:
-    """Returns numbers that can be fractions, and pixels, in float64; others and texts as they are."""
-    values = np.asarray(array)
-    return values.astype(np.float64) if values.dtype.kind == "f" or values.dtype == np.uint8 else array
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

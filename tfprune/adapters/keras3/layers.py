@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 from collections.abc import Collection, Hashable, Iterator
@@ -90,3 +91,16 @@ def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_onl
             new.load_assets(folder)
     elif hasattr(new, "finalize_state"):
         new.finalize_state()
+
+
+@contextlib.contextmanager
+def not_compiled(model: keras.Model) -> Iterator[None]:
+    """Lets Keras clone a model without what it is compiled with: losses in memory may have no configuration."""
+    compiled = [own for own in model._flatten_layers() if isinstance(own, keras.Model) and own.compiled]
+    for own in compiled:
+        vars(own)["compiled"] = False  # past Keras' tracking
+    try:
+        yield
+    finally:
+        for own in compiled:
+            vars(own)["compiled"] = True

@@ -158,9 +158,28 @@ class InPlaceMasks:
             self._constrain()
 
 
+def put_on(model: keras.Model, masks: InPlaceMasks) -> None:
+    """Gives a model its masks: any optimizer that it is compiled with from now on is held to them."""
+    vars(model)[MASKS] = masks  # past Keras' tracking: they are no part of what is saved
+    vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
+
+
+def take_off(model: keras.Model) -> None:
+    """Takes the masks off that a model has, if any."""
+    vars(model).pop("make_train_function", None)
+    if (masks := vars(model).pop(MASKS, None)) is not None:
+        masks.release()
+
+
+def _held_train_function(model: keras.Model, force: bool = False) -> Any:
+    """Makes a masked model's function of a training step, under whatever optimizer it was compiled with since."""
+    hold_masks(model)
+    return type(model).make_train_function(model, force=force)
+
+
 def hold_masks(model: keras.Model) -> None:
     """Makes the optimizer of a compiled model keep what is masked in place at zero."""
-    if (masks := vars(model).get(MASKS)) is not None:
+    if (masks := vars(model).get(MASKS)) is not None and getattr(model, "optimizer", None) is not None:
         masks.hold(model.optimizer)
 
 

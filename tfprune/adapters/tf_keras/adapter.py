@@ -10,10 +10,12 @@ import numpy as np
 from tfprune.adapters.backend import keras
 from tfprune.adapters.base import GradientProvider
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.compile_arguments import compiled_arguments
+from tfprune.adapters.derivatives import WithDerivatives
 from tfprune.adapters.keras_callbacks import callback_of
 from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.adapters.tf_keras import gradients
-from tfprune.adapters.tf_keras.compiling import compile_anew, compiled_arguments, learning_rate, set_learning_rate
+from tfprune.adapters.tf_keras.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
 from tfprune.adapters.tf_keras.facts import layers_of
 from tfprune.adapters.tf_keras.kernel_names import own_weights, report_unprunable
@@ -22,22 +24,12 @@ from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_k
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place, unmask
-from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError
 
 
-class TfKerasModel:
-    """A `MaskedModel` of tf_keras, masked in place or by wrappers.
-
-    Args:
-        model: masked.
-        gradients: of the model; None where no criterion asks for them.
-    """
-
-    def __init__(self, model: keras.Model, gradients: GradientProvider | None = None) -> None:
-        self.model = model
-        self.provider = gradients
+class TfKerasModel(WithDerivatives):
+    """A `MaskedModel` of tf_keras, masked in place or by wrappers."""
 
     def kernels(self) -> Mapping[str, np.ndarray]:
         return lazy_kernels(self.model)
@@ -56,13 +48,6 @@ class TfKerasModel:
         for own, value in zip(own_weights(self.model), weights[of_layers:], strict=False):  # a clone of Keras has none
             own.assign(value)
         set_weights(self.model, weights)
-
-    def gradients(self, kind: str, criterion: Criterion) -> Arrays:
-        return self.provider(kind, criterion)
-
-    def renew(self) -> None:
-        if self.provider is not None:
-            self.provider.renew()
 
 
 class TfKeras:

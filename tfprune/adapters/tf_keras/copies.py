@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.tf_keras.kernel_names import named_kernels, unbuilt
-from tfprune.adapters.tf_keras.layers import carry_state, has_graph
+from tfprune.adapters.tf_keras.kernel_names import NAMES
+from tfprune.adapters.tf_keras.layers import carry_state
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.utils.errors import ModelError
@@ -26,18 +26,7 @@ def check_model(model: keras.Model, *, copied: bool = True) -> None:
                 "and summary take it"
             )
         raise ModelError(f"a tf_keras model is needed, got {kind.__module__}.{kind.__name__}")
-    if not model.built and not _parts_are_built(model):
-        raise ModelError(f"model {model.name} has no weights yet: build it or call it on a batch first")
-    if copied and not has_graph(model):
-        raise ModelError(
-            f"model {model.name} is subclassed and cannot be copied; prune it as it is: prune(..., in_place=True)"
-        )
-
-
-def _parts_are_built(model: keras.Model) -> bool:
-    """Returns whether a model that was never called has weights all the same, as one of a generator and a critic."""
-    makes_its_own = "build" in vars(type(model))
-    return not has_graph(model) and not makes_its_own and bool(named_kernels(model)) and not unbuilt(model)
+    NAMES.check_ready(model, copied=copied)
 
 
 def uncompiled_copy_of(model: keras.Model) -> keras.Model:
@@ -83,20 +72,4 @@ def _of_own_class(model: keras.Model, copy: keras.Model) -> keras.Model:
 def compile_alike(copy: keras.Model, model: keras.Model) -> None:
     """Compiles a model as another one is, with metrics and an optimizer of its own that has made no step."""
     with _strategy_scope(copy):
-        copy.compile(**with_own_metrics(model._compile_config.config) | {"optimizer": fresh(model.optimizer)})
-
-
-def with_own_metrics(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns arguments of `compile` for a copy, whose metrics count for themselves."""
-    metrics = {key: tf.nest.map_structure(_own_metric, arguments.get(key)) for key in ("metrics", "weighted_metrics")}
-    return {**arguments, **metrics}
-
-
-def _own_metric(metric: object) -> object:
-    """Returns a metric that counts anew; a user's own that cannot be made from its configuration is shared."""
-    if not isinstance(metric, keras.metrics.Metric):
-        return metric
-    try:
-        return rebuilt(metric)
-    except (NotImplementedError, TypeError, ValueError):
-        return metric
+        compile_copy(keras, copy, compiled_arguments(model) | {"optimizer": fresh(model.optimizer)})

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch, balanced_indices
+from tfprune.adapters.derivatives import ADDED, Derivatives
 from tfprune.adapters.kernel_names import variables_of
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.adapters.rebuilding import rebuilt
@@ -26,66 +27,29 @@ from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
 from tfprune.utils.errors import ModelError
 
-ADDED = ("bias", "beta", "moving_mean")  # weights that are added to what flows, not multiplied with it
-PASSES = {
-    "gradients": 3,
-    "squared_gradients": 3,
-    "hessian_gradients": 9,
-    "flow_gradients": 3,
-}  # forward ones, an example
-
-
 Loss = Callable[[Any, Batch, Criterion], Any]  # outputs, the examples, who asks -> a scalar
 
 
-class GradientProvider:
-    """The derivatives of a model as it stood at the last `renew`, each computed when it is first asked for.
-
-    A model that cannot be copied, or not in float64, is looked at as it is, in its own precision.
+class GradientProvider(Derivatives):
+    """Those of tf_keras, by a tape.
 
     Args:
         model: a masked model of one network, or a stack of several.
-        sample: draws training examples, so many per class where there are classes; of a stack for each network its own.
+        sample: as for `Derivatives`.
         loss: of a model's outputs for a batch; None: the mean cross-entropy of logits.
-
-    Attributes:
-        passes: what was computed so far, in forward passes of one example.
     """
 
     def __init__(self, model: keras.Model, sample: Callable[[int], Batch], loss: Loss | None = None) -> None:
-        self.model = model
-        self.sample = sample
+        super().__init__(model, sample)
         self.loss = loss or cross_entropy
-        self.passes = 0
-        self._known: dict[tuple[str, Criterion], dict[str, np.ndarray]] = {}
-        self._copies: dict[Callable, keras.Model | None] = {}
 
-    def renew(self) -> None:
-        """Forgets all derivatives, since the model has changed."""
-        self._known = {}
+    @property
+    def has_call(self) -> bool:
+        return type(self.model).call is not keras.Model.call
 
-    def __call__(self, kind: str, criterion: Criterion) -> Arrays:
-        """Returns derivatives by kernel name.
-
-        Args:
-            kind: `gradients` g of the mean loss over the sample, as one batch in training mode
-                (BatchNorm takes the batch's statistics); `hessian_gradients` Hg of the same;
-                `squared_gradients`, the mean of g * g over batches of one example a class, with BatchNorm's
-                moving statistics; `flow_gradients` of the sum of the outputs for an input of ones,
-                where all weights are positive and nothing is added or bent.
-            criterion: who asks: how many examples of each class, and at what temperature of the logits.
-        """
-        if type(self.model).call is keras.Model.call:
-            raise ModelError(
-                f"model {self.model.name} has no call, so there are no outputs to take a loss of; rank its weights by "
-                "magnitude"
-            )
-        if (kind, criterion) not in self._known:
-            gradients = getattr(self, f"_{kind}")(criterion)
-            self._known[kind, criterion] = {
-                name: tf.convert_to_tensor(slope).numpy() for name, slope in gradients.items()
-            }
-        return self._known[kind, criterion]
+    def _computed(self, kind: str, criterion: Criterion) -> Arrays:
+        gradients = getattr(self, f"_{kind}")(criterion)
+        return {name: tf.convert_to_tensor(slope).numpy() for name, slope in gradients.items()}
 
     def _gradients(self, criterion: Criterion) -> dict[str, tf.Tensor]:
         batch = self._draw_batch("gradients", criterion)
@@ -114,18 +78,12 @@ class GradientProvider:
         return totals
 
     def _flow_gradients(self, criterion: Criterion) -> dict[str, tf.Tensor]:
-        network = self._copy(_linear)
-        if network is None:
-            raise ModelError(
-                f"model {self.model.name} cannot be rebuilt without its nonlinearities, as synflow asks for; rank "
-                "its weights by another criterion"
-            )
+        network = self._linear_copy(self._copy(_linear))
         for variable in network.weights:
             if not variable.dtype.is_floating:
                 continue
             added = variable.name.rpartition("/")[2].partition(":")[0] in ADDED
             variable.assign(tf.zeros_like(variable) if added else tf.abs(variable))
-        self.passes += PASSES["flow_gradients"]
         ones = [tf.ones([1, *(side or 1 for side in own.shape[1:])], own.dtype) for own in network.inputs]
         with _watching(network) as tape:
             outputs = network(ones if len(ones) > 1 else ones[0], training=False)
@@ -138,11 +96,6 @@ class GradientProvider:
         variables = {name: own[name] for name in kernel_variables(self.model)}
         gradients = tape.gradient(value, list(variables.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return dict(zip(variables, gradients, strict=True))
-
-    def _draw_batch(self, kind: str, criterion: Criterion) -> Batch:
-        batch = self.sample(criterion.per_class)
-        self.passes += PASSES[kind] * len(batch)
-        return Batch(tf.nest.map_structure(_precise, batch.x), batch.y, getattr(batch, "weights", None))
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[keras.Model]:
@@ -281,12 +234,6 @@ def draw_batch(split: Any, per_class: int, randoms: Sequence[np.random.Generator
     longest = max(map(len, chosen))  # a network's few examples may lack a class
     chosen = [np.resize(rows, longest) for rows in chosen]
     return Batch(*(np.stack([a[rows, ..., n] for n, rows in enumerate(chosen)], axis=-1) for a in (split.x, split.y)))
-
-
-def _precise(array: Any) -> Any:
-    """Returns numbers that can be fractions, and pixels, in float64; others and texts as they are."""
-    values = np.asarray(array)
-    return values.astype(np.float64) if values.dtype.kind == "f" or values.dtype == np.uint8 else array
 
 
 def _precise_type(tensor: Any) -> tf.DType:
