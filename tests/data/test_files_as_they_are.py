@@ -46,6 +46,17 @@ def test_decimal_commas_are_noticed_and_read_when_said(tmp_path):
     np.testing.assert_allclose(values_of(read), values_of(load_data(own(plain, label="kind"))), rtol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["{}%", "$ {}.5", "{},5 €"])
+def test_numbers_with_a_sign_are_no_words_unless_that_is_said(form, tmp_path):
+    signed = written(tmp_path / "s.csv", [form.format(n) for n in range(N)], ";")
+    with pytest.raises(DataError, match="column size has numbers with a sign beside them, such as .*categories=size"):
+        load_data(own(signed, label="kind"))
+    read = load_data(own(signed, label="kind", categories=("size",)))
+    assert read.input_shape == (N,)
+    words = written(tmp_path / "w.csv", [f"{n} of {n}" for n in range(N)], ";")
+    assert load_data(own(words, label="kind")).input_shape == (N,)
+
+
 @pytest.mark.parametrize("share", [2, 12])  # few of the cells, and half of them
 def test_marks_of_missing_cells_are_noticed_and_read_when_said(tmp_path, share):
     cells = ["?" if n < share else n for n in range(N)]

@@ -35,6 +35,8 @@ MOSTLY = 0.9  # of a column's cells: if so many are numbers, the others are mist
 CHUNK = 2**20  # bytes
 DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})*|\d*),\d+([eE][-+]?\d+)?")
 WHOLE = re.compile(r"[-+]?\d{1,3}(\.\d{3})+")
+SIGN, DIGITS = r"[%‰°$€£¥]", r"[-+]?\d[\d.,\s]*"
+WITH_SIGN = re.compile(rf"{SIGN}\s*{DIGITS}|{DIGITS}\s*{SIGN}")
 
 
 def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> dict[str, pa.ChunkedArray]:
@@ -269,6 +271,12 @@ def _check_marks(cells: Sequence[str | None], name: str) -> None:
             f"column {name} has numbers with a comma, such as {example!r}; if it is a decimal comma, read it with "
             f"--set data.decimal=, and otherwise remove the commas, or read the column as text with --set "
             f"data.categories={name}"
+        )
+    if all(WITH_SIGN.fullmatch(cell) or cell in MARKS for cell in others) and not others <= MARKS:
+        example = next(cell for cell in sorted(others) if WITH_SIGN.fullmatch(cell))
+        raise DataError(
+            f"column {name} has numbers with a sign beside them, such as {example!r}; remove the sign, or read the "
+            f"column as text with --set data.categories={name}"
         )
     if others <= MARKS and any(cell is not None and _is_number(cell) for cell in cells):
         raise DataError(

@@ -178,7 +178,10 @@ def _classes(root: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
     classes = {folder.name: sorted(file for file in folder.rglob("*") if _is_image(file)) for folder in folders}
     for name, files in classes.items():
         if not files:
-            raise DataError(f"{root / name}: there is no image in it ({', '.join(SUFFIXES)}); remove the folder")
+            raise DataError(
+                f"{root / name}: there is no image in it that is read ({', '.join(SUFFIXES)}); save other images as "
+                "PNG, or remove the folder"
+            )
     return classes
 
 

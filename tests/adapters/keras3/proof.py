@@ -1,7 +1,7 @@
 """Prunes others' models of Keras 3, trains three steps, saves and loads; writes the table of docs/compatibility.md.
 
-`KERAS_BACKEND=jax python tests/adapters/keras3/proof.py FILE.jsonl [NAME ...]` appends a line a model to a file, those
-of keras.applications (one of each family) and small configurations of keras_hub, where that is installed;
+`KERAS_BACKEND=jax python tests/adapters/keras3/proof.py FILE.jsonl [NAME ...]` appends one line per model to a file,
+those of keras.applications (one of each family) and small configurations of keras_hub, where that is installed;
 `... --table FILE.jsonl` writes the page from such a file, which may hold several backends.
 """
 
@@ -123,7 +123,7 @@ def versions():
 
 
 def table(path):
-    """Returns what a file says, a row a model, as Markdown."""
+    """Returns what a file says, one row per model, as Markdown."""
     found = [json.loads(line) for line in path.read_text().splitlines()]
     backends = list(dict.fromkeys(own["backend"] for own in found))
     used = {name: number for own in found for name, number in own["versions"].items()}
