@@ -3,7 +3,7 @@
 Two things must hold of each. Pruning to nothing is plain Keras: the same weights, state of the optimizer and logs, to
 the bit or, where masks make another program of the step, but for rounding. Pruning to a half leaves exactly that many
 zeros, after every batch and in files. `KERAS_BACKEND=jax python tests/adapters/keras3/pairs.py COUNT [SEED [FILE]]`
-prints a line for each that is not so, with exit code 1, and appends all to a file; `... --table FILE` writes the page.
+prints a line for each that is not so, with exit code 1, and appends all to a file, from which `pages` writes a table.
 """
 
 import collections
@@ -22,16 +22,12 @@ from pathlib import Path
 
 import numpy as np
 from architectures import ARCHITECTURES, BACKEND, EXAMPLES, IN_PLACE, SLOW_TO_COMPILE, STRUCTURED
-from tabulate import tabulate
 
 import tfprune
 from tfprune.adapters import adapter_of
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.reporting.tables import update_page
 from tfprune.utils.errors import TfpruneError
 
-PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
-RESULTS = PAGE.parent / "results" / "keras3-combinations.jsonl"
 BATCH, EPOCHS = 8, 3
 OPTIMIZERS = {
     **{
@@ -221,7 +217,7 @@ def half(own, folder):
 
 
 def tried(own):
-    """Returns a key of `OUTCOMES` or `wrong`, and what is to be said."""
+    """Returns a key of `pages.OUTCOMES` or `wrong`, and what is to be said."""
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / one for one in ("plain", "again", "nothing", "half")]
         for folder in folders:
@@ -245,36 +241,7 @@ def tried(own):
         return ("wrong", difference) if difference else (outcome, "")
 
 
-OUTCOMES = {
-    "equal": "to the bit",
-    "rounded": "but for rounding",
-    "unsteady": "Keras unsteady",
-    "keras": "Keras cannot",
-    "refused": "refused",
-}
-
-
-def table(path):
-    """Returns what a file says, one row per backend, as Markdown."""
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = []
-    for backend in dict.fromkeys(own["backend"] for own in found):
-        here = [own for own in found if own["backend"] == backend]
-        counts = collections.Counter(own["outcome"] for own in here)
-        different = [len({own["combination"][axis] for own in here}) for axis in (0, 1)]
-        rows.append([backend, len(here), *different, *(counts[key] or "" for key in OUTCOMES)])
-    used = {name: number for own in found for name, number in own["versions"].items()}
-    text = "With " + ", ".join(f"{name} {number}" for name, number in sorted(used.items())) + ":\n\n"
-    headers = ["backend", "combinations", "models", "optimizers", *OUTCOMES.values()]
-    text += tabulate(rows, headers, tablefmt="github", disable_numparse=True) + "\n"
-    said = sorted({own["said"] for own in found if own["outcome"] in ("refused", "keras")})
-    return text + "".join(f"\n* {line}" for line in said) + ("\n" if said else "")
-
-
 def main(count="10", seed="0", path=None):
-    if count == "--table":
-        update_page(PAGE, "keras3-twins", table(Path(seed) if seed != "0" else RESULTS))
-        return 0
     counts = collections.Counter()
     versions = {name: version(name).partition("+")[0] for name in ("keras", BACKEND)}
     for number, own in enumerate(itertools.islice(drawn(int(seed)), int(count))):

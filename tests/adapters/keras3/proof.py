@@ -1,9 +1,8 @@
-"""Prunes models of Keras 3, trains three steps, saves and loads; writes the table of docs/compatibility.md.
+"""Prunes models of Keras 3, trains three steps, saves and loads; the data of docs/compatibility.md, see `pages`.
 
 `KERAS_BACKEND=jax python tests/adapters/keras3/proof.py FILE.jsonl [NAME ...]` appends a line for each model that the
 file does not have yet on this backend: all of keras.applications, small configurations of keras_hub, where that is
-installed, and `architectures`. `... --table FILE.jsonl` writes the page from such a file, which may hold several
-backends, and needs none.
+installed, and `architectures`.
 """
 
 import importlib.util
@@ -18,13 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from tabulate import tabulate
 
-from tfprune.reporting.tables import update_page
-
-PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
-RESULTS = PAGE.parent / "results" / "keras3-models.jsonl"
-BACKENDS = ("tensorflow", "jax", "torch")
 SIDES = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}  # the least, where 32 is too small
 EAGERLY = 150  # layers from which TensorFlow makes a graph in more time than it takes three steps in without one
 TEXT = {"vocabulary_size": 20, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
@@ -177,30 +170,6 @@ def versions():
     return {name: version(name).partition("+")[0] for name in names}
 
 
-def table(path):
-    """Returns what a file says, one row per model, as Markdown."""
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    used = {name: number for own in found for name, number in own["versions"].items()}
-    shown = [name for name in BACKENDS if any(own["backend"] == name for own in found)]
-    rows, notes = [], []
-    for group, name in dict.fromkeys((own["group"], own["model"]) for own in found):
-        of = {own["backend"]: own for own in found if (own["group"], own["model"]) == (group, name)}
-        known = next((own for own in of.values() if own["outcome"] == "yes"), None)
-        cells = []
-        for backend in shown:
-            own = of.get(backend, {"outcome": ""})
-            if own["outcome"] not in ("yes", ""):
-                notes.append(f"({len(notes) + 1}) {own['outcome']}")
-                own = {"outcome": f"({len(notes)})"}
-            cells.append("eagerly" if own.get("eagerly") else own["outcome"])
-        shares = (f"{known['weights']:,}", f"{known['share']:.0%}") if known else ("", "")
-        rows.append([group, name.replace("_", " ") if group == "architectures" else name, *shares, *cells])
-    text = "With " + ", ".join(f"{name} {number}" for name, number in sorted(used.items())) + ":\n\n"
-    headers = ["of", "model", "weights in kernels", "of its weights", *shown]
-    text += tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    return text + "\n" + ("\n" + "\n".join(f"* {note}" for note in notes) + "\n" if notes else "")
-
-
 def models():
     """Returns what is tried, as pairs of a group and a name."""
     from architectures import ARCHITECTURES
@@ -212,9 +181,6 @@ def models():
 
 def main(path, *names):
     path = Path(path)
-    if path.name == "--table":
-        update_page(PAGE, "keras3", table(Path(names[0]) if names else RESULTS))
-        return 0
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if importlib.util.find_spec(backend) is None:
         print(f"{backend} is not installed")

@@ -83,7 +83,7 @@ def check_export(folder):
             continue
         for name, own in (("pruned", model), ("held", held)):
             path = folder / f"{name}{ENDINGS[kind]}"
-            own.export(path, format=kind, verbose=False)
+            own.export(str(path), format=kind, verbose=False)
             found, tensors = READERS[kind](path)
             counted = sum(int((tensor == 0).sum()) for tensor in tensors if tensor.ndim > 1)
             assert counted == 88, (kind, name, counted, [tensor.shape for tensor in tensors])
