@@ -148,7 +148,8 @@ def check_callbacks_of_keras(folder):
         assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) < 0.05
         assert zeros(keras.models.load_model(folder / "c.keras")) == 88
         history = made["History"].history if host == "train" else model.history.history
-        assert len(history["loss"]) == 4 and history["sparsity"][-1] == 0.5, history
+        assert len(history["loss"]) == 4, history
+        assert host == "train" or history["sparsity"][-1] == 0.5, history
 
 
 def check_early_stopping_brings_back_weights(folder):

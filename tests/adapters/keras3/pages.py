@@ -29,20 +29,20 @@ def models(path=MODELS):
     rows, notes = [], []
     for group, name in dict.fromkeys((own["group"], own["model"]) for own in found):
         of = {own["backend"]: own for own in found if (own["group"], own["model"]) == (group, name)}
-        known = next((own for own in of.values() if own["outcome"] == "yes"), None)
+        known = next((own for own in of.values() if "weights" in own), None)
         cells = []
         for backend in shown:
             own = of.get(backend, {"outcome": ""})
             if own["outcome"] not in ("yes", ""):
                 notes.append(f"({len(notes) + 1}) {own['outcome']}")
                 own = {"outcome": f"({len(notes)})"}
-            cells.append("eagerly" if own.get("eagerly") else own["outcome"])
+            cells.append(next((how for how in ("eagerly", "earlier") if own.get(how)), own["outcome"]))
         shares = (f"{known['weights']:,}", f"{known['share']:.0%}") if known else ("", "")
         rows.append([group, name.replace("_", " ") if group == "architectures" else name, *shares, *cells])
     text = "With " + ", ".join(f"{name} {number}" for name, number in sorted(used.items())) + ":\n\n"
     headers = ["of", "model", "weights in kernels", "of its weights", *shown]
     text += tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    return text + "\n" + ("\n" + "\n".join(f"* {note}" for note in notes) + "\n" if notes else "")
+    return text + ("\n\n" + "\n".join(f"* {note}" for note in notes) if notes else "")
 
 
 def combinations(path=COMBINATIONS):
@@ -57,9 +57,9 @@ def combinations(path=COMBINATIONS):
     used = {name: number for own in found for name, number in own["versions"].items()}
     text = "With " + ", ".join(f"{name} {number}" for name, number in sorted(used.items())) + ":\n\n"
     headers = ["backend", "combinations", "models", "optimizers", *OUTCOMES.values()]
-    text += tabulate(rows, headers, tablefmt="github", disable_numparse=True) + "\n"
+    text += tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     said = sorted({own["said"] for own in found if own["outcome"] in ("refused", "keras")})
-    return text + "".join(f"\n* {line}" for line in said) + ("\n" if said else "")
+    return text + ("\n\n" + "\n".join(f"* {line}" for line in said) if said else "")
 
 
 if __name__ == "__main__":
