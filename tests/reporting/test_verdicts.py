@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -57,10 +58,13 @@ def test_never_counts_as_last_and_ties_not_at_all():
 
 
 def test_a_ticket_that_trains_twice_takes_longer_by_construction():
-    verdict = outcomes([(10, 1.0, 0.9), (10, 1.1, 0.9)])[1]
+    others = {"unpruned": [(10, time, 0.9) for time in (1.0, 1.01)], "lottery": [(20, t, 0.9) for t in (2.0, 2.02)]}
+    verdict = outcomes([(10, 1.0, 0.9), (10, 1.1 * 1.01, 0.9)], **others)[1]
     assert verdict.outcome == "by construction" and verdict.statement == "dynamic takes less training time than lottery"
     assert verdict.evidence.startswith("10 epochs and 20; lottery: 0.52 x the time (0.29 to 0.96); unpruned: 1.05 x")
-    assert (verdict.low, verdict.high) == pytest.approx((0.287, 0.959), abs=1e-3)
+    reach = np.log(1.1) / 2 * stats.t.ppf(0.975, 1)
+    bounds = np.exp(np.log(1.1) / 2 + np.array([-reach, reach])) / 2
+    assert (verdict.low, verdict.high) == pytest.approx(tuple(bounds))
 
 
 def test_nothing_is_said_of_time_where_both_train_for_as_many_epochs():

@@ -199,11 +199,12 @@ def _kind(section: Section, equal_budget: bool) -> str:
 
 
 def _draw(section: Section, kind: str, folder: Path) -> list[Path]:
+    from tfprune.reporting.diverged import with_finished_runs
     from tfprune.reporting.figures.epochs import plot_mean_curves
     from tfprune.reporting.figures.strips import plot_comparison
     from tfprune.reporting.figures.trade_offs import plot_sparsities, plot_trade_offs
 
-    config, summary = section.results[0].config, section.summary
+    config, summary = section.results[0].config, with_finished_runs(section.summary)
     trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
     if kind == "sparsities":
         paths = [folder / f"{config.data_name}-{what}.png" for what in ("sparsities", "trade-offs")]

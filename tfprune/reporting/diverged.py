@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfprune.experiments.results import Result, read_config
@@ -36,6 +36,15 @@ def find_diverged(folders: Iterable[RunDir], results: Iterable[Result]) -> list[
         if config is not None and data_of(config) in classes:
             found.append(Diverged(config, classes[data_of(config)]))
     return found
+
+
+def with_finished_runs(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the trials of a comparison of which not all runs diverged: figures have a place for no others."""
+    return {
+        trial: values
+        for trial, values in summary.items()
+        if not all(row.get("diverged") for row in values["seeds"].values())
+    }
 
 
 def data_of(config: Config) -> str:

@@ -14,6 +14,7 @@ from tfprune.reporting.across_tables import TITLE as ACROSS
 from tfprune.reporting.across_tables import across_notes, across_sections, across_tables
 from tfprune.reporting.across_tables import as_json as across_json
 from tfprune.reporting.comparison import remarks
+from tfprune.reporting.diverged import with_finished_runs
 from tfprune.reporting.report import Section, Summary, as_json, detail_tables, facts, notes
 from tfprune.reporting.tables import (
     LEGEND,
@@ -243,7 +244,7 @@ def _figures(section: Section) -> list[Figure]:
     from tfprune.reporting.figures.strips import comparison_panels, differences_panels
     from tfprune.reporting.figures.trade_offs import costs_panels, sparsities_panels
 
-    summary = section.summary
+    summary = with_finished_runs(section.summary)
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
     differences = differences_panels(summary)
     several = any(len(values["seeds"]) > 1 for values in summary.values())
