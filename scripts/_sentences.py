@@ -78,7 +78,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
 
 
 def _penguins(tables: Mapping[str, Any]) -> Iterator[str]:
-    own, budget = tables["results"], tables["budget"]
+    own, budget = tables["results penguins"], tables["budget penguins"]
     losses = np.array([row["test_loss"] for row in own["unpruned"]["seeds"].values()])
     apart = np.abs(losses[:, None] - losses[None, :]).sum() / (len(losses) * (len(losses) - 1))
     four = [own[name]["mean"]["test_loss"] for name in ("unpruned", "pruned", "lottery", "dynamic")]
@@ -145,7 +145,7 @@ def _search() -> Iterator[str]:
 
 
 def _fashion_mnist(tables: Mapping[str, Any]) -> Iterator[str]:
-    own, levels = tables["results"], tables["sparsities"]
+    own, levels = tables["results fashion_mnist"], tables["sparsities fashion_mnist"]
     dynamic, pruned, ticket = own["dynamic"], own["pruned"], own["lottery"]
     yield (
         f"dynamic pruning loses {_lost(dynamic)} points: a little, and less than a margin of 0.5 points. Its loss is "
@@ -168,7 +168,7 @@ def _fashion_mnist(tables: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _flowers(tables: Mapping[str, Any]) -> Iterator[str]:
-    own = tables["results"]
+    own = tables["results flowers"]
     pruned, dynamic, ticket = own["pruned"], own["dynamic"], own["lottery"]
     yield f"{_loss(pruned, 3)} of loss; {_points(pruned)} points of accuracy decide nothing"
     yield (
@@ -181,7 +181,7 @@ def _flowers(tables: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
-    own, levels = tables["results"], tables["sparsities"]
+    own, levels = tables["results cifar10"], tables["sparsities cifar10"]
     dynamic, pruned, ticket = own["dynamic"], own["pruned"], own["lottery"]
     yield (
         f"dynamic pruning has {_points(dynamic)} points of accuracy to the unpruned network and {_loss(dynamic, 4)} of "
@@ -213,7 +213,9 @@ def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _readme(tables: Tables) -> Iterator[str]:
-    losses = {name: tables[name]["results"]["dynamic"] for name in ("penguins", "fashion_mnist", "flowers", "cifar10")}
+    losses = {
+        name: tables[name][f"results {name}"]["dynamic"] for name in ("penguins", "fashion_mnist", "flowers", "cifar10")
+    }
     shares = {f"{100 * own['mean']['sparsity']:.0f}" for own in losses.values()}
     assert shares == {"31"}
     penguins, fashion = losses["penguins"], losses["fashion_mnist"]
@@ -223,13 +225,13 @@ def _readme(tables: Tables) -> Iterator[str]:
         f"{_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on CIFAR-10 are open with three "
         "seeds."
     )
-    unpruned = {name: tables[name]["results"]["unpruned"] for name in losses}
+    unpruned = {name: tables[name][f"results {name}"]["unpruned"] for name in losses}
     assert all(own["mean"]["epochs"] == unpruned[name]["mean"]["epochs"] for name, own in losses.items())
     yield (
         "It takes as long as training without pruning "
         f"({_time(losses['cifar10'], unpruned['cifar10'])} times on CIFAR-10)"
     )
-    first, second = (tables["penguins"]["results"][name] for name in ("random", "small_dense"))
+    first, second = (tables["penguins"]["results penguins"][name] for name in ("random", "small_dense"))
     yield (
         f"random masks cost {first['delta']['mean'] / penguins['delta']['mean']:.0f} times its loss and a small dense "
         f"network {second['delta']['mean'] / penguins['delta']['mean']:.1f} times"
@@ -260,7 +262,7 @@ def _faster() -> Iterator[str]:
 
 
 def _methods(tables: Mapping[str, Any]) -> Iterator[str]:
-    own, long = tables["global"], tables["global-long"]
+    own, long = tables["global fashion_mnist"], tables["global-long fashion_mnist"]
     kept = [
         own[f"{name} 87.5 %"]["mean"]["test_accuracy"]
         for name in ("fine_tuned", "lottery", "dynamic", "gradual", "rate_rewinding")

@@ -63,7 +63,9 @@ _OPTIONS = (
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
-    click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
+    click.option(
+        "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
+    ),
     click.option("--stream", metavar="|".join(STREAMS), help="Read images at once, or each when it is needed."),
     click.option(
         "--set",
