@@ -140,6 +140,8 @@ def _time_ratio(trial: str, own: Summary, rival: str, values: Summary) -> tuple[
     if reason := why_times_differ(trial, own["seeds"], rival, values["seeds"]):
         return reason, None
     pairs = [(a, b) for a, b in _pairs(own, values, "training_time") if a and b]
+    if not pairs:
+        return "times were not kept", None
     if len(pairs) < 2:
         return _too_few(len(pairs)), None
     ratios = np.array([a / b for a, b in pairs])
