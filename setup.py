@@ -16,6 +16,7 @@ MLFLOW = ["mlflow-skinny>=3,<4"]
 # On Python 3.10 its newest protobuf leaves no tensorflow-metadata but an ancient one: not where it meets all extras.
 MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
+OPENML = ["scikit-learn>=1.5,<2"]  # its reader of OpenML
 JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
 
 setup(
@@ -40,7 +41,7 @@ setup(
         "numpy>=1.26,<3",
         "pillow>=10,<14",  # the sizes of images; matplotlib needs it anyway
         "pyarrow>=15,<27",  # tables; tensorflow-datasets needs it anyway
-        "scipy>=1.11,<2",
+        "scipy>=1.15,<2",  # whose bootstrap takes a generator
         "setuptools>=68; python_version >= '3.12'",  # tfmot imports distutils, which Python no longer has
         "tabulate>=0.9,<1",
         "tensorboard>=2.20,<2.22",  # no longer comes with TensorFlow
@@ -56,11 +57,13 @@ setup(
         "bench": ["torch==2.13.0"],
         "jax": JAX,
         "torch": ["torch>=2.6,<3"],  # Keras 3 on PyTorch; for CPUs alone: --index-url of PyTorch's CPU builds
+        "openml": OPENML,
         "ray": RAY,
         "mlflow": MLFLOW,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
             *JAX,
+            *OPENML,
             *EXPORT,
             *RAY,
             *MLFLOW_IN_TESTS,

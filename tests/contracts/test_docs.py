@@ -72,9 +72,10 @@ def test_commands_options_and_settings_exist(page, monkeypatch):
 def check_command(words):
     command = COMMANDS[words[0]]
     given = command.make_context(words[0], list(words[1:])).params
-    known = given.get("dataset") in DATASETS and (given.get("model") or "mlp") in MODELS
+    datasets = given["dataset"] if isinstance(given.get("dataset"), tuple) else (given.get("dataset"),)
+    known = all(name in DATASETS for name in datasets) and (given.get("model") or "mlp") in MODELS
     if "assignments" in given and known and not given.get("file"):
-        shared = {name: value for name, value in given.items() if name in SETTINGS}
+        shared = {name: value for name, value in given.items() if name in SETTINGS} | {"dataset": datasets[0]}
         levels = given["sparsity"] if isinstance(given["sparsity"], tuple) else (given["sparsity"],)
         for sparsity in levels or (None,):
             make_config(None, shared | {"sparsity": sparsity})

@@ -33,7 +33,6 @@ trust_option = click.option(
     help="Let a model's file execute code: you know where it comes from.",
 )
 _OPTIONS = (
-    click.option("--dataset", metavar="NAME|PATH", help="Data set (`tfprune list`), or your own: a file, a folder."),
     click.option("--label", metavar="COLUMN", help="Column of a table that holds the labels (data.label)."),
     click.option("--missing", metavar="refuse|drop|impute", help="What becomes of missing cells (data.missing)."),
     click.option("--model", metavar="NAME|PATH", help="Model, or your own: MODULE:FUNCTION, a file."),
@@ -64,7 +63,9 @@ _OPTIONS = (
     click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
     click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
-    click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
+    click.option(
+        "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
+    ),
     click.option("--stream", metavar="|".join(STREAMS), help="Read images at once, or each when it is needed."),
     click.option(
         "--set",
@@ -79,8 +80,14 @@ _SHORT = {"pretrained": "model.pretrained", "label": "data.label", "missing": "d
 
 
 def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
-    """Adds the options that describe a run, or with `sparsities` runs at one or several of them."""
+    """Adds the options that describe a run, or with `sparsities` several data sets and sparsities."""
     several = " May be repeated." if sparsities else ""
+    dataset = click.option(
+        "--dataset",
+        metavar="NAME|PATH",
+        multiple=sparsities,
+        help=f"Data set (`tfprune list`), or your own: a file, a folder.{several}",
+    )
     sparsity = click.option(
         "--sparsity",
         metavar="FRACTION",
@@ -89,7 +96,7 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
     )
 
     def add(command: Callable) -> Callable:
-        for option in reversed((*_OPTIONS[:8], sparsity, *_OPTIONS[8:])):
+        for option in reversed((dataset, *_OPTIONS[:7], sparsity, *_OPTIONS[7:])):
             command = option(command)
         return command
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfprune.cli._terminal import echo
+from tfprune.utils.errors import RunError
 
 
 @click.command()
@@ -21,19 +22,33 @@ from tfprune.cli._terminal import echo
     help="A .html, .md, .csv or .json file to write. May be repeated.",
 )
 def report(runs: tuple[Path, ...], files: tuple[Path, ...]) -> None:
-    """Report on finished RUNS: run folders, or folders that hold run folders.
+    """Report on finished RUNS: run folders, folders that hold run folders, or a sweep file (.toml, .json).
 
-    Runs with the same settings but for method and seed are compared, in a section of their own.
+    Runs with the same settings but for method and seed are compared, in a section of their own, and the methods of
+    several data sets over these. Runs that diverged count, at chance.
     """
-    from tfprune.experiments.results import find_results
+    from tfprune.experiments.results import find_results, run_folders
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections
 
     writers = [(writer_for(file), file) for file in files]
-    results, left_out = find_results(runs)
+    folders = [folder for run in runs for folder in (_of_plan(run) if run.is_file() else run_folders(run))]
+    results, left_out = find_results(folders)
     for line in left_out:
         echo(f"Left out: {line}", err=True)
-    found = sections(results)
+    found = sections(results, find_diverged(map(RunDir, folders), results))
     for write, file in writers:
         for path in write(found, file):
             echo(f"Report: {path}" if path == file else f"Figure: {path}")
+
+
+def _of_plan(plan: Path) -> list[Path]:
+    """Returns the folders of a sweep file's runs that were begun."""
+    from tfprune.experiments.plans import read_plan
+
+    folders = [Path(config.out) / config.run_id for config in read_plan(plan)]
+    if not any(folder.is_dir() for folder in folders):
+        raise RunError(f"{plan}: none of its {len(folders):,} runs was begun; `tfprune sweep {plan}` trains them")
+    return [folder for folder in folders if folder.is_dir()]

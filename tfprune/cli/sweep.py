@@ -22,7 +22,9 @@ from tfprune.models._user import is_function
 @trust_option
 @click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")
 @click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made.")
-@click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS).")
+@click.option(
+    "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
+)
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
 @executor_options
 def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None, dry_run: bool, **given: Any) -> None:

@@ -41,7 +41,7 @@ from tfprune.training.listeners import Rewind
 from tfprune.training.removal import EXCLUDED, removable
 from tfprune.training.resolving import ResolvedMethod
 from tfprune.training.trained import Trained
-from tfprune.utils.errors import ConfigError, ModelError, TrainingError
+from tfprune.utils.errors import ConfigError, DivergedError, ModelError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class ChannelTask(InMemoryTask):
             scores = CRITERIA[criterion](self.model, found, seed, examples)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
+                raise DivergedError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
         return scores
 
     def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:

@@ -40,6 +40,10 @@ class TrainingError(TfpruneError):
     """A training cannot go on, e.g. because its loss is no number any more."""
 
 
+class DivergedError(TrainingError):
+    """The loss or the weights of a training are no numbers any more. Comparisons count such a run, at chance."""
+
+
 class RunError(TfpruneError):
     """A run folder cannot be written, or does not hold what it should."""
 
