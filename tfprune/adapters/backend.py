@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import random
 import sys
@@ -16,9 +17,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from tfprune.utils.errors import ConfigError
+
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
+
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras 3
 
 
 @contextlib.contextmanager
@@ -109,6 +114,22 @@ def seed_everything(seed: int, *, anew: bool) -> None:
     keras_draws._SEED_GENERATOR.generator = random.Random(seed)
     context = tf_context.context()
     context._seed, context._rng = seed, random.Random(seed)
+
+
+def choose_backend(name: str) -> None:
+    """Chooses what Keras 3 computes with in this process and in those that it starts; Keras is imported after that.
+
+    Args:
+        name: of `BACKENDS`.
+
+    Raises:
+        ConfigError: its package is missing, or Keras 3 was imported on another one.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise ConfigError(f"backend {name}: the package {name} is missing; pip install 'tfprune[{name}]'")
+    if "keras" in sys.modules and (now := sys.modules["keras"].backend.backend()) != name:
+        raise ConfigError(f"backend {name}: Keras 3 computes with {now} in this process already")
+    os.environ["KERAS_BACKEND"] = name
 
 
 def keras3() -> ModuleType:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from tfprune.utils.text import printable
+
+GAP = 2  # characters between two columns
+NARROWEST = 8  # characters of a column that gives way to others
 
 
 def echo(*lines: object, err: bool = False, bold: str = "") -> None:
@@ -25,12 +31,35 @@ def echo(*lines: object, err: bool = False, bold: str = "") -> None:
 
 
 def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
-    """Prints a plain table. A cell of several lines is a list or tuple of them."""
+    """Prints a plain table, on a terminal no wider than that: what is longest goes on in the next line.
+
+    A cell of several lines is a list or tuple of them.
+    """
     from tabulate import tabulate
 
     cells = [[_cell(cell) for cell in row] for row in rows]
     names = [_cell(name) for name in headers]
-    click.echo(tabulate(cells, names, tablefmt="simple", disable_numparse=True, stralign="left"))
+    if width() and (most := _fitting([names, *cells], width())):
+        names, *cells = [[_wrapped(*cell) for cell in zip(row, most, strict=True)] for row in (names, *cells)]
+    lines = tabulate(cells, names, tablefmt="simple", disable_numparse=True, stralign="left")
+    click.echo("\n".join(line.rstrip() for line in lines.split("\n")))
+
+
+def width() -> int | None:
+    """Returns the columns of the terminal, or those that COLUMNS says; None where output goes to a file or a pipe."""
+    seen = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if seen or os.environ.get("COLUMNS") else None
+
+
+def _fitting(rows: Sequence[Sequence[str]], whole: int) -> list[int] | None:
+    """Returns the widths of columns that fit in so many characters, None if all fit: the widest give way."""
+    widths = [max(len(line) for cell in column for line in (cell.split("\n"))) for column in zip(*rows, strict=True)]
+    room = whole - GAP * (len(widths) - 1)
+    if sum(widths) <= room:
+        return None
+    while sum(widths) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def start_logging(*, steps: bool = False) -> None:
@@ -45,6 +74,10 @@ def start_logging(*, steps: bool = False) -> None:
     logger.propagate = False  # TensorFlow's libraries hang a handler of their own on the root logger
     seen = sys.stderr is not None and sys.stderr.isatty()
     logger.setLevel(logging.INFO if steps and seen else logging.WARNING)
+
+
+def _wrapped(cell: str, most: int) -> str:
+    return "\n".join(part for line in cell.split("\n") for part in textwrap.wrap(line, most) or [""])
 
 
 class _BesideBars(logging.Handler):

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 
 
-@click.command()
+@click.command(cls=Command, short_help="Remove dead filters and units from a run's model.")
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")

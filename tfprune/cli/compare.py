@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.cli._dry_run import echo_runs
+from tfprune.cli._help import Command
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tfprune.experiments.results import Result
 
 
-@click.command()
+@click.command(cls=Command, short_help="Compare methods over several seeds.")
 @run_options(sparsities=True)
 @click.option(
     "--methods",

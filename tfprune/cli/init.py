@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo
 from tfprune.models._user import is_function
@@ -15,7 +16,7 @@ from tfprune.utils.errors import ConfigError
 from tfprune.utils.files import atomic_write, written_to
 
 
-@click.command()
+@click.command(cls=Command, short_help="Write a commented file of settings.")
 @click.argument("path", default=Path("tfprune.toml"), type=click.Path(path_type=Path))
 @run_options()
 @click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo
 from tfprune.data import DATASETS
 from tfprune.methods import METHODS
@@ -16,7 +17,7 @@ from tfprune.pruning.criteria import CRITERIA
 from tfprune.training.config import model_defaults
 
 
-@click.command("list")
+@click.command("list", cls=Command, short_help="List data sets, models and methods.")
 def list_names() -> None:
     """List data sets, models and methods with their settings."""
     echo("DATA SETS (--dataset)")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo, echo_table
 
 
-@click.command()
+@click.command(cls=Command, short_help="Set comparisons of several data sets side by side.")
 @click.argument("files", nargs=-1, required=True, metavar="JSON...", type=click.Path(path_type=Path))
 @click.option("--page", type=click.Path(path_type=Path), help="A Markdown page to renew.")
 def overview(files: tuple[Path, ...], page: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._suggestions import train_command
 from tfprune.cli._terminal import echo, echo_table, start_logging
@@ -21,7 +22,7 @@ NO_FASTER = 0.95  # of the time of the whole model
 SPEEDS = ("training", "inference")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Predict what removing filters or branches gains.")
 @run_options()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
 @click.option("--keep", type=float, help="Share of each group's filters and units, or of the branches, that stays.")

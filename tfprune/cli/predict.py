@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.utils.errors import DataError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 3  # of an image, most probable first
 
 
-@click.command()
+@click.command(cls=Command, short_help="Label files with a trained model.")
 @trust_option
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo
 
 
-@click.command()
+@click.command(cls=Command, short_help="Write a report on finished runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...", type=click.Path(path_type=Path))
 @click.option(
     "--out",

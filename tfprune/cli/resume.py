@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import trust_option
 from tfprune.cli._running import train_and_report
 from tfprune.cli._terminal import start_logging
@@ -16,7 +17,7 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.utils.errors import RunError
 
 
-@click.command()
+@click.command(cls=Command, short_help="Go on with an interrupted run.")
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--model", metavar="PATH|MODULE:FUNCTION", help="The run's model, if it is your own.")

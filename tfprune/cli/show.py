@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._output import echo_result
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.results import read_result
 from tfprune.experiments.rundir import RunDir
 
 
-@click.command()
+@click.command(cls=Command, short_help="Show what a finished run came to.")
 @click.argument("run", type=click.Path(path_type=Path))
 def show(run: Path) -> None:
     """Show what the finished run in folder RUN came to."""

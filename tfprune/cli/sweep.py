@@ -10,6 +10,7 @@ import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
+from tfprune.cli._help import Command
 from tfprune.cli._options import executor_options, make_executor, trust_option
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
@@ -17,7 +18,7 @@ from tfprune.experiments.plans import outcome, plan_table, read_plan
 from tfprune.models._user import is_function
 
 
-@click.command()
+@click.command(cls=Command, short_help="Train a plan: a grid or a list of settings.")
 @click.argument("plan", type=click.Path(path_type=Path))
 @trust_option
 @click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")

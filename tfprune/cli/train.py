@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from tfprune.cli._dry_run import echo_plan
+from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._running import train_and_report
 
 
-@click.command()
+@click.command(cls=Command, short_help="Train and prune one model.")
 @run_options()
 @click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
 @click.option("--seed", type=int, help="Root of all random draws.")

@@ -133,6 +133,13 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
         fed = {name: np.asarray(given[name], DTYPES[kind]) for name, kind in taken.items()}
         return dict(zip(names, session.run(names, fed), strict=True))
 
+    answer.inputs = {
+        own.name: (
+            tuple(side if isinstance(side, int) else None for side in own.shape),
+            np.dtype(DTYPES[own.type]).name,
+        )
+        for own in session.get_inputs()
+    }
     return answer, list(taken), names
 
 

@@ -134,6 +134,10 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
     def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return runner(**{name: np.asarray(given[name], own["dtype"]) for name, own in taken.items()})
 
+    answer.inputs = {
+        name: (tuple(None if side < 0 else int(side) for side in own["shape_signature"]), np.dtype(own["dtype"]).name)
+        for name, own in taken.items()
+    }
     return answer, signatures[0]["inputs"], signatures[0]["outputs"]
 
 

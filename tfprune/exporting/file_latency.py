@@ -1,0 +1,138 @@
+"""How fast models in files answer, without a run: `.keras`, HDF5, SavedModels, TFLite and ONNX side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras3, tf
+from tfprune.adapters.tf_keras.from_keras3 import is_keras3
+from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats._base import NamedAnswer
+from tfprune.exporting.latency import Latency, interleaved_latency
+from tfprune.exporting.model_files import SAVED_MODEL, read_model
+from tfprune.exporting.named import examples_like, made_up, of_graph
+from tfprune.pruning.counts import path_bytes
+from tfprune.structured.summaries import summary
+from tfprune.utils.errors import ConfigError, ModelError
+from tfprune.utils.text import one_line
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A model in a file.
+
+    Attributes:
+        path: the file or folder.
+        kind: what it is, for people.
+        answer: from examples by input to what it returns.
+        inputs: name -> shape with the batch, and dtype.
+        raw, gzip: bytes.
+        model: of either Keras; None where the file has a graph alone.
+        macs: multiply-adds of an example; None where they are not known.
+        sparsity: share of the kernel weights that is zero; None where they are not known.
+    """
+
+    path: Path
+    kind: str
+    answer: NamedAnswer
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]]
+    raw: int
+    gzip: int
+    model: Any = None
+    macs: int | None = None
+    sparsity: float | None = None
+
+
+def open_for_latency(path: Path) -> Measured:
+    """Opens a model in a file of any format that tfprune reads.
+
+    Raises:
+        ModelError: there is no such model, it cannot be opened, or it has parts that are not allowed.
+    """
+    for name in ("tflite", "onnx"):
+        if path.is_file() and path.suffix.lower() == FORMATS[name].suffix:
+            answer = FORMATS[name].load_named(path)
+            return Measured(path, name, answer, answer.inputs, **path_bytes(path))
+    if (path / SAVED_MODEL).is_file() and not (path / "keras_metadata.pb").is_file():
+        answer = FORMATS["savedmodel"].load_named(path)
+        return Measured(path, "SavedModel", answer, answer.inputs, **path_bytes(path))
+    found = read_model(path)
+    table, inputs = summary(found.model), of_graph(found.model).inputs
+    return Measured(
+        *(path, found.written_by, _predicting(found.model), inputs),
+        **path_bytes(path),
+        model=found.model,
+        macs=None if table.uncounted else table.macs,
+        sparsity=table.sparsity,
+    )
+
+
+def _predicting(model: Any) -> NamedAnswer:
+    """Returns a model as `predict_on_batch` answers, which is compiled on its first call for each size."""
+    taken, tree = model._nested_inputs if not is_keras3(model) else None, tf.nest
+    if is_keras3(model):
+        taken, tree = (getattr(model, "_functional", None) or model)._inputs_struct, keras3().tree
+    names = list(of_graph(model).inputs)
+
+    def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        returned = model.predict_on_batch(tree.pack_sequence_as(taken, [given[name] for name in names]))
+        return {str(number): np.asarray(own) for number, own in enumerate(tree.flatten(returned))}
+
+    return answer
+
+
+def file_latencies(models: Sequence[Measured], batch: int, rounds: int) -> list[Latency]:
+    """Measures how long each model takes for a batch of made-up examples, see `interleaved_latency`.
+
+    Raises:
+        ConfigError: the models take other inputs than the first, or batches of one other size only.
+    """
+    examples = [_examples(models[0], own, batch) for own in models]
+    calls = [functools.partial(own.answer, given) for own, given in zip(models, examples, strict=True)]
+    return interleaved_latency(calls, batch, rounds)
+
+
+def _examples(first: Measured, own: Measured, batch: int) -> dict[str, np.ndarray]:
+    """Returns the same examples for each model, by its own names of inputs."""
+    made = examples_like(first.model, batch) if first.model is not None else made_up(first.inputs, batch)
+    fitting = set(own.inputs) == set(first.inputs)
+    names = {name: name for name in made} if fitting else dict(zip(own.inputs, made, strict=False))
+    if len(names) != len(made) or len(own.inputs) != len(made):
+        raise ConfigError(_unlike(first, own))
+    given = {name: made[other] for name, other in names.items()}
+    for name, (shape, dtype) in own.inputs.items():
+        if shape and shape[0] not in (None, batch):
+            raise ConfigError(f"{own.path}: it takes batches of {shape[0]} alone; measure it with --batch {shape[0]}")
+        sides = given[name].shape
+        if len(sides) != len(shape) or any(a not in (None, b) for a, b in zip(shape[1:], sides[1:], strict=True)):
+            raise ConfigError(_unlike(first, own))
+        if dtype not in ("string", "object") and given[name].dtype != object:
+            given[name] = given[name].astype("float32" if dtype == "bfloat16" else dtype)
+    return given
+
+
+def _unlike(first: Measured, own: Measured) -> str:
+    def said(inputs: Mapping[str, tuple[tuple[int | None, ...], str]]) -> str:
+        return ", ".join(f"{name} {shape[1:]}" for name, (shape, _) in inputs.items())
+
+    return (
+        f"{own.path} takes {said(own.inputs)}, and {first.path} takes {said(first.inputs)}: what is compared must take "
+        "the same"
+    )
+
+
+def checked(models: Sequence[Measured]) -> None:
+    """Raises `ModelError` if a model does not answer examples that nobody made for it."""
+    for own in models:
+        try:
+            own.answer(_examples(models[0], own, own.inputs[next(iter(own.inputs))][0][0] or 1))
+        except ConfigError:
+            raise
+        except Exception as error:  # of any library: what a model makes of such numbers
+            raise ModelError(f"{own.path}: it does not answer made-up examples ({one_line(error)})") from None
