@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import random
 import sys
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
+log = logging.getLogger(__name__)
+
 BACKENDS = ("tensorflow", "jax", "torch")  # of Keras 3
+OF_KERAS = "KERAS_BACKEND"  # the variable of the environment by which Keras 3 chooses one
 
 
 @contextlib.contextmanager
@@ -116,22 +120,6 @@ def seed_everything(seed: int, *, anew: bool) -> None:
     context._seed, context._rng = seed, random.Random(seed)
 
 
-def choose_backend(name: str) -> None:
-    """Chooses what Keras 3 computes with in this process and in those that it starts; Keras is imported after that.
-
-    Args:
-        name: of `BACKENDS`.
-
-    Raises:
-        ConfigError: its package is missing, or Keras 3 was imported on another one.
-    """
-    if importlib.util.find_spec(name) is None:
-        raise ConfigError(f"backend {name}: the package {name} is missing; pip install 'tfprune[{name}]'")
-    if "keras" in sys.modules and (now := sys.modules["keras"].backend.backend()) != name:
-        raise ConfigError(f"backend {name}: Keras 3 computes with {now} in this process already")
-    os.environ["KERAS_BACKEND"] = name
-
-
 def keras3() -> ModuleType:
     """Returns Keras 3, which comes with TensorFlow, on TensorFlow."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -142,6 +130,32 @@ def keras3_operations(module: str) -> ModuleType:
     """Returns a module of Keras 3's operations, which its public names leave out."""
     keras3()
     return _import(module)
+
+
+def installed_backend() -> str:
+    """Returns the backend that models of Keras 3 have unless another is asked for: the first that is installed."""
+    return next((name for name in BACKENDS if importlib.util.find_spec(name) is not None), BACKENDS[0])
+
+
+def choose_backend(name: str) -> None:
+    """Makes Keras 3 work on a backend in this process.
+
+    Raises:
+        ConfigError: the backend is not installed, or Keras has been imported on another one.
+    """
+    if importlib.util.find_spec(name) is None:
+        extra = "tfprune" if name == BACKENDS[0] else f"tfprune[{name}]"
+        raise ConfigError(f"backend {name} is not installed: pip install '{extra}', or choose another --backend")
+    loaded = sys.modules.get("keras")
+    if loaded is not None and (now := loaded.backend.backend()) != name:
+        raise ConfigError(
+            f"backend {name}: this process has imported Keras on {now}, which it keeps; set {OF_KERAS}={name} before "
+            f"Python starts, or train with backend {now}"
+        )
+    asked = os.environ.get(OF_KERAS)
+    if asked not in (None, name):
+        log.warning("%s=%s is left aside: this trains on %s; --backend %s would on that", OF_KERAS, asked, name, asked)
+    os.environ[OF_KERAS] = name
 
 
 def machine() -> dict[str, str | int | list[str]]:

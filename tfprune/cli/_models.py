@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tfprune.exporting.model_files import ModelFile, Size
 
 SCHEMA = 1  # of what --json prints
-_KINDS = {"keras": ".keras file", "h5": "HDF5 file", "savedmodel": "SavedModel"}
+_KINDS = {"keras": "a .keras file", "h5": "an HDF5 file", "savedmodel": "a SavedModel"}
 
 
 def _chosen(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -78,12 +79,12 @@ def echo_json(value: Mapping[str, Any]) -> None:
     echo(*json.dumps({"schema": SCHEMA, **value}, indent=2, allow_nan=False, default=str).split("\n"))
 
 
-def echo_written(done: Written, command: str) -> None:
+def echo_written(done: Written, force: bool) -> None:
     """Prints what became of a model's file, and what to do next.
 
     Args:
         done: what was written.
-        command: the name of the command, for the suggestion to train what is left.
+        force: whether the command said so, which the suggested one does in any case.
     """
     before, after, source = done.before, done.after, done.source
     bound = "≥ " if before.uncounted else ""
@@ -102,7 +103,7 @@ def echo_written(done: Written, command: str) -> None:
             if name in done.accuracies
         ]
     echo_table(rows, ("", "before", "after", "after / before"))
-    echo("", f"Wrote {done.path}, a {_KINDS[source.form]} of {source.written_by}; it was loaded again and compared.")
+    echo("", f"Wrote {done.path}, {_KINDS[source.form]} of {source.written_by}; it was loaded again and compared.")
     if done.remark:
         echo(f"Note: {done.remark}.")
     if before.uncounted:
@@ -112,10 +113,16 @@ def echo_written(done: Written, command: str) -> None:
             f"Note: {source.path} also holds an optimizer's state, {done.optimizer_bytes / 1000:,.1f} kB, which is in "
             "neither size and not in the new file; compile the model before it is trained on."
         )
-    words = [] if "tuned" in done.accuracies else [f"tfprune {command} ... --dataset DATA --finetune-epochs 3"]
     lines = [f"tfprune bench {quoted(source.path)} {quoted(done.path)}"]
-    lines += [f"{word}   # trains what is left" for word in words]
-    echo(*(f"{'Next' if not number else '':<5}{line}" for number, line in enumerate(lines)))
+    if "tuned" not in done.accuracies:
+        data = "" if done.accuracies else " --dataset DATA"
+        lines.append(f"{_again(force)}{data} --finetune-epochs 3   # trains what is left")
+    echo(*(f"{'' if number else 'Next:':<6}{line}" for number, line in enumerate(lines)))
+
+
+def _again(force: bool) -> str:
+    """Returns the command as it was typed, to be typed once more."""
+    return shlex.join(["tfprune", *sys.argv[1:], *([] if force else ["--force"])])
 
 
 def written_as_dict(done: Written) -> dict[str, Any]:

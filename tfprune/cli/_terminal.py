@@ -57,8 +57,13 @@ def _fitting(rows: Sequence[Sequence[str]], whole: int) -> list[int] | None:
     room = whole - GAP * (len(widths) - 1)
     if sum(widths) <= room:
         return None
-    while sum(widths) > room and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    words = [max(map(len, " ".join(column).split()), default=0) for column in zip(*rows, strict=True)]
+    for least in (words, [NARROWEST] * len(widths)):  # words are broken where nothing else helps
+        while sum(widths) > room:
+            place = max(range(len(widths)), key=lambda n: widths[n] if widths[n] > least[n] else 0)
+            if widths[place] <= least[place]:
+                break
+            widths[place] -= 1
     return widths
 
 

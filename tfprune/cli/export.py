@@ -15,10 +15,10 @@ from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed
 from tfprune.exporting.formats import FORMATS
 from tfprune.utils.checks import check_choice
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import percent
 
-QUANTIZE = ("none", "dynamic", "int8", "float16")
+QUANTIZE = ("none", "dynamic", "int8", "int8-io", "float16")
 LOSS = 0.01  # of accuracy, from which on it is pointed out
 
 
@@ -44,12 +44,12 @@ def export(
     """Write the model of the finished run in folder RUN, or the model in file MODEL, in another format.
 
     The file is loaded again and compared with the model before it counts: that of a run on the validation data, that of
-    a MODEL on --dataset or on made-up numbers. int8 is calibrated on training data. tflite can be quantized in every
-    way, onnx to int8.
+    a MODEL on --dataset or on made-up numbers. int8 is calibrated on training data; int8-io has int8
+    inputs and outputs too, for microcontrollers. tflite can be quantized in every way, onnx to int8.
     """
     check_choice("--format", name, FORMATS)
-    if quantize not in FORMATS[name].quantize:
-        check_choice(f"--quantize of format {name}", quantize, FORMATS[name].quantize)
+    if quantize not in (can := FORMATS[name].quantize):
+        raise ConfigError(f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, can)}")
     start_logging(steps=True)
     if is_model(run):
         _export_file(run, name, quantize, out, force, as_json, backend, given)
@@ -86,6 +86,8 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
         ],
         ("exported", str(done.path)),
     )
+    if done.description:
+        echo("", f"Inputs, columns and labels of the file: {done.description}")
     echo("", f"Next: tfprune bench {run}{again(given)}")
 
 
@@ -100,7 +102,7 @@ def _export_file(
     given: dict[str, Any],
 ) -> None:
     config, rescale = data_of(given)
-    if quantize == "int8" and config is None:
+    if quantize.startswith("int8") and config is None:
         raise ConfigError("int8 is calibrated on examples: add --dataset, or take --quantize dynamic or float16")
     from tfprune.experiments.on_files import export_file
 

@@ -35,7 +35,9 @@ def init(path: Path, force: bool, **given: Any) -> None:
     from tfprune.experiments.config_file import settings_file
 
     folder = config.data_dir and Path(config.data_dir)
-    text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)
+    data = config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None
+    typed = {name: given[name] for name in ("dataset", "model") if given.get(name)}
+    text = settings_file(config, data, typed)
     with written_to(path), atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
     train = ["tfprune", "train", "--config", str(path)]

@@ -67,4 +67,4 @@ def prune(
         include=names(include),
         **given,
     )
-    echo_json(written_as_dict(done)) if as_json else echo_written(done, "prune")
+    echo_json(written_as_dict(done)) if as_json else echo_written(done, force)

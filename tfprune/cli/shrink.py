@@ -64,4 +64,4 @@ def shrink(model: Path, out: Path, force: bool, as_json: bool, backend: str | No
         seed=seed,
         **given,
     )
-    echo_json(written_as_dict(done)) if as_json else echo_written(done, "shrink")
+    echo_json(written_as_dict(done)) if as_json else echo_written(done, force)

@@ -40,5 +40,5 @@ def summary(model: Path, include: str, as_json: bool, backend: str | None) -> No
     echo(
         "",
         f"{model}: {found.written_by}, {size['raw'] / 1000:,.1f} kB, {size['gzip'] / 1000:,.1f} kB gzipped",
-        f"Next {f'tfprune prune {quoted(model)} -o sparse{model.suffix} --sparsity 0.8'}",
+        f"Next: tfprune prune {quoted(model)} -o sparse{model.suffix} --sparsity 0.8",
     )

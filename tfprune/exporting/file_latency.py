@@ -15,10 +15,9 @@ from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import NamedAnswer
 from tfprune.exporting.latency import Latency, interleaved_latency
-from tfprune.exporting.model_files import SAVED_MODEL, read_model
+from tfprune.exporting.model_files import SAVED_MODEL, read_model, size_in_file
 from tfprune.exporting.named import examples_like, made_up, of_graph
 from tfprune.pruning.counts import path_bytes
-from tfprune.structured.summaries import summary
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.text import one_line
 
@@ -32,7 +31,7 @@ class Measured:
         kind: what it is, for people.
         answer: from examples by input to what it returns.
         inputs: name -> shape with the batch, and dtype.
-        raw, gzip: bytes.
+        raw, gzip: bytes, without the state of an optimizer.
         model: of either Keras; None where the file has a graph alone.
         macs: multiply-adds of an example; None where they are not known.
         sparsity: share of the kernel weights that is zero; None where they are not known.
@@ -63,26 +62,34 @@ def open_for_latency(path: Path) -> Measured:
         answer = FORMATS["savedmodel"].load_named(path)
         return Measured(path, "SavedModel", answer, answer.inputs, **path_bytes(path))
     found = read_model(path)
-    table, inputs = summary(found.model), of_graph(found.model).inputs
+    size = size_in_file(found.model, path)
     return Measured(
-        *(path, found.written_by, _predicting(found.model), inputs),
-        **path_bytes(path),
+        *(path, found.written_by, _compiled(found.model), of_graph(found.model).inputs),
+        raw=size.raw,
+        gzip=size.gzip,
         model=found.model,
-        macs=None if table.uncounted else table.macs,
-        sparsity=table.sparsity,
+        macs=None if size.uncounted else size.macs,
+        sparsity=size.sparsity,
     )
 
 
-def _predicting(model: Any) -> NamedAnswer:
-    """Returns a model as `predict_on_batch` answers, which is compiled on its first call for each size."""
-    taken, tree = model._nested_inputs if not is_keras3(model) else None, tf.nest
-    if is_keras3(model):
-        taken, tree = (getattr(model, "_functional", None) or model)._inputs_struct, keras3().tree
-    names = list(of_graph(model).inputs)
+def _compiled(model: Any) -> NamedAnswer:
+    """Returns a model as a compiled function, made on its first call for each size: of TensorFlow, else Keras' own."""
+    named = of_graph(model)
+    if is_keras3(model) and keras3().backend.backend() != "tensorflow":
+        struct, tree = (getattr(model, "_functional", None) or model)._inputs_struct, keras3().tree
+        names = list(named.inputs)
+
+        def predicted(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            returned = model.predict_on_batch(tree.pack_sequence_as(struct, [given[name] for name in names]))
+            return {str(number): np.asarray(own) for number, own in enumerate(tree.flatten(returned))}
+
+        return predicted
+    function = tf.function(named.call)
 
     def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        returned = model.predict_on_batch(tree.pack_sequence_as(taken, [given[name] for name in names]))
-        return {str(number): np.asarray(own) for number, own in enumerate(tree.flatten(returned))}
+        tensors = {name: tf.convert_to_tensor(own) for name, own in given.items()}
+        return {name: own.numpy() for name, own in function(tensors).items()}
 
     return answer
 
