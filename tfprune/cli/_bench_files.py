@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.cli._models import check_backend, echo_json
 from tfprune.cli._terminal import echo, echo_table
+from tfprune.utils.progress import bars_off
 from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def bench_files(
         if own.model is not None:
             check_backend(own, backend)
     checked(models)
-    measured = [file_latencies(models, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]
+    measured = [
+        file_latencies(models, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
+    ]
     if as_json:
         echo_json({"models": [_as_dict(own, [times[n] for times in measured], [times[0] for times in measured])
                               for n, own in enumerate(models)]})  # fmt: skip

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
+from tfprune.cli._terminal import set_verbosity
+
+QUIET = "Neither progress nor warnings on stderr."
+VERBOSE = "Say each step on stderr, also where that is no terminal."
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any command, in this order
     "Data": ("dataset", "label", "missing", "data_dir", "stream", "rescale"),
     "Model": ("model", "pretrained", "trust", "include"),
@@ -26,14 +31,30 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any comman
 }
 
 
+def _verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        set_verbosity(1 if parameter.name == "verbose" else -1)
+
+
 class Command(click.Command):
-    """A command whose help gathers its options in sections; what is in none comes last."""
+    """A command that can be quiet and verbose, whose help gathers its options in sections; what is in none is last."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params += [
+            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_verbose, help=QUIET),
+            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_verbose, help=VERBOSE),
+        ]
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        set_verbosity(0)  # of a command before this one in the same process
+        return super().make_context(*arguments, **settings)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         records = {
             parameter.name: record
             for parameter in self.get_params(context)
-            if (record := parameter.get_help_record(context)) is not None
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(context)) is not None
         }
         known = {name for names in SECTIONS.values() for name in names}
         sections = {title: [name for name in names if name in records] for title, names in SECTIONS.items()}

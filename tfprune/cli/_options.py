@@ -19,6 +19,7 @@ from tfprune.models._user import is_function
 from tfprune.training.config import Config
 from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, STRATEGIES
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
+from tfprune.utils.checks import check_fraction
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.system_errors import explain_bad_name
 
@@ -146,6 +147,7 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
     values = with_assignments(values, assignments)
     if sparsity is not None:
+        check_fraction("--sparsity", sparsity)
         values = with_sparsity(values, sparsity)
     typed = given.get("model") or assignments.get("model")
     if isinstance(typed, str) and is_function(typed):

@@ -15,6 +15,7 @@ import click
 from tfprune.utils.text import printable
 
 GAP = 2  # characters between two columns
+_verbosity = 0
 NARROWEST = 8  # characters of a column that gives way to others
 
 
@@ -67,8 +68,14 @@ def _fitting(rows: Sequence[Sequence[str]], whole: int) -> list[int] | None:
     return widths
 
 
+def set_verbosity(level: int | None) -> None:
+    """Says what goes to stderr: errors alone (-1), as each command has it (0, None), or every step (1)."""
+    global _verbosity
+    _verbosity = level or 0
+
+
 def start_logging(*, steps: bool = False) -> None:
-    """Shows the package's warnings on stderr, one line each.
+    """Shows the package's warnings on stderr, one line each; see `set_verbosity`.
 
     Args:
         steps: on a terminal, also what is being done.
@@ -78,7 +85,8 @@ def start_logging(*, steps: bool = False) -> None:
     logger.handlers[:] = [_BesideBars()]
     logger.propagate = False  # TensorFlow's libraries hang a handler of their own on the root logger
     seen = sys.stderr is not None and sys.stderr.isatty()
-    logger.setLevel(logging.INFO if steps and seen else logging.WARNING)
+    usual = logging.INFO if steps and seen else logging.WARNING
+    logger.setLevel({-1: logging.ERROR, 1: logging.INFO}.get(_verbosity, usual))
 
 
 def _wrapped(cell: str, most: int) -> str:

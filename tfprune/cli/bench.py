@@ -17,6 +17,7 @@ from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.progress import bars_off
 
 if TYPE_CHECKING:
     from tfprune.exporting.latency import Latency, Model
@@ -89,8 +90,10 @@ def _bench_runs(
         check_model(result.folder)
     test = load_data(as_typed(results[0].config, given)).test
     models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
-    right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
-    measured = [latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]
+    right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=bars_off(), leave=False)]
+    measured = [
+        latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
+    ]
     if as_json:
         echo_json({"models": _as_dicts(models, right, measured, results[0].config.run_id)})
         return

@@ -11,6 +11,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.utils.errors import DataError
+from tfprune.utils.progress import bars_off
 
 if TYPE_CHECKING:
     from tfprune.exporting.inference import Prediction, Predictor
@@ -59,7 +60,7 @@ def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
     from tfprune.exporting.inference import image_paths
 
     rows, skipped, turned = [], [], 0
-    for path in tqdm(list(image_paths(paths)), unit="image", disable=None, leave=False):
+    for path in tqdm(list(image_paths(paths)), unit="image", disable=bars_off(), leave=False):
         try:
             answer = predictor.predict_image(path)
         except DataError as error:

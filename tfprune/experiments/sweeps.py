@@ -19,6 +19,7 @@ from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.methods import BASELINE
 from tfprune.training.config import Config, by_seed
 from tfprune.utils.errors import ConfigError, RunError, TfpruneError, TrainingError
+from tfprune.utils.progress import bars_off
 from tfprune.utils.text import LONGEST, one_line
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class _Sweep:
         self._running: dict[Future, tuple[Worker, _Work]] = {}
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()  # of `_starting` and `_running`
         self._stillborn = 0  # workers in a row that were gone before they were ready
-        self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=None)
+        self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=bars_off())
 
     def in_order(self, values: dict[str, object]) -> list:
         return [values[name] for name in self.configs if name in values]
