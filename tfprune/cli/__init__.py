@@ -77,7 +77,7 @@ class Cli(click.Group):
         return super().resolve_command(context, args)
 
 
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tfprune", message="%(prog)s %(version)s")
 def cli() -> None:
     """Prune Keras models in the middle of training, and see what it did to them."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.cli._models import check_backend, echo_json
+from tfprune.cli._json import echo_json
+from tfprune.cli._models import check_backend
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.utils.progress import bars_off
 from tfprune.utils.text import percent

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tfprune.cli._json import echo_json
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
@@ -25,7 +27,7 @@ def echo_runs(configs: Iterable[Config]) -> None:
         echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
 
 
-def echo_plan(config: Config) -> None:
+def echo_plan(config: Config, *, as_json: bool = False) -> None:
     """Says what a run would do and take."""
     start_logging(steps=True)
     from tfprune.data._base import SPLITS
@@ -33,6 +35,9 @@ def echo_plan(config: Config) -> None:
     from tfprune.structured.summaries import HEADERS
 
     found = forecast(config)
+    if as_json:
+        echo_json(_as_dict(config, found))
+        return
     _echo_data(found.data, SPLITS)
     echo()
     echo_table(found.summary.rows(), HEADERS)
@@ -46,6 +51,14 @@ def echo_plan(config: Config) -> None:
     elif folder.checkpoints.is_dir():
         echo("This run was begun already: it would go on from its last checkpoint; --force starts it anew.")
     echo("Nothing was written. The same command without --dry-run trains.")
+
+
+def _as_dict(config: Config, found: Forecast) -> dict[str, Any]:
+    names = ("steps", "steps_per_epoch", "prunable", "seconds", "start_seconds", "step_seconds", "precision", "memory")
+    plan = {name: getattr(found, name) for name in names}
+    events = [dataclasses.asdict(event) for event in found.events]
+    files = [path.name for path in found.files]
+    return {"run": config.run_id, "settings": config.to_dict(), **plan, "events": events, "files": files}
 
 
 def _echo_data(data: Data, splits: Iterable[str]) -> None:

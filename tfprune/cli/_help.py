@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from tfprune.cli._terminal import set_verbosity
 
+_BRACKETED = re.compile(r"\[default: \((.*)\)\]", re.DOTALL)  # how click shows a default that stands elsewhere
 QUIET = "Neither progress nor warnings on stderr."
 VERBOSE = "Say each step on stderr, also where that is no terminal."
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any command, in this order
@@ -52,7 +54,7 @@ class Command(click.Command):
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         records = {
-            parameter.name: record
+            parameter.name: (record[0], _BRACKETED.sub(r"[default: \1]", record[1]))
             for parameter in self.get_params(context)
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(context)) is not None
         }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfprune.adapters.backend import BACKENDS, choose_backend
+from tfprune.cli._json import json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.utils.checks import check_choice
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tfprune.experiments.on_files import Written
     from tfprune.exporting.model_files import ModelFile, Size
 
-SCHEMA = 1  # of what --json prints
 _KINDS = {"keras": "a .keras file", "h5": "an HDF5 file", "savedmodel": "a SavedModel"}
 
 
@@ -40,7 +39,6 @@ backend_option = click.option(
     callback=_chosen,
     help="What Keras 3 computes with; TensorFlow unless KERAS_BACKEND says otherwise.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with all digits.")
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there.")
 
 
@@ -72,11 +70,6 @@ def check_backend(found: ModelFile, backend: str | None) -> None:
             f"{found.path}: it was written by {found.written_by}, which computes with TensorFlow alone; leave "
             "--backend out"
         )
-
-
-def echo_json(value: Mapping[str, Any]) -> None:
-    """Prints what a command came to as JSON."""
-    echo(*json.dumps({"schema": SCHEMA, **value}, indent=2, allow_nan=False, default=str).split("\n"))
 
 
 def echo_written(done: Written, force: bool) -> None:

@@ -20,6 +20,14 @@ def echo_failures(failures: Sequence[str]) -> None:
         raise click.exceptions.Exit(1)
 
 
+def result_as_dict(result: Result) -> dict[str, Any]:
+    """Returns what a finished run came to, as JSON holds it: its settings and `metrics.json`."""
+    folder = result.folder
+    places = {"run": result.config.run_id, "folder": str(folder.root), "model": str(folder.model)}
+    places["model"] = places["model"] if folder.exported else None
+    return {**places, "settings": result.config.to_dict(), "metrics": result.metrics}
+
+
 def echo_result(result: Result) -> None:
     """Prints loss, accuracy, sparsity and sizes of a finished run."""
     metrics = result.metrics

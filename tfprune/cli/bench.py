@@ -11,7 +11,8 @@ import click
 
 from tfprune.cli._bench_files import bench_files
 from tfprune.cli._help import Command
-from tfprune.cli._models import backend_option, echo_json, is_model, json_option
+from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import backend_option, is_model
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data

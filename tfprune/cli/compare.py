@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     metavar="NAME[:KEY=VALUE...],...",
     help=f"Methods to compare, with settings of their own, or `all`; by default {', '.join(TRIALS)}.",
 )
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
+@click.option(
+    "--seeds", metavar="N|SEED,...", default="3", show_default=True, help="Runs of each method: how many, or which."
+)
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
 @click.option(
     "--compression", type=float, multiple=True, metavar="RATIO", help="Another way to say --sparsity 1-1/RATIO."
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(
-    seeds: int,
+    seeds: str,
     first_seed: int,
     equal_budget: bool,
     dry_run: bool,
@@ -58,10 +60,8 @@ def compare(
 
     With several --sparsity or --compression the methods are compared at each of them.
     """
-    check_whole("--seeds", seeds, least=1)
-    check_whole("--first-seed", first_seed, least=0)
     executor = make_executor(given)
-    configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
+    configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
     start_logging()
     if dry_run:
         echo_runs(configs)
@@ -94,6 +94,23 @@ def compare(
         echo(f"Page: {page}")
     echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
     echo_failures(failures)
+
+
+def seeds_of(text: str, first: int) -> list[int]:
+    """Returns the seeds that `--seeds` names: so many from the first one on, or, with commas, those.
+
+    Raises:
+        ConfigError: there is none, one is no whole number, or one is there twice.
+    """
+    check_whole("--first-seed", first, least=0)
+    if "," not in text:
+        return list(range(first, first + check_whole("--seeds", text, least=1)))
+    if first:
+        raise ConfigError("--first-seed is for a number of seeds; --seeds names them: leave it out")
+    seeds = [check_whole("--seeds", seed.strip(), least=0) for seed in text.split(",") if seed.strip()]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds must be whole numbers, each once, such as 0,1,2; got {text!r}")
+    return seeds
 
 
 def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:

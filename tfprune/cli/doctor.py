@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tfprune.cli._help import Command
-from tfprune.cli._models import echo_json, json_option
+from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.training.config import Config
 

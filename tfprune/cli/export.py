@@ -9,7 +9,8 @@ import click
 
 from tfprune.cli._finetuning import data_of, data_options, of_a_run
 from tfprune.cli._help import Command
-from tfprune.cli._models import backend_option, check_backend, echo_json, force_option, is_model, json_option, quoted
+from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import backend_option, check_backend, force_option, is_model, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed

@@ -12,6 +12,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo
 from tfprune.models._user import is_function
+from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.files import atomic_write, written_to
 
@@ -19,8 +20,8 @@ from tfprune.utils.files import atomic_write, written_to
 @click.command(cls=Command, short_help="Write a commented file of settings.")
 @click.argument("path", default=Path("tfprune.toml"), type=click.Path(path_type=Path))
 @run_options()
-@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
-@click.option("--seed", type=int, help="Root of all random draws.")
+@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.", show_default=Config.method)
+@click.option("--seed", type=int, help="Root of all random draws.", show_default=str(Config.seed))
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def init(path: Path, force: bool, **given: Any) -> None:
     """Write a commented file of settings to PATH, by default tfprune.toml, for `tfprune train --config`.

@@ -9,7 +9,8 @@ import click
 
 from tfprune.cli._finetuning import finetuning_options, training_of
 from tfprune.cli._help import Command
-from tfprune.cli._models import check_backend, echo_json, echo_written, names, writes_a_model, written_as_dict
+from tfprune.cli._json import echo_json
+from tfprune.cli._models import check_backend, echo_written, names, writes_a_model, written_as_dict
 from tfprune.cli._terminal import start_logging
 from tfprune.methods._base import ZEROED
 from tfprune.pruning.masks import SCOPES

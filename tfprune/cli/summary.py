@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from tfprune.cli._help import Command
-from tfprune.cli._models import backend_option, check_backend, echo_json, json_option, names, quoted
+from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import backend_option, check_backend, names, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 

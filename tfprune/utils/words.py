@@ -38,9 +38,7 @@ MEANT: Mapping[str, Mapping[str, str]] = {  # kind of name -> what people write,
         **dict.fromkeys(("structured", "channel", "channels", "filter", "filters", "slimming"), _STRUCTURED),
     },
     "granularity": {
-        **dict.fromkeys(
-            ("structured", "channel", "channels", "filters", "units", "neuron", "neurons"), "filter"
-        ),
+        **dict.fromkeys(("structured", "channel", "channels", "filters", "units", "neuron", "neurons"), "filter"),
         **dict.fromkeys(("unstructured", "element", "weights", "fine"), "weight"),
         **dict.fromkeys(("residual", "branches", "layer", "depth"), "branch"),
         **dict.fromkeys(("2:4", "4:8", "1:4", "nm", "semistructured"), "n:m, with --set pattern=2:4"),
