@@ -74,11 +74,12 @@ def set_verbosity(level: int | None) -> None:
     _verbosity = level or 0
 
 
-def start_logging(*, steps: bool = False) -> None:
+def start_logging(*, steps: bool = False, progress: bool = False) -> None:
     """Shows the package's warnings on stderr, one line each; see `set_verbosity`.
 
     Args:
         steps: on a terminal, also what is being done.
+        progress: of many runs, a line now and then where no bar is drawn.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice is for those who write code
     logger = logging.getLogger("tfprune")
@@ -87,6 +88,8 @@ def start_logging(*, steps: bool = False) -> None:
     seen = sys.stderr is not None and sys.stderr.isatty()
     usual = logging.INFO if steps and seen else logging.WARNING
     logger.setLevel({-1: logging.ERROR, 1: logging.INFO}.get(_verbosity, usual))
+    shown = logging.INFO if progress and not seen and _verbosity >= 0 else logging.NOTSET
+    logging.getLogger("tfprune.experiments.sweeps").setLevel(shown)
 
 
 def _wrapped(cell: str, most: int) -> str:

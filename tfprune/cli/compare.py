@@ -62,7 +62,7 @@ def compare(
     """
     executor = make_executor(given)
     configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
-    start_logging()
+    start_logging(progress=True)
     if dry_run:
         echo_runs(configs)
         return

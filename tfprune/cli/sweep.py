@@ -49,7 +49,7 @@ def sweep(
     for config in configs:
         if is_function(config.model):
             check_function(config.model)
-    start_logging()
+    start_logging(progress=True)
     if dry_run:
         echo_runs(configs)
         return

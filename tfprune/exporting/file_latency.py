@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import adapter_of
 from tfprune.adapters.backend import keras3, tf
 from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.exporting.formats import FORMATS
@@ -18,8 +19,12 @@ from tfprune.exporting.latency import Latency, interleaved_latency
 from tfprune.exporting.model_files import SAVED_MODEL, read_model, size_in_file
 from tfprune.exporting.named import examples_like, made_up, of_graph
 from tfprune.pruning.counts import path_bytes
+from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError, ModelError
-from tfprune.utils.text import one_line
+from tfprune.utils.notebook import html_table
+from tfprune.utils.text import one_line, printable
+
+HEADERS = ("model", "kB gzipped", "batch", "ms per call", "time / first's")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +67,84 @@ def open_for_latency(path: Path) -> Measured:
         answer = FORMATS["savedmodel"].load_named(path)
         return Measured(path, "SavedModel", answer, answer.inputs, **path_bytes(path))
     found = read_model(path)
-    size = size_in_file(found.model, path)
+    return _of_keras(path, found.model, found.written_by, path)
+
+
+def of_model(model: Any) -> Measured:
+    """Returns a model in memory, with the size that it would have as a file."""
+    ready = adapter_of(model)
+    ready.check(model, copied=False)
+    return _of_keras(Path(model.name), model, "Keras 3" if is_keras3(model) else "tf_keras", Path("model.keras"))
+
+
+def _of_keras(path: Path, model: Any, kind: str, like: Path) -> Measured:
+    size = size_in_file(model, like)
     return Measured(
-        *(path, found.written_by, _compiled(found.model), of_graph(found.model).inputs),
+        *(path, kind, _compiled(model), of_graph(model).inputs),
         raw=size.raw,
         gzip=size.gzip,
-        model=found.model,
+        model=model,
         macs=None if size.uncounted else size.macs,
         sparsity=size.sparsity,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Sizes and times of models side by side; prints itself, also in a notebook.
+
+    Attributes:
+        models: what was measured.
+        times: for each size of batch, one for each model.
+    """
+
+    models: Sequence[Measured]
+    times: Sequence[Sequence[Latency]]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Returns the cells of the table: the models in the order given, size of batch by size of batch."""
+        found = []
+        for own in self.times:
+            for model, took in zip(self.models, own, strict=True):
+                ratio = "" if took is own[0] else f"{took.ratio(own[0]):.2f}"
+                size, speed = f"{model.gzip / 1000:,.1f}", f"{1000 * took.median:.2f}"
+                found.append((printable(str(model.path)), size, f"{took.batch:,}", speed, ratio))
+        return found
+
+    def __str__(self) -> str:
+        return "\n".join("  ".join(cells) for cells in (HEADERS, *self.rows()))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows(), HEADERS)
+
+
+def bench(models: Sequence[Any] | Any, *, batch: Sequence[int] | int = (1, 32), rounds: int = 100) -> Benchmark:
+    """Measures the size and speed of models side by side, on made-up inputs.
+
+    Args:
+        models: of either Keras, functional or sequential, or paths: `.keras`, `.h5`, `.tflite` and `.onnx` files,
+            SavedModels. All take the same inputs; the first is what the others are compared with.
+        batch: examples per call, one size or several.
+        rounds: calls of each model, in turns.
+
+    Raises:
+        TfpruneError: a model cannot be opened, or takes other inputs than the first.
+
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(64, input_shape=(8,)), keras.layers.Dense(2)])
+    >>> done = tfprune.bench([model, tfprune.shrink(model, 0.5)], batch=4, rounds=3)
+    >>> [own.macs for own in done.models], len(done.rows())
+    ([640, 320], 2)
+    """
+    listed = list(models) if isinstance(models, (list, tuple)) else [models]
+    sizes = [batch] if isinstance(batch, int) else list(batch)
+    for size in sizes:
+        check_whole("batch", size, least=1)
+    check_whole("rounds", rounds, least=1)
+    found = [open_for_latency(Path(own)) if isinstance(own, (str, Path)) else of_model(own) for own in listed]
+    checked(found)
+    return Benchmark(found, [file_latencies(found, size, rounds) for size in sizes])
 
 
 def _compiled(model: Any) -> NamedAnswer:
