@@ -14,12 +14,12 @@ from tfprune.cli._models import backend_option, check_backend, force_option, is_
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed
-from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import percent
 
-QUANTIZE = ("none", "dynamic", "int8", "int8-io", "float16")
+QUANTIZE = ("none", *dict.fromkeys(how for own in QUANTIZED.values() for how in own))
 LOSS = 0.01  # of accuracy, from which on it is pointed out
 
 
@@ -49,7 +49,7 @@ def export(
     inputs and outputs too, for microcontrollers. tflite can be quantized in every way, onnx to int8.
     """
     check_choice("--format", name, FORMATS)
-    if quantize not in (can := FORMATS[name].quantize):
+    if quantize not in (can := ("none", *QUANTIZED.get(name, ()))):
         raise ConfigError(f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, can)}")
     start_logging(steps=True)
     if is_model(run):

@@ -12,7 +12,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo
 from tfprune.data import DATASETS
-from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
 from tfprune.pruning.criteria import CRITERIA
@@ -50,8 +50,8 @@ def list_names(as_json: bool) -> None:
         echo(f"  {name}: {summary}", bold=name)
     echo("", "FORMATS (tfprune export --format)")
     for name in FORMATS:
-        how = [own for own in FORMATS[name].quantize if own != "none"]
-        echo(f"  {name}: {FORMATS[name].summary}{f'; --quantize {chr(124).join(how)}' if how else ''}", bold=name)
+        how = QUANTIZED.get(name)
+        echo(f"  {name}{f': --quantize {chr(124).join(how)}' if how else ''}", bold=name)
     echo("", "METHODS (--method; settings with --set KEY=VALUE)")
     for name in METHODS:
         method = METHODS[name]
@@ -77,7 +77,7 @@ def _as_dict() -> dict[str, Any]:
             for name, method in methods.items()
         },
         "granularities": GRANULARITIES,
-        "formats": {name: {"quantize": FORMATS[name].quantize} for name in FORMATS},
+        "formats": {name: {"quantize": QUANTIZED.get(name, ())} for name in FORMATS},
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, tf, tf_freezing
 from tfprune.adapters.loading.gate import load_onnx
 from tfprune.data._base import Data
+from tfprune.exporting.formats import QUANTIZED
 from tfprune.exporting.formats._base import (
     ANY_MODEL,
     Answer,
@@ -157,7 +158,7 @@ def _reader(served: Served) -> object:
 FORMAT = Format(
     summary="onnxruntime",
     suffix=".onnx",
-    quantize=("none", "int8"),
+    quantize=("none", *QUANTIZED["onnx"]),
     write=write,
     load=load,
     write_named=write_named,

@@ -13,6 +13,7 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
+from tfprune.exporting.formats import ALL_INT8, QUANTIZED
 from tfprune.exporting.formats._base import (
     ANY_MODEL,
     Answer,
@@ -28,7 +29,6 @@ from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 UNROLLED = {"unroll": True, "_could_use_gpu_kernel": False}  # the second is what LSTM and GRU made of the first
-ALL_INT8 = "int8-io"  # inputs and outputs are int8 too, as microcontrollers want it
 ANY_LENGTH = "give the model's input a length, or use the format savedmodel"
 
 
@@ -165,7 +165,7 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
 FORMAT = Format(
     summary="ai-edge-litert, phones; the fastest here on a CPU",
     suffix=".tflite",
-    quantize=("none", "dynamic", "int8", ALL_INT8, "float16"),
+    quantize=("none", *QUANTIZED["tflite"]),
     write=write,
     load=load,
     write_named=write_named,
