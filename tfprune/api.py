@@ -244,6 +244,13 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
 
     Raises:
         TfpruneError: there are no finished runs, or a file cannot be written.
+
+    >>> import tempfile
+    >>> import tfprune
+    >>> out = tempfile.mkdtemp()
+    >>> done = tfprune.train(tfprune.Config(dataset="penguins", epochs=3, out=out))
+    >>> [path.name for path in tfprune.report(out, f"{out}/report.csv")]
+    ['report.csv']
     """
     from tfprune.experiments.results import find_results
     from tfprune.reporting.pages import writer_for

@@ -11,6 +11,7 @@ from tfprune.cli._json import echo_json
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.data._base import Data
@@ -64,7 +65,7 @@ def _as_dict(config: Config, found: Forecast) -> dict[str, Any]:
 def _echo_data(data: Data, splits: Iterable[str]) -> None:
     counts = data.class_counts()
     rows = [
-        (label, *(f"{own[label]:,} ({own[label] / max(1, sum(own.values())):.1%})" for own in counts.values()))
+        (label, *(f"{own[label]:,} ({percent(own[label] / max(1, sum(own.values())))})" for own in counts.values()))
         for label in data.labels
     ]
     echo_table([*rows, ("total", *(f"{sum(own.values()):,}" for own in counts.values()))], (data.target, *splits))
@@ -88,7 +89,7 @@ def _echo_events(config: Config, found: Forecast) -> None:
 
 def _cells(event: Event, prunable: int) -> tuple[str, ...]:
     left = "" if event.left is None else f"{event.left:,} of {prunable:,}"
-    sparsity = "" if event.sparsity is None else f"{event.sparsity:.1%}"
+    sparsity = "" if event.sparsity is None else percent(event.sparsity)
     return (event.phase, f"{event.epoch:,}", f"{event.step:,}", event.what, left, sparsity)
 
 

@@ -19,6 +19,7 @@ from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.progress import bars_off
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.latency import Latency, Model
@@ -130,7 +131,7 @@ def _sizes_table(models: Sequence[Model], right: Sequence[float]) -> tuple[list[
     rows = [
         (
             *(model.file, model.run, f"{model.raw / 1000:,.1f}", f"{model.gzip / 1000:,.1f}"),
-            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", f"{share:.2%}"),
+            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", percent(share, 2)),
         )
         for model, share in zip(models, right, strict=True)
     ]
@@ -207,7 +208,8 @@ def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]], run
         if fewer > 0:
             zeros = model.multiplications == models[other].multiplications
             done = "of its multiplications are by zero, and are done all the same"
-            reasons[model.run] = f"{fewer:.0%} {done if zeros else 'fewer multiplications matter too little here'}"
+            why = done if zeros else "fewer multiplications matter too little here"
+            reasons[model.run] = f"{percent(fewer, 0)} {why}"
             ratios.setdefault(model.run, []).extend(own[number].ratio(own[other]) for own in measured)
     return [
         f"Pruning bought no speed: {name} takes {min(own):.2f} to {max(own):.2f} x the time of {run}. {reasons[name]}."

@@ -12,6 +12,7 @@ from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
+from tfprune.utils.text import percent
 
 
 @click.command(cls=Command, short_help="Remove dead filters and units from a run's model.")
@@ -61,4 +62,5 @@ def compact(run: Path, out: Path | None, as_json: bool, **given: Any) -> None:
         ("kB gzipped", f"{size['gzip'] / 1000:,.1f}", f"{done.gzip / 1000:,.1f}"),
     ]
     echo_table(rows, ("filters, units", "before", "after"))
-    echo("", f"Accuracy     {done.after:.2%} of {done.examples:,} validation examples", f"SavedModel   {done.path}")
+    accuracy = f"{percent(done.after, 2)} of {done.examples:,} validation examples"
+    echo("", f"Accuracy     {accuracy}", f"SavedModel   {done.path}")

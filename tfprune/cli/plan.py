@@ -14,6 +14,7 @@ from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.planning import Candidate, Planner, Times
@@ -132,7 +133,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     )
     echo_table(taken, ("measured", "before", "after", "after / before"))
     what = "residual branches" if gone else "filters and units"
-    echo("", f"{chosen.keep:.1%} of the {what} stay, before rounding.")
+    echo("", f"{percent(chosen.keep)} of the {what} stay, before rounding.")
     for what in SPEEDS:
         if times.ratio(what) > NO_FASTER:
             echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")

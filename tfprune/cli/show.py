@@ -12,6 +12,7 @@ from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.results import read_result
 from tfprune.experiments.rundir import RunDir
+from tfprune.utils.text import percent
 
 
 @click.command(cls=Command, short_help="Show what a finished run came to.")
@@ -27,7 +28,7 @@ def show(run: Path, as_json: bool) -> None:
     echo()
     layers = result.metrics["sparsity"]["layers"]
     echo_table(
-        [(name, f"{c['zeros']:,}", f"{c['size']:,}", f"{c['zeros'] / c['size']:.1%}") for name, c in layers.items()],
+        [(name, f"{c['zeros']:,}", f"{c['size']:,}", percent(c["zeros"] / c["size"])) for name, c in layers.items()],
         ("kernel", "gone" if "channels" in result.metrics else "zeros", "size", "sparsity"),
     )
     echo("", f"Settings     {result.folder.config}", f"History      {result.folder.history}")

@@ -96,6 +96,13 @@ class Benchmark:
     Attributes:
         models: what was measured.
         times: for each size of batch, one for each model.
+
+    >>> import tf_keras as keras
+    >>> import tfprune
+    >>> model = keras.Sequential([keras.layers.Dense(64, input_shape=(8,)), keras.layers.Dense(2)])
+    >>> done = tfprune.bench([model], batch=(1, 4), rounds=2)
+    >>> [[own.batch for own in times] for times in done.times]
+    [[1], [4]]
     """
 
     models: Sequence[Measured]

@@ -21,6 +21,13 @@ class Comparison:
         sections: for runs that are set up alike but for method and seed, what they came to: `title`, `trials` (trial ->
             its runs), `summary` (trial -> means, standard deviations, differences to unpruned) and `verdicts`.
         failures: a line on each run that is missing.
+
+    >>> import tempfile
+    >>> import tfprune
+    >>> config = tfprune.Config(dataset="penguins", epochs=3, out=tempfile.mkdtemp())
+    >>> done = tfprune.compare([tfprune.train(config)])
+    >>> done.methods, [section.title for section in done.sections]
+    (('dynamic',), ['penguins: mlp, 3 epochs'])
     """
 
     sections: Sequence[Section]
