@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfprune.adapters.backend import BACKENDS, choose_backend
+from tfprune.adapters.backend import BACKENDS, OF_KERAS, choose_backend
 from tfprune.cli._json import json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
@@ -28,7 +29,8 @@ _KINDS = {"keras": "a .keras file", "h5": "an HDF5 file", "savedmodel": "a Saved
 
 def _chosen(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None:
-        choose_backend(check_choice("--backend", value, BACKENDS))
+        os.environ[OF_KERAS] = check_choice("--backend", value, BACKENDS)  # typed, so it counts more than what was set
+        choose_backend(value)
     return value
 
 

@@ -111,7 +111,8 @@ def _bench_runs(
             for size, own in zip(sizes, measured, strict=True)
         }
         with written_to(figure):
-            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
+            alike = {f"{m.file}, {m.run}": m.run for m in models}
+            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time per call", alike=alike)
         echo(f"Figure: {figure}")
     for line in (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
         echo(line)

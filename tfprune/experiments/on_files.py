@@ -1,27 +1,30 @@
-"""Pruning and shrinking model files without a run: from a file to another, with what it came to."""
+"""Pruning and shrinking model files without a run: from a file to another, with what it came to.
+
+What needs TensorFlow is imported where it is used: a model of Keras 3 on JAX or PyTorch is pruned without.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.prune_once import prune
 from tfprune.data._base import Data, Split
-from tfprune.experiments.building import load_data
-from tfprune.exporting.any_model import Export, export
 from tfprune.exporting.conversion import chosen_format
 from tfprune.exporting.model_files import ModelFile, Size, check_target, read_model, size_in_file, size_of, write_model
 from tfprune.exporting.named import examples_like
 from tfprune.pruning.counts import path_bytes
-from tfprune.structured.shrinking import shrink
 from tfprune.training.config import Config
 from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted
 from tfprune.utils.errors import SparsityError
+
+if TYPE_CHECKING:
+    from tfprune.exporting.any_model import Export
 
 EXAMPLES = 256  # that an exported file is compared on
 
@@ -132,6 +135,8 @@ def shrink_file(
         path, out, force, training, check: as for `prune_file`.
         settings: of `tfprune.shrink`. `taylor` takes training examples of the data set.
     """
+    from tfprune.structured.shrinking import shrink
+
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
@@ -177,6 +182,9 @@ def export_file(
     Raises:
         TfpruneError: something that the user can fix; nothing was written.
     """
+    from tfprune.experiments.building import load_data
+    from tfprune.exporting.any_model import export
+
     chosen_format(name, quantize, out)
     check_target(out, path, force=force, same_form=False)
     source = read_model(path)
