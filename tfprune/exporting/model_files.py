@@ -227,6 +227,8 @@ def _check_answers(model: Any, again: Any, path: Path) -> str:
     try:
         examples = examples_like(model, EXAMPLES)
         expected = answers(model, examples)
+    except ImportError:
+        raise
     except Exception as error:  # of any library: what a model makes of numbers that nobody made for it
         return f"its outputs were not compared, its weights were: it takes no made-up inputs ({one_line(error)})"
     given = answers(again, examples)

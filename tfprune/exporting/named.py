@@ -38,9 +38,8 @@ def of_graph(model: Any) -> Named:
 
     The names are the keys where the model takes or returns a dict, and otherwise those of the layers.
     """
-    tree = tf.nest
+    tree = keras3().tree if is_keras3(model) else tf.nest  # on JAX and PyTorch no TensorFlow is needed
     if is_keras3(model):
-        tree = keras3().tree  # so that a model on JAX or PyTorch needs no TensorFlow
         graph = getattr(model, "_functional", None) or model  # a sequential model holds its graph
         taken, returned = graph._inputs_struct, graph._outputs_struct
         inputs, outputs = [tensor.name for tensor in model.inputs], _unique(graph.output_names)
