@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfprune.training.config import Config
 
 RESCALE = ("auto", "none", "unit", "signed")
+OF_DATA = "the data set's"
 _NAMES = ("dataset", "label", "missing", "data_dir", "assignments")
 _OF_DATA = (
     click.option("--dataset", metavar="NAME|PATH", help="Data that the model tells apart; `tfprune list` has names."),
@@ -40,8 +41,9 @@ _OF_DATA = (
 )
 _OF_TRAINING = (
     click.option("--finetune-epochs", type=int, default=0, show_default=True, help="Passes over --dataset."),
-    click.option("--batch-size", type=int, help="Examples per step of fine-tuning; the data set's."),
-    click.option("--learning-rate", type=float, help="Of fine-tuning, with Adam; a tenth of the data set's."),
+    click.option("--batch-size", type=int, help="Examples per step of fine-tuning.", show_default=OF_DATA),
+    click.option("--learning-rate", type=float, help="Of fine-tuning.", show_default=OF_DATA),
+    click.option("--optimizer", metavar="adam|adamw|sgd", help="Of fine-tuning.", show_default=OF_DATA),
     click.option("--seed", type=int, default=0, show_default=True, help="Root of all random draws."),
 )
 
@@ -105,12 +107,11 @@ def training_of(given: dict[str, Any]) -> Callable[[], Training] | None:
     Raises:
         ConfigError: an option is out of range, or one of training was given without a data set.
     """
-    epochs, batch_size, rate = (given.pop(name) for name in ("finetune_epochs", "batch_size", "learning_rate"))
+    epochs, optimizer = given.pop("finetune_epochs"), given.pop("optimizer")
+    batch_size, rate = given.pop("batch_size"), given.pop("learning_rate")
     seed = check_whole("--seed", given.pop("seed"), least=0)
     check_whole("--finetune-epochs", epochs, least=0)
-    if rate is not None and not rate > 0:
-        raise ConfigError(f"--learning-rate must be above 0, got {rate}")
-    config, rescale = data_of(given, batch_size=batch_size, seed=seed)
+    config, rescale = data_of(given, batch_size=batch_size, learning_rate=rate, optimizer=optimizer, seed=seed)
     if config is None:
         if epochs:
             raise ConfigError("--dataset is missing: --finetune-epochs trains on it")
@@ -120,7 +121,7 @@ def training_of(given: dict[str, Any]) -> Callable[[], Training] | None:
         from tfprune.experiments.building import load_data
         from tfprune.experiments.on_files import Training
 
-        rate_of = config.learning_rate / 10 if rate is None else rate
-        return Training(load_data(config), epochs, config.batch_size, rate_of, seed, rescale)
+        settings = {**config.optimizer_settings, "learning_rate": config.learning_rate}
+        return Training(load_data(config), epochs, config.batch_size, config.optimizer, settings, seed, rescale)
 
     return training

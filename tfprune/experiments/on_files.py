@@ -36,14 +36,15 @@ class Training:
     Attributes:
         data: its splits.
         epochs: passes over the training split after pruning; 0 only measures.
-        batch_size, learning_rate, seed: of that training.
+        batch_size, optimizer, settings, seed: of that training, see `finetune`.
         rescale: see `fitted`.
     """
 
     data: Data
     epochs: int
     batch_size: int
-    learning_rate: float
+    optimizer: str
+    settings: Mapping[str, Any]
     seed: int
     rescale: str = "auto"
 
@@ -212,7 +213,8 @@ def _train(model: Any, found: Fitted, known: Training) -> None:
         found,
         epochs=known.epochs,
         batch_size=known.batch_size,
-        learning_rate=known.learning_rate,
+        optimizer=known.optimizer,
+        settings=known.settings,
         seed=known.seed,
     )
 

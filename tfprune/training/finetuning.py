@@ -12,6 +12,7 @@ import numpy as np
 from tfprune.adapters import adapter_of
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.tf_keras.from_keras3 import is_keras3
+from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
 from tfprune.utils.errors import ModelError, TrainingError
 
@@ -22,7 +23,6 @@ NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
 FIRST_LAYERS = 4  # among which a layer of those shows that a model scales its images itself
 ROUNDING = 1e-3  # of sums of probabilities
 BATCH = 256
-SLOWER = 0.1  # of the data set's learning rate, for weights that are trained already
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +101,25 @@ def accuracy(model: Any, found: Fitted, split: Split) -> float:
     return right / len(split)
 
 
-def finetune(model: Any, found: Fitted, *, epochs: int, batch_size: int, learning_rate: float, seed: int) -> None:
-    """Trains a model with Adam, in place; masks that it has stay as they are.
+def finetune(
+    model: Any,
+    found: Fitted,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: str,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """Trains a model in place; masks that it has stay as they are.
 
     Args:
         model: with masks of its adapter, or none.
         found: the data set as it takes it.
         epochs: passes over the training split.
         batch_size: examples a step.
-        learning_rate: of Adam.
+        optimizer: of `OPTIMIZERS`.
+        settings: of the optimizer, its learning rate among them.
         seed: of the order of the examples and of dropout.
 
     Raises:
@@ -118,7 +128,8 @@ def finetune(model: Any, found: Fitted, *, epochs: int, batch_size: int, learnin
     library = keras3() if is_keras3(model) else keras
     adapter = adapter_of(model)
     library.utils.set_random_seed(seed)
-    arguments = {"optimizer": library.optimizers.Adam(learning_rate), "loss": found.loss(library)}
+    made = getattr(library.optimizers, OPTIMIZERS[optimizer][0])(**settings)
+    arguments = {"optimizer": made, "loss": found.loss(library)}
     model.compile(**arguments)
     adapter.compile(model, {**adapter.compiled(model), **arguments})
     validation = found.inputs(found.data.validation), found.data.validation.y
