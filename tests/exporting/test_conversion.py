@@ -38,3 +38,10 @@ def test_what_cannot_be_asked_of_a_format_is_one_line(conv_net, data, tmp_path):
     with pytest.raises(RunError, match="cannot be written"):
         convert(conv_net, data, tmp_path / "file" / "model.h5", "h5")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_something_else_is_not_replaced(conv_net, data, tmp_path):  # noqa: F811
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(RunError, match="holds no SavedModel, and is not replaced"):
+        convert(conv_net, data, tmp_path, "savedmodel")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

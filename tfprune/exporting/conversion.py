@@ -139,7 +139,13 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """Gives a draft of a file, which replaces it when all went well; messages name the file and not the draft."""
+    """Gives a draft of a file, which replaces it when all went well; messages name the file and not the draft.
+
+    Raises:
+        RunError: the path is a folder that holds something else than a SavedModel.
+    """
+    if path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file():
+        raise RunError(f"{path}: this folder holds no SavedModel, and is not replaced")
     with atomic_write(path) as draft:
         try:
             yield draft
