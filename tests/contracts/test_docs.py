@@ -34,7 +34,7 @@ from tfprune.models import MODELS
 from tfprune.training import config
 
 OTHERS = {"export", "source", "tensorboard", "pip", "ray", "ls"}  # commands that are not ours
-SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run"}
+SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run", "as_json"}
 EPOCHS = {
     "penguins": 600,
     "fashion_mnist": 3,

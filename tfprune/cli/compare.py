@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfprune.cli._dry_run import echo_runs
+from tfprune.cli._help import Command
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
     from tfprune.reporting.report import Section
 
 
-@click.command()
+@click.command(cls=Command, short_help="Compare methods over several seeds.")
 @run_options(sparsities=True)
 @click.option(
     "--methods",
     metavar="NAME[:KEY=VALUE...],...",
     help=f"Methods to compare, with settings of their own, or `all`; by default {', '.join(TRIALS)}.",
 )
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
+@click.option(
+    "--seeds", metavar="N|SEED,...", default="3", show_default=True, help="Runs of each method: how many, or which."
+)
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
 @click.option(
     "--compression", type=float, multiple=True, metavar="RATIO", help="Another way to say --sparsity 1-1/RATIO."
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(
-    seeds: int,
+    seeds: str,
     first_seed: int,
     equal_budget: bool,
     plan: Path | None,
@@ -61,14 +64,12 @@ def compare(
     With several --sparsity or --compression the methods are compared at each of them, with several --dataset (or those
     of a --plan) over data sets too.
     """
-    check_whole("--seeds", seeds, least=1)
-    check_whole("--first-seed", first_seed, least=0)
     executor = make_executor(given)
     if plan:
         configs = _planned(plan, equal_budget, given)
     else:
-        configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
-    start_logging()
+        configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
+    start_logging(progress=True)
     if dry_run:
         echo_runs(configs)
         return
@@ -156,6 +157,23 @@ def _planned(plan: Path, equal_budget: bool, given: dict[str, Any]) -> list[Conf
     if used or equal_budget:
         raise ConfigError(f"--plan names all runs: put {', '.join(used) or 'equal-budget'} into {plan}")
     return read_plan(plan, places)
+
+
+def seeds_of(text: str, first: int) -> list[int]:
+    """Returns the seeds that `--seeds` names: so many from the first one on, or, with commas, those.
+
+    Raises:
+        ConfigError: there is none, one is no whole number, or one is there twice.
+    """
+    check_whole("--first-seed", first, least=0)
+    if "," not in text:
+        return list(range(first, first + check_whole("--seeds", text, least=1)))
+    if first:
+        raise ConfigError("--first-seed is for a number of seeds; --seeds names them: leave it out")
+    seeds = [check_whole("--seeds", seed.strip(), least=0) for seed in text.split(",") if seed.strip()]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds must be whole numbers, each once, such as 0,1,2; got {text!r}")
+    return seeds
 
 
 def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:
