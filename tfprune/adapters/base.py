@@ -107,6 +107,17 @@ class Adapter(Protocol):
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""
 
+    def unmasked(self, model: Any) -> MaskedModel:
+        """Returns a model that has no masks as the engine sees it."""
+
+    def stretches(self, model: Any, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        """Returns the arguments of `fit` for a training in several calls of it, see `stretches.Stretches`."""
+
+    def one_training(
+        self, callbacks: Sequence[Any], model: Any, *, verbose: int | str, epochs: int, steps: int | None
+    ) -> Any:
+        """Returns a list of callbacks that see one training meanwhile, see `stretches.Continuous`."""
+
     def detach(self, model: Any) -> None:
         """Takes the masks off: the weights stay as they are, and may leave zero from then on."""
 

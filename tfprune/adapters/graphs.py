@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.kernel_names import KernelNames
 
 Shape = tuple[int | None, ...]
 Examples = tuple[np.ndarray, np.ndarray] | Batch  # inputs and class numbers of a model that returns logits; or a batch
@@ -102,7 +104,28 @@ class Changes:
 
 
 class Graphs(Protocol):
-    """The graphs of a framework's models."""
+    """The graphs of a framework's models.
+
+    Attributes:
+        names: finds kernels and names them.
+    """
+
+    names: KernelNames
+
+    def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
+        """Returns where variables are made that go with those of a model."""
+
+    def weights(self, model: Any) -> list[tuple[str, Any]]:
+        """Returns the weights of a model in the order of `MaskedModel.weights`, with the names of their layers.
+
+        Those that the model holds itself may be left out at the end.
+        """
+
+    def kernels(self, model: Any) -> dict[str, Any]:
+        """Returns the prunable kernels of a model without masks by name."""
+
+    def macs_per_kernel(self, model: Any) -> dict[str, int]:
+        """Returns the multiply-adds of an example's forward pass by kernel, as far as they are counted."""
 
     def has_graph(self, layer: Any) -> bool:
         """Returns whether a layer is a functional or sequential model, built."""
@@ -189,9 +212,6 @@ class Graphs(Protocol):
             variables: of the model, frozen ones too.
             examples: see `Examples`.
         """
-
-    def macs(self, model: Any) -> int:
-        """Returns the multiply-adds of an example's forward pass, as far as they are counted."""
 
     def check(self, model: Any) -> None:
         """Raises `ModelError` if a model has no weights yet or is subclassed."""

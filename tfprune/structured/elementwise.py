@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ def keeps_zero(function: Function | None, call: Try) -> bool:
     return found is not None and not found.any()
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _tried(function: Function | None, call: Try) -> bool:
     random = np.random.default_rng(0)
     values = random.permutation(_TRIED)
@@ -56,8 +57,9 @@ def _hashable(function: Any) -> bool:
 def _result(function: Function | None, values: np.ndarray, call: Try) -> np.ndarray | None:
     """Returns what a function makes of an array; None if it fails, or makes something of another shape of it."""
     try:
-        result = call(function, values)
-        result = np.asarray(result)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as that a softmax of one number makes no sense
+            result = np.asarray(call(function, values))
     except Exception:  # it is somebody else's, and tried on what it may not have been made for
         return None
     return result if result.shape == values.shape and result.dtype.kind in "fiub" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from tfprune.structured.tracing import Call, Trace, Traced
 
 PLACES = 3  # what sides that are not fixed are taken for
 LARGEST = 16  # sides are at most this in what is tried
+_KNOWN: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()  # layer -> shape -> what was found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,10 @@ def probed(trace: Trace, call: Call) -> Traced | None:
     labels, shape = tensor.last, tensor.shape
     if labels is None or tensor.others() or (shape[-1] or 0) < 2 or _makes_masks(layer):
         return None
-    found = _channelwise(call.graphs, layer, shape)
+    known = _KNOWN.setdefault(layer, {})
+    if shape not in known:
+        known[shape] = _channelwise(call.graphs, layer, shape)
+    found = known[shape]
     if found is None:
         return None
     for number, axis in found.axes.items():

@@ -88,13 +88,13 @@ def shrink(
     found = channels(model)
     if keep == 1:
         return remove_groups(model, {})
-    widths = {name: _width(group, keep, multiple) for name, group in found.free.items()}
+    widths = {name: width_of_group(group, keep, multiple) for name, group in found.free.items()}
     _report(model, found, widths, multiple)
     scores = CRITERIA[criterion](model, found, seed, examples)
     return remove_groups(model, least_important(scores, widths))
 
 
-def _width(group: Group, keep: float, multiple: int) -> int:
+def width_of_group(group: Group, keep: float, multiple: int) -> int:
     """Returns how many of a group's channels stay; where one stands for several outputs, these make up the multiple."""
     return width(len(group), keep, multiple // math.gcd(multiple, group.copies))
 

@@ -105,8 +105,8 @@ def channels_or_branches(model: Any, removed: Removed) -> Channels:
 
 
 def weight_axes(model: Any, found: Channels) -> list[Axes]:
-    """Returns the channels of each weight of a model, layer by layer."""
-    return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
+    """Returns the channels of each weight of a model, in the order of `graphs.Graphs.weights`."""
+    return [found.axes.get(id(weight), {}) for _, weight in adapter_of(model).graphs.weights(model)]
 
 
 def zero_groups(model: Any, removed: Removed) -> None:

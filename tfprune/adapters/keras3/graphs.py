@@ -19,6 +19,7 @@ from tfprune.adapters.keras3.gradients import compiled_loss
 from tfprune.adapters.keras3.layers import NAMES, carry_assets, graph_of, has_graph, leaf_layers
 from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.adapters.keras3.optimizers import fresh, parts, slots
+from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.pruning.events import Criterion
 
@@ -26,6 +27,7 @@ from tfprune.pruning.events import Criterion
 class Keras3Graphs:
     """Those of Keras 3."""
 
+    names = NAMES
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[keras.Variable]] = staticmethod(NAMES.kernels_of)
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
@@ -168,8 +170,29 @@ class Keras3Graphs:
             loss = lambda out: keras.ops.mean(crossentropy(classes, out, from_logits=True))  # noqa: E731 - of two
         return [backends.array(own) for own in backends.gradients(function, [own.value for own in variables])]
 
-    def macs(self, model: keras.Model) -> int:
-        return sum(sum(own.values()) for own, _ in macs_of_layers(model).values())
+    def macs_per_kernel(self, model: keras.Model) -> dict[str, int]:
+        counted, found = macs_of_layers(model), {}
+        names = {id(own.variable): own.name for own in NAMES.named_kernels(model)}
+        for path, layer in NAMES.leaves_with_paths(model):
+            below = dict(NAMES.every_kernel(layer, layer.name))
+            for name, count in counted.pop(id(layer), ({}, None))[0].items():
+                kernel = below.get(f"{layer.name}/{name}")
+                known = names.get(id(kernel)) or free_name(f"{path}{layer.name}/{name}", found)
+                found[known] = count
+        return found
+
+    def kernels(self, model: keras.Model) -> dict[str, keras.Variable]:
+        return {own.name: own.variable for own in NAMES.named_kernels(model)}
+
+    def weights(self, model: keras.Model) -> list[tuple[str, keras.Variable]]:
+        owners: dict[int, str] = {}
+        for layer in model.layers:
+            for weight in layer.weights:
+                owners.setdefault(id(weight), layer.name)
+        return [(owners.get(id(weight), ""), weight) for weight in model.weights]
+
+    def scope(self, model: keras.Model) -> Any:
+        return backends.scope(model)
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()

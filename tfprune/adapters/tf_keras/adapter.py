@@ -76,6 +76,19 @@ class TfKeras:
     ) -> TfKerasModel:
         return TfKerasModel(mask_in_place(model, exclude, include), gradients)
 
+    def unmasked(self, model: keras.Model) -> TfKerasModel:
+        return TfKerasModel(model)
+
+    def stretches(self, model: keras.Model, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        from tfprune.adapters.tf_keras.stretches import Stretches
+
+        return Stretches(model, fit, initial_epoch, epochs)
+
+    def one_training(self, callbacks: Sequence[Any], model: keras.Model, **given: Any) -> Any:
+        from tfprune.adapters.tf_keras.stretches import OneTraining
+
+        return OneTraining(callbacks, model, **given)
+
     def masked(self, model: keras.Model) -> bool:
         return in_place_masks(model) is not None
 

@@ -14,8 +14,9 @@ from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Shap
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import check_model, compile_alike
 from tfprune.adapters.tf_keras.gradients import compiled_loss
-from tfprune.adapters.tf_keras.kernel_names import kernels_of
+from tfprune.adapters.tf_keras.kernel_names import NAMES, kernels_of
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
+from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
@@ -25,6 +26,7 @@ from tfprune.pruning.events import Criterion
 class TfKerasGraphs:
     """Those of tf_keras."""
 
+    names = NAMES
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
     check: Callable[[keras.Model], None] = staticmethod(check_model)
@@ -133,10 +135,21 @@ class TfKerasGraphs:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             loss = _loss(model, examples)
-        return [tf.convert_to_tensor(own).numpy() for own in tape.gradient(loss, variables, unconnected_gradients="zero")]
+        return [
+            tf.convert_to_tensor(own).numpy() for own in tape.gradient(loss, variables, unconnected_gradients="zero")
+        ]
 
-    def macs(self, model: keras.Model) -> int:
-        return sum(count for count, _ in macs_per_kernel(model).values())
+    def macs_per_kernel(self, model: keras.Model) -> dict[str, int]:
+        return {name: count for name, (count, _) in macs_per_kernel(model).items()}
+
+    def kernels(self, model: keras.Model) -> dict[str, tf.Variable]:
+        return kernel_variables(model)
+
+    def weights(self, model: keras.Model) -> list[tuple[str, tf.Variable]]:
+        return [(layer.name, weight) for layer in model.layers for weight in layer.weights]
+
+    def scope(self, model: keras.Model) -> Any:
+        return model.distribute_strategy.scope()
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()
