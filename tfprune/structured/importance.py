@@ -50,7 +50,7 @@ def fpgm(rows: Rows) -> np.ndarray:
 
 
 def taylor(rows: Rows) -> np.ndarray:
-    """Returns (g w)^2: what the loss changes by without a channel, to first order (Molchanov et al. 2019, 1906.10771)."""
+    """Returns (g w)^2: what the loss changes by without a channel, to first order (Molchanov et al. 2019)."""
     return np.square(_first_order(rows))
 
 
