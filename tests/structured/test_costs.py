@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tfprune.structured.costs import FittedTimes, Product, Side, SumOfProducts, fit_times, parts_of_time
+from tfprune.structured.costs import FittedTimes, Product, Side, SumOfProducts, fit_times, parts_of_time, product_of
+from tfprune.structured.labels import drop_axes
 
 
 def kernels() -> list[Product]:
@@ -81,3 +82,16 @@ def test_fitted_times_at_many_widths_are_those_at_each():
     for group in "ab":
         at = fitted.at(widths, group, np.array([8, 16, 40]))
         assert at.tolist() == pytest.approx([fitted({**widths, group: n}) for n in (8, 16, 40)])
+
+
+def test_the_products_of_weights_count_what_is_left_of_them():
+    """Heads (3) and the channels of each (4) on one axis, units on another: what stays is counted by removing it."""
+    heads, each = np.repeat([0, 1, 2], 4), np.tile([10, 11, 12, 13], 3)
+    units = np.array([20, 21, 22, 23, 24, 5, 5])  # two entries that stay
+    group_of = {**dict.fromkeys(range(3), "heads"), **dict.fromkeys(range(10, 14), "each")}
+    group_of |= dict.fromkeys(range(20, 25), "units")
+    axes = {0: np.stack([heads, each]), 2: units}
+    product = product_of((12, 6, 7), axes, 2.0, group_of)
+    assert product({"heads": 3, "each": 4, "units": 5}) == pytest.approx(2 * 12 * 6 * 7)
+    left = drop_axes(np.ones((12, 6, 7)), axes, np.array([1, 12, 13, 20]))
+    assert product({"heads": 2, "each": 2, "units": 4}) == pytest.approx(2 * left.size)

@@ -7,10 +7,13 @@ multiply to, and each side is an affine function of widths. Time is fitted to me
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+
+from tfprune.structured.labels import Axes, rows_of
 
 Widths = Mapping[str, int]  # group of channels -> how many of them there are
 LANES = 16  # numbers that processors work on at once; a side that is no multiple of it costs as much as the next one
@@ -52,20 +55,65 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """One term of a cost: `factor` times the entries of all sides."""
+    """One term of a cost: `factor` times the entries of all sides.
+
+    Attributes:
+        factor: what is counted for each entry.
+        sides: of a weight.
+        shares: of sides that are made of two groups, such as the heads and the channels of each: the share, at most 1,
+            that the second leaves.
+    """
 
     factor: float
     sides: tuple[Side, ...]
+    shares: tuple[Side, ...] = ()
 
     def __call__(self, widths: Mapping[str, int | np.ndarray]) -> float | np.ndarray:
         value: float | np.ndarray = self.factor
-        for side in self.sides:
+        for side in (*self.sides, *self.shares):
             value = value * side.entries(widths)
         return value
 
     def groups(self) -> set[str]:
         """Returns the groups that it goes by."""
-        return {group for side in self.sides for group in side.per_channel}
+        return {group for side in (*self.sides, *self.shares) for group in side.per_channel}
+
+
+def product_of(shape: Sequence[int], axes: Axes, factor: float, group_of: Mapping[int, str]) -> Product:
+    """Returns how many numbers of a weight there are at some widths.
+
+    Args:
+        shape: of the weight.
+        axes: labels of the axes that are channels.
+        factor: what is counted for each number: 1 for parameters, how often each is used for multiply-adds.
+        group_of: label -> its group, for those that can go; others stay.
+
+    >>> kernel = product_of((3, 4), {1: np.array([7, 8, 7, 8])}, 10.0, {7: "a", 8: "a"})
+    >>> kernel({"a": 2}), kernel({"a": 1})
+    (120.0, 60.0)
+    """
+    sides, shares = [], []
+    for axis, size in enumerate(shape):
+        rows = rows_of(axes[axis]) if axis in axes else ()
+        first, *others = [_side(row, group_of) for row in rows] or [Side(float(size))]
+        if not first.per_channel:
+            factor *= size
+        else:
+            sides.append(first)
+        shares += [_share(other, size) for other in others if other.per_channel]
+    return Product(float(factor), tuple(sides), tuple(shares))
+
+
+def _side(labels: np.ndarray, group_of: Mapping[int, str]) -> Side:
+    """Returns a side of the entries that labels stand for; of a group's channels each for as many as the average."""
+    counts = Counter(group_of.get(int(label)) for label in labels)
+    channels: dict[str, int] = Counter(group_of.values())
+    fixed = float(counts.pop(None, 0))
+    return Side(fixed, {group: count / channels[group] for group, count in counts.items() if group is not None})
+
+
+def _share(side: Side, size: int) -> Side:
+    return Side(side.fixed / size, {group: each / size for group, each in side.per_channel.items()})
 
 
 class SumOfProducts:
@@ -179,7 +227,7 @@ def parts_of_time(multiply_adds: Mapping[str, Sequence[Product]], numbers: Seque
 
 def _in_lanes(product: Product) -> Product:
     sides = [dataclasses.replace(side, lanes=LANES) if side.per_channel else side for side in product.sides]
-    return Product(product.factor, tuple(sides))
+    return dataclasses.replace(product, sides=tuple(sides))
 
 
 def _too_thin(product: Product) -> list[Product]:
