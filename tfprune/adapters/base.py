@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.graphs import Graphs
 from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
@@ -64,9 +65,15 @@ class GradientProvider(Protocol):
 
 
 class Adapter(Protocol):
-    """A framework's models."""
+    """A framework's models.
+
+    Attributes:
+        name: of the package that they come from.
+        graphs: what taking channels out of them asks.
+    """
 
     name: str
+    graphs: Graphs
 
     def check(self, model: Any, *, copied: bool) -> None:
         """Raises `ModelError` if a model has no weights yet or, where it is to be `copied`, cannot be."""

@@ -6,18 +6,16 @@ import functools
 import logging
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
+from tfprune.adapters import adapter_of
+from tfprune.adapters.graphs import Examples
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.tf_keras.copies import check_model
-from tfprune.adapters.tf_keras.kernel_names import kernels_of
-from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels, Group, channels
-from tfprune.structured.losses import Examples, loss_of
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice, check_whole
@@ -31,7 +29,7 @@ Importance = Callable[
 
 
 def shrink(
-    model: keras.Model,
+    model: Any,
     keep: float = 0.5,
     *,
     granularity: str = "filter",
@@ -39,14 +37,14 @@ def shrink(
     multiple: int = MULTIPLE,
     seed: int = 0,
     examples: tuple[np.ndarray, np.ndarray] | None = None,
-) -> keras.Model:
+) -> Any:
     """Returns a smaller dense copy of a model: in each group of channels the most important ones stay.
 
     Filters and units go together with everything that reads them (see `channels`), or whole residual branches (see
     `branches`); outputs stay as they are. Train the copy on: what went is missed at first.
 
     Args:
-        model: a tf_keras model, functional or sequential. It is not changed.
+        model: of Keras 3 or tf_keras, functional or sequential. It is not changed.
         keep: fraction of each group's channels, or of the branches, that stays, in (0, 1].
         granularity: `filter` or `branch`.
         criterion: `l1`, `l2` (norm of the weights that make a channel; Li et al. 2017, arXiv:1608.08710), `bn` (size of
@@ -79,7 +77,8 @@ def shrink(
     >>> [layer.units for layer in tfprune.shrink(model, 0.25).layers]
     [16, 3]
     """
-    check_model(model)
+    graphs = adapter_of(model).graphs
+    graphs.check(model)
     check_choice("criterion", criterion, CRITERIA)
     check_whole("multiple", multiple, least=1)
     if not isinstance(keep, (int, float)) or not 0 < keep <= 1:
@@ -100,16 +99,18 @@ def _width(group: Group, keep: float, multiple: int) -> int:
     return width(len(group), keep, multiple // math.gcd(multiple, group.copies))
 
 
-def _report(model: keras.Model, found: Channels, widths: Mapping[str, int], multiple: int) -> None:
+def _report(model: Any, found: Channels, widths: Mapping[str, int], multiple: int) -> None:
     """Names, in a warning, what stays as wide as it is, but for the model's outputs; an error if everything does."""
+    graphs = adapter_of(model).graphs
     reasons = {group.name: group.protected for group in found.groups if group.protected} | {
         name: f"{count} channels, of which no multiple of {multiple} can go"
         for name, count in widths.items()
         if count == len(found.free[name])
     }
-    followed = {id(weight) for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.axes}
-    for layer in leaf_layers(model):
-        kernels = kernels_of(layer)
+    leaves = list(graphs.leaf_layers(model))
+    followed = {id(weight) for layer in leaves for weight in layer.weights if id(weight) in found.axes}
+    for layer in leaves:
+        kernels = graphs.kernels_of(layer)
         if kernels and not any(id(kernel) in followed for kernel in kernels):
             reasons[layer.name] = f"{type(layer).__name__} is not followed"
     if len(reasons) >= len(found.groups) and all(name in reasons for name in widths):
@@ -120,8 +121,8 @@ def _report(model: keras.Model, found: Channels, widths: Mapping[str, int], mult
 
 
 def _without_branches(
-    model: keras.Model, keep: float, criterion: str, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
-) -> keras.Model:
+    model: Any, keep: float, criterion: str, seed: int, examples: tuple[np.ndarray, np.ndarray] | None
+) -> Any:
     found = branches(model)
     if len(found.names) < 2:
         raise ModelError(f"model {model.name} has {len(found.names)} residual branches, of which one stays")
@@ -135,22 +136,27 @@ def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int])
     return {name: np.sort(np.argsort(-scores[name], kind="stable")[count:]) for name, count in widths.items()}
 
 
+def _makers(model: Any, found: Channels) -> list[Any]:
+    """Returns the kernels that make channels."""
+    leaves = adapter_of(model).graphs.leaf_layers(model)
+    return [weight for layer in leaves for weight in layer.weights if id(weight) in found.made]
+
+
 def _sums(
-    model: keras.Model,
+    model: Any,
     found: Channels,
     importance: Importance,
     gradients: Mapping[int, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Adds up, over the kernels that make a group's channels, how important each of them is for them."""
+    graphs = adapter_of(model).graphs
     totals: dict[int, float] = {}
-    for weight in (weight for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.made):
-        axis = found.made[id(weight)]
-        rows = [
-            np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
-            for value in (weight.numpy(), *([gradients[id(weight)]] if gradients else []))
-        ]
-        for label, value in zip(found.axes[id(weight)][axis], importance(*rows), strict=True):
-            totals[int(label)] = totals.get(int(label), 0.0) + float(value)
+    for weight in _makers(model, found):
+        arrays = [graphs.numbers(weight), *([gradients[id(weight)]] if gradients else [])]
+        for axis in found.made[id(weight)]:
+            rows = [np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1) for value in arrays]
+            for label, value in zip(found.axes[id(weight)][axis], importance(*rows), strict=True):
+                totals[int(label)] = totals.get(int(label), 0.0) + float(value)
     return {name: _of(group, totals) for name, group in found.free.items()}
 
 
@@ -158,15 +164,17 @@ def _of(group: Group, totals: Mapping[int, float]) -> np.ndarray:
     return np.array([totals.get(int(label), 0.0) for label in group.channels])
 
 
-def _norms(order: int, model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+def _norms(order: int, model: Any, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
     return _sums(model, found, lambda rows: np.linalg.norm(rows, ord=order, axis=1))
 
 
-def _batch_norm(model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+def _batch_norm(model: Any, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+    graphs = adapter_of(model).graphs
     totals: dict[int, float] = {}
-    for layer in leaf_layers(model):
+    for layer in graphs.leaf_layers(model):
         if traits_of(layer).momentum and getattr(layer, "gamma", None) is not None:
-            for label, value in zip(found.axes.get(id(layer.gamma), {}).get(0, ()), layer.gamma.numpy(), strict=False):
+            labels, values = found.axes.get(id(layer.gamma), {}).get(0, np.zeros(0)), graphs.numbers(layer.gamma)
+            for label, value in zip(labels if labels.ndim == 1 else (), values, strict=False):
                 totals[int(label)] = totals.get(int(label), 0.0) + abs(float(value))
     missing = [name for name, group in found.free.items() if not any(int(label) in totals for label in group.channels)]
     if missing:
@@ -174,18 +182,16 @@ def _batch_norm(model: keras.Model, found: Channels, seed: int, examples: object
     return {name: _of(group, totals) for name, group in found.free.items()}
 
 
-def _taylor(model: keras.Model, found: Channels, seed: int, examples: Examples | None) -> dict[str, np.ndarray]:
-    weights = [weight for layer in leaf_layers(model) for weight in layer.weights if id(weight) in found.made]
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        loss = loss_of(model, examples)
-    gradients = {
-        id(w): tf.convert_to_tensor(g).numpy() for w, g in zip(weights, tape.gradient(loss, weights), strict=True)
-    }
+def _taylor(model: Any, found: Channels, seed: int, examples: Examples | None) -> dict[str, np.ndarray]:
+    if examples is None:
+        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
+    weights = _makers(model, found)
+    slopes = adapter_of(model).graphs.slopes(model, weights, examples)
+    gradients = {id(weight): own for weight, own in zip(weights, slopes, strict=True)}
     return _sums(model, found, lambda rows, slopes: np.sum(rows * slopes, axis=1) ** 2, gradients)
 
 
-def _random(model: keras.Model, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
+def _random(model: Any, found: Channels, seed: int, examples: object) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     return {name: random.random(len(group)) for name, group in found.free.items()}
 

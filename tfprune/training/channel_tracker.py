@@ -14,7 +14,8 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.update import MaskStability
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.channels import Channels
-from tfprune.structured.surgery import Axes, Removed, drop_axes, labels_of, weight_axes
+from tfprune.structured.labels import Axes, drop_axes, goes
+from tfprune.structured.surgery import Removed, labels_of, weight_axes
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.removal import (
     RemovalSettings,
@@ -171,7 +172,7 @@ class ChannelTracker:
         for name, (shape, axes) in self._kernels.items():
             masks[name] = np.ones(shape, np.uint8)
             for axis, labels in axes.items():
-                np.moveaxis(masks[name], axis, 0)[np.isin(labels, gone)] = 0
+                np.moveaxis(masks[name], axis, 0)[goes(labels, gone)] = 0
         return masks
 
     def prune_weights(self, weights: Sequence[np.ndarray], smaller: keras.Model) -> list[np.ndarray]:
@@ -231,4 +232,5 @@ def owners_of(model: keras.Model) -> list[str]:
 
 
 def _reduced_shape(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
-    return tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))
+    lost = {axis: int(goes(labels, gone).sum()) for axis, labels in axes.items()}
+    return tuple(size - lost.get(axis, 0) for axis, size in enumerate(shape))

@@ -7,7 +7,6 @@ when the epoch is over.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,17 +15,16 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.backend import keras
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.tf_keras.adapter import TfKerasModel
-from tfprune.adapters.tf_keras.gradients import compiled_loss
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.adapters.tf_keras.optimizers import unwrapped
 from tfprune.adapters.tf_keras.stretches import OneTraining, Stretches
 from tfprune.methods._base import Method
-from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import sparsity_of
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
@@ -127,7 +125,7 @@ class ChannelTask(InMemoryTask):
         seed = derive(self._seed, f"channels {self.pruner.prunings}")
         examples = None
         if criterion == "taylor":
-            examples = functools.partial(_loss, batch=self._drawn(TAYLOR_EXAMPLES, "channels"))
+            examples = self._drawn(TAYLOR_EXAMPLES, "channels")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
         else:
@@ -265,9 +263,3 @@ def check_shrinkable(
                 f"{what} looks at some of the data, and a generator gives each batch once: give a tf.data.Dataset, a "
                 "sequence of Keras or arrays, or set channels={'criterion': 'l1'} and no recalibrate"
             )
-
-
-def _loss(model: keras.Model, batch: Batch) -> tf.Tensor:
-    """Returns the loss that a model is compiled with, of some examples."""
-    outputs = model(tf.nest.map_structure(tf.convert_to_tensor, batch.x), training=False)
-    return compiled_loss(model)(outputs, batch, Criterion())

@@ -93,6 +93,8 @@ def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> 
     """
     if group.protected or group.inexact:
         return group.protected or group.inexact
+    if group.scaled:
+        return "scores are divided by the root of their number"
     for paths, reason in ((spared, EXCLUDED), (grouped, "is a convolution with groups")):
         for name in group.producers:
             if _has_one(name, paths):

@@ -16,6 +16,7 @@ from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
 from tfprune.adapters.keras3.facts import layers_of
+from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put_on, take_off
 from tfprune.adapters.keras3.optimizers import fresh, slots
@@ -58,6 +59,7 @@ class Keras3:
     """The adapter."""
 
     name = "keras"
+    graphs = GRAPHS
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
