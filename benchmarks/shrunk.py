@@ -23,7 +23,7 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
 from tfprune.models import MODELS
 from tfprune.pruning.counts import path_bytes
-from tfprune.structured.shrinking import shrink
+from tfprune import shrink
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import precision_scope

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfprune.adapters.prune_once import prune
-    from tfprune.api import train
+    from tfprune.api import shrink, train
     from tfprune.experiments.results import Result
     from tfprune.exporting.any_model import Export, export
-    from tfprune.structured.shrinking import shrink
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
     from tfprune.training.pruning_callbacks import callbacks
@@ -50,7 +49,7 @@ _HOMES = {
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.prune_once",
-    "shrink": "tfprune.structured.shrinking",
+    "shrink": "tfprune.api",
 }
 
 

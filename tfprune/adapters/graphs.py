@@ -193,6 +193,9 @@ class Graphs(Protocol):
     def macs(self, model: Any) -> int:
         """Returns the multiply-adds of an example's forward pass, as far as they are counted."""
 
+    def macs_of_kernels(self, model: Any) -> Mapping[int, int]:
+        """Returns the multiply-adds by the ids of the kernels, see `layer_facts.macs_of_kernels`."""
+
     def check(self, model: Any) -> None:
         """Raises `ModelError` if a model has no weights yet or is subclassed."""
 

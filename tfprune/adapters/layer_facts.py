@@ -64,6 +64,17 @@ class Reader:
     output: Callable[[Any], tuple[int | None, ...] | None]
 
 
+def macs_of_kernels(names: KernelNames, model: Any, counted: Counted) -> dict[int, int]:
+    """Returns the multiply-adds of an example's forward pass by the kernels' ids, without products of two inputs."""
+    found: dict[int, int] = {}
+    for _, layer in names.leaves_with_paths(model):
+        kernels = dict(names.every_kernel(layer, layer.name))
+        for name, count in counted.get(id(layer), ({}, None))[0].items():
+            if (kernel := kernels.get(f"{layer.name}/{name}")) is not None:
+                found[id(kernel)] = found.get(id(kernel), 0) + count
+    return found
+
+
 def layer_summaries(
     reader: Reader,
     model: Any,

@@ -14,8 +14,10 @@ from tfprune.adapters import adapter_of
 from tfprune.structured.channels import Channels, Group
 from tfprune.structured.costs import Cost, FittedTimes, Product, SumOfProducts, fit_times, parts_of_time, product_of
 from tfprune.structured.labels import rows_of
-from tfprune.structured.ranking import FLOOR, NORMALIZERS, Ranked, choose_widths, fit_budget
-from tfprune.structured.surgery import build_smaller
+from tfprune.structured.ranking import FLOOR, NORMALIZERS, SCOPES, Ranked, choose_widths, fit_budget
+from tfprune.structured.surgery import remove_groups
+from tfprune.structured.widths import MULTIPLE, width
+from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -60,22 +62,46 @@ class Request:
     """How many channels are to stay.
 
     Attributes:
-        keep: share that stays; None: as many as a budget allows.
+        keep: share that stays, in (0, 1]; None: as many as the budget allows.
         budget: what the smaller network may cost, or None.
         scope, floor: see `ranking`.
         normalizer: one of `ranking.NORMALIZERS`.
         multiple: what the outputs of a layer are rounded to a multiple of.
     """
 
-    keep: float | None
-    budget: Budget | None
-    scope: str
-    normalizer: str
-    multiple: int
+    keep: float | None = 0.5
+    budget: Budget | None = None
+    scope: str = "layer"
+    normalizer: str = "mean"
+    multiple: int = MULTIPLE
     floor: float = FLOOR
 
+    def __post_init__(self) -> None:
+        check_choice("scope", self.scope, SCOPES)
+        check_choice("normalizer", self.normalizer, NORMALIZERS)
+        check_whole("multiple", self.multiple, least=1)
+        if (self.keep is None) == (self.budget is None):
+            raise ConfigError("say how much stays by exactly one of keep and the targets")
+        if self.keep is not None and not (isinstance(self.keep, (int, float)) and 0 < self.keep <= 1):
+            raise ConfigError(f"keep must be in (0, 1], got {self.keep!r}")
+        if not (isinstance(self.floor, (int, float)) and 0 <= self.floor <= 1):
+            raise ConfigError(f"floor must be in [0, 1], got {self.floor!r}")
 
-def choose(
+    def branch_share(self) -> float:
+        """Returns the share of the residual branches that stays; a `ConfigError` if a budget is asked for."""
+        if self.keep is None or self.scope != "layer":
+            raise ConfigError("residual branches go by keep alone: leave out scope and the targets, or take filters")
+        return self.keep
+
+    def is_stuck(self, group: Group) -> bool:
+        """Returns whether all channels of a group stay, whatever they are worth."""
+        size, multiple = len(group), step(group, self.multiple)
+        if self.keep is not None and self.scope == "layer":
+            return width(size, self.keep, multiple) == size
+        return size <= multiple
+
+
+def choose_within(
     model: Any,
     found: Channels,
     scores: Mapping[str, np.ndarray],
@@ -207,9 +233,9 @@ def _within_time(model: Any, found: Channels, groups: Sequence[Ranked], asked: R
         fitted = fit_times(parts, known)
         try:
             widths = fit_budget(groups, fitted, aim, asked.scope, asked.floor)
-        except ConfigError:  # the fit errs: the narrowest is known to be fast enough
-            aim = (aim + fitted(least)) / 2 if fitted(least) > aim else aim
-            widths = least
+        except ConfigError:  # the fit errs, for the narrowest was measured to be fast enough
+            aim = fitted(least)
+            continue
         (share,) = _measured(model, found, [widths], times)
         known.append((widths, share))
         worth = sum(float(group.worth()[widths[group.name]]) for group in groups)
@@ -238,9 +264,9 @@ def _drawn(groups: Sequence[Ranked], floor: float) -> list[dict[str, int]]:
 
 
 def _measured(model: Any, found: Channels, widths: Sequence[Mapping[str, int]], times: Times) -> list[float]:
-    """Returns the times of networks of some widths, as shares of the whole one's; which channels stay plays no role."""
-    networks = [
-        build_smaller(model, {name: np.arange(count, len(found.free[name])) for name, count in own.items()})
-        for own in widths
-    ]
-    return list(times([model, *networks]))[1:]
+    """Returns the times of networks of some widths, as shares of the whole one's; which channels stay plays no role.
+
+    Copies are measured: a step of training changes what makes it.
+    """
+    gone = [{name: np.arange(count, len(found.free[name])) for name, count in own.items()} for own in widths]
+    return list(times([remove_groups(model, removed) for removed in ({}, *gone)]))[1:]

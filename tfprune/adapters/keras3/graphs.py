@@ -19,6 +19,7 @@ from tfprune.adapters.keras3.gradients import compiled_loss
 from tfprune.adapters.keras3.layers import NAMES, carry_assets, graph_of, has_graph, leaf_layers
 from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.adapters.keras3.optimizers import fresh, parts, slots
+from tfprune.adapters.layer_facts import macs_of_kernels
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.pruning.events import Criterion
 
@@ -170,6 +171,9 @@ class Keras3Graphs:
 
     def macs(self, model: keras.Model) -> int:
         return sum(sum(own.values()) for own, _ in macs_of_layers(model).values())
+
+    def macs_of_kernels(self, model: keras.Model) -> dict[int, int]:
+        return macs_of_kernels(NAMES, model, macs_of_layers(model))
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()

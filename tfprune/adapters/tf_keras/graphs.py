@@ -11,12 +11,13 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Shape
+from tfprune.adapters.layer_facts import macs_of_kernels
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import check_model, compile_alike
 from tfprune.adapters.tf_keras.gradients import compiled_loss
-from tfprune.adapters.tf_keras.kernel_names import kernels_of
+from tfprune.adapters.tf_keras.kernel_names import NAMES, kernels_of
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
-from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
+from tfprune.adapters.tf_keras.multiply_adds import macs_of_layers, macs_per_kernel
 from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.pruning.events import Criterion
@@ -133,10 +134,15 @@ class TfKerasGraphs:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             loss = _loss(model, examples)
-        return [tf.convert_to_tensor(own).numpy() for own in tape.gradient(loss, variables, unconnected_gradients="zero")]
+        return [
+            tf.convert_to_tensor(own).numpy() for own in tape.gradient(loss, variables, unconnected_gradients="zero")
+        ]
 
     def macs(self, model: keras.Model) -> int:
         return sum(count for count, _ in macs_per_kernel(model).values())
+
+    def macs_of_kernels(self, model: keras.Model) -> dict[int, int]:
+        return macs_of_kernels(NAMES, model, macs_of_layers(model))
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()
