@@ -25,6 +25,7 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
+from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, cut_down, owners_of
 from tfprune.training.examples import some_examples
@@ -118,7 +119,7 @@ class ChannelTask(InMemoryTask):
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         seed = derive(self._seed, f"channels {self.pruner.prunings}")
         examples = None
-        if criterion == "taylor":
+        if criterion in DATA_CRITERIA:
             examples = self._drawn(TAYLOR_EXAMPLES, "channels")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
@@ -250,9 +251,10 @@ def check_shrinkable(
     if any(getattr(own, "use_ema", False) for own in (optimizer, getattr(optimizer, "inner_optimizer", None))):
         raise ConfigError(f"use_ema=True averages weights over epochs, and {granularity} takes some away: leave it out")
     if isinstance(data, Iterator):
-        taylor = any(criterion_of(event, asked.channel_settings) == "taylor" for event in asked.method.pruning_events)
-        if taylor or asked.channel_settings["recalibrate"]:
-            what = "channels.criterion=taylor" if taylor else "channels.recalibrate"
+        criteria = {criterion_of(event, asked.channel_settings) for event in asked.method.pruning_events}
+        looking = sorted(criteria & {*DATA_CRITERIA})
+        if looking or asked.channel_settings["recalibrate"]:
+            what = f"channels.criterion={looking[0]}" if looking else "channels.recalibrate"
             raise ConfigError(
                 f"{what} looks at some of the data, and a generator gives each batch once: give a tf.data.Dataset, a "
                 "sequence of Keras or arrays, or set channels={'criterion': 'l1'} and no recalibrate"
