@@ -20,13 +20,13 @@ from tfprune.exporting.model_files import ModelFile, Size, check_target, read_mo
 from tfprune.exporting.named import examples_like
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.config import Config
-from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted
+from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted, library_of
 from tfprune.utils.errors import SparsityError
 
 if TYPE_CHECKING:
     from tfprune.exporting.any_model import Export
 
-EXAMPLES = 256  # that an exported file is compared on
+EXAMPLES = 256  # that an exported file is compared on, and that criteria look at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,35 +124,36 @@ def prune_file(
 def shrink_file(
     path: Path,
     out: Path,
+    smaller: Callable[[Any, Any], Any],
     *,
     force: bool = False,
     training: Callable[[], Training] | None = None,
     check: Callable[[ModelFile], None] = lambda found: None,
-    **settings: Any,
 ) -> Written:
     """Removes filters and units, or branches, of a model in a file; writes the smaller model in the same format.
 
     Args:
         path, out, force, training, check: as for `prune_file`.
-        settings: of `tfprune.shrink`. `taylor` takes training examples of the data set.
+        smaller: makes the smaller model of the model and, with a data set, of training examples (x, y); the model is
+            then compiled with the loss for them.
     """
-    from tfprune.structured.shrinking import shrink
-
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
-    before = size_in_file(source.model, out)
+    model, before, adapter = source.model, size_in_file(source.model, out), adapter_of(source.model)
     known = training and training()
-    found, accuracies = _measured(source.model, known)
-    if settings.get("criterion") == "taylor" and known and found:
-        part = known.data.train.first(256)
-        settings["examples"] = (found.inputs(part), part.y)
-    model = shrink(source.model, **settings)
+    found, accuracies = _measured(model, known)
+    examples = None
+    if known and found:
+        part = known.data.train.first(EXAMPLES)
+        examples = (found.inputs(part), part.y)
+        model.compile("sgd", found.loss(library_of(model)))
+    model = adapter.copy(smaller(model, examples))  # not compiled
     if known and found:
         accuracies["after"] = accuracy(model, found, known.data.test)
         if known.epochs:
             _train(model, found, known)
-            model = adapter_of(model).copy(model)  # not compiled
+            model = adapter.copy(model)
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
     return Written(dataclasses.replace(source, model=model), out, before, size_of(model, out), accuracies, remark)
