@@ -261,17 +261,6 @@ def test_on_jax_without_tensorflow(folder, tmp_path):
     assert sum((own == 0).sum() for own in kernels(out)) == KERNELS // 2
 
 
-def test_the_criteria_and_scopes_of_the_command_are_those_there_are():
-    from tfprune.cli import shrink
-    from tfprune.structured.branches import CRITERIA as OF_BRANCHES
-    from tfprune.structured.importance import DERIVATIVES
-    from tfprune.structured.ranking import SCOPES
-    from tfprune.structured.scoring import CRITERIA
-
-    assert {*CRITERIA, *OF_BRANCHES} == set(shrink.CRITERIA) and SCOPES == shrink.SCOPES
-    assert {*DERIVATIVES, "activation"} == set(shrink.FROM_DATA)
-
-
 def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
     layers, penguins = keras.layers, ("--dataset", "penguins")
     from tfprune.experiments.building import load_data

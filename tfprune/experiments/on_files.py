@@ -124,31 +124,32 @@ def prune_file(
 def shrink_file(
     path: Path,
     out: Path,
-    smaller: Callable[[Any, Any], Any],
     *,
     force: bool = False,
     training: Callable[[], Training] | None = None,
     check: Callable[[ModelFile], None] = lambda found: None,
+    **settings: Any,
 ) -> Written:
     """Removes filters and units, or branches, of a model in a file; writes the smaller model in the same format.
 
     Args:
         path, out, force, training, check: as for `prune_file`.
-        smaller: makes the smaller model of the model and, with a data set, of training examples (x, y); the model is
-            then compiled with the loss for them.
+        settings: of `tfprune.shrink`. Criteria that look at the loss, and a target of time, take training examples of
+            the data set, and the loss for what the model returns.
     """
+    from tfprune.exporting.shrinking import shrink
+
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
     model, before, adapter = source.model, size_in_file(source.model, out), adapter_of(source.model)
     known = training and training()
     found, accuracies = _measured(model, known)
-    examples = None
     if known and found:
         part = known.data.train.first(EXAMPLES)
-        examples = (found.inputs(part), part.y)
+        settings["data"] = (found.inputs(part), part.y)
         model.compile("sgd", found.loss(library_of(model)))
-    model = adapter.copy(smaller(model, examples))  # not compiled
+    model = adapter.copy(shrink(model, **settings))  # not compiled
     if known and found:
         accuracies["after"] = accuracy(model, found, known.data.test)
         if known.epochs:
