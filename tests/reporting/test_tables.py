@@ -110,4 +110,5 @@ def test_latex_holds_whatever_a_cell_holds():
     text = latex_table((("a_b", "c"), rows), "50 % of A & B")
     assert text.startswith("\\begin{table}\n\\centering\n\\caption{50 \\% of A \\& B}\n\\begin{tabular}{ll}\n")
     assert r"x \& y\_1" in text and r"1.0 $\pm$ 0.2 \%" in text and r"p, \{q\}" in text and r"a\_b" in text
-    assert r"\textbackslash{}input\{/etc/passwd\}" in text and text.endswith("\\bottomrule\n\\end{tabular}\n\\end{table}")
+    assert r"\textbackslash{}input\{/etc/passwd\}" in text
+    assert text.endswith("\\bottomrule\n\\end{tabular}\n\\end{table}")
