@@ -17,6 +17,7 @@ MLFLOW = ["mlflow-skinny>=3,<4"]
 MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
 JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
+DOCS = ["furo>=2025.9,<2027", "myst-nb>=1.2,<2", "sphinx>=8.1,<10", "sphinx-copybutton>=0.5,<1"]
 
 setup(
     name="tfprune",
@@ -58,8 +59,10 @@ setup(
         "torch": ["torch>=2.6,<3"],  # Keras 3 on PyTorch; for CPUs alone: --index-url of PyTorch's CPU builds
         "ray": RAY,
         "mlflow": MLFLOW,
+        "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
+            *DOCS,
             *JAX,
             *EXPORT,
             *RAY,
