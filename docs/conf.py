@@ -16,12 +16,14 @@ from sphinx.util.logging import getLogger
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-CONTENTS = {  # every page but the README, which is the first; a page that is missing here is an error
-    "Start": ["docs/quick-start", "docs/which-method", "docs/which-keras", "docs/notebook"],
+CONTENTS = {  # the pages after the README, which is the first; those that are missing here come last
+    "Start": ["docs/quick-start", "docs/which-method", "docs/which-keras", "docs/notebook", "docs/keras3"],
     "Guides": [
         "docs/own-data-and-models",
+        "docs/model-files",
         "docs/compatibility",
         "docs/faster-and-smaller",
+        "docs/scripting",
         "docs/cluster",
         "docs/reliability",
         "docs/faq",
@@ -34,6 +36,7 @@ CONTENTS = {  # every page but the README, which is the first; a page that is mi
         "docs/fashion_mnist",
         "docs/flowers",
         "docs/cifar10",
+        "docs/study",
         "docs/performance",
         "docs/scaling",
     ],
@@ -47,6 +50,10 @@ version = release = re.search(r'version="([^"]+)"', (ROOT / "setup.py").read_tex
 
 root_doc = "README"
 include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb"]
+_found = [path.relative_to(ROOT).with_suffix("").as_posix() for kind in include_patterns for path in ROOT.glob(kind)]
+_listed = {root_doc, *(page for pages in CONTENTS.values() for page in pages)}
+if _more := sorted(set(_found) - _listed):
+    CONTENTS["More"] = _more
 exclude_patterns = [".*", *(f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs")]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
@@ -81,6 +88,7 @@ def setup(app):
     """Connects what is below."""
     app.add_lexer("csv", TextLexer)  # which Pygments does not know
     app.connect("source-read", _write_contents)
+    app.connect("source-read", _leave_folders_out)
     app.connect("source-read", _write_reference)
     app.connect("build-finished", _finish)
 
@@ -90,6 +98,16 @@ def _write_contents(_app, page, source):
     if page == root_doc:
         for caption, pages in CONTENTS.items():
             source[0] += "\n".join([f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n", *pages, "```\n"])
+
+
+def _leave_folders_out(app, page, source):
+    """Makes links to folders plain text: GitHub shows what is in a folder, a site does not."""
+    if (path := Path(app.env.doc2path(page))).suffix == ".md":
+        source[0] = re.sub(
+            r"\[([^]]+)\]\(([^)\s:#]+)\)",
+            lambda link: link[1] if (path.parent / link[2]).is_dir() else link[0],
+            source[0],
+        )
 
 
 def _write_reference(_app, page, source):
