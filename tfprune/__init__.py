@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfprune.adapters.prune_once import prune
-    from tfprune.api import compare, load_run, report, shrink, train
+    from tfprune.api import compare, load_run, report, train
     from tfprune.experiments.results import Result
     from tfprune.exporting.any_model import Export, export
     from tfprune.exporting.file_latency import Benchmark, bench
+    from tfprune.exporting.shrinking import shrink
     from tfprune.reporting.compared import Comparison
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
@@ -64,7 +65,7 @@ _HOMES = {
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.prune_once",
-    "shrink": "tfprune.api",
+    "shrink": "tfprune.exporting.shrinking",
 }
 
 

@@ -19,7 +19,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any comman
     "Pruning": (
         *("method", "methods", "sparsity", "compression", "keep", "granularity", "pattern", "pooling", "scope"),
         *("criterion", "multiple", "exclude", "target_speedup", "speed_of", "target_macs", "target_parameters"),
-        "target_bytes",
+        *("target_bytes", "target_latency", "runtime", "floor"),
     ),
     "Training": (
         *("epochs", "finetune_epochs", "equal_budget", "batch_size", "learning_rate", "optimizer", "seed", "seeds"),

@@ -134,9 +134,10 @@ def shrink_file(
 
     Args:
         path, out, force, training, check: as for `prune_file`.
-        settings: of `tfprune.shrink`. `taylor` takes training examples of the data set.
+        settings: of `tfprune.shrink`. Criteria that look at the loss, and a target of time, take training examples of
+            the data set.
     """
-    from tfprune.structured.shrinking import shrink
+    from tfprune.exporting.shrinking import shrink
 
     check_target(out, path, force=force)
     source = read_model(path)
@@ -144,9 +145,9 @@ def shrink_file(
     before = size_in_file(source.model, out)
     known = training and training()
     found, accuracies = _measured(source.model, known)
-    if settings.get("criterion") == "taylor" and known and found:
-        part = known.data.train.first(256)
-        settings["examples"] = (found.inputs(part), part.y)
+    if known and found:
+        part = known.data.train.first(EXAMPLES)
+        settings |= {"data": found.inputs(part), "examples": (found.inputs(part), part.y)}
     model = shrink(source.model, **settings)
     if known and found:
         accuracies["after"] = accuracy(model, found, known.data.test)
