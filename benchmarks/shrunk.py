@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from tfprune import shrink
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.prune_once import prune
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
@@ -23,7 +24,6 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
 from tfprune.models import MODELS
 from tfprune.pruning.counts import path_bytes
-from tfprune.structured.shrinking import shrink
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import precision_scope

@@ -25,6 +25,7 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
+from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, cut_down, owners_of
 from tfprune.training.examples import some_examples
@@ -33,7 +34,7 @@ from tfprune.training.listeners import Rewind
 from tfprune.training.removal import EXCLUDED, removable
 from tfprune.training.resolving import ResolvedMethod
 from tfprune.training.trained import Trained
-from tfprune.utils.errors import ConfigError, ModelError, TrainingError
+from tfprune.utils.errors import ConfigError, DivergedError, ModelError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class ChannelTask(InMemoryTask):
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         seed = derive(self._seed, f"channels {self.pruner.prunings}")
         examples = None
-        if criterion == "taylor":
+        if criterion in DATA_CRITERIA:
             examples = self._drawn(TAYLOR_EXAMPLES, "channels")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
@@ -126,7 +127,7 @@ class ChannelTask(InMemoryTask):
             scores = CRITERIA[criterion](self.model, found, seed, examples)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
+                raise DivergedError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
         return scores
 
     def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:
@@ -250,9 +251,10 @@ def check_shrinkable(
     if any(getattr(own, "use_ema", False) for own in (optimizer, getattr(optimizer, "inner_optimizer", None))):
         raise ConfigError(f"use_ema=True averages weights over epochs, and {granularity} takes some away: leave it out")
     if isinstance(data, Iterator):
-        taylor = any(criterion_of(event, asked.channel_settings) == "taylor" for event in asked.method.pruning_events)
-        if taylor or asked.channel_settings["recalibrate"]:
-            what = "channels.criterion=taylor" if taylor else "channels.recalibrate"
+        criteria = {criterion_of(event, asked.channel_settings) for event in asked.method.pruning_events}
+        looking = sorted(criteria & {*DATA_CRITERIA})
+        if looking or asked.channel_settings["recalibrate"]:
+            what = f"channels.criterion={looking[0]}" if looking else "channels.recalibrate"
             raise ConfigError(
                 f"{what} looks at some of the data, and a generator gives each batch once: give a tf.data.Dataset, a "
                 "sequence of Keras or arrays, or set channels={'criterion': 'l1'} and no recalibrate"

@@ -73,7 +73,8 @@ class InPlaceMasks:
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
-        if all(vars(part).get(HELD) is self for part in parts(optimizer)):
+        # One that chooses others for variables has no parts until it is built.
+        if optimizer.built and all(vars(part).get(HELD) is self for part in parts(optimizer)):
             return
         with backends.scope(self._model):
             if not optimizer.built:
