@@ -32,9 +32,7 @@ NO_FASTER = 0.95  # of the time of what it is compared with
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|MODEL...", type=click.Path(path_type=Path))
 @click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples per call.")
 @click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")
-@click.option(
-    "--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the times: .png, .svg or .pdf."
-)
+@click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the times: .png, .svg or .pdf.")
 @takes_data
 @trust_option
 @backend_option
