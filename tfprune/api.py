@@ -96,8 +96,9 @@ def train(
         callbacks: Keras callbacks for all trainings.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
         force: of a run: repeat it though it is finished.
-        verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq,
-            class_weight, sample_weight, shuffle, steps_per_epoch: as for `model.fit`.
+        verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq: as for
+            `model.fit`.
+        class_weight, sample_weight, shuffle, steps_per_epoch: as for `model.fit`.
         batch_size: of arrays; None is 32.
         initial_epoch: epochs that count as done already; the method may have nothing to do in them.
         max_queue_size, workers, use_multiprocessing: as for `model.fit` of tf_keras.
