@@ -443,7 +443,11 @@ def test_compare_names_its_runs_and_trains_none(call, tmp_path):
 def test_runs_lists_chooses_and_sorts(call, tmp_path):
     write_runs(tmp_path, ("unpruned", "dynamic"), 2)
     write_run(tmp_path, "lottery", finished=False)
-    code, out, _ = call("runs", tmp_path, "--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    chosen = ("--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    code, out, _ = call("runs", tmp_path, *chosen)
+    assert code == 0 and out.split("\n")[0].split() == ["path", "sparsity", "accuracy", "loss", "epochs", "state"]
+    assert re.findall(r"/penguins-(\w+)-seed1", out) == ["unpruned", "dynamic"] and out.count("\n") == 4
+    code, out, _ = call("runs", tmp_path, *chosen, "--wide")
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[2:]] == [
         ["unpruned", "penguins", "mlp", "1"],

@@ -32,16 +32,19 @@ def echo(*lines: object, err: bool = False, bold: str = "") -> None:
     click.echo(text.replace(bold, click.style(bold, bold=True), 1) if bold else text, err=err)
 
 
-def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
+def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, wide: bool = False) -> None:
     """Prints a plain table, on a terminal no wider than that: what is longest goes on in the next line.
 
-    A cell of several lines is a list or tuple of them.
+    Args:
+        rows: their cells; one of several lines is a list or tuple of them.
+        headers: names of the columns.
+        wide: as wide as it is, whatever the terminal.
     """
     from tabulate import tabulate
 
     cells = [[_cell(cell) for cell in row] for row in rows]
     names = [_cell(name) for name in headers]
-    if width() and (most := _fitting(names, cells, width())):
+    if not wide and width() and (most := _fitting(names, cells, width())):
         names = [_wrapped(name, own - PADDING) for name, own in zip(names, most, strict=True)]
         cells = [[_wrapped(*cell) for cell in zip(row, most, strict=True)] for row in cells]
     lines = tabulate(cells, names, tablefmt="simple", disable_numparse=True, stralign="left")
