@@ -30,6 +30,7 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
     from tfprune.reporting.comparison import remarks
     from tfprune.reporting.report import result_tables
     from tfprune.reporting.tables import answer_table
+    from tfprune.reporting.timing import timing_notes
 
     if many:
         echo(section.title, "")
@@ -38,7 +39,8 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
     for headers, rows in tables:
         echo_table(rows, headers, wide=wide)
         echo()
-    if notes := remarks(section.summary):
+    of_times = timing_notes(section.summary)  # of columns that are in the wide tables
+    if notes := [note for note in remarks(section.summary) if wide or note not in of_times]:
         echo(*notes, "")
 
 
