@@ -7,9 +7,6 @@ import os
 import signal
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads of each would be in the others' way
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
 import matplotlib.figure
 import numpy as np
 import pytest
