@@ -7,7 +7,7 @@ from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
 from tfprune.reporting.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
-from tfprune.training.callbacks import write_history
+from tfprune.training.history import write_history
 
 
 def rows(*losses):

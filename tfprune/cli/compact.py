@@ -10,6 +10,7 @@ import click
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
+from tfprune.utils.errors import ModelError
 
 
 @click.command()
@@ -24,14 +25,20 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
     is written as a SavedModel.
     """
     start_logging(steps=True)
-    from tfprune.experiments.building import load_data, restore
+    from tfprune.experiments.building import restore
     from tfprune.experiments.results import read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert
     from tfprune.pruning.counts import path_bytes
     from tfprune.structured.compaction import compact as compacted
 
     result = read_result(RunDir(run))
+    if result.of_keras3:
+        raise ModelError(
+            f"{run}: its model is of Keras 3, and dead units are removed from models of tf_keras alone; the zeros of "
+            f"{result.keras_model} stay where they are"
+        )
     if out is None:
         result.folder.check_ownership()
     data = load_data(as_typed(result.config, given))

@@ -65,8 +65,9 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.experiments.building import build, choose_precision, load_data
+    from tfprune.experiments.building import build, choose_precision
     from tfprune.experiments.planning import Planner
+    from tfprune.experiments.run_data import load_data
     from tfprune.structured.branches import BRANCHES
 
     data = load_data(config)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.adapters.backend import BACKENDS
 from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._options import executor_options, make_executor, trust_option
@@ -21,6 +22,7 @@ from tfprune.models._user import is_function
 @click.argument("plan", type=click.Path(path_type=Path))
 @trust_option
 @click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")
+@click.option("--backend", metavar="|".join(BACKENDS), help="What models of Keras 3 are trained on, in all runs.")
 @click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made.")
 @click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS).")
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
@@ -31,7 +33,8 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
     Finished runs are reused: the same command goes on where an earlier one was stopped. Runs that fail are named in
     the end, and the exit code is then 1.
     """
-    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir), "model": model}
+    executor = make_executor(given)
+    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir), "model": model} | given
     if model and is_function(model):
         trust_function(model)
     configs = read_plan(plan, {name: value for name, value in places.items() if value is not None})
@@ -42,7 +45,6 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
     if dry_run:
         echo_runs(configs)
         return
-    executor = make_executor(given)
     from tfprune.experiments.sweeps import run_all
 
     outcomes, failures = run_all(configs, executor, skipped=Exception, keep=outcome)
