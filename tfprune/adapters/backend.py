@@ -86,9 +86,7 @@ if not TYPE_CHECKING:
     keras = _Module("tf_keras")
 keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
 keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
-# Where Keras 3 keeps the generator of draws that have none of their own.
-keras3_global_state = _Module("keras.src.backend.common.global_state", legacy=False)
-keras3_seeds = _Module("keras.src.random.seed_generator", legacy=False)
+keras3_seeds = _Module("keras.src.random.seed_generator", legacy=False)  # has that of draws with none of their own
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")

@@ -228,9 +228,9 @@ class _Relay(Listener):
         """To be called after the last one."""
         self._call("on_train_end")
 
-    def _call(self, name: str, *args: Any) -> None:
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> None:
         if name == "on_epoch_begin":
             self.examples.begin(args[0])
         for listener in self.listeners:
             if (hook := getattr(listener, name, None)) is not None:
-                hook(*args)
+                hook(*args, **kwargs)

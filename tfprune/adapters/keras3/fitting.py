@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras3_global_state, keras3_seeds
 from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.backend import keras3_seeds
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.masking import hold_masks
 from tfprune.adapters.keras3.optimizers import parts
@@ -151,13 +151,7 @@ def _distinct(variables: Sequence[Any]) -> list[Any]:
 def seed_generators(model: Any) -> list[Any]:
     """Returns what a model's layers draw from, always in the same order, and at last what any other draw comes from."""
     own = [generator for layer in model._flatten_layers() for generator in layer._seed_generators]
-    return _distinct([*own, *_global_generator()])
-
-
-def _global_generator() -> Iterator[Any]:
-    found = keras3_global_state.get_global_attribute(keras3_seeds.GLOBAL_SEED_GENERATOR)
-    if found is not None:
-        yield found
+    return _distinct([*own, keras3_seeds.global_seed_generator()])
 
 
 def reseed(model: Any, seeds: Sequence[int]) -> None:
