@@ -69,7 +69,7 @@ def config(data, nets, tmp_path, monkeypatch):
             "backend": BACKEND,
             "epochs": 2,
             "batch_size": 16,
-            "settings": {"final_sparsity": 0.5, "events": [0.5, 1.0]},
+            "settings": {"final_sparsity": 0.5, "events": [0.5]},
             "augment": (),
             "out": str(tmp_path / "runs"),
         }
@@ -145,7 +145,7 @@ def test_the_loss_that_is_logged_has_no_penalties_in_it(config):
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "small_dense"])
 def test_every_method_comes_to_its_sparsity(method, config):
-    settings = {"dynamic": {"final_sparsity": 0.5, "events": [0.5, 1.0]}}.get(method, {})
+    settings = {"dynamic": {"final_sparsity": 0.5, "events": [0.5]}}.get(method, {})
     result = train(config("rows", method=method, settings=settings, epochs=4))
     asked = result.config.requested_sparsity
     assert result.sparsity == pytest.approx(asked, abs=0.03)
@@ -378,7 +378,7 @@ def test_commands_on_such_runs(config, data, monkeypatch, capsys):
     settings = config("rows", epochs=6)
     run = Path(settings.out) / settings.run_id
     typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--epochs", 6)
-    words = ("--batch-size", 16, "--set", "final_sparsity=0.5", "--set", "events=[0.5,1.0]", "--out", settings.out)
+    words = ("--batch-size", 16, "--set", "final_sparsity=0.5", "--set", "events=[0.5]", "--out", settings.out)
     code, out, err = command(monkeypatch, capsys, "train", *typed, *words, "--set", "augment=[]")
     assert code == 0, err
     assert f"Keras 3      {run / 'model.keras'}" in out

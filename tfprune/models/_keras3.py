@@ -110,12 +110,12 @@ class BroughtModel:
     def _without_end(self, graph: Any, chain: list[Any]) -> Any:
         """Leaves out the activation that the answer comes out of."""
         end = chain[-1]
-        if _has_activation(end) and len(end._inbound_nodes) == 1:
+        if _has_activation(end) and all(len(own._inbound_nodes) == 1 for own in chain):
             self._end = end, end.activation
             end.activation = keras.activations.linear
             return graph
         if len(chain) == 1:  # a layer or operation that does nothing else
-            return keras.Model(graph.inputs, end._inbound_nodes[-1].input_tensors[0], name=graph.name)
+            return keras.Model(graph.inputs[0], end._inbound_nodes[-1].input_tensors[0], name=graph.name)
         return _with_logarithm(graph)  # in a nested model, or called more than once
 
 
@@ -128,7 +128,8 @@ def _functional(model: Any, input_shape: tuple[int, ...], name: str) -> Any:
         if isinstance(model, keras.Sequential) and not model.built:
             model.build((None, *input_shape))
         if has_graph(model):
-            return keras.Model(model.inputs, model.outputs[0], name=model.name) if len(model.outputs) == 1 else model
+            single = len(model.inputs) == len(model.outputs) == 1  # others are refused
+            return keras.Model(model.inputs[0], model.outputs[0], name=model.name) if single else model
         inputs = keras.Input(input_shape, name="inputs")
         return keras.Model(inputs, model(inputs), name=f"{model.name}_on_{'x'.join(map(str, input_shape))}")
     except Exception as error:  # a user's own code, that raises whatever it likes
@@ -200,13 +201,13 @@ def _kind_of(operation: Any) -> str:
 def _two_logits(model: Any) -> Any:
     """Returns the logits 0 and z of a model that returns z: their softmax is 1 - sigmoid(z) and sigmoid(z)."""
     z = model.outputs[0]
-    return keras.Model(model.inputs, keras.ops.concatenate([0.0 * z, z], axis=-1), name=model.name)
+    return keras.Model(model.inputs[0], keras.ops.concatenate([0.0 * z, z], axis=-1), name=model.name)
 
 
 def _with_logarithm(model: Any) -> Any:
     probabilities = keras.ops.cast(model.outputs[0], "float32")
     logits = keras.ops.log(keras.ops.maximum(probabilities, SMALLEST))
-    return keras.Model(model.inputs, logits, name=model.name)
+    return keras.Model(model.inputs[0], logits, name=model.name)
 
 
 def _judged(model: Any, name: str) -> Any:
