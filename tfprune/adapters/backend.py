@@ -87,6 +87,7 @@ if not TYPE_CHECKING:
 keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
 keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
 keras3_seeds = _Module("keras.src.random.seed_generator", legacy=False)  # has that of draws with none of their own
+keras3_adapters = _Module("keras.src.trainers.data_adapters", legacy=False)  # its own ways to go through data
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")

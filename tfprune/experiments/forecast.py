@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import tf
 from tfprune.data._base import Data
 from tfprune.experiments.libraries import library_of, prepare
 from tfprune.experiments.run_data import load_data
 from tfprune.experiments.rundir import RunDir
 from tfprune.methods._dry_run import Training, record_steps
-from tfprune.models._user import is_keras3
 from tfprune.pruning.counts import peak_memory
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import kept_after
@@ -32,6 +31,7 @@ from tfprune.training.listeners import Listener, Logs
 from tfprune.training.precision import deterministic_ops
 from tfprune.training.run_task import RunTask
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.text import percent
 
 MEASURED_SECONDS, MEASURED_CALLS = 1.0, 3  # at least so long and so many, unless the training ends before
 EVALUATED = 8 * EVALUATION_BATCH  # examples of the validation split that are timed
@@ -184,8 +184,11 @@ def _events(config: Config, trainer: RunTask, sizes: _Sizes) -> Iterator[Event]:
 
 def _describe_event(event: PruningEvent) -> str:
     if event.regrow_fraction:
-        return f"{event.regrow_fraction:.1%} of what lives is pruned, as much comes back"
-    said = f"pruned to {event.sparsity:.1%}" if event.rate is None else f"{event.rate:.1%} of what is left is pruned"
+        return f"{percent(event.regrow_fraction)} of what lives is pruned, as much comes back"
+    if event.rate is None:
+        said = f"pruned to {percent(event.sparsity)}"
+    else:
+        said = f"{percent(event.rate)} of what is left is pruned"
     return f"{said}, once the masks have settled" if event.stability_tolerance is not None else said
 
 

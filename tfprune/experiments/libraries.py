@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import BACKENDS, choose_backend
 from tfprune.adapters.loading.gate import library_of_file
 from tfprune.data._base import Data
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
-from tfprune.models._user import APPLICATIONS, build_as_brought, is_function, is_keras3
+from tfprune.models._user import APPLICATIONS, build_as_brought, is_function
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.config import Config
 from tfprune.training.resuming import CheckpointPolicy

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.utils.errors import RunError, TfpruneError
+from tfprune.utils.errors import DivergedError, RunError, TfpruneError
 from tfprune.utils.files import DRAFT, MEGABYTE, atomic_write, read_bytes, read_text, write_json
 from tfprune.utils.text import LONGEST, one_line
 
 MAX_LINE = MEGABYTE  # bytes of what ended a run
+DIVERGED = "diverged: "  # begins the line on a run whose loss was no number any more
 MAX_FILE = 2**36  # bytes of a file of a run that travels
 
 
@@ -136,6 +137,7 @@ class RunDir:
         except Exception as error:
             if self.config.is_file() and not self.finished:
                 kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
+                kind = DIVERGED if isinstance(error, DivergedError) else kind
                 with contextlib.suppress(OSError), atomic_write(self.failure) as draft:
                     draft.write_text(f"{kind}{one_line(error, LONGEST)}\n", encoding="utf-8")
             raise
@@ -150,6 +152,11 @@ class RunDir:
             raise RunError(f"{self.failure}: cannot be read ({error})") from None
         except OSError as error:
             raise RunError(f"{self.failure}: cannot be read ({error.strerror})") from None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended because its loss was no number any more."""
+        return not self.finished and (self.read_failure() or "").startswith(DIVERGED)
 
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)

@@ -173,11 +173,6 @@ def build_as_brought(
     return load_model(Path(name)), rescale
 
 
-def is_keras3(model: object) -> bool:
-    """Returns whether a model is of Keras 3, without importing that."""
-    return any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__)
-
-
 def _called(
     function: Callable[..., Any], name: str, input_shape: tuple[int, ...], classes: int, settings: dict[str, Any]
 ) -> keras.Model:

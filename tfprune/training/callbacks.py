@@ -16,7 +16,7 @@ from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import masked_layers
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays, sparsity_of
-from tfprune.utils.errors import TrainingError
+from tfprune.utils.errors import DivergedError
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Rewinding(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops a training whose loss is no finite number any more with a `TrainingError`, where it is seen.
+    """Stops a training whose loss is no finite number any more with a `DivergedError`, where it is seen.
 
     Args:
         first_step: optimizer steps of the run before this phase.
@@ -95,7 +95,7 @@ class StopOnNaN(keras.callbacks.Callback):
         step = self.first_step + int(self.model.optimizer.iterations.numpy())
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
-        raise TrainingError(f"the loss is {np.ravel(loss)[0]} after step {step}{where}; try a lower --learning-rate")
+        raise DivergedError(f"the loss is {np.ravel(loss)[0]} after step {step}{where}; try a lower --learning-rate")
 
 
 def broken_layer(model: keras.Model) -> str | None:
