@@ -389,7 +389,7 @@ def test_commands_on_such_runs(config, data, monkeypatch, capsys):
     code, out, err = command(monkeypatch, capsys, "export", run, "--format", "keras", *own)
     assert code == 0 and (run / "exports" / "model.keras").is_file(), err
     code, out, err = command(monkeypatch, capsys, "compact", run, *own)
-    assert code == 2 and "its model is of Keras 3" in err
+    assert code == 0 and ("Nothing is dead" in out or (run / "exports" / "compact.keras").is_file()), err
     code, out, err = command(monkeypatch, capsys, "export", run, "--format", "h5", *own)
     assert code == 2 and "format h5 is for models of tf_keras" in err
     code, out, err = command(monkeypatch, capsys, "bench", run, "--batch", 1, "--rounds", 2, *own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, softmax
 from tfprune.exporting.latency import Model
 from tfprune.pruning.counts import path_bytes
+from tfprune.structured.compaction import Compaction, compact
 from tfprune.utils.errors import ModelError
 
 if TYPE_CHECKING:
+    from tfprune.exporting.conversion import Conversion
     from tfprune.models._keras3 import BroughtModel
 
 
@@ -77,6 +80,30 @@ def restore_brought(result: Result, data: Data) -> BroughtModel:
     from tfprune.experiments.keras3_runs import restore  # Keras 3
 
     return restore(result, data)
+
+
+def compacted_model(result: Result, data: Data) -> tuple[Compaction, Callable[[Path | None], Conversion]]:
+    """Removes the dead units of a finished run's model; returns what came of that, and what writes the smaller model.
+
+    Raises:
+        ModelError: the model cannot be made again, or the smaller one answers differently.
+    """
+    if not result.of_keras3:
+        from tfprune.exporting.conversion import convert  # TensorFlow
+
+        own = compact(restore_model(result, data))
+        return own, lambda path: convert(own.model, data, path or result.folder.exports / "compact", "savedmodel")
+    from tfprune.exporting.keras3_file import convert_keras3  # Keras 3
+
+    brought = restore_brought(result, data)
+    with brought.whole() as model:
+        found = compact(model)
+
+    def write(path: Path | None) -> Conversion:
+        smaller = brought.of_other(found.model)
+        return convert_keras3(smaller, data, {}, path or result.folder.exports / "compact.keras", "none")
+
+    return found, write
 
 
 def models_of(result: Result, data: Data | None = None) -> list[Model]:

@@ -91,8 +91,8 @@ def check_keras3(config: Config) -> None:
         raise ConfigError(f"deterministic is TensorFlow's; on {config.backend} leave it out")
     if config.removes:
         raise ConfigError(
-            f"granularity {config.granularity} removes parts of a model, which a run does in tf_keras; for models of "
-            f"Keras 3 there are {', '.join(ZEROED)}"
+            f"granularity {config.granularity} removes parts of a model, which runs do in tf_keras; for one of Keras 3 "
+            f"take {', '.join(ZEROED)}, or tfprune.train(model, ..., granularity={config.granularity!r}) in Python"
         )
     if config.pruning.width_reduction:
         raise ConfigError(f"method {config.method} narrows models of tf_keras; it is not there for models of Keras 3")
