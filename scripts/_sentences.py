@@ -220,10 +220,10 @@ def _readme(tables: Tables) -> Iterator[str]:
     shares = {f"{100 * own['mean']['sparsity']:.0f}" for own in losses.values()}
     penguins, fashion = losses["penguins"], losses["fashion_mnist"]
     yield (
-        f"With {' and '.join(sorted(shares))} % of the weights pruned, dynamic pruning loses {_lost(penguins)} points of "
-        f"accuracy on the penguins and {_lost(fashion)} on Fashion-MNIST, where that is less than a margin of 0.5 points; the differences of "
-        f"{_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on CIFAR-10 are open with three "
-        "seeds."
+        f"With {' and '.join(sorted(shares))} % of the weights pruned, dynamic pruning loses {_lost(penguins)} points "
+        f"of accuracy on the penguins and {_lost(fashion)} on Fashion-MNIST, where that is less than a margin of 0.5 "
+        f"points; the differences of {_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on "
+        "CIFAR-10 are open with three seeds."
     )
     unpruned = {name: tables[name][f"results {name}"]["unpruned"] for name in losses}
     as_many = all(own["mean"]["epochs"] == unpruned[name]["mean"]["epochs"] for name, own in losses.items())
