@@ -1,5 +1,6 @@
 """Packaging of tfprune."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -18,14 +19,41 @@ MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
 OPENML = ["scikit-learn>=1.5,<2"]  # its reader of OpenML
 JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
+DOCS = ["furo>=2025.9,<2027", "myst-nb>=1.2,<2", "sphinx>=8.1,<10", "sphinx-copybutton>=0.5,<1"]
+
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Environment :: Console",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Science/Research",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: Python :: 3",
+    *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+    "Programming Language :: Python :: 3 :: Only",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Typing :: Typed",
+]
+
+
+def readme() -> str:
+    """Returns README.md as a package index shows it: what is in the repository alone is left out, links become text."""
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
+    text = re.sub(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n+(\*[^*\n]+\*\n)?", "", text, flags=re.MULTILINE)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:|#)[^)]*\)", r"\1", text)
+
 
 setup(
     name="tfprune",
     version="0.1.0",
     description="Prune Keras models in the middle of training",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=readme(),
     long_description_content_type="text/markdown",
+    author="The tfprune authors",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords="pruning sparsity compression keras tensorflow jax pytorch lottery-ticket",
+    classifiers=CLASSIFIERS,
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["tfprune", "tfprune.*"]),
     package_data={"tfprune": ["py.typed"], "tfprune.reporting": ["templates/*"], "tfprune.data": ["penguins.csv"]},
@@ -60,8 +88,10 @@ setup(
         "openml": OPENML,
         "ray": RAY,
         "mlflow": MLFLOW,
+        "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
+            *DOCS,
             *JAX,
             *OPENML,
             *EXPORT,

@@ -11,14 +11,17 @@ What a page says of a block stands in a comment on the line above it, which nobo
 A `text` block is what the block before it prints: its words have to come, whatever the numbers; `...` stands for more.
 """
 
+import ast
+import contextlib
 import dataclasses
+import io
 import json
 import re
 import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
+NOTEBOOKS = [ROOT / "docs" / name for name in ("notebook.ipynb", "keras3.ipynb")]  # that on JAX in a process of its own
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(
     r"(?:^<!-- (?P<note>not run: [^\n]+?|slow|file: \S+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$"
@@ -99,3 +102,15 @@ def words_of(text):
     """Returns the lines of a text with their numbers and spaces all alike, without rulers and empty ones."""
     lines = (" ".join(NUMBER.sub("0", line).split()) for line in text.splitlines())
     return [line for line in lines if line.strip("-=. |")]
+
+
+def run_python(code, names):
+    """Runs code, whose last line is shown if it is an expression; returns what was printed."""
+    *lines, last = ast.parse(code).body
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(ast.Module(lines, []), "snippet", "exec"), names)
+        if isinstance(last, ast.Expr):
+            exec(compile(ast.Interactive([last]), "snippet", "single"), names)
+        else:
+            exec(compile(ast.Module([last], []), "snippet", "exec"), names)
+    return printed.getvalue()

@@ -11,7 +11,19 @@ import sys
 
 import matplotlib.pyplot as plt
 import pytest
-from documented import NOTEBOOK, PAGES, ROOT, anchors, blocks, cells, commands, inline_commands, links, words_of
+from documented import (
+    NOTEBOOKS,
+    PAGES,
+    ROOT,
+    anchors,
+    blocks,
+    cells,
+    commands,
+    inline_commands,
+    links,
+    run_python,
+    words_of,
+)
 
 import tfprune
 from tfprune import cli
@@ -22,7 +34,7 @@ from tfprune.models import MODELS
 from tfprune.training import config
 
 OTHERS = {"export", "source", "tensorboard", "pip", "ray", "ls"}  # commands that are not ours
-SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run"}
+SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run", "as_json"}
 EPOCHS = {
     "penguins": 600,
     "fashion_mnist": 3,
@@ -152,10 +164,9 @@ def test_what_a_page_shows_can_be_done(page, slow, tmp_path, monkeypatch, reques
 @pytest.mark.usefixtures("fewer_epochs")
 def test_the_readmes_python_runs_on_tf_keras_as_on_keras_3(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given, shown = [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:2]
     names = {}
-    run_python(given.replace("import keras\n", "import tf_keras as keras\n"), names)
-    run_python(shown, names)
+    for code in [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:3]:
+        run_python(code.replace("import keras\n", "import tf_keras as keras\n"), names)
     assert type(names["trained"].model).__module__.startswith("tf_keras")
 
 
@@ -163,7 +174,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "displayhook", show)
     names = {"__name__": "__main__"}
-    for code, stored in cells(NOTEBOOK):
+    for code, stored in cells(NOTEBOOKS[0]):
         printed = run_python(code, names)
         assert words_of(stored) == words_of(printed), code
     plt.close("all")
@@ -176,21 +187,10 @@ def show(value):
         assert "<table>" in value._repr_html_()
 
 
-def test_the_notebook_has_no_paths_of_the_machine_that_ran_it():
-    for _, stored in cells(NOTEBOOK):
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_a_notebook_has_no_paths_of_the_machine_that_ran_it(notebook):
+    for _, stored in cells(notebook):
         assert not re.search(r"/(home|root|tmp|Users|work|opt)/|site-packages", stored)
-
-
-def run_python(code, names):
-    """Runs code, whose last line is shown if it is an expression; returns what was printed."""
-    *lines, last = ast.parse(code).body
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(ast.Module(lines, []), "snippet", "exec"), names)
-        if isinstance(last, ast.Expr):
-            exec(compile(ast.Interactive([last]), "snippet", "single"), names)
-        else:
-            exec(compile(ast.Module([last], []), "snippet", "exec"), names)
-    return printed.getvalue()
 
 
 def run_shell(block, monkeypatch):

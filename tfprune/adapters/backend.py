@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
+import logging
 import os
 import random
 import sys
@@ -16,9 +18,16 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from tfprune.utils.errors import ConfigError
+
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras 3
+OF_KERAS = "KERAS_BACKEND"  # the variable of the environment by which Keras 3 chooses one
 
 
 @contextlib.contextmanager
@@ -72,6 +81,7 @@ if not TYPE_CHECKING:
     keras = _Module("tf_keras")
 keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
 keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
+keras3_adapters = _Module("keras.src.trainers.data_adapters", legacy=False)  # its own ways to go through data
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")
@@ -121,6 +131,32 @@ def keras3_operations(module: str) -> ModuleType:
     """Returns a module of Keras 3's operations, which its public names leave out."""
     keras3()
     return _import(module)
+
+
+def installed_backend() -> str:
+    """Returns the backend that models of Keras 3 have unless another is asked for: the first that is installed."""
+    return next((name for name in BACKENDS if importlib.util.find_spec(name) is not None), BACKENDS[0])
+
+
+def choose_backend(name: str) -> None:
+    """Makes Keras 3 work on a backend in this process.
+
+    Raises:
+        ConfigError: the backend is not installed, or Keras has been imported on another one.
+    """
+    if importlib.util.find_spec(name) is None:
+        extra = "tfprune" if name == BACKENDS[0] else f"tfprune[{name}]"
+        raise ConfigError(f"backend {name} is not installed: pip install '{extra}', or choose another --backend")
+    loaded = sys.modules.get("keras")
+    if loaded is not None and (now := loaded.backend.backend()) != name:
+        raise ConfigError(
+            f"backend {name}: this process has imported Keras on {now}, which it keeps; set {OF_KERAS}={name} before "
+            f"Python starts, or train with backend {now}"
+        )
+    asked = os.environ.get(OF_KERAS)
+    if asked not in (None, name):
+        log.warning("%s=%s is left aside: this trains on %s; --backend %s would on that", OF_KERAS, asked, name, asked)
+    os.environ[OF_KERAS] = name
 
 
 def machine() -> dict[str, str | int | list[str]]:

@@ -7,17 +7,21 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
+from tfprune.utils.text import percent
 
 
-@click.command()
+@click.command(cls=Command, short_help="Remove dead filters and units from a run's model.")
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")
 @takes_data
-def compact(run: Path, out: Path | None, **given: Any) -> None:
+@json_option
+def compact(run: Path, out: Path | None, as_json: bool, **given: Any) -> None:
     """Remove the filters and units that pruning has left dead in the model of the finished run in folder RUN.
 
     A unit is dead if no weight reads it, or none makes it. The smaller model answers as before, which is checked, and
@@ -36,6 +40,12 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
         result.folder.check_ownership()
     data = load_data(as_typed(result.config, given))
     found = compacted(restore(result, data))
+    if as_json:
+        wanted = out or result.folder.exports / "compact"
+        done = convert(found.model, data, wanted, "savedmodel") if found.removed else None
+        sizes = {"parameters": found.parameters, "macs": found.multiplications, "widths": found.widths}
+        echo_json({"out": done and done.path, "before_after": sizes, "accuracy": done and done.after})
+        return
     if not found.removed:
         count = sum(before for before, _ in found.widths.values())
         echo(
@@ -52,4 +62,5 @@ def compact(run: Path, out: Path | None, **given: Any) -> None:
         ("kB gzipped", f"{size['gzip'] / 1000:,.1f}", f"{done.gzip / 1000:,.1f}"),
     ]
     echo_table(rows, ("filters, units", "before", "after"))
-    echo("", f"Accuracy     {done.after:.2%} of {done.examples:,} validation examples", f"SavedModel   {done.path}")
+    accuracy = f"{percent(done.after, 2)} of {done.examples:,} validation examples"
+    echo("", f"Accuracy     {accuracy}", f"SavedModel   {done.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._comparison import BRIEFLY, echo_across, echo_section
 from tfprune.cli._dry_run import echo_runs
+from tfprune.cli._help import Command
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures
-from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.cli._terminal import echo, start_logging
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.utils.checks import check_least, check_whole
@@ -22,18 +25,19 @@ from tfprune.utils.errors import ConfigError, choose_from
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
-    from tfprune.reporting.across import Across
     from tfprune.reporting.report import Section
 
 
-@click.command()
+@click.command(cls=Command, short_help="Compare methods over several seeds.")
 @run_options(sparsities=True)
 @click.option(
     "--methods",
     metavar="NAME[:KEY=VALUE...],...",
     help=f"Methods to compare, with settings of their own, or `all`; by default {', '.join(TRIALS)}.",
 )
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each method.")
+@click.option(
+    "--seeds", metavar="N|SEED,...", default="3", show_default=True, help="Runs of each method: how many, or which."
+)
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The first of the seeds.")
 @click.option(
     "--compression", type=float, multiple=True, metavar="RATIO", help="Another way to say --sparsity 1-1/RATIO."
@@ -42,15 +46,25 @@ if TYPE_CHECKING:
 @click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
 @click.option("--plan", type=click.Path(path_type=Path), help="A sweep file that names the runs; see `tfprune sweep`.")
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
+@click.option("--wide", is_flag=True, help="Show all tables: results, verdicts, tests, sizes, costs.")
+@click.option(
+    "--json",
+    "json_file",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    type=click.Path(path_type=Path),
+    help="Write the numbers to FILE too; without FILE print them instead of tables.",
+)
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(
-    seeds: int,
+    seeds: str,
     first_seed: int,
     equal_budget: bool,
     plan: Path | None,
     dry_run: bool,
+    wide: bool,
     json_file: Path | None,
     figures: Path | None,
     pages: tuple[Path, ...],
@@ -61,18 +75,17 @@ def compare(
     With several --sparsity or --compression the methods are compared at each of them, with several --dataset (or those
     of a --plan) over data sets too.
     """
-    check_whole("--seeds", seeds, least=1)
-    check_whole("--first-seed", first_seed, least=0)
     executor = make_executor(given)
     if plan:
         configs = _planned(plan, equal_budget, given)
     else:
-        configs = _configs(range(first_seed, first_seed + seeds), equal_budget, given)
-    start_logging()
+        configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
+    start_logging(progress=True)
     if dry_run:
         echo_runs(configs)
         return
     from tfprune.experiments.sweeps import run_all
+    from tfprune.reporting.across_tables import across_sections
     from tfprune.reporting.pages import comparisons_json, draw_across
     from tfprune.reporting.tables import LEGEND
     from tfprune.utils.files import write_json, written_to
@@ -81,25 +94,30 @@ def compare(
     if not results:
         echo_failures(failures)
     found = _sections(configs, results, planned=plan is not None)
-    for section in found:
-        _show(section, many=len(found) > 1)
-    echo(LEGEND)
-    over = _show_across(found)
+    over, reason = across_sections(found)
+    as_json = json_file is not None and str(json_file) == "-"
+    if as_json:
+        echo(*json.dumps(comparisons_json(found, over, failures), indent=2, allow_nan=False).split("\n"))
+    else:
+        for section in found:
+            echo_section(section, many=len(found) > 1, wide=wide)
+        echo(LEGEND if wide else BRIEFLY)
+        echo_across(over, reason)
     folder = figures or Path(configs[0].out)
     with written_to(folder / "figure"):
         drawn = [figure for section in found for figure in _draw(section, _kind(section, equal_budget), folder)]
         drawn += draw_across(over, folder) if over else []
     for figure in drawn:
-        echo(f"Figure: {figure}")
-    if json_file:
+        echo(f"Figure: {figure}", err=as_json)
+    if json_file and not as_json:
         with written_to(json_file):
             write_json(json_file, comparisons_json(found, over, failures))
         echo(f"Numbers: {json_file}")
     for page in pages:
         for section in found:
             _write_page(page, section, _kind(section, equal_budget))
-        echo(f"Page: {page}")
-    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+        echo(f"Page: {page}", err=as_json)
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html", err=as_json)
     echo_failures(failures)
 
 
@@ -118,35 +136,6 @@ def _sections(configs: Sequence[Config], results: Sequence[Result], *, planned: 
     return [section(group, diverged) for group in groups.values()]
 
 
-def _show(section: Section, *, many: bool) -> None:
-    from tfprune.reporting.comparison import remarks
-    from tfprune.reporting.report import result_tables
-
-    if many:
-        echo(section.title, "")
-    for headers, rows in result_tables(section.summary):
-        echo_table(rows, headers)
-        echo()
-    if notes := remarks(section.summary):
-        echo(*notes, "")
-
-
-def _show_across(found: Sequence[Section]) -> Across | None:
-    """Prints how the methods compare over data sets, where there are several, or why not."""
-    from tfprune.reporting.across_tables import TITLE, across_notes, across_sections, across_tables
-
-    over, reason = across_sections(found)
-    if reason:
-        echo("", reason)
-    if over:
-        echo("", TITLE, "")
-        for headers, rows in across_tables(over):
-            echo_table(rows, headers)
-            echo()
-        echo(*across_notes(over))
-    return over
-
-
 def _planned(plan: Path, equal_budget: bool, given: dict[str, Any]) -> list[Config]:
     """Returns the runs of a sweep file; all settings stand there, but for places."""
     from tfprune.experiments.plans import read_plan
@@ -156,6 +145,23 @@ def _planned(plan: Path, equal_budget: bool, given: dict[str, Any]) -> list[Conf
     if used or equal_budget:
         raise ConfigError(f"--plan names all runs: put {', '.join(used) or 'equal-budget'} into {plan}")
     return read_plan(plan, places)
+
+
+def seeds_of(text: str, first: int) -> list[int]:
+    """Returns the seeds that `--seeds` names: so many from the first one on, or, with commas, those.
+
+    Raises:
+        ConfigError: there is none, one is no whole number, or one is there twice.
+    """
+    check_whole("--first-seed", first, least=0)
+    if "," not in text:
+        return list(range(first, first + check_whole("--seeds", text, least=1)))
+    if first:
+        raise ConfigError("--first-seed is for a number of seeds; --seeds names them: leave it out")
+    seeds = [check_whole("--seeds", seed.strip(), least=0) for seed in text.split(",") if seed.strip()]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"--seeds must be whole numbers, each once, such as 0,1,2; got {text!r}")
+    return seeds
 
 
 def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) -> list[Config]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo
 from tfprune.utils.errors import RunError
 
 
-@click.command()
+@click.command(cls=Command, short_help="Write a report on finished runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -19,9 +21,10 @@ from tfprune.utils.errors import RunError
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="A .html, .md, .csv or .json file to write. May be repeated.",
+    help="A .html, .md, .csv, .json or .tex file to write. May be repeated.",
 )
-def report(runs: tuple[Path, ...], files: tuple[Path, ...]) -> None:
+@json_option
+def report(runs: tuple[Path, ...], files: tuple[Path, ...], as_json: bool) -> None:
     """Report on finished RUNS: run folders, folders that hold run folders, or a sweep file (.toml, .json).
 
     Runs with the same settings but for method and seed are compared, in a section of their own, and the methods of
@@ -39,9 +42,13 @@ def report(runs: tuple[Path, ...], files: tuple[Path, ...]) -> None:
     for line in left_out:
         echo(f"Left out: {line}", err=True)
     found = sections(results, find_diverged(map(RunDir, folders), results))
-    for write, file in writers:
-        for path in write(found, file):
-            echo(f"Report: {path}" if path == file else f"Figure: {path}")
+    written = [(path, file) for write, file in writers for path in write(found, file)]
+    if as_json:
+        reports, figures = [path for path, file in written if path == file], [p for p, file in written if p != file]
+        echo_json({"reports": reports, "figures": figures, "left_out": left_out})
+        return
+    for path, file in written:
+        echo(f"Report: {path}" if path == file else f"Figure: {path}")
 
 
 def _of_plan(plan: Path) -> list[Path]:

@@ -10,6 +10,8 @@ import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option, table_as_dicts
 from tfprune.cli._options import executor_options, make_executor, trust_option
 from tfprune.cli._output import echo_failures
 from tfprune.cli._terminal import echo, echo_table, start_logging
@@ -17,7 +19,7 @@ from tfprune.experiments.plans import outcome, plan_table, read_plan
 from tfprune.models._user import is_function
 
 
-@click.command()
+@click.command(cls=Command, short_help="Train a plan: a grid or a list of settings.")
 @click.argument("plan", type=click.Path(path_type=Path))
 @trust_option
 @click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")
@@ -27,7 +29,16 @@ from tfprune.models._user import is_function
 )
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
 @executor_options
-def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None, dry_run: bool, **given: Any) -> None:
+@json_option
+def sweep(
+    plan: Path,
+    model: str | None,
+    out: Path | None,
+    data_dir: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Train what a plan describes: a grid or a list of settings, methods, sparsities and seeds.
 
     Finished runs are reused: the same command goes on where an earlier one was stopped. Runs that fail are named in
@@ -40,7 +51,7 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
     for config in configs:
         if is_function(config.model):
             check_function(config.model)
-    start_logging()
+    start_logging(progress=True)
     if dry_run:
         echo_runs(configs)
         return
@@ -48,6 +59,11 @@ def sweep(plan: Path, model: str | None, out: Path | None, data_dir: Path | None
     from tfprune.experiments.sweeps import run_all
 
     outcomes, failures = run_all(configs, executor, skipped=Exception, keep=outcome)
+    if as_json:
+        table = table_as_dicts(*plan_table(outcomes)) if outcomes else []
+        echo_json({"runs": len(configs), "finished": len(outcomes), "medians": table, "failures": failures})
+        echo_failures(failures)
+        return
     if outcomes:
         headers, rows = plan_table(outcomes)
         echo_table(rows, headers)

@@ -117,7 +117,9 @@ class Arrays(Source):
         def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
             return raw["x"] if self.dtype == "uint8" else (raw["x"] - as_float(mean)) / as_float(deviation)
 
-        return {"serving_default": Inputs({"x": (self.dtype, self.shape)}, encode)}
+        scales = {} if self.dtype == "uint8" else {"subtract": listed(mean), "divide_by": listed(deviation)}
+        described = ({"array": "x", "shape": list(self.shape), "dtype": self.dtype, **scales},)
+        return {"serving_default": Inputs({"x": (self.dtype, self.shape)}, encode, described=described)}
 
     @property
     def _are_images(self) -> bool:
@@ -127,6 +129,11 @@ class Arrays(Source):
         if self._are_images:
             return images_spec(self.examples, min(self.shape[:2]), self.shape[2])
         return rows_spec(self.examples, f"{self.examples:,} arrays of shape {self.shape}")
+
+
+def listed(value: Any) -> Any:
+    """Returns a number, or the numbers of an array, as JSON holds them."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def as_float(value: Any) -> np.ndarray:

@@ -27,6 +27,7 @@ from tfprune.training.precision import deterministic_ops
 from tfprune.training.removal import multiple_of
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.text import percent
 
 MEASURED_SECONDS, MEASURED_CALLS = 1.0, 3  # at least so long and so many, unless the training ends before
 EVALUATED = 8 * EVALUATION_BATCH  # examples of the validation split that are timed
@@ -176,8 +177,11 @@ def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:
 
 def _describe_event(event: PruningEvent) -> str:
     if event.regrow_fraction:
-        return f"{event.regrow_fraction:.1%} of what lives is pruned, as much comes back"
-    said = f"pruned to {event.sparsity:.1%}" if event.rate is None else f"{event.rate:.1%} of what is left is pruned"
+        return f"{percent(event.regrow_fraction)} of what lives is pruned, as much comes back"
+    if event.rate is None:
+        said = f"pruned to {percent(event.sparsity)}"
+    else:
+        said = f"{percent(event.rate)} of what is left is pruned"
     return f"{said}, once the masks have settled" if event.stability_tolerance is not None else said
 
 

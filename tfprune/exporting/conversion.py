@@ -12,6 +12,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data
+from tfprune.exporting.description import write_description
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, Format, softmax
 from tfprune.pruning.counts import path_bytes
@@ -20,6 +21,7 @@ from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
+LOGITS = ("h5", "keras")  # formats whose files return those, and no probabilities
 FIRST_BATCHES = (1, 3, 7)  # sizes, so that a file for one size of batch alone is found out
 
 
@@ -34,6 +36,8 @@ class Conversion:
         difference: the largest of a probability.
         raw, gzip: bytes.
         unread: a line on each library that the format is for too, and that does not read this file.
+        description: the JSON file beside it that says what it cannot hold, the preprocessing and the labels; None if it
+            holds them.
     """
 
     path: Path
@@ -44,6 +48,7 @@ class Conversion:
     raw: int
     gzip: int
     unread: tuple[str, ...] = ()
+    description: Path | None = None
 
 
 def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str = "none") -> Conversion:
@@ -81,7 +86,8 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     before, after = (float(np.mean(given.argmax(axis=-1) == split.y)) for given in (expected, answers))
     size = path_bytes(path)
     said = tuple(line for line in lines if line)
-    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], said)
+    description = write_description(data, path, name, quantize, "logits" if name in LOGITS else "probabilities")
+    return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], said, description)
 
 
 def chosen_format(name: str, quantize: str, path: Path) -> Format:
@@ -133,7 +139,13 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """Gives a draft of a file, which replaces it when all went well; messages name the file and not the draft."""
+    """Gives a draft of a file, which replaces it when all went well; messages name the file and not the draft.
+
+    Raises:
+        RunError: the path is a folder that holds something else than a SavedModel.
+    """
+    if path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file():
+        raise RunError(f"{path}: this folder holds no SavedModel, and is not replaced")
     with atomic_write(path) as draft:
         try:
             yield draft

@@ -1,4 +1,4 @@
-"""What Keras 3 offers around a model, on pruned ones: `KERAS_BACKEND=jax python tests/adapters/keras3/ecosystem.py`.
+"""What Keras 3 offers around a training, on pruned models: `KERAS_BACKEND=jax python .../keras3/ecosystem.py`.
 
 All checks, or those that are named, one after the other; a line for each that fails, and exit code 1.
 """
@@ -7,26 +7,18 @@ import contextlib
 import functools
 import importlib.util
 import io
-import logging
 import subprocess
 import sys
-import tempfile
-import traceback
 import warnings
-from pathlib import Path
 
 import numpy as np
+from architectures import Own, stepping
+from checking import BACKEND, Watch, X, Y, keras, layers, loss, main, net, said, zeros
 
 import tfprune
 from tfprune.adapters import adapter_of
-from tfprune.adapters.backend import keras3_module as keras
 from tfprune.utils.errors import TfpruneError, TrainingError
 
-layers = keras.layers
-BACKEND = keras.backend.backend()
-ONNX = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}  # what exports to ONNX
-X = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
-Y = np.arange(48) % 3
 ELSEWHERE = """
 import sys, numpy as np, keras
 x, y = np.ones((16, 8), "float32"), np.arange(16) % 3
@@ -42,48 +34,6 @@ for path in sys.argv[2:]:
         model.fit(x, y, verbose=0)
     print(sum(int((own == 0).sum()) for own in kernels), "tfprune" in sys.modules)
 """
-
-
-def loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def net(optimizer="adam", units=16, **compiling):
-    """Returns a compiled model of two kernels, (8, 16) and (16, 3)."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([layers.Input((8,)), layers.Dense(units, "relu", name="a"), layers.Dense(3, name="b")])
-    model.compile(optimizer, loss(), metrics=["accuracy"], **compiling)
-    return model
-
-
-def kernels(model):
-    return [weight for weight in model.get_weights() if weight.ndim > 1]
-
-
-def zeros(model):
-    return sum(int((np.asarray(own, np.float32) == 0).sum()) for own in kernels(model))
-
-
-def said(function):
-    """Returns what a function returns, and what was said to people meanwhile."""
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    logging.getLogger("tfprune").addHandler(handler)
-    try:
-        return function(), text.getvalue()
-    finally:
-        logging.getLogger("tfprune").removeHandler(handler)
-
-
-class Watch(keras.callbacks.Callback):
-    """Counts the zeros of the kernels after every batch, by the model that is trained."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.seen.append(zeros(self.model))
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -155,147 +105,76 @@ def check_state_trees_go_into_a_plain_model(folder):
     assert zeros(model) == 88
 
 
-def check_export(folder):
-    model = tfprune.prune(net(), 0.5)
-    expected = keras.ops.convert_to_numpy(model(X))
-    formats = ["onnx"] if importlib.util.find_spec(ONNX[BACKEND]) else []
-    formats += ["tf_saved_model"] if BACKEND == "tensorflow" else []
-    if BACKEND == "jax" and importlib.util.find_spec("tensorflow"):
-        formats += ["tf_saved_model"]
-    for kind in formats:
-        path = folder / f"m.{kind}"
-        model.export(path, format=kind, verbose=False)
-        if kind == "onnx":
-            import onnx
-            import onnxruntime
+def check_what_a_dense_training_remembers_is_forgotten_where_it_is_read_into_a_masked_one(folder):
+    def slots_of_what_is_pruned(model):
+        adapter = adapter_of(model)
+        kernels, masks = vars(model)["_tfprune_masks"].kernels(), vars(model)["_tfprune_masks"].values()
+        return [slot[masks[key] == 0] for key, own in kernels.items() for slot in adapter.slots(model.optimizer, own)]
 
-            session = onnxruntime.InferenceSession(str(path))
-            (found,) = session.run(None, {session.get_inputs()[0].name: X})
-            tensors = [onnx.numpy_helper.to_array(own) for own in onnx.load(path).graph.initializer]
-            assert sum(int((own == 0).sum()) for own in tensors if own.ndim > 1) == 88, kind
+    dense = net()
+    dense.fit(X, Y, epochs=2, verbose=0)
+    dense.save_weights(folder / "dense.weights.h5")
+    for way in ("tree", "file"):
+        model = net()
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+        if way == "tree":
+            tree = dense.get_state_tree(value_format="numpy_array")
+            for kind in ("trainable_variables", "non_trainable_variables"):
+                tree[kind] = dict(zip([model.name], tree[kind].values(), strict=True))  # names of models are counted up
+            model.set_state_tree(tree)
         else:
-            import tensorflow as tf
-
-            loaded = tf.saved_model.load(path)
-            found = loaded.serve(X)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    model = net()
-    model(X)
-    model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
-    for kind in formats:
-        model.export(folder / f"n.{kind}", format=kind, verbose=False)
-
-
-# -- what changes layers ----------------------------------------------------------------------------------------------
-
-
-def _stands_for(layer):
-    """Returns what the integers of a quantized layer's kernel stand for, but for the scale."""
-    values = np.asarray(keras.ops.convert_to_numpy(layer.kernel), np.int32)
-    if getattr(layer, "kernel_zero", None) is None:
-        return values
-    zero, group = (np.asarray(keras.ops.convert_to_numpy(own), np.int32) for own in (layer.kernel_zero, layer.g_idx))
-    return values - zero[group]
-
-
-def check_quantized_models_keep_their_zeros(folder):
-    for mode in ("int8", "int4"):
-        for held in (False, True):
-            model = net()
-            if held:
-                model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
-            else:
-                model = tfprune.prune(model, 0.5)
-            gone = [own == 0 for own in kernels(model)]
-            before = model.predict(X, verbose=0)
-            model.quantize(mode)
-            after = model.predict(X, verbose=0)
-            assert np.abs(before - after).max() < 0.35 * np.abs(before).max(), mode
-            model.save(folder / "q.keras")
-            for own in (model, keras.models.load_model(folder / "q.keras")):
-                for layer, off in zip(own.layers, gone, strict=True):
-                    values = _stands_for(layer)
-                    assert not values[off].any() and values.any(), (mode, held, layer.name)
-
-
-def check_a_quantized_model_is_not_pruned_without_a_word(folder):
-    model = net()
-    model.quantize("int8")
-    try:
-        tfprune.prune(model, 0.5)
-    except TfpruneError as error:
-        assert "no layer left to prune" in str(error) or "quantized" in str(error), error
-    else:
-        raise AssertionError("integers were pruned")
-
-
-def check_distillation(folder):
-    if not hasattr(keras, "distillation"):
-        return
-    teacher, student = net(units=32), net()
-    distiller = keras.distillation.Distiller(
-        teacher=teacher, student=student, distillation_losses=keras.distillation.LogitsDistillation()
-    )
-    distiller.compile("adam", loss(), metrics=["accuracy"])
-    before = [own.copy() for own in teacher.get_weights()]
-    watch = Watch()
-    distiller.build((None, 8))
-    pruning = tfprune.callbacks(distiller, sparsity=0.5, epochs=3, exclude=["frozen"])  # the teacher
-    distiller.fit(X, Y, 16, 3, verbose=0, callbacks=[*pruning, watch])
-    assert zeros(distiller.student) == 88, zeros(distiller.student)
-    assert zeros(teacher) == 0
-    for one, other in zip(before, teacher.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def check_low_rank_updates(folder):
-    model = net()
-    model.fit(X, Y, verbose=0)
-    model.get_layer("a").enable_lora(2)
-    model.compile("adam", loss())
-    names = list(adapter_of(model).attach(model).kernels())
-    adapter_of(model).detach(model)
-    assert names == ["a/kernel", "b/kernel"], names
-    base = keras.ops.convert_to_numpy(model.get_layer("a")._kernel)
-    trained, text = said(lambda: tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0))
-    layer = trained.model.get_layer("a")
-    kernel = keras.ops.convert_to_numpy(layer._kernel)
-    assert (kernel == 0).sum() == 64 and np.array_equal(kernel[kernel != 0], base[kernel != 0])
-    low = [keras.ops.convert_to_numpy(own) for own in (layer.lora_kernel_a, layer.lora_kernel_b)]
-    assert all(own.all() for own in low)
-    assert "low-rank" in text, text  # what is saved is not sparse
-    model.get_layer("b")  # the original is as it was
-    included = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, include=["a/lora_kernel_a"])
-    assert "a/lora_kernel_a" in included.masks and "a/lora_kernel_b" not in included.masks, list(included.masks)
-    excluded = tfprune.train(model, (X, Y), sparsity=0.5, epochs=3, verbose=0, exclude=["frozen"])
-    assert list(excluded.masks) == ["b/kernel"], list(excluded.masks)
+            model.load_weights(folder / "dense.weights.h5")
+        model.fit(X, Y, epochs=1, verbose=0)
+        found = slots_of_what_is_pruned(model)
+        assert len(found) == 4 and zeros(model) == 88 and not any(own.any() for own in found), way
 
 
 # -- callbacks --------------------------------------------------------------------------------------------------------
 
 
+OWN_CHECKS = {"EarlyStopping", "BackupAndRestore", "SwapEMAWeights"}  # which have one below
+NONE = {"Callback", "CallbackList", "RemoteMonitor"}  # not to be given to a training; needs a server
+CALLBACKS = {
+    "ReduceLROnPlateau": lambda d: keras.callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=9.0),
+    "CSVLogger": lambda d: keras.callbacks.CSVLogger(f"{d}/log.csv"),
+    "TerminateOnNaN": lambda d: keras.callbacks.TerminateOnNaN(),
+    "LambdaCallback": lambda d: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    "History": lambda d: keras.callbacks.History(),
+    "ProgbarLogger": lambda d: keras.callbacks.ProgbarLogger(),
+    "ModelCheckpoint": lambda d: keras.callbacks.ModelCheckpoint(f"{d}/c.keras"),
+    "TensorBoard": lambda d: keras.callbacks.TensorBoard(f"{d}/board", histogram_freq=1),
+    "OrbaxCheckpoint": lambda d: keras.callbacks.OrbaxCheckpoint(f"{d}/orbax", save_freq="epoch"),
+    "LearningRateScheduler": lambda d: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2),
+}
+NEEDED = {"TensorBoard": "tensorboard", "OrbaxCheckpoint": "orbax"}
+
+
 def check_callbacks_of_keras(folder):
-    model = net(keras.optimizers.Adam(0.05))
-    callbacks = keras.callbacks
-    watch = Watch()
-    own = [
-        callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=9.0),
-        callbacks.CSVLogger(f"{folder}/log.csv"),
-        callbacks.TerminateOnNaN(),
-        callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
-        watch,
-    ]
-    own += [callbacks.TensorBoard(f"{folder}/board", histogram_freq=1)] if _has_tensorboard() else []
-    trained = tfprune.train(
-        model, (X, Y), sparsity=0.5, epochs=4, verbose=0, callbacks=own, batch_size=16, validation_data=(X, Y)
-    )
-    assert zeros(trained.model) == 88 and watch.seen[-1] == 88
-    assert len((folder / "log.csv").read_text().splitlines()) == 5
-    assert float(keras.ops.convert_to_numpy(trained.model.optimizer.learning_rate)) < 0.05
-
-
-def _has_tensorboard():
-    return BACKEND == "tensorflow" or (BACKEND == "torch" and importlib.util.find_spec("tensorboard"))
+    known = {name for name in dir(keras.callbacks) if name[0].isupper()}
+    assert not known - set(CALLBACKS) - OWN_CHECKS - NONE, "callbacks that are not tried"
+    chosen = [name for name in CALLBACKS if name in known]
+    if missing := [name for name in chosen if name in NEEDED and importlib.util.find_spec(NEEDED[name]) is None]:
+        print("not tried, for what they need is not installed:", *missing)
+    if BACKEND == "jax":
+        missing.append("TensorBoard")  # Keras' own needs TensorFlow
+    for host in ("train", "callbacks"):
+        made = {name: CALLBACKS[name](folder) for name in chosen if name not in missing}
+        model, watch = net(keras.optimizers.Adam(0.05)), Watch()
+        given = {"epochs": 4, "batch_size": 16, "validation_data": (X, Y), "verbose": 0}
+        with contextlib.redirect_stdout(io.StringIO()):
+            if host == "train":
+                own = [*made.values(), watch]
+                model = tfprune.train(model, (X, Y), sparsity=0.5, callbacks=own, **given).model
+            else:
+                pruning = tfprune.callbacks(model, sparsity=0.5, epochs=4)
+                model.fit(X, Y, callbacks=[*pruning, *made.values(), watch], **given)
+        assert zeros(model) == 88 and watch.seen[-1] == 88, host
+        assert len((folder / "log.csv").read_text().splitlines()) == 5
+        assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) < 0.05
+        assert zeros(keras.models.load_model(folder / "c.keras")) == 88
+        history = made["History"].history if host == "train" else model.history.history
+        assert len(history["loss"]) == 4, history
+        assert host == "train" or history["sparsity"][-1] == 0.5, history
 
 
 def check_early_stopping_brings_back_weights(folder):
@@ -372,6 +251,8 @@ def sources():
 
         data = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
         yield "DataLoader", torch.utils.data.DataLoader(data, 16), {}
+    else:
+        print("DataLoader: torch is not installed")
     if importlib.util.find_spec("pandas"):
         import pandas
 
@@ -431,26 +312,6 @@ def check_inputs_and_outputs_in_structures(folder):
 # -- models -----------------------------------------------------------------------------------------------------------
 
 
-@keras.saving.register_keras_serializable("ecosystem")
-class Own(keras.Model):
-    """A model of a person's own."""
-
-    def __init__(self, **settings):
-        super().__init__(**settings)
-        self.blocks = [layers.Dense(16, "relu"), layers.Dense(16, "relu")]
-        self.head = {"cls": layers.Dense(3)}
-
-    def build(self, shape):
-        for block in self.blocks:
-            block.build((None, 8) if block is self.blocks[0] else (None, 16))
-        self.head["cls"].build((None, 16))
-
-    def call(self, inputs, training=None):
-        for block in self.blocks:
-            inputs = block(inputs)
-        return self.head["cls"](inputs)
-
-
 def check_subclassed_models(folder):
     for method in ("dynamic", "snip"):
         keras.utils.set_random_seed(0)
@@ -469,52 +330,8 @@ def check_subclassed_models(folder):
         raise AssertionError("a subclassed model was copied")
 
 
-def _own_step():
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        class Stepping(keras.Model):
-            def train_step(self, data):
-                x, y = data
-                with tf.GradientTape() as tape:
-                    value = self.compute_loss(y=y, y_pred=self(x, training=True))
-                own = self.trainable_variables
-                self.optimizer.apply_gradients(zip(tape.gradient(value, own), own, strict=True))
-                return {"loss": value}
-    elif BACKEND == "torch":
-        import torch
-
-        class Stepping(keras.Model):
-            def train_step(self, data):
-                x, y = data
-                self.zero_grad()
-                value = self.compute_loss(y=y, y_pred=self(x, training=True))
-                value.backward()
-                own = self.trainable_weights
-                with torch.no_grad():
-                    self.optimizer.apply([weight.value.grad for weight in own], own)
-                return {"loss": value}
-    else:
-        import jax
-
-        class Stepping(keras.Model):
-            def train_step(self, state, data):
-                trained, others, optimizer, metrics = state
-                x, y = data
-
-                def value(trained, others):
-                    out, others = self.stateless_call(trained, others, x, training=True)
-                    return self.compute_loss(x, y, out), others
-
-                (found, others), grads = jax.value_and_grad(value, has_aux=True)(trained, others)
-                trained, optimizer = self.optimizer.stateless_apply(optimizer, grads, trained)
-                return {"loss": found}, (trained, others, optimizer, metrics)
-
-    return Stepping
-
-
 def check_a_step_of_its_own(folder):
-    kind = _own_step()
+    kind = stepping()
     inputs = layers.Input((8,))
     model = kind(inputs, layers.Dense(3)(layers.Dense(16, "relu")(inputs)))
     model.compile("adam", loss())
@@ -581,24 +398,6 @@ def check_a_loss_that_is_no_number_stops_the_training(folder):
 CHECKS = {name.removeprefix("check_"): own for name, own in list(globals().items()) if name.startswith("check_")}
 
 
-def main(names):
-    failed = 0
-    for name, check in CHECKS.items():
-        if names and name not in names:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                check(Path(folder))
-            except Exception as error:
-                failed += 1
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                print(name, "|", type(error).__name__, str(error)[:1500], f"({last.name}:{last.lineno})", flush=True)
-                if names:
-                    traceback.print_exc()
-    print(f"{BACKEND}: {len(names or CHECKS)} checks, {failed} failed")
-    return failed
-
-
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    sys.exit(bool(main(sys.argv[1:])))
+    sys.exit(bool(main(CHECKS, sys.argv[1:])))

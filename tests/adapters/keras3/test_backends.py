@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 
 HERE = Path(__file__).parent
@@ -52,6 +53,26 @@ def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
 @pytest.mark.parametrize("backend", [*(pytest.param(own, marks=pytest.mark.slow) for own in BACKENDS[:2]), BACKENDS[2]])
 def test_what_keras_offers_around_a_model_works_on_pruned_ones(backend):
     assert ", 0 failed" in run(backend, "ecosystem.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_keras_does_with_trained_models_works_on_pruned_ones(backend):
+    assert ", 0 failed" in run(backend, "tools.py")
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_what_the_page_lists_is_enough_without_tensorflow(backend, tmp_path):
+    assert "nothing else was needed" in run(backend, "without_tensorflow.py", tmp_path)
+
+
+def test_the_notebook_runs_on_jax():
+    assert "as stored" in run("jax", "notebook.py")
+
+
+def test_the_page_has_what_was_found():
+    text = pages.PAGE.read_text(encoding="utf-8")
+    assert pages.models() in text and pages.combinations() in text, "run: python tests/adapters/keras3/pages.py"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

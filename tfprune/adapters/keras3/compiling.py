@@ -28,13 +28,22 @@ def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
 def learning_rate(model: keras.Model) -> float | None:
     """Returns the learning rate of a model's optimizer, of several the first one's; None if a schedule sets it."""
     backends.sync(model)
+    own = _parts(model)
     if schedule_of(model.optimizer) is not None:
         return None
-    return float(backends.numbers(parts(model.optimizer)[0]._learning_rate))
+    return float(backends.numbers(own[0]._learning_rate))
 
 
 def set_learning_rate(model: keras.Model, rate: float) -> None:
     """Sets the learning rate of a model's optimizer, which has no schedule; those of several keep their ratios."""
     factor = rate / learning_rate(model)
-    for part in parts(model.optimizer):
+    for part in _parts(model):
         part.learning_rate = float(backends.numbers(part._learning_rate)) * factor
+
+
+def _parts(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Returns `parts` of a model's optimizer; one that chooses others for variables has none until it is built."""
+    if not parts(model.optimizer):
+        with backends.scope(model):
+            model.optimizer.build(model.trainable_variables)
+    return parts(model.optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
@@ -26,6 +27,7 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         ModelError: it cannot be copied.
     """
     backends.sync(model)
+    drawn = random.getstate()  # by which Keras seeds the initializers of new layers, and shuffles a `PyDataset`
     try:
         with backends.scope(model):
             copy = cloned(model)
@@ -34,6 +36,8 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         raise ModelError(
             f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
         ) from None
+    finally:
+        random.setstate(drawn)
     return copy
 
 

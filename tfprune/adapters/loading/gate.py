@@ -226,7 +226,9 @@ def _load_layers(path: Path) -> Any:
             read = {key: stored[key] for key in ("class_name", "config", "name", "inbound_nodes") if key in stored}
             check_config(read, path, keras)  # what else is stored is shapes, and what compiling would read
     check_graph(_parsed(path / "saved_model.pb", saved_model.SavedModel()), path)
-    return _opened(path, lambda: keras.models.load_model(str(path), compile=False))
+    model = _opened(path, lambda: keras.models.load_model(str(path), compile=False))
+    model.optimizer = None  # which Keras restores all the same, without what it was compiled with
+    return model
 
 
 def _parsed(path: Path, message: Any) -> Any:

@@ -18,6 +18,7 @@ from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
 from tfprune.adapters.tf_keras.facts import layers_of
+from tfprune.adapters.tf_keras.graphs import GRAPHS
 from tfprune.adapters.tf_keras.kernel_names import own_weights, report_unprunable
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
@@ -54,6 +55,7 @@ class TfKeras:
     """The adapter."""
 
     name = "tf_keras"
+    graphs = GRAPHS
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
@@ -73,6 +75,19 @@ class TfKeras:
         gradients: GradientProvider | None = None,
     ) -> TfKerasModel:
         return TfKerasModel(mask_in_place(model, exclude, include), gradients)
+
+    def unmasked(self, model: keras.Model) -> TfKerasModel:
+        return TfKerasModel(model)
+
+    def stretches(self, model: keras.Model, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        from tfprune.adapters.tf_keras.stretches import Stretches
+
+        return Stretches(model, fit, initial_epoch, epochs)
+
+    def one_training(self, callbacks: Sequence[Any], model: keras.Model, **given: Any) -> Any:
+        from tfprune.adapters.tf_keras.stretches import OneTraining
+
+        return OneTraining(callbacks, model, **given)
 
     def masked(self, model: keras.Model) -> bool:
         return in_place_masks(model) is not None

@@ -57,6 +57,7 @@ def load_named(path: Path) -> NamedAnswer:
         return {name: own.numpy() for name, own in returned.items()}
 
     answer.keeps = loaded
+    answer.inputs = {name: (tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()}
     return answer
 
 

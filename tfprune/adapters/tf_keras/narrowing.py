@@ -1,4 +1,4 @@
-"""Makes a model again, layer by layer and call by call, with fewer channels or branches.
+"""Makes a model of tf_keras again, layer by layer and call by call, with fewer channels or branches.
 
 Layers are made from their settings, and their calls repeated with the arguments that they had: functions, constants and
 layers that are shared stay what they are, whether Keras could store them or not.
@@ -7,29 +7,20 @@ layers that are shared stay what they are, whether Keras could store them or not
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
+from tfprune.adapters.graphs import Changes
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
-from tfprune.structured.branches import Branches
-from tfprune.structured.channels import Channels
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 _OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
-Axes = Mapping[int, np.ndarray]  # axis of a weight -> the labels of the channels that it is indexed by
-
-
-def drop_axes(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
-    """Returns an array without the channels whose labels are `gone`."""
-    for axis, labels in axes.items():
-        value = np.compress(~np.isin(labels, gone), value, axis)
-    return value
 
 
 class Narrowed:
@@ -37,8 +28,7 @@ class Narrowed:
 
     Args:
         model: functional or sequential. It is not changed.
-        found: its channels or branches.
-        gone: the labels of those that go.
+        changes: what is different.
 
     Attributes:
         model: the smaller one, not compiled.
@@ -48,8 +38,8 @@ class Narrowed:
         ModelError: a layer or model cannot be made again.
     """
 
-    def __init__(self, model: keras.Model, found: Channels, gone: np.ndarray) -> None:
-        self._found, self._gone = found, gone
+    def __init__(self, model: keras.Model, changes: Changes) -> None:
+        self._changes = changes
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
         everything = list(model._flatten_layers())
         self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
@@ -103,40 +93,30 @@ class Narrowed:
             for ends in (old._nested_inputs, old._nested_outputs)
         )
         new = type(old)(inputs=inputs, outputs=outputs, name=old.name)
-        ancillary = [self._layer(layer) for layer in old.layers if self._stays(layer)]
+        ancillary = [self._layer(layer) for layer in old.layers if layer.name not in self._changes.gone]
         ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]
         if ancillary:  # such as those of `add_loss`, which no output is computed from
             new._insert_layers(ancillary, [node for layer in ancillary for node in layer.inbound_nodes])
         return new
 
-    def _stays(self, layer: keras.layers.Layer) -> bool:
-        found = self._found
-        return not isinstance(found, Branches) or found.inside.get(layer.name, -1) not in self._gone
-
     def _read(self, node: Any) -> list[tf.Tensor]:
         """Returns the tensors that a call needs; that of a layer which goes needs none."""
-        if not self._stays(node.layer):
+        if node.layer.name in self._changes.gone:
             return []
-        return node.keras_inputs if (stay := self._left(node)) is None else [node.keras_inputs[place] for place in stay]
-
-    def _left(self, node: Any) -> list[int] | None:
-        """Returns the places of the inputs that a sum is left with; None if it loses none."""
-        ends = self._found.ends.get(node.layer.name, ()) if isinstance(self._found, Branches) else ()
-        stay = [place for place, label in enumerate(ends) if label not in self._gone]
-        return stay if len(stay) < len(ends) else None
+        stay = self._changes.sums.get(node.layer.name)
+        return node.keras_inputs if stay is None else [node.keras_inputs[place] for place in stay]
 
     def _call(self, node: Any, tensors: dict[int, tf.Tensor]) -> None:
         """Repeats a call; adds what it gives to `tensors`."""
-        if not self._stays(node.layer):
+        if node.layer.name in self._changes.gone:
             return
-        if (stay := self._left(node)) is not None:
-            inputs = [tensors[id(node.keras_inputs[place])] for place in stay]
+        if node.layer.name in self._changes.sums:
+            inputs = [tensors[id(tensor)] for tensor in self._read(node)]
             outputs = self._layer(node.layer)(inputs if len(inputs) > 1 else inputs[0])
         else:
             args, kwargs = list(node.call_args), dict(node.call_kwargs)
-            for fixed in self._found.arguments.get(id(node), ()):
-                where = kwargs if isinstance(fixed.key, str) else args
-                where[fixed.key] = fixed.without(where[fixed.key], self._gone)
+            changes = self._changes.arguments.get(id(node), ())
+            apply_to_arguments(args, kwargs, changes, lambda array, old: tf.constant(array, old.dtype))
             args, kwargs = tf.nest.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
             outputs = self._layer(node.layer)(*args, **kwargs)
         tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
@@ -151,10 +131,10 @@ class Narrowed:
             return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
         try:
             config, functions = settings_of(old)
-            if isinstance(self._found, Branches) and len(self._ends(old)) == 1:
+            if len(self._changes.sums.get(old.name, ())) == 1:
                 kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
                 return keras.layers.Activation("linear", **kept_as)
-            config |= functions
+            config = without_shapes(config) | functions
             self._change(config, old)
             with keras.utils.custom_object_scope(self._known):
                 return rebuilt(old, config=config)
@@ -162,11 +142,6 @@ class Narrowed:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
             ) from None
-
-    def _ends(self, layer: keras.layers.Layer) -> list[int]:
-        """Returns the places of the inputs that a sum of branches is left with; empty if it loses none."""
-        nodes = [] if layer.name not in self._found.ends else layer._inbound_nodes
-        return next((stay for node in nodes if (stay := self._left(node)) is not None), [])
 
     def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
         """Takes away from the settings of a layer what channels have there that go."""
@@ -176,13 +151,11 @@ class Narrowed:
                 config[key] = self._layer(own)
             elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
                 weight = getattr(old, key.removesuffix("_initializer"), None)
-                axes = self._found.axes.get(id(weight), {})
-                if any(np.isin(labels, self._gone).any() for labels in axes.values()):
-                    values = np.broadcast_to(own.value, weight.shape)
-                    config[key] = keras.initializers.Constant(drop_axes(values, axes, self._gone))
-        for fixed in self._found.settings.get(id(old), ()):
-            if fixed.key in config:
-                config[fixed.key] = fixed.without(config[fixed.key], self._gone)
+                values = None if weight is None else np.broadcast_to(own.value, weight.shape)
+                narrow = values if values is None else self._changes.narrowed(weight, values)
+                if narrow is not None and narrow.shape != values.shape:
+                    config[key] = keras.initializers.Constant(narrow)
+        apply_to_settings(config, self._changes.settings.get(id(old), ()))
 
 
 def _named(function: Any) -> bool:
