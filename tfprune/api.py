@@ -215,9 +215,11 @@ def compare(runs: Iterable[Config | Result | str | Path], *, jobs: int | None = 
     """
     from tfprune.experiments.executors import EXECUTORS
     from tfprune.experiments.executors._base import Resources
-    from tfprune.experiments.results import Result, find_results
+    from tfprune.experiments.results import Result, find_results, run_folders
+    from tfprune.experiments.rundir import RunDir
     from tfprune.experiments.sweeps import run_all
     from tfprune.reporting.compared import Comparison
+    from tfprune.reporting.diverged import find_diverged
     from tfprune.training.config import Config
 
     runs = [runs] if isinstance(runs, (Config, Result, str, Path)) else list(runs)
@@ -230,7 +232,9 @@ def compare(runs: Iterable[Config | Result | str | Path], *, jobs: int | None = 
     if folders:
         found, left_out = find_results(folders)
         finished, failures = [*finished, *found], [*failures, *left_out]
-    return Comparison.of(finished, failures)
+    begun = [RunDir(Path(own.out) / own.run_id) for own in configs]
+    begun += [RunDir(own) for folder in folders for own in run_folders(folder)]
+    return Comparison.of(finished, failures, find_diverged(begun, finished))
 
 
 def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[Path]:
@@ -253,17 +257,21 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
     >>> [path.name for path in tfprune.report(out, f"{out}/report.csv")]
     ['report.csv']
     """
-    from tfprune.experiments.results import find_results
+    from tfprune.experiments.results import find_results, run_folders
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections
 
     if not files:
         raise ConfigError("name a file to write: report(runs, 'report.html')")
     writers = [(writer_for(Path(file)), Path(file)) for file in files]
-    results, left_out = find_results([Path(own) for own in ([runs] if isinstance(runs, (str, Path)) else runs)])
+    listed = [runs] if isinstance(runs, (str, Path)) else runs
+    folders = [folder for own in listed for folder in run_folders(Path(own))]
+    results, left_out = find_results(folders)
     for line in left_out:
         log.warning("left out: %s", line)
-    found = sections(results)
+    found = sections(results, find_diverged(map(RunDir, folders), results))
     return [path for write, file in writers for path in write(found, file)]
 
 

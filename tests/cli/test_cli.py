@@ -241,7 +241,10 @@ def test_ctrl_c_before_the_training_says_that_nothing_was_changed(call, tmp_path
 def test_compare_runs_all_methods_once_and_reuses_them(compared, call, tmp_path, no_training):
     command, folder, out = compared
     assert (folder / "penguins-comparison.png").is_file() and (folder / "penguins-curves.png").is_file()
-    assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
+    assert re.match(r"(No clear difference from unpruned with 2 seeds; use more|Test accuracy beside unpruned)", out)
+    assert re.search(r"^lottery .* 6$", out, re.M) and "p (Holm)" not in out and "--wide has all numbers" in out
+    shown = re.findall(r"^(?:unpruned|pruned|lottery|dynamic) +([\d.]+)", out, re.M)
+    assert len(shown) == 4 and sorted(map(float, shown), reverse=True) == [*map(float, shown)]  # the best row first
     page = tmp_path / "page.md"
     page.write_text("# Page\n<!-- results penguins -->\nold\n<!-- /results penguins -->\nend\n")
     given = ("--json", tmp_path / "numbers.json", "--figures", tmp_path, "--page", page)
@@ -260,6 +263,10 @@ def test_compare_runs_all_methods_once_and_reuses_them(compared, call, tmp_path,
         "<!-- /results penguins -->\nend\n"
     )
     assert "old" not in page and "Seeds 0 to 1, `mlp`, 3 epochs" in page
+    code, wide, _ = call(*command, "--seeds", 2, "--wide")
+    assert code == 0 and re.search(r"lottery +2 .* 50\.0 % .* 6 ", wide) and "p (Holm)" in wide
+    code, printed, err = call(*command, "--seeds", "0,1", "--json")
+    assert code == 0 and json.loads(printed)["methods"] == numbers["methods"] and "Next: tfprune report" in err
 
 
 def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
@@ -285,11 +292,12 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
     compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--seeds", 1, "--out", tmp_path)
     code, out, _ = call(*compare, "--methods", "dynamic, unpruned")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["unpruned", "dynamic"] and "lottery" not in out
+    assert {line.split()[0] for line in out.splitlines()[4:6]} == {"unpruned", "dynamic"} and "lottery" not in out
+    assert out.startswith("One seed: no difference can be told from chance")
     page = tmp_path / "page.md"
     page.write_text("<!-- results penguins -->\n<!-- /results penguins -->\n")
     code, out, _ = call(*compare, "--methods", "dynamic", "--page", page)
-    assert code == 0 and re.search(r"dynamic +1 +\d\.\d{4} +\d", out)  # nothing to hold it against
+    assert code == 0 and out.startswith("Nothing is compared: there is no run of unpruned")
     assert "Seed 0, `mlp`" in page.read_text()
     for wrong, message in (("dynamic,lotery", "unknown method 'lotery'"), (",", "--methods is empty")):
         code, _, err = call(*compare, "--methods", wrong)
@@ -320,7 +328,7 @@ def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
                           "--sparsity", 0.5, "--equal-budget", "--out", tmp_path)  # fmt: skip
     assert code == 0, err
     for trial, epochs in {"fine_tuned rounds=1": 8, "fine_tuned rounds=3": 8, "dynamic": 8}.items():
-        assert re.search(rf"^{trial} .* {epochs} ", out, re.M), out
+        assert re.search(rf"^{trial} .* {epochs}$", out, re.M), out
     code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:rate", "--out", tmp_path)
     assert code == 2 and "--methods dynamic:rate: a colon is followed by a setting" in err
     code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:nonsense=1", "--out", tmp_path)

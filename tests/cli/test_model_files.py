@@ -84,12 +84,12 @@ def test_prune_writes_a_sparse_model_as_its_own_was_stored(call, folder, tmp_pat
     assert "also holds an optimizer's state" in text or kind.startswith("keras3.h5")
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", KINDS)
 def test_shrink_writes_a_smaller_model_that_plain_keras_opens(call, folder, tmp_path, kind):
     out = tmp_path / f"small{os.path.splitext(kind)[1]}"
     code, text, _ = call("shrink", kind, "-o", out, "--keep", 0.5)
     assert code == 0 and re.search(r"file gzipped, kB +[\d.]+ +[\d.]+ +0\.\d\d\n", text)
-    model = keras.models.load_model(out)
+    model = (keras3() if kind.startswith("keras3") else keras).models.load_model(out)
     assert [own.shape for own in model.get_weights()] == [(6, 8), (8,), (8, 16), (16,), (16, 3), (3,)]
 
 
@@ -132,6 +132,11 @@ def test_sizes_leave_out_what_an_optimizer_remembers_and_json_says_all(call, tmp
         (("prune", "lambda.keras", "-o", "x.keras", "--sparsity", 0.5), "it would execute code: layer Lambda"),
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--keep", 0), "--keep must be in (0, 1], got 0"),
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--criterion", "taylor"), "add --dataset, or take l1"),
+        (
+            ("shrink", "tf_keras.keras", "-o", "x.keras", "--keep", 0.5, "--target-macs", 0.5),
+            "--keep and --target-macs",
+        ),
+        (("shrink", "tf_keras.keras", "-o", "x.keras", "--scope", "erk"), "unknown --scope 'erk'"),
         (("export", "keras3.keras", "--format", "tflite", "--quantize", "int8"), "int8 is calibrated on examples"),
         (("export", "keras3.keras", "--format", "tflit"), "unknown --format 'tflit': did you mean tflite?"),
         (("export", "keras3.keras", "--format", "h5", "-o", "keras3.h5"), "is there already; --force replaces it"),
@@ -254,3 +259,21 @@ def test_on_jax_without_tensorflow(folder, tmp_path):
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "Wrote" in said and "not compared" not in said, said
     assert sum((own == 0).sum() for own in kernels(out)) == KERNELS // 2
+
+
+def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
+    layers, penguins = keras.layers, ("--dataset", "penguins")
+    from tfprune.experiments.building import load_data
+    from tfprune.training.config import Config
+
+    shape = load_data(Config(dataset="penguins")).input_shape
+    inner = [layers.Dense(32, "relu") for _ in range(2)]
+    model = keras.Sequential([layers.Input(shape), *inner, layers.Dense(3, "softmax")])
+    model.save(tmp_path / "m.keras", save_format="keras")
+    for name, options in (("a", ("--target-parameters", 0.5)), ("b", ("--criterion", "taylor", *penguins))):
+        code, text, err = call("shrink", tmp_path / "m.keras", "-o", tmp_path / f"{name}.keras", *options, "--json")
+        assert code == 0, err
+        told = json.loads(text)
+        assert told["after"]["parameters"] <= 0.5 * told["before"]["parameters"]
+        assert getattr(load_model(tmp_path / f"{name}.keras"), "optimizer", None) is None
+    assert set(told["accuracy"]) == {"before", "after"}

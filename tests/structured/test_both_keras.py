@@ -16,6 +16,7 @@ from tfprune.structured.labels import goes
 from tfprune.structured.shrinking import CRITERIA, least_important
 from tfprune.structured.surgery import labels_of, remove_groups, zero_groups
 from tfprune.structured.widths import width
+from tfprune.utils.errors import ModelError
 from tfprune.utils.trees import leaves
 
 LIBRARIES = ("tf_keras", "keras")
@@ -138,6 +139,25 @@ def test_a_smaller_model_of_keras_3_goes_on_training():
     for old, new in zip(slots(model.optimizer, kernel), slots(smaller.optimizer, own), strict=True):
         assert np.isin(new, old).all() and new.shape == tuple(own.shape)
     assert np.isfinite(smaller.fit(x, y, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_subclassed_model_is_one_line(name):
+    keras, _ = both_keras.library(name)
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.layer = keras.layers.Dense(16)
+
+        def call(self, x):
+            return self.layer(x)
+
+    model = Own()
+    model(np.zeros((1, 4), np.float32))
+    for smaller in (shrink, compact, channels):
+        with pytest.raises(ModelError, match="model own must be functional or sequential, and built, to follow its"):
+            smaller(model)
 
 
 KINDS = ("dense", "gate", "join", "add", "heads", "places", "attention", "units", "grouped", "parts", "norm", "product")

@@ -1,6 +1,14 @@
 """Trainings of Keras 3 models that become smaller on the way, on the backend of this process; prints what was shown."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1] / "structured"))
+
+import both_keras
+import test_both_keras
 
 import tfprune
 from tfprune.adapters import adapter_of
@@ -118,8 +126,15 @@ def check_branches():
     assert result.removed == {"residual branches": ["two"]} and len(result.model.layers) == len(model.layers) - 2
 
 
+def check_shrinking():
+    for build in both_keras.MODELS:
+        model, x = build(keras, keras.ops)
+        test_both_keras.shaken(model)
+        test_both_keras.check(model, x, test_both_keras.lowest(model), 1e-5)
+
+
 if __name__ == "__main__":
-    for check in (check_sources, check_answers, check_methods, check_branches):
+    for check in (check_shrinking, check_sources, check_answers, check_methods, check_branches):
         check()
         print(check.__name__, "ok")
     print(keras.backend.backend(), "all ok")

@@ -214,7 +214,7 @@ class Graphs(Protocol):
         """
 
     def check(self, model: Any) -> None:
-        """Raises `ModelError` if a model has no weights yet or is subclassed."""
+        """Raises `ModelError` if a model has no weights yet."""
 
     def parameters(self, model: Any) -> int:
         """Returns how many numbers a model holds."""

@@ -20,13 +20,13 @@ from tfprune.exporting.model_files import ModelFile, Size, check_target, read_mo
 from tfprune.exporting.named import examples_like
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.config import Config
-from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted
+from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted, library_of
 from tfprune.utils.errors import SparsityError
 
 if TYPE_CHECKING:
     from tfprune.exporting.any_model import Export
 
-EXAMPLES = 256  # that an exported file is compared on
+EXAMPLES = 256  # that an exported file is compared on, and that criteria look at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,25 +135,26 @@ def shrink_file(
     Args:
         path, out, force, training, check: as for `prune_file`.
         settings: of `tfprune.shrink`. Criteria that look at the loss, and a target of time, take training examples of
-            the data set.
+            the data set, and the loss for what the model returns.
     """
     from tfprune.exporting.shrinking import shrink
 
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
-    before = size_in_file(source.model, out)
+    model, before, adapter = source.model, size_in_file(source.model, out), adapter_of(source.model)
     known = training and training()
-    found, accuracies = _measured(source.model, known)
+    found, accuracies = _measured(model, known)
     if known and found:
         part = known.data.train.first(EXAMPLES)
-        settings |= {"data": found.inputs(part), "examples": (found.inputs(part), part.y)}
-    model = shrink(source.model, **settings)
+        settings["data"] = (found.inputs(part), part.y)
+        model.compile("sgd", found.loss(library_of(model)))
+    model = adapter.copy(shrink(model, **settings))  # not compiled
     if known and found:
         accuracies["after"] = accuracy(model, found, known.data.test)
         if known.epochs:
             _train(model, found, known)
-            model = adapter_of(model).copy(model)  # not compiled
+            model = adapter.copy(model)
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
     return Written(dataclasses.replace(source, model=model), out, before, size_of(model, out), accuracies, remark)

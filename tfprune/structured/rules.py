@@ -171,9 +171,9 @@ def _with_constants(trace: Trace, call: Call, *keys: str) -> Known:
 
 def constant(trace: Trace, call: Call, key: str, value: Any, tensor: Traced) -> bool:
     """Notes a setting with a number, or with numbers for entries of a tensor; returns whether it is either."""
-    if isinstance(value, dict):  # an array as Keras 3 stores it
-        value = value.get("config", {}).get("value")
     shape = np.shape(value)
+    if isinstance(value, dict):  # an array as Keras 3 stores it
+        return not tensor.axes
     for own, size in enumerate(shape):
         axis = own - len(shape) + len(tensor.shape)
         if axis < 0 or size not in (1, tensor.shape[axis]):

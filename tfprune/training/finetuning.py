@@ -53,6 +53,11 @@ class Fitted:
         return kind(from_logits=not self.probabilities)
 
 
+def library_of(model: Any) -> Any:
+    """Returns the Keras that a model is of."""
+    return keras3() if is_keras3(model) else keras
+
+
 def fitted(model: Any, data: Data, rescale: str = "auto") -> Fitted:
     """Finds out how a trained model takes a data set, and what it returns.
 
@@ -125,7 +130,7 @@ def finetune(
     Raises:
         TrainingError: the loss is no number any more.
     """
-    library = keras3() if is_keras3(model) else keras
+    library = library_of(model)
     adapter = adapter_of(model)
     library.utils.set_random_seed(seed)
     made = getattr(library.optimizers, OPTIMIZERS[optimizer][0])(**settings)

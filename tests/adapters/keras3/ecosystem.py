@@ -16,6 +16,7 @@ from architectures import Own, stepping
 from checking import BACKEND, Watch, X, Y, keras, layers, loss, main, net, said, zeros
 
 import tfprune
+from tfprune.adapters import adapter_of
 from tfprune.utils.errors import TfpruneError, TrainingError
 
 ELSEWHERE = """
@@ -102,6 +103,30 @@ def check_state_trees_go_into_a_plain_model(folder):
     model.set_state_tree(model.get_state_tree())
     model.fit(X, Y, epochs=1, verbose=0)
     assert zeros(model) == 88
+
+
+def check_what_a_dense_training_remembers_is_forgotten_where_it_is_read_into_a_masked_one(folder):
+    def slots_of_what_is_pruned(model):
+        adapter = adapter_of(model)
+        kernels, masks = vars(model)["_tfprune_masks"].kernels(), vars(model)["_tfprune_masks"].values()
+        return [slot[masks[key] == 0] for key, own in kernels.items() for slot in adapter.slots(model.optimizer, own)]
+
+    dense = net()
+    dense.fit(X, Y, epochs=2, verbose=0)
+    dense.save_weights(folder / "dense.weights.h5")
+    for way in ("tree", "file"):
+        model = net()
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+        if way == "tree":
+            tree = dense.get_state_tree(value_format="numpy_array")
+            for kind in ("trainable_variables", "non_trainable_variables"):
+                tree[kind] = dict(zip([model.name], tree[kind].values(), strict=True))  # names of models are counted up
+            model.set_state_tree(tree)
+        else:
+            model.load_weights(folder / "dense.weights.h5")
+        model.fit(X, Y, epochs=1, verbose=0)
+        found = slots_of_what_is_pruned(model)
+        assert len(found) == 4 and zeros(model) == 88 and not any(own.any() for own in found), way
 
 
 # -- callbacks --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -31,7 +32,7 @@ class Keras3Graphs:
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[keras.Variable]] = staticmethod(NAMES.kernels_of)
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
-    check: Callable[[keras.Model], None] = staticmethod(check_model)
+    check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(graph_of(layer), "_nodes_by_depth")

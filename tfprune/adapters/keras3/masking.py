@@ -4,7 +4,7 @@ The model keeps its class, its layers and their names, its files. What holds the
 
 * the optimizer's `apply` masks the gradients of the kernels before a step, so that pruned weights count in no norm that
   gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
-  whatever the step has done (decay, averages, momentum);
+  whatever the step has done (decay, averages, momentum), unless its arithmetic keeps the latter there by itself;
 * on JAX the masks are variables of the optimizer, without being saved with it: it hands a compiled step those, and
   takes anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
 * a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
@@ -22,7 +22,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.optimizers import initial_slots, knows, parts, slots
+from tfprune.adapters.keras3.optimizers import initial_slots, keeps_zeros, knows, parts, slots
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
@@ -68,8 +68,7 @@ class InPlaceMasks:
         for _, kernel, mask in self._vars:
             backends.keep(kernel, mask)
         for part in parts(getattr(self._model, "optimizer", None)):
-            self._look_up_starts(part)
-            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+            self.forget(part)
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
@@ -86,8 +85,7 @@ class InPlaceMasks:
             vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
             if backends.hands_over_state():
                 _track(part, self._masks_of(part))
-        if backends.hands_over_state():
-            _wrap_model(self._model)
+        _wrap_model(self._model)
         for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
             _wrap(own)
         if self._model.train_function is not None:  # what was compiled before knows nothing of the masks
@@ -120,15 +118,25 @@ class InPlaceMasks:
         ]
         with self._unconstrained():
             result = apply(grads, variables)
-        self._enforce(part, trained)
+        self._enforce(part, trained, forget=not keeps_zeros(part))
         return result
 
-    def _enforce(self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    def forget(self, part: keras.optimizers.Optimizer) -> None:
+        """Lets what an optimizer remembers start anew where weights are pruned, as after it was read from a file."""
+        if part.built:
+            self._look_up_starts(part)
+            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+
+    def _enforce(
+        self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable], forget: bool = True
+    ) -> None:
         among = {id(variable) for variable in variables}
         for _, kernel, mask in self._vars:
             if id(kernel) not in among or not knows(part, kernel):
                 continue
             backends.keep(kernel, mask)
+            if not forget:
+                continue
             for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
                 backends.keep(slot, mask, start)
 
@@ -227,13 +235,20 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
     def held_load(store: Any) -> None:
         with _plain(optimizer):
             load(store)
+        _forget(optimizer)
 
     vars(optimizer).update(zip(WRAPPED, (held_apply, held_finalize, held_save, held_load), strict=True))
 
 
+def _forget(optimizer: keras.optimizers.Optimizer) -> None:
+    for part in parts(optimizer):
+        if HELD in vars(part):
+            vars(part)[HELD].forget(part)
+
+
 def _wrap_model(model: keras.Model) -> None:
     """Makes a model's methods that list what its optimizer remembers leave the masks out, past Keras' tracking."""
-    for name in OF_MODELS:
+    for name in OF_MODELS if backends.hands_over_state() else OF_MODELS[-1:]:
         if hasattr(model, name) and name not in vars(model):
             vars(model)[name] = _without_masks(model, getattr(model, name))
 
@@ -243,7 +258,10 @@ def _without_masks(model: keras.Model, method: Callable) -> Callable:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         backends.sync(model)
         with _plain(model.optimizer):
-            return method(*args, **kwargs)
+            result = method(*args, **kwargs)
+        if method.__name__ == "set_state_tree":
+            _forget(model.optimizer)
+        return result
 
     return wrapped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ class TfKerasGraphs:
     names = NAMES
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
-    check: Callable[[keras.Model], None] = staticmethod(check_model)
+    check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(layer, "_nodes_by_depth") and bool(layer.inputs)
