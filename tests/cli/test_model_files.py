@@ -180,7 +180,7 @@ def test_force_replaces_a_file_in_one_go(call, tmp_path):
 
 @pytest.mark.parametrize("library", ["tf_keras", "keras3"])
 def test_fine_tuning_trains_what_is_left(call, tmp_path, library):
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.training.config import Config
 
     own = keras if library == "tf_keras" else keras3()
@@ -263,7 +263,7 @@ def test_on_jax_without_tensorflow(folder, tmp_path):
 
 def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
     layers, penguins = keras.layers, ("--dataset", "penguins")
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.training.config import Config
 
     shape = load_data(Config(dataset="penguins")).input_shape

@@ -185,7 +185,7 @@ def export_file(
     Raises:
         TfpruneError: something that the user can fix; nothing was written.
     """
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.exporting.any_model import export
 
     chosen_format(name, quantize, out)
