@@ -222,9 +222,10 @@ def _told(known: Training | None, found: Fitted | None, accuracies: Mapping[str,
     scaled = {"unit": "images were scaled to [0, 1]", "signed": "images were scaled to [-1, 1]"}.get(found.rescale, "")
     if accuracies["before"] > usual:
         return scaled
+    right, most = percent(accuracies["before"]), percent(usual)
     odd = (
-        f"before, the model was right in {percent(accuracies['before'])} of the test split, where one answer for all is in "
-        f"{percent(usual)}: does it know these classes in this order, and images scaled like this (--rescale)?"
+        f"before, the model was right in {right} of the test split, and one answer for all is in {most}: does it know "
+        "these classes in this order, and images scaled like this (--rescale)?"
     )
     return f"{scaled}; {odd}" if scaled else odd
 
