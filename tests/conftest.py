@@ -29,7 +29,7 @@ def pytest_collection_finish():
     """Has Python look for garbage among what tests make, and not among TensorFlow's modules over and over."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
 DRAWING = ("cli", "reporting")  # folders whose tests look at the figures of runs
