@@ -32,7 +32,7 @@ def pytest_collection_finish():
     gc.set_threshold(10_000, 10, 10)
 
 
-DRAWING = ("cli", "reporting")  # folders whose tests look at the figures of runs
+DRAWING = ("cli", "reporting", "test_experiment.py")  # folders and files whose tests look at the figures of runs
 drawn = matplotlib.figure.Figure.savefig
 
 
@@ -44,7 +44,7 @@ def sketched(figure, path, **arguments):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    matplotlib.figure.Figure.savefig = drawn if item.path.parent.name in DRAWING else sketched
+    matplotlib.figure.Figure.savefig = drawn if {item.path.parent.name, item.path.name} & {*DRAWING} else sketched
 
 
 @pytest.fixture(autouse=True)
