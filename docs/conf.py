@@ -57,6 +57,7 @@ if _more := sorted(set(_found) - _listed):
 exclude_patterns = [".*", *(f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs")]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+napoleon_attr_annotations = False  # signatures have the types
 default_role = "code"  # as docstrings use single backticks
 nb_execution_mode = "off"  # notebooks show the output that is stored in them; the tests run them
 myst_heading_anchors = 4  # with GitHub's names
@@ -90,6 +91,7 @@ def setup(app):
     app.connect("source-read", _write_contents)
     app.connect("source-read", _leave_folders_out)
     app.connect("source-read", _write_reference)
+    app.connect("autodoc-process-docstring", _leave_colons_alone, priority=400)  # before Napoleon
     app.connect("build-finished", _finish)
 
 
@@ -115,12 +117,19 @@ def _write_reference(_app, page, source):
     if page == "docs/api":
         import tfprune
 
-        lines = ["# Python reference\n", "What is not here is not promised to stay.\n"]
+        names = ", ".join(f"{{py:obj}}`{name} <tfprune.{name}>`" for name in tfprune.__all__)
+        lines = ["# Python reference\n", "What is not here is not promised to stay.\n", f"{names}\n"]
         for name in tfprune.__all__:
             kind = "class" if name[0].isupper() else "function"
             members = "\n   :members:" if kind == "class" else ""
             lines.append(f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: tfprune.{name}{members}\n```\n")
         source[0] = "\n".join(lines)
+
+
+def _leave_colons_alone(_app, what, _name, _thing, _options, lines):
+    """Gives properties an empty type, or Napoleon takes what stands before a colon in their sentence for it."""
+    if what in ("property", "attribute"):
+        lines[:1] = [f": {line}" for line in lines[:1]]
 
 
 def _finish(app, failure):

@@ -71,6 +71,11 @@ def test_the_reference_has_signature_and_docstring(site, name):
             assert f"{parameter.name}: {parameter.annotation}" in text
 
 
+def test_a_sentence_with_a_colon_stays_one(site):
+    first = tfprune.Config.run_id.__doc__.splitlines()[0]
+    assert ":" in first and first in text_of(site / "docs" / "api.html")
+
+
 def test_the_notebook_is_shown_with_its_output(site):
     text = text_of(site / "docs" / "notebook.html")
     for code, stored in cells(NOTEBOOK):
