@@ -57,6 +57,7 @@ if _more := sorted(set(_found) - _listed):
 exclude_patterns = [".*", *(f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs")]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+napoleon_numpy_docstring = False
 napoleon_attr_annotations = False  # signatures have the types
 default_role = "code"  # as docstrings use single backticks
 nb_execution_mode = "off"  # notebooks show the output that is stored in them; the tests run them
