@@ -49,6 +49,7 @@ copyright = author
 version = release = re.search(r'version="([^"]+)"', (ROOT / "setup.py").read_text(encoding="utf-8"))[1]
 
 root_doc = "README"
+smartquotes = False  # the text is as GitHub shows it
 include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb"]
 _found = [path.relative_to(ROOT).with_suffix("").as_posix() for kind in include_patterns for path in ROOT.glob(kind)]
 _listed = {root_doc, *(page for pages in CONTENTS.values() for page in pages)}
