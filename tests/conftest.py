@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
-from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
-LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py")  # whose tests or fixtures take half a minute and more
+# Whose tests or fixtures take half a minute and more.
+LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -74,6 +75,14 @@ def soon():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def eagerly():
+    """Runs what is compiled as it is written: to compile takes longest where a model changes in a short training."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

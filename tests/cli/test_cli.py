@@ -612,9 +612,9 @@ def test_sweep_says_what_is_wrong_before_it_starts(call, tmp_path):
     plan.write_text('dataset = "penguins"\n')
     for given, message in (
         (("--jobs", 0), "--jobs must be a whole number of at least 1, got 0"),
-        (("--backend", "slurm"), "unknown backend 'slurm': Choices: local, ray"),
-        (("--gpus-per-trial", 0.5), "--gpus-per-trial needs --backend ray"),
-        (("--backend", "ray", "--gpus-per-trial", -1), "--gpus-per-trial must be a finite number above 0"),
+        (("--executor", "slurm"), "unknown executor 'slurm': Choices: local, ray"),
+        (("--gpus-per-trial", 0.5), "--gpus-per-trial needs --executor ray"),
+        (("--executor", "ray", "--gpus-per-trial", -1), "--gpus-per-trial must be a finite number above 0"),
     ):
         code, _, err = call("sweep", plan, *given)
         assert code == 2 and message in err

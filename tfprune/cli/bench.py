@@ -81,9 +81,9 @@ def _bench_runs(
 ) -> None:
     from tqdm import tqdm
 
-    from tfprune.experiments.building import load_data
-    from tfprune.experiments.exports import models_of
+    from tfprune.experiments.exports import models_of, prepare_to_read
     from tfprune.experiments.results import check_model, read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.latency import accuracy, latencies
     from tfprune.utils.files import written_to
@@ -93,8 +93,10 @@ def _bench_runs(
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
     for result in results:
         check_model(result.folder)
-    test = load_data(as_typed(results[0].config, given)).test
-    models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
+    prepare_to_read(*results)
+    data = load_data(as_typed(results[0].config, given))
+    test = data.test
+    models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=bars_off(), leave=False)]
     measured = [
         latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)

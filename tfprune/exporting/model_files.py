@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.loading.archives import HDF5
 from tfprune.adapters.loading.gate import load_model
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.exporting.conversion import drafted, writing
 from tfprune.exporting.named import examples_like, of_graph
 from tfprune.pruning.counts import path_bytes

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import keras, keras3
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
 from tfprune.utils.errors import ModelError, TrainingError

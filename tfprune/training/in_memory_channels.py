@@ -103,6 +103,7 @@ class ChannelTask(InMemoryTask):
     def _cut(self, event: PruningEvent) -> None:
         """Zeroes the least important channels of each group, or branches."""
         self.pruner.prunings += 1
+        self.adapter.sync(self.model)
         marked = self.tracker.choose(self.model, event, self._events, self._scores, self.pruner.stability[0])
         if marked is None:
             return
