@@ -21,9 +21,9 @@ from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
+from tfprune.exporting.shrinking import shrink
 from tfprune.models import MODELS
 from tfprune.pruning.counts import path_bytes
-from tfprune.structured.shrinking import shrink
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import precision_scope

@@ -26,6 +26,7 @@ from tfprune.utils.files import write_json
 EVENTS = ((0.1,), (1 / 3,), (2 / 3,), (0.9,), (0.1, 0.2), (1 / 3, 2 / 3))
 SPARSITIES = (0.1, 0.31, 0.6)
 RATE_FACTORS = (1.0, 3.0)
+SCORES = ("test_loss", "test_accuracy")
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
                 found[-1]["tried"] = [trial for trial in tried if trial["settings"]["rate_factor"] == factor]
                 print(report(found[-1]), flush=True)
     if arguments.json:
-        write_json(arguments.json, {"searches": list(map(without_seeds, found))})
+        write_json(arguments.json, {"searches": list(map(with_scores, found))})
     if arguments.page:
         update_page(arguments.page, "search penguins", "\n\n".join(map(report, found)))
 
@@ -113,9 +114,12 @@ def report(found: dict) -> str:
     )
 
 
-def without_seeds(found: dict) -> dict:
-    """Returns what was found without the thousands of rows that the same call makes again."""
-    methods = {name: {k: v for k, v in values.items() if k != "seeds"} for name, values in found["methods"].items()}
+def with_scores(found: dict) -> dict:
+    """Returns what was found, with no more of each run than its scores."""
+    methods = {
+        name: values | {"seeds": {seed: [row[score] for score in SCORES] for seed, row in values["seeds"].items()}}
+        for name, values in found["methods"].items()
+    }
     return found | {"methods": methods}
 
 

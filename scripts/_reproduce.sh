@@ -1,4 +1,4 @@
-# Sourced by reproduce_*: trains all methods on a data set and renews its results page and README's overview.
+# Sourced by reproduce_*: trains all methods on a data set, keeps a row per run in docs/results and renews the tables.
 # shellcheck shell=bash
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
@@ -18,21 +18,22 @@ reproduce() {
     .venv/bin/tfprune compare --dataset "$dataset" $quick --out saved_models/quick "$@"
     return
   fi
-  local json=docs/results/$dataset.json
+  local table=results
   case $full in
-  *--sparsity*) json=docs/results/$dataset-sparsities.json ;;
-  *--equal-budget*) json=docs/results/$dataset-budget.json ;;
+  *--sparsity*) table=sparsities ;;
+  *--equal-budget*) table=budget ;;
   esac
   # shellcheck disable=SC2086
-  .venv/bin/tfprune compare --dataset "$dataset" $full --json "$json" --figures docs/figures --page "docs/$dataset.md" "$@"
-  overview
+  publish "$dataset" "$table $dataset" docs/figures --dataset "$dataset" $full "$@"
 }
 
-# The data sets that have been compared, side by side.
-overview() {
-  local dataset files=()
-  for dataset in penguins fashion_mnist flowers cifar10; do
-    if [ -f "docs/results/$dataset.json" ]; then files+=("docs/results/$dataset.json"); fi
-  done
-  .venv/bin/tfprune overview "${files[@]}" --page README.md
+# publish PAGE TABLE FIGURES ARGUMENT ...: compares, and puts the runs in the place of a table of docs/PAGE.md. The sentences
+# of the page are not changed: scripts/recompute names those that the new runs no longer come to.
+publish() {
+  local page=$1 table=$2 figures=$3 json
+  shift 3
+  json=$(mktemp --suffix=.json)
+  .venv/bin/tfprune compare --json "$json" --figures "$figures" "$@"
+  .venv/bin/python scripts/recompute --add "$page" "$table" "$json" || echo "The sentences named above are to be written anew."
+  rm -f -- "$json"
 }

@@ -1,23 +1,50 @@
 """What all tests share."""
 
+import functools
+import gc
 import logging
 import os
 import signal
+from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
-from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
-LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py")  # whose tests or fixtures take half a minute and more
+# Whose tests or fixtures take half a minute and more.
+LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
 
 
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no process is left with it when the others are done."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish():
+    """Has Python look for garbage among what tests make, and not among TensorFlow's modules over and over."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+DRAWING = ("cli", "reporting")  # folders whose tests look at the figures of runs
+drawn = matplotlib.figure.Figure.savefig
+
+
+@functools.wraps(drawn)
+def sketched(figure, path, **arguments):
+    """Leaves an empty file: to print a run's two figures takes as long as to train it, and they were made up by now."""
+    return Path(path).touch() if isinstance(path, Path) else drawn(figure, path, **arguments)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    matplotlib.figure.Figure.savefig = drawn if item.path.parent.name in DRAWING else sketched
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +75,14 @@ def soon():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def eagerly():
+    """Runs what is compiled as it is written: to compile takes longest where a model changes in a short training."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

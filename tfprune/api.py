@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.utils.checks import from_alias
@@ -11,7 +13,11 @@ from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfprune.adapters.backend import keras
+    from tfprune.experiments.results import Result
+    from tfprune.reporting.compared import Comparison
     from tfprune.training.config import Config
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -90,8 +96,9 @@ def train(
         callbacks: Keras callbacks for all trainings.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
         force: of a run: repeat it though it is finished.
-        verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq,
-            class_weight, sample_weight, shuffle, steps_per_epoch: as for `model.fit`.
+        verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq: as for
+            `model.fit`.
+        class_weight, sample_weight, shuffle, steps_per_epoch: as for `model.fit`.
         batch_size: of arrays; None is 32.
         initial_epoch: epochs that count as done already; the method may have nothing to do in them.
         max_queue_size, workers, use_multiprocessing: as for `model.fit` of tf_keras.
@@ -159,6 +166,113 @@ def train(
         initial_epoch=initial_epoch,
         fit=given,
     )
+
+
+def load_run(folder: str | Path) -> Result:
+    """Reads a finished run.
+
+    Args:
+        folder: of the run, as `tfprune train` names it.
+
+    Raises:
+        RunError: it is no run folder, the run is not finished, or a file of it was altered.
+
+    >>> import tempfile
+    >>> import tfprune
+    >>> out = tempfile.mkdtemp()
+    >>> done = tfprune.train(tfprune.Config(dataset="penguins", epochs=3, out=out))
+    >>> tfprune.load_run(f"{out}/{done.config.run_id}").metrics["epochs"]
+    3
+    """
+    from tfprune.experiments.results import read_result
+    from tfprune.experiments.rundir import RunDir
+
+    return read_result(RunDir(Path(folder)))
+
+
+def compare(runs: Iterable[Config | Result | str | Path], *, jobs: int | None = None) -> Comparison:
+    """Trains what is not finished of some runs, and compares the methods of those that are set up alike.
+
+    Args:
+        runs: settings of runs, which are trained unless they are finished; or finished runs: results, or folders of
+            runs or of many.
+        jobs: runs that are trained at a time, in processes of their own; None is one, in this process.
+
+    Returns:
+        The comparison; it prints itself, also in a notebook.
+
+    Raises:
+        TfpruneError: a setting is wrong, or there is no finished run.
+
+    >>> import tempfile
+    >>> import tfprune
+    >>> out = tempfile.mkdtemp()
+    >>> settings = {"dataset": "penguins", "epochs": 3, "out": out}
+    >>> configs = [tfprune.Config(method=name, **settings) for name in ("unpruned", "dynamic")]
+    >>> done = tfprune.compare(configs)
+    >>> done.methods, done.failures
+    (('unpruned', 'dynamic'), ())
+    """
+    from tfprune.experiments.executors import EXECUTORS
+    from tfprune.experiments.executors._base import Resources
+    from tfprune.experiments.results import Result, find_results, run_folders
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.experiments.sweeps import run_all
+    from tfprune.reporting.compared import Comparison
+    from tfprune.reporting.diverged import find_diverged
+    from tfprune.training.config import Config
+
+    runs = [runs] if isinstance(runs, (Config, Result, str, Path)) else list(runs)
+    configs = [own for own in runs if isinstance(own, Config)]
+    folders = [Path(own) for own in runs if isinstance(own, (str, Path))]
+    finished, failures = [own for own in runs if isinstance(own, Result)], []
+    if configs:
+        trained, failed = run_all(configs, EXECUTORS["local"](Resources(jobs, None, None, None)))
+        finished, failures = [*finished, *trained], [*failures, *failed]
+    if folders:
+        found, left_out = find_results(folders)
+        finished, failures = [*finished, *found], [*failures, *left_out]
+    begun = [RunDir(Path(own.out) / own.run_id) for own in configs]
+    begun += [RunDir(own) for folder in folders for own in run_folders(folder)]
+    return Comparison.of(finished, failures, find_diverged(begun, finished))
+
+
+def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[Path]:
+    """Writes a report on finished runs, as `tfprune report` does.
+
+    Args:
+        runs: run folders, or folders that hold run folders.
+        files: `.html`, `.md`, `.csv` or `.json` files to write.
+
+    Returns:
+        What was written: the files, and the figures of Markdown pages.
+
+    Raises:
+        TfpruneError: there are no finished runs, or a file cannot be written.
+
+    >>> import tempfile
+    >>> import tfprune
+    >>> out = tempfile.mkdtemp()
+    >>> done = tfprune.train(tfprune.Config(dataset="penguins", epochs=3, out=out))
+    >>> [path.name for path in tfprune.report(out, f"{out}/report.csv")]
+    ['report.csv']
+    """
+    from tfprune.experiments.results import find_results, run_folders
+    from tfprune.experiments.rundir import RunDir
+    from tfprune.reporting.diverged import find_diverged
+    from tfprune.reporting.pages import writer_for
+    from tfprune.reporting.report import sections
+
+    if not files:
+        raise ConfigError("name a file to write: report(runs, 'report.html')")
+    writers = [(writer_for(Path(file)), Path(file)) for file in files]
+    listed = [runs] if isinstance(runs, (str, Path)) else runs
+    folders = [folder for own in listed for folder in run_folders(Path(own))]
+    results, left_out = find_results(folders)
+    for line in left_out:
+        log.warning("left out: %s", line)
+    found = sections(results, find_diverged(map(RunDir, folders), results))
+    return [path for write, file in writers for path in write(found, file)]
 
 
 def _run(config: Config, force: bool) -> Any:

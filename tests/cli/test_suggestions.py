@@ -5,7 +5,7 @@ import pytest
 
 from tfprune.cli._options import make_config
 from tfprune.cli._suggestions import compare_command, train_command
-from tfprune.cli.compare import _configs, compare
+from tfprune.cli.compare import _configs, compare, seeds_of
 from tfprune.cli.train import train
 from tfprune.training.config import Config
 
@@ -19,11 +19,22 @@ def typed(command: click.Command, line: str) -> dict:
 def runs(line):
     """The configs of a suggested `tfprune compare`."""
     given = typed(compare, line)
-    seeds = range(given["first_seed"], given["first_seed"] + given["seeds"])
+    seeds = seeds_of(given["seeds"], given["first_seed"])
     return _configs(seeds, False, {name: given[name] for name in given if name not in NOT_OF_RUNS})
 
 
-NOT_OF_RUNS = ("seeds", "first_seed", "equal_budget", "dry_run", "json_file", "figures", "pages", "backend", "jobs")
+NOT_OF_RUNS = (
+    "wide",
+    "seeds",
+    "first_seed",
+    "equal_budget",
+    "dry_run",
+    "json_file",
+    "figures",
+    "pages",
+    "backend",
+    "jobs",
+)
 NOT_OF_RUNS += ("address", "cpus_per_trial", "gpus_per_trial")
 
 SETTINGS = [

@@ -14,7 +14,7 @@ from written import write_run, write_runs
 
 from tfprune import cli
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.cli.predict import _predict_rows
+from tfprune.cli.predict import _echo_rows, _rows
 from tfprune.exporting.inference import Prediction
 from tfprune.utils.text import printable
 
@@ -185,7 +185,7 @@ def test_predict_shows_labels_and_names(capsys, tmp_path):
         def predict_table(self, path):
             return [Prediction(EVIL, {EVIL: 0.75, "b": 0.25})]
 
-    _predict_rows(Stub(), tmp_path)
+    _echo_rows(Stub(), _rows(Stub(), [tmp_path])[0])
     out = capsys.readouterr().out
     assert_clean(out)
     assert out.count(SHOWN) == 3 and len(out.splitlines()) == 3

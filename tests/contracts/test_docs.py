@@ -34,7 +34,7 @@ from tfprune.models import MODELS
 from tfprune.training import config
 
 OTHERS = {"export", "source", "tensorboard", "pip", "ray", "ls"}  # commands that are not ours
-SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run"}
+SETTINGS = {option.name for option in COMMANDS["train"].params} - {"sparsity", "file", "force", "dry_run", "as_json"}
 EPOCHS = {
     "penguins": 600,
     "fashion_mnist": 3,
@@ -72,9 +72,10 @@ def test_commands_options_and_settings_exist(page, monkeypatch):
 def check_command(words):
     command = COMMANDS[words[0]]
     given = command.make_context(words[0], list(words[1:])).params
-    known = given.get("dataset") in DATASETS and (given.get("model") or "mlp") in MODELS
+    datasets = given["dataset"] if isinstance(given.get("dataset"), tuple) else (given.get("dataset"),)
+    known = all(name in DATASETS for name in datasets) and (given.get("model") or "mlp") in MODELS
     if "assignments" in given and known and not given.get("file"):
-        shared = {name: value for name, value in given.items() if name in SETTINGS}
+        shared = {name: value for name, value in given.items() if name in SETTINGS} | {"dataset": datasets[0]}
         levels = given["sparsity"] if isinstance(given["sparsity"], tuple) else (given["sparsity"],)
         for sparsity in levels or (None,):
             make_config(None, shared | {"sparsity": sparsity})
@@ -163,10 +164,9 @@ def test_what_a_page_shows_can_be_done(page, slow, tmp_path, monkeypatch, reques
 @pytest.mark.usefixtures("fewer_epochs")
 def test_the_readmes_python_runs_on_tf_keras_as_on_keras_3(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given, shown = [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:2]
     names = {}
-    run_python(given.replace("import keras\n", "import tf_keras as keras\n"), names)
-    run_python(shown, names)
+    for code in [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:3]:
+        run_python(code.replace("import keras\n", "import tf_keras as keras\n"), names)
     assert type(names["trained"].model).__module__.startswith("tf_keras")
 
 

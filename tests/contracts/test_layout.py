@@ -90,6 +90,12 @@ def test_the_engine_and_the_reports_know_no_framework(path):
     assert not [module for module, _ in imports(path) if module.startswith("tfprune.adapters")]
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) == "structured"], ids=name)
+def test_structured_pruning_knows_frameworks_by_their_adapters(path):
+    ways = ("tfprune.adapters.backend", "tfprune.adapters.tf_keras", "tfprune.adapters.keras3")
+    assert not [module for module, _ in imports(path) if module.startswith(ways)]
+
+
 def test_the_pruner_knows_of_frameworks_what_an_adapter_answers():
     known = [module for module, _ in imports(PACKAGE / "training" / "pruner.py") if module.startswith("tfprune.")]
     assert [module for module in known if module.split(".")[1] not in ("pruning", "utils")] == ["tfprune.adapters.base"]
@@ -118,7 +124,8 @@ for sys.argv in {}:
 
 
 def test_what_needs_little_loads_little():
-    modules = [name(path).removesuffix(".py").removesuffix("/__init__") for path in FILES if room(path) in NUMPY_ONLY]
+    light = {*NUMPY_ONLY, "structured"}
+    modules = [name(path).removesuffix(".py").removesuffix("/__init__") for path in FILES if room(path) in light]
     every = [f"import tfprune.{module.replace('/', '.')}" for module in modules]
     documented = ("train", "compare", "sweep", "report", "runs", "init", "resume")
     commands = [["tfprune", *words] for words in (["--help"], ["list"], *([own, "--help"] for own in documented))]

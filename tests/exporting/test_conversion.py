@@ -16,7 +16,7 @@ def test_accuracy_difference_and_bytes_are_those_of_the_file(conv_net, data, tmp
     assert done.before == np.mean(logits.argmax(axis=-1) == data.validation.y) and done.examples == 32
     assert 0 < done.difference < 0.1 and 0 <= done.after <= 1
     assert done.raw == (tmp_path / "deep" / "model.tflite").stat().st_size > done.gzip > 0
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model.tflite"]
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["model.tflite", "model.tflite.json"]
 
 
 def test_a_file_that_answers_differently_does_not_count(conv_net, data, tmp_path, monkeypatch):  # noqa: F811
@@ -38,3 +38,10 @@ def test_what_cannot_be_asked_of_a_format_is_one_line(conv_net, data, tmp_path):
     with pytest.raises(RunError, match="cannot be written"):
         convert(conv_net, data, tmp_path / "file" / "model.h5", "h5")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_something_else_is_not_replaced(conv_net, data, tmp_path):  # noqa: F811
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(RunError, match="holds no SavedModel, and is not replaced"):
+        convert(conv_net, data, tmp_path, "savedmodel")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -37,6 +37,16 @@ def test_gradual_pruning_follows_the_papers_cubic():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("epochs", "warned"), [(4, True), (9, True), (10, False), (160, False)])
+def test_an_early_bird_that_cannot_be_found_is_no_secret(caplog, epochs, warned):
+    [(_, _, given)] = calls("early_bird", epochs)
+    assert list(given["events"])[-1] == epochs // 2
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warned
+    if warned:
+        assert "finds no ticket in fewer than 5" in said[0] and "train for at least 10 epochs" in said[0]
+
+
 def test_rigl_moves_less_and_less_and_set_always_the_same():
     def moved(method):
         _, (_, _, given) = calls(method, 400, updates=2)

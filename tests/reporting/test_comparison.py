@@ -6,8 +6,17 @@ from scipy import stats
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
-from tfprune.reporting.comparison import by_trial, holm, paired_difference, reached, summarise, training_time
-from tfprune.training.callbacks import write_history
+from tfprune.reporting.comparison import (
+    COLUMNS,
+    by_trial,
+    paired_difference,
+    reached,
+    remarks,
+    summarise,
+    summary_of,
+    training_time,
+)
+from tfprune.training.history import write_history
 
 
 def rows(*losses):
@@ -20,7 +29,7 @@ def test_paired_differences_agree_with_scipys_paired_test():
     interval = stats.ttest_rel(own, other).confidence_interval(0.95)
     assert (delta["low"], delta["high"]) == pytest.approx((interval.low, interval.high))
     assert delta["mean"] == pytest.approx(0.0175) and delta["better"] == 0.25
-    assert delta["p"] == stats.ttest_rel(own, other).pvalue
+    assert delta["p"] == pytest.approx(stats.ttest_rel(own, other).pvalue)
 
 
 def test_seeds_that_do_not_differ_are_no_evidence():
@@ -49,10 +58,41 @@ def test_trials_are_named_by_what_tells_them_apart(tiny):
     assert named(tiny(), *narrow) == ["dynamic", "dynamic filter multiple=1", "dynamic filter multiple=2"]
 
 
-def test_holms_correction_on_known_values():
-    # Holm's step-down by hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, never below the one before.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == [] and holm([0.2]) == [0.2]
+def of(method, accuracies, epochs=10):
+    """A trial as `summary_of` takes it."""
+    columns = (*COLUMNS, "epochs_to_reach", "seconds_to_reach", "untuned_accuracy")
+    seeds = {
+        str(n): dict.fromkeys(columns, 1.0) | {"test_accuracy": value, "epochs": epochs}
+        for n, value in enumerate(accuracies)
+    }
+    return {"method": method, "granularity": "weight", "requested_sparsity": 0.5, "seeds": seeds}
+
+
+def test_accuracies_come_to_an_outcome_corrected_for_the_number_of_trials():
+    noise = (0.002, -0.001, 0.0, -0.002, 0.001, 0.0005)
+    trials = {"unpruned": of("unpruned", [0.9] * 6)}
+    trials |= {f"same {n}": of("dynamic", [0.8985 + 1.4 * value for value in noise]) for n in range(3)}
+    trials |= {"worse": of("pruned", [0.88 + value for value in noise])}
+    trials |= {"better": of("longer", [0.91 + value for value in noise])}
+    found = {trial: values["accuracy"] for trial, values in summary_of(trials).items()}
+    assert found["unpruned"] is None
+    assert (found["worse"]["outcome"], found["better"]["outcome"]) == ("worse", "better")
+    same = found["same 0"]
+    assert (
+        same["p_non_inferior"] == stats.ttest_1samp([1.4 * v + 0.0035 for v in noise], 0, alternative="greater").pvalue
+    )
+    assert same["p_non_inferior"] < 0.025 / 2 and same["p_non_inferior_holm"] == pytest.approx(
+        4 * same["p_non_inferior"]
+    )
+    alone = summary_of({name: trials[name] for name in ("unpruned", "same 0")})["same 0"]["accuracy"]
+    assert (same["outcome"], alone["outcome"]) == ("open", "non-inferior") and same["seeds_needed"] > 6
+    assert "differences" not in same
+
+
+def test_short_runs_of_early_bird_are_called_what_they_are():
+    for epochs, notes in ((9, 1), (10, 0)):
+        found = remarks(summary_of({"early": of("early_bird", [0.9] * 2, epochs)}))
+        assert len(found) == notes and all("one-shot pruning at `latest`" in note for note in found)
 
 
 def test_only_shared_seeds_are_paired_and_one_is_not_enough():

@@ -4,10 +4,13 @@ from written import write_runs
 from tfprune.experiments.results import find_results
 from tfprune.reporting.comparison import RATIOS, by_trial
 from tfprune.reporting.tables import (
+    answer_table,
     comparison_table,
+    latex_table,
     layer_sparsities,
     layer_table,
     levels_table,
+    significance_table,
     trade_table,
     update_page,
 )
@@ -27,6 +30,8 @@ def test_the_table_gives_means_deviations_and_ratios():
     assert rows[0] == ("a", "1", "0.5000", "", "", "90.0 %", "30.0 %", "1,400", "9.0", "4,000", "")
     assert rows[1][2:5] == ("0.5000 ± 0.0100", "+0.1000 (-0.0100 to +0.2000)", "0.041")
     assert rows[1][5] == "90.0 ± 1.0 %" and rows[1][-1] == "1.50"
+    stacked = {str(n): {"training_time": 0.5, "timing": {"networks": "2 as one model"}} for n in range(2)}
+    assert comparison_table({"b": two | {"seeds": stacked}})[1][0][-1] == "about 1.5"
     left = {"nonzero_parameters": 0.25, "forward_flops_masked": 0.2, "training_flops_masked": 0.7}
     two |= {"ratio": left, "untuned_accuracy": 0.5}
     headers, rows = trade_table({"a": one, "b": two})
@@ -71,3 +76,39 @@ def test_sparsity_per_layer_is_the_mean_over_seeds(tmp_path):
     headers, rows = layer_table(trials)
     assert headers == ("kernel", "pruned", "unpruned")
     assert rows[0] == ("dense_1/kernel", "29.9 %", "") and rows[-1] == ("all", "40.0 %", "0.0 %")
+
+
+def accuracy(outcome, needed, seeds=5):
+    found = {"mean": -0.0018, "low": -0.003, "high": -0.0005, "bootstrap": None, "seeds": seeds, "outcome": outcome}
+    tests = ("better", "non_inferior", "worse", "equivalent")
+    return found | {"seeds_needed": needed} | {f"p_{name}_holm": 0.0004 for name in tests}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "needed", "said"),
+    [
+        ("non-inferior", 4, "non-inferior"),
+        ("open", 4, "open"),  # as many are there
+        ("open", 7, "open; needs about 7 seeds"),
+        ("open (lower)", 1234, "open (lower); needs about 1,200 seeds"),
+        ("open", None, "open; needs more seeds than can be had"),
+    ],
+)
+def test_the_answer_has_six_columns_and_says_what_would_tell(outcome, needed, said):
+    mean, sd = {"test_accuracy": 0.9, "nonzero_parameters": 1400.0, "epochs": 20.0}, {"test_accuracy": 0.002}
+    summary = {"dynamic": {"mean": mean, "sd": sd, "accuracy": accuracy(outcome, needed)}}
+    headers, [row] = answer_table(summary)
+    assert len(headers) == 6
+    assert row == ("dynamic", "90.0 ± 0.2 %", "-0.18 (-0.30 to -0.05)", said, "1,400", "20")
+    headers, [row] = significance_table(summary)
+    assert row == ("dynamic", "5", "-0.18", "-0.30 to -0.05", "", *["< 0.001"] * 4, said)
+    assert len(headers) == len(row)
+
+
+def test_latex_holds_whatever_a_cell_holds():
+    rows = [("x & y_1", "1.0 ± 0.2 %"), (("p", "{q}"), "\\input{/etc/passwd}")]
+    text = latex_table((("a_b", "c"), rows), "50 % of A & B")
+    assert text.startswith("\\begin{table}\n\\centering\n\\caption{50 \\% of A \\& B}\n\\begin{tabular}{ll}\n")
+    assert r"x \& y\_1" in text and r"1.0 $\pm$ 0.2 \%" in text and r"p, \{q\}" in text and r"a\_b" in text
+    assert r"\textbackslash{}input\{/etc/passwd\}" in text
+    assert text.endswith("\\bottomrule\n\\end{tabular}\n\\end{table}")

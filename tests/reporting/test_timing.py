@@ -6,7 +6,7 @@ from written import write_run, write_runs
 from tfprune.experiments.results import find_results
 from tfprune.reporting.comparison import remarks, summarise
 from tfprune.reporting.tables import comparison_table, cost_table
-from tfprune.reporting.timing import timing_notes, timing_of, why_times_differ
+from tfprune.reporting.timing import timing_notes, timing_of, trained_as_stacks, why_times_differ
 from tfprune.reporting.verdicts import verdicts
 
 MACHINE = {"cpu": "Some CPU", "cores": 2, "gpus": []}
@@ -30,9 +30,28 @@ def less_time(summary):
 def test_times_compare_where_all_were_trained_alike(tmp_path):
     write_runs(tmp_path, metrics={"networks": 3})
     summary, cells = compared(tmp_path)
-    assert not timing_notes(summary) and all(values["times_differ"] is None for values in summary.values())
-    assert all(cell["time / unpruned"] for cell in cells)
-    assert less_time(summary).low is not None
+    assert all(values["times_differ"] is None for values in summary.values())
+    assert all(cell["time / unpruned"].startswith("about ") for cell in cells)
+    [note] = timing_notes(summary)
+    assert note.startswith("Many networks were trained as one model: times of a method are 3 measurements, not one per")
+    assert less_time(summary).low is None and "(no interval: 3 measurements" in less_time(summary).evidence
+
+
+def test_times_of_networks_trained_one_by_one_have_intervals(tmp_path):
+    write_runs(tmp_path)
+    summary, cells = compared(tmp_path)
+    assert not timing_notes(summary) and less_time(summary).low is not None
+    assert all(cell["time / unpruned"] in ("1.00", "2.00") for cell in cells)
+
+
+def test_rows_of_earlier_versions_show_by_their_seconds_that_they_were_stacked():
+    def rows(*times):
+        return {str(n): {"training_time": time} for n, time in enumerate(times)}
+
+    assert trained_as_stacks(rows(1.0, 1.0, 2.0, 2.0)) == 2 and trained_as_stacks(rows(*[0.5] * 100)) == 1
+    assert trained_as_stacks(rows(1.0, 1.1, 1.2, 1.3)) is None and trained_as_stacks(rows(1.0, 1.0)) is None
+    alone = {seed: row | {"timing": {"networks": "alone"}} for seed, row in rows(*[1.0] * 6).items()}
+    assert trained_as_stacks(alone) is None
 
 
 def test_a_seed_that_was_trained_alone_leaves_times_and_their_verdict_blank(tmp_path):
@@ -47,12 +66,12 @@ def test_a_seed_that_was_trained_alone_leaves_times_and_their_verdict_blank(tmp_
     assert summary["dynamic"]["ratio"]["training_flops"] is not None  # which are the same however they are computed
     assert summary["dynamic"]["reached"]["seconds_to_reach"] is None
     verdict = less_time(summary)
-    assert (verdict.outcome, verdict.low, verdict.high) == ("undecided", None, None)
-    assert verdict.evidence == (
-        "times do not compare: dynamic was trained alone, in the plain loop; 2 as one model, in the fused loop, "
-        "lottery 3 as one model, in the fused loop"
-    )
-    [note] = timing_notes(summary)
+    assert (verdict.outcome, verdict.low, verdict.high) == ("by construction", None, None)
+    assert (
+        "lottery: times do not compare: dynamic was trained alone, in the plain loop; 2 as one model, in the fused "
+        "loop, lottery 3 as one model, in the fused loop"
+    ) in verdict.evidence
+    note, _ = timing_notes(summary)
     assert note.startswith("Blank where times do not compare: dynamic was trained alone") and "--out NEW_FOLDER" in note
 
 

@@ -81,7 +81,6 @@ class Doubled(layers.Dense):
     ("layer", "reason"),
     [
         (layers.UnitNormalization(name="x"), r"x \(UnitNormalization\) is not known to work channel by channel"),
-        (layers.Reshape((4, 1), name="x"), r"x \(Reshape\) is not known"),
         (layers.Activation("softmax", name="x"), r"softmax of x may mix them"),
         (layers.Softmax(name="x"), r"x \(Softmax\) mixes them"),
         (layers.Activation(lambda x: x[..., ::-1], name="x"), r"<lambda> of x may mix them"),
@@ -100,6 +99,18 @@ def test_a_layer_that_is_not_known_protects_what_it_touches(layer, reason):
     found = groups(model)
     assert re.match(reason, found["before"][1])
     assert found["after"] == (("after",), None)
+
+
+def test_several_axes_of_a_tensor_have_channels():
+    inputs = layers.Input((6,))
+    x = layers.Reshape((4, 1), name="x")(layers.Dense(4, name="before")(inputs))
+    x = layers.Dense(3, name="after")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="logits")(layers.Flatten()(x)))
+    found = channels(model)
+    before, after = (found.free[name].channels for name in ("before", "after"))
+    rows, columns = found.axes[id(model.get_layer("logits").kernel)][0]
+    np.testing.assert_array_equal(rows, np.repeat(before, 3))
+    np.testing.assert_array_equal(columns, np.tile(after, 4))
 
 
 @pytest.mark.parametrize("activation", ["softmax", tf.nn.log_softmax, lambda x: x - tf.reduce_max(x)])

@@ -185,14 +185,14 @@ def test_what_stays_is_named(caplog):
     x = L.Dense(64, "relu", name="wide")(inputs)
     x = L.Dense(16, name="mixed")(x)
     x = L.Dense(4, "relu", name="narrow")(L.UnitNormalization(name="unit")(x))
-    model = keras.Model(inputs, L.Dense(10, "softmax", name="head")(L.LSTM(6, name="lstm")(x)))
+    model = keras.Model(inputs, L.Dense(10, "softmax", name="head")(L.RNN(L.LSTMCell(6), name="lstm")(x)))
     with caplog.at_level(logging.WARNING, "tfprune"):
         smaller = shrink(model, 0.5)
     assert smaller.get_layer("wide").units == 32
     (message,) = caplog.messages
     assert message == (
         "left alone, as wide as before: mixed (unit (UnitNormalization) is not known to work channel by channel); "
-        "narrow (lstm (LSTM) is not known to work channel by channel); lstm (LSTM is not followed)"
+        "narrow (lstm (RNN) is not known to work channel by channel); lstm (RNN is not followed)"
     )
     caplog.clear()
     shrink(keras.Sequential([L.Dense(64, input_shape=(4,)), L.Dense(2)]), 0.5)
@@ -206,8 +206,8 @@ def test_a_model_of_which_nothing_can_go_is_one_line():
     ):
         shrink(narrow, 0.5)
     assert shrink(narrow, 0.5, multiple=1).get_layer("a").units == 3
-    recurrent = keras.Sequential([L.LSTM(8, input_shape=(4, 3), name="lstm"), L.Dense(2, name="b")])
-    with pytest.raises(ModelError, match="b: the model's output; lstm: LSTM is not followed"):
+    recurrent = keras.Sequential([L.RNN(L.LSTMCell(8), input_shape=(4, 3), name="lstm"), L.Dense(2, name="b")])
+    with pytest.raises(ModelError, match="b: the model's output; lstm: RNN is not followed"):
         shrink(recurrent, 0.5)
 
 

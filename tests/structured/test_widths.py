@@ -1,7 +1,7 @@
 import pytest
 
 from tfprune.pruning.events import PruningEvent, geometric
-from tfprune.structured import shrinking
+from tfprune.structured import branches, scoring
 from tfprune.structured.widths import CRITERIA, check_channel_settings, check_widths, expected_widths, width
 from tfprune.utils.errors import ConfigError, SparsityError
 
@@ -48,4 +48,6 @@ def test_settings_are_filled_in_and_bad_ones_are_named():
 
 
 def test_there_is_a_criterion_for_each_name():
-    assert tuple(shrinking.CRITERIA) == CRITERIA
+    assert {"filter": set(scoring.CRITERIA), "branch": set(branches.CRITERIA)} == {
+        granularity: set(names) for granularity, names in CRITERIA.items()
+    }

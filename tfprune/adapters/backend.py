@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
+import logging
 import os
 import random
 import sys
@@ -16,9 +18,16 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from tfprune.utils.errors import ConfigError
+
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras 3
+OF_KERAS = "KERAS_BACKEND"  # the variable of the environment by which Keras 3 chooses one
 
 
 @contextlib.contextmanager
@@ -47,13 +56,18 @@ def _import(name: str, legacy: bool = True) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if legacy:
-        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # by which TensorFlow imports tf_keras
+        choose_tf_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
     with quiet_stderr():
         module = importlib.import_module(name)
         if tensorflow := sys.modules.get("tensorflow"):
             tensorflow.config.list_physical_devices()  # the first look for a GPU complains if there is none
         return module
+
+
+def choose_tf_keras() -> None:
+    """Has TensorFlow, once it is imported, take tf_keras for its Keras."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 class _Module:
@@ -72,6 +86,8 @@ if not TYPE_CHECKING:
     keras = _Module("tf_keras")
 keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
 keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
+keras3_seeds = _Module("keras.src.random.seed_generator", legacy=False)  # has that of draws with none of their own
+keras3_adapters = _Module("keras.src.trainers.data_adapters", legacy=False)  # its own ways to go through data
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
 tfmot_wrapper = _Module("tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper")
@@ -123,6 +139,32 @@ def keras3_operations(module: str) -> ModuleType:
     return _import(module)
 
 
+def installed_backend() -> str:
+    """Returns the backend that models of Keras 3 have unless another is asked for: the first that is installed."""
+    return next((name for name in BACKENDS if importlib.util.find_spec(name) is not None), BACKENDS[0])
+
+
+def choose_backend(name: str) -> None:
+    """Makes Keras 3 work on a backend in this process.
+
+    Raises:
+        ConfigError: the backend is not installed, or Keras has been imported on another one.
+    """
+    if importlib.util.find_spec(name) is None:
+        extra = "tfprune" if name == BACKENDS[0] else f"tfprune[{name}]"
+        raise ConfigError(f"backend {name} is not installed: pip install '{extra}', or choose another --backend")
+    loaded = sys.modules.get("keras")
+    if loaded is not None and (now := loaded.backend.backend()) != name:
+        raise ConfigError(
+            f"backend {name}: this process has imported Keras on {now}, which it keeps; set {OF_KERAS}={name} before "
+            f"Python starts, or train with backend {now}"
+        )
+    asked = os.environ.get(OF_KERAS)
+    if asked not in (None, name):
+        log.warning("%s=%s is left aside: this trains on %s; --backend %s would on that", OF_KERAS, asked, name, asked)
+    os.environ[OF_KERAS] = name
+
+
 def machine() -> dict[str, str | int | list[str]]:
     """Returns what seconds depend on: the processor, its cores, the GPUs."""
     import platform
@@ -131,12 +173,26 @@ def machine() -> dict[str, str | int | list[str]]:
 
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "cpu": named[1] if named else platform.processor() or platform.machine(),
         "cores": cores(),
-        "gpus": [str(gpu.get("device_name", "unknown")) for gpu in gpus],
+        "gpus": _gpus(),
     }
+
+
+def _gpus() -> list[str]:
+    """Returns the names of the GPUs, as what trains in this process knows them."""
+    backend = os.environ.get(OF_KERAS) if "keras" in sys.modules else None
+    if backend == "jax":
+        import jax
+
+        return [str(own.device_kind) for own in jax.devices() if own.platform != "cpu"]
+    if backend == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return [str(gpu.get("device_name", "unknown")) for gpu in gpus]
 
 
 def cores() -> int:
@@ -155,7 +211,20 @@ def main_memory() -> int:
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     import platform
-    from importlib.metadata import version
 
     packages = ("tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
-    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+    return {"python": platform.python_version()} | _versions_of(packages)
+
+
+def versions_of_keras3(backend: str) -> dict[str, str]:
+    """Returns the versions that a result of Keras 3 depends on."""
+    import platform
+
+    packages = ("tfprune", "keras", *(("jax", "jaxlib") if backend == "jax" else (backend,)), "numpy")
+    return {"python": platform.python_version()} | _versions_of(packages)
+
+
+def _versions_of(packages: tuple[str, ...]) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {package: version(package) for package in packages}

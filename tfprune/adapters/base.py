@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.adapters.batches import Batch
+from tfprune.adapters.graphs import Graphs
 from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.pruning.events import Criterion
 from tfprune.pruning.masks import Arrays
@@ -64,9 +65,15 @@ class GradientProvider(Protocol):
 
 
 class Adapter(Protocol):
-    """A framework's models."""
+    """A framework's models.
+
+    Attributes:
+        name: of the package that they come from.
+        graphs: what taking channels out of them asks.
+    """
 
     name: str
+    graphs: Graphs
 
     def check(self, model: Any, *, copied: bool) -> None:
         """Raises `ModelError` if a model has no weights yet or, where it is to be `copied`, cannot be."""
@@ -99,6 +106,17 @@ class Adapter(Protocol):
 
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""
+
+    def unmasked(self, model: Any) -> MaskedModel:
+        """Returns a model that has no masks as the engine sees it."""
+
+    def stretches(self, model: Any, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        """Returns the arguments of `fit` for a training in several calls of it, see `stretches.Stretches`."""
+
+    def one_training(
+        self, callbacks: Sequence[Any], model: Any, *, verbose: int | str, epochs: int, steps: int | None
+    ) -> Any:
+        """Returns a list of callbacks that see one training meanwhile, see `stretches.Continuous`."""
 
     def detach(self, model: Any) -> None:
         """Takes the masks off: the weights stay as they are, and may leave zero from then on."""
@@ -160,6 +178,15 @@ class Adapter(Protocol):
 
     def layers(self, model: Any, include: Collection[str] = ()) -> Sequence[LayerSummary]:
         """Returns what is known of each layer of a model that holds numbers or multiplies, in its order."""
+
+    def macs_per_kernel(self, model: Any) -> Mapping[str, tuple[int, Any]]:
+        """Returns the multiply-adds of an example's forward pass by kernel or product.
+
+        Each with the kernel's mask, which NumPy can read, or None where nothing is masked.
+        """
+
+    def uncounted(self, model: Any) -> Mapping[str, str]:
+        """Returns the names of the layers of which those leave something out, with the reason."""
 
     def report_unprunable(self, model: Any, include: Collection[str] = ()) -> None:
         """Says, in a warning, what of a model's weights cannot be pruned."""

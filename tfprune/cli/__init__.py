@@ -9,32 +9,26 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import write_commands
 from tfprune.cli._terminal import echo
 from tfprune.utils.errors import TfpruneError, choose_from
 from tfprune.utils.registry import Registry
 from tfprune.utils.system_errors import explain_error, is_output_error
 from tfprune.utils.text import LONGEST, one_line
 
+GROUPS = {  # title -> commands, each `tfprune.cli.NAME:NAME`
+    "Train and compare": ("init", "train", "resume", "compare", "sweep", "plan"),
+    "Model files": ("summary", "prune", "shrink"),
+    "Runs or model files": ("export", "bench", "predict", "compact"),
+    "Results": ("runs", "show", "report", "overview"),
+    "Help": ("list", "doctor"),
+}
+FUNCTIONS = {"list": "list_names"}  # of a module, where it is not called as the command
 COMMANDS = Registry(
     "command",
-    {
-        "init": "tfprune.cli.init:init",
-        "train": "tfprune.cli.train:train",
-        "resume": "tfprune.cli.resume:resume",
-        "compare": "tfprune.cli.compare:compare",
-        "sweep": "tfprune.cli.sweep:sweep",
-        "plan": "tfprune.cli.plan:plan",
-        "compact": "tfprune.cli.compact:compact",
-        "export": "tfprune.cli.export:export",
-        "bench": "tfprune.cli.bench:bench",
-        "report": "tfprune.cli.report:report",
-        "overview": "tfprune.cli.overview:overview",
-        "predict": "tfprune.cli.predict:predict",
-        "runs": "tfprune.cli.runs:runs",
-        "show": "tfprune.cli.show:show",
-        "list": "tfprune.cli.list:list_names",
-    },
+    {name: f"tfprune.cli.{name}:{FUNCTIONS.get(name, name)}" for names in GROUPS.values() for name in names},
 )
+ALIASES = {"benchmark": "bench", "ls": "runs", "convert": "export", "sparsify": "prune", "info": "summary"}
 
 CLOSED_PIPE = 128 + 13  # as a shell has it of a command that SIGPIPE ended
 
@@ -69,16 +63,21 @@ class Cli(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         return [*COMMANDS]  # `list` is a module here, once that command has been asked for
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        write_commands(formatter, GROUPS, {name: COMMANDS[name].short_help for name in COMMANDS})
+
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         return COMMANDS[name] if name in COMMANDS else None
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"unknown command {args[0]!r}: {choose_from(args[0], COMMANDS)}", context)
+            meant = ALIASES.get(args[0])
+            near = f"did you mean {meant}?" if meant else choose_from(args[0], COMMANDS)
+            raise click.UsageError(f"unknown command {args[0]!r}: {near}", context)
         return super().resolve_command(context, args)
 
 
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tfprune", message="%(prog)s %(version)s")
 def cli() -> None:
     """Prune Keras models in the middle of training, and see what it did to them."""

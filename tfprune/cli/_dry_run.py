@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tfprune.cli._json import echo_json
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.data._base import Data
@@ -25,7 +28,7 @@ def echo_runs(configs: Iterable[Config]) -> None:
         echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
 
 
-def echo_plan(config: Config) -> None:
+def echo_plan(config: Config, *, as_json: bool = False) -> None:
     """Says what a run would do and take."""
     start_logging(steps=True)
     from tfprune.data._base import SPLITS
@@ -33,6 +36,9 @@ def echo_plan(config: Config) -> None:
     from tfprune.structured.summaries import HEADERS
 
     found = forecast(config)
+    if as_json:
+        echo_json(_as_dict(config, found))
+        return
     _echo_data(found.data, SPLITS)
     echo()
     echo_table(found.summary.rows(), HEADERS)
@@ -48,10 +54,18 @@ def echo_plan(config: Config) -> None:
     echo("Nothing was written. The same command without --dry-run trains.")
 
 
+def _as_dict(config: Config, found: Forecast) -> dict[str, Any]:
+    names = ("steps", "steps_per_epoch", "prunable", "seconds", "start_seconds", "step_seconds", "precision", "memory")
+    plan = {name: getattr(found, name) for name in names}
+    events = [dataclasses.asdict(event) for event in found.events]
+    files = [path.name for path in found.files]
+    return {"run": config.run_id, "settings": config.to_dict(), **plan, "events": events, "files": files}
+
+
 def _echo_data(data: Data, splits: Iterable[str]) -> None:
     counts = data.class_counts()
     rows = [
-        (label, *(f"{own[label]:,} ({own[label] / max(1, sum(own.values())):.1%})" for own in counts.values()))
+        (label, *(f"{own[label]:,} ({percent(own[label] / max(1, sum(own.values())))})" for own in counts.values()))
         for label in data.labels
     ]
     echo_table([*rows, ("total", *(f"{sum(own.values()):,}" for own in counts.values()))], (data.target, *splits))
@@ -75,7 +89,7 @@ def _echo_events(config: Config, found: Forecast) -> None:
 
 def _cells(event: Event, prunable: int) -> tuple[str, ...]:
     left = "" if event.left is None else f"{event.left:,} of {prunable:,}"
-    sparsity = "" if event.sparsity is None else f"{event.sparsity:.1%}"
+    sparsity = "" if event.sparsity is None else percent(event.sparsity)
     return (event.phase, f"{event.epoch:,}", f"{event.step:,}", event.what, left, sparsity)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.adapters.backend import BACKENDS
 from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
@@ -19,6 +20,7 @@ from tfprune.models._user import is_function
 from tfprune.training.config import Config
 from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, STRATEGIES
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
+from tfprune.utils.checks import check_fraction
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.system_errors import explain_bad_name
 
@@ -33,26 +35,49 @@ trust_option = click.option(
     help="Let a model's file execute code: you know where it comes from.",
 )
 _OPTIONS = (
-    click.option("--dataset", metavar="NAME|PATH", help="Data set (`tfprune list`), or your own: a file, a folder."),
     click.option("--label", metavar="COLUMN", help="Column of a table that holds the labels (data.label)."),
     click.option("--missing", metavar="refuse|drop|impute", help="What becomes of missing cells (data.missing)."),
-    click.option("--model", metavar="NAME|PATH", help="Model, or your own: MODULE:FUNCTION, a file."),
+    click.option(
+        "--model",
+        metavar="NAME|PATH",
+        help="Model, or your own: MODULE:FUNCTION, a file.",
+        show_default="the data set's",
+    ),
+    click.option("--backend", metavar="|".join(BACKENDS), help="What a model of Keras 3 is trained on."),
     trust_option,
-    click.option("--epochs", type=int, help="Passes over the training data."),
-    click.option("--batch-size", type=int, help="Examples a step."),
-    click.option("--learning-rate", type=float, help="Of the optimizer."),
-    click.option("--scope", metavar="|".join(SCOPES), help="Rank weights within each layer or across all of them."),
+    click.option("--epochs", type=int, help="Passes over the training data.", show_default="the data set's"),
+    click.option("--batch-size", type=int, help="Examples per step.", show_default="the data set's"),
+    click.option("--learning-rate", type=float, help="Of the optimizer.", show_default="the data set's"),
+    click.option(
+        "--optimizer",
+        metavar="adam|adamw|sgd",
+        help="Its other settings with --set optimizer.KEY=VALUE.",
+        show_default="the data set's",
+    ),
+    click.option(
+        "--scope",
+        metavar="|".join(SCOPES),
+        help="Rank weights within each layer or across all of them.",
+        show_default="the method's",
+    ),
     click.option(
         "--granularity",
         metavar="|".join(GRANULARITIES),
         help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
+        show_default=Config.granularity,
     ),
     click.option("--exclude", metavar="LAYER,...", help="Layers never pruned: names, or `first`, `last`, `frozen`."),
-    click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of the training; auto measures."),
+    click.option(
+        "--precision",
+        metavar="|".join(PRECISIONS),
+        help="Arithmetic of the training; auto measures.",
+        show_default=Config.precision,
+    ),
     click.option(
         "--strategy",
         metavar="|".join(STRATEGIES),
         help="Divide batches between devices, or between the workers of TF_CONFIG.",
+        show_default=Config.strategy,
     ),
     click.option("--xla/--no-xla", default=None, help="Compile the training step with XLA."),
     click.option(
@@ -61,11 +86,29 @@ _OPTIONS = (
         help="The same bits from a GPU each time; slower there, by how much is not measured. A CPU's are as it is.",
     ),
     click.option("--pretrained", is_flag=True, default=None, help="Start from ImageNet weights (model.pretrained)."),
-    click.option("--checkpoint-every", metavar="N|SECONDSs", help="Save after so many epochs (5) or seconds (30s)."),
-    click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made."),
+    click.option(
+        "--checkpoint-every",
+        metavar="N|SECONDSs",
+        help="Save after so many epochs (5) or seconds (30s).",
+        show_default=str(Config.checkpoint_every),
+    ),
+    click.option(
+        "--out",
+        metavar="FOLDER",
+        type=click.Path(path_type=Path),
+        help="Where run folders are made.",
+        show_default=Config.out,
+    ),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
-    click.option("--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."),
-    click.option("--stream", metavar="|".join(STREAMS), help="Read images at once, or each when it is needed."),
+    click.option(
+        "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
+    ),
+    click.option(
+        "--stream",
+        metavar="|".join(STREAMS),
+        help="Read images at once, or each when it is needed.",
+        show_default=Config.stream,
+    ),
     click.option(
         "--set",
         "assignments",
@@ -79,17 +122,24 @@ _SHORT = {"pretrained": "model.pretrained", "label": "data.label", "missing": "d
 
 
 def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
-    """Adds the options that describe a run, or with `sparsities` runs at one or several of them."""
+    """Adds the options that describe a run, or with `sparsities` several data sets and sparsities."""
     several = " May be repeated." if sparsities else ""
+    dataset = click.option(
+        "--dataset",
+        metavar="NAME|PATH",
+        multiple=sparsities,
+        help=f"Data set (`tfprune list`), or your own: a file, a folder.{several}",
+    )
     sparsity = click.option(
         "--sparsity",
         metavar="FRACTION",
         multiple=sparsities,
         help=f"Final share of the kernel weights that are zero, or of the channels that are gone, in [0, 1).{several}",
+        show_default="the method's",
     )
 
     def add(command: Callable) -> Callable:
-        for option in reversed((*_OPTIONS[:8], sparsity, *_OPTIONS[8:])):
+        for option in reversed((dataset, *_OPTIONS, sparsity)):
             command = option(command)
         return command
 
@@ -103,7 +153,7 @@ def executor_options(command: Callable) -> Callable:
         click.option("--cpus-per-trial", type=float, help="Cores of each run on a cluster; by default 1."),
         click.option("--address", metavar="HOST:PORT", help="Of the cluster; by default RAY_ADDRESS or one made here."),
         click.option(
-            "--backend", metavar="|".join(EXECUTORS), default="local", show_default=True, help="Where runs are trained."
+            "--executor", metavar="|".join(EXECUTORS), default="local", show_default=True, help="Where runs train."
         ),
         click.option(
             "--jobs", type=int, help="Runs at a time, which share the cores: 1, or what has room on a cluster."
@@ -114,11 +164,17 @@ def executor_options(command: Callable) -> Callable:
 
 
 def make_executor(given: dict[str, Any]) -> Executor:
-    """Takes what `executor_options` added out of `given` and makes the executor."""
+    """Takes what `executor_options` added out of `given` and makes the executor.
+
+    It was called `backend` before there was one of Keras, and may still be.
+    """
+    executor = given.pop("executor")
+    if given.get("backend") in EXECUTORS:
+        executor = given.pop("backend")
     names = ("jobs", "address", "cpus_per_trial", "gpus_per_trial")
     from tfprune.experiments.executors._base import Resources
 
-    return EXECUTORS[given.pop("backend")](Resources(**{name: given.pop(name) for name in names}))
+    return EXECUTORS[executor](Resources(**{name: given.pop(name) for name in names}))
 
 
 def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
@@ -146,6 +202,7 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
     values = with_assignments(values, assignments)
     if sparsity is not None:
+        check_fraction("--sparsity", sparsity)
         values = with_sparsity(values, sparsity)
     typed = given.get("model") or assignments.get("model")
     if isinstance(typed, str) and is_function(typed):

@@ -10,6 +10,7 @@ import click
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.results import Result
 from tfprune.training.config import Config
+from tfprune.utils.text import percent
 
 
 def echo_failures(failures: Sequence[str]) -> None:
@@ -20,13 +21,21 @@ def echo_failures(failures: Sequence[str]) -> None:
         raise click.exceptions.Exit(1)
 
 
+def result_as_dict(result: Result) -> dict[str, Any]:
+    """Returns what a finished run came to, as JSON holds it: its settings and `metrics.json`."""
+    folder = result.folder
+    places = {"run": result.config.run_id, "folder": str(folder.root), "model": str(folder.model)}
+    places["model"] = places["model"] if folder.exported else None
+    return {**places, "settings": result.config.to_dict(), "metrics": result.metrics}
+
+
 def echo_result(result: Result) -> None:
     """Prints loss, accuracy, sparsity and sizes of a finished run."""
     metrics = result.metrics
     echo("", f"{result.config.run_id}, finished in {metrics['seconds']['total']:.0f} s", "")
     splits = ("train", "validation", "test")
     echo_table(
-        [(name, f"{metrics[name]['loss']:.4f}", f"{metrics[name]['accuracy']:.1%}") for name in splits],
+        [(name, f"{metrics[name]['loss']:.4f}", percent(metrics[name]["accuracy"])) for name in splits],
         ("split", "loss", "accuracy"),
     )
     layers = metrics["sparsity"]["layers"].values()
@@ -38,9 +47,9 @@ def echo_result(result: Result) -> None:
     else:
         echo(
             "",
-            f"Sparsity     {metrics['sparsity']['achieved']:.1%} ({zeros:,} of {total:,} kernel weights are zero)",
+            f"Sparsity     {percent(metrics['sparsity']['achieved'])} ({zeros:,} of {total:,} kernel weights are zero)",
             f"Parameters   {metrics['nonzero_parameters']:,} of {metrics['parameters']:,} are not zero: "
-            f"{result.total_sparsity:.1%} of all weights are zero",
+            f"{percent(result.total_sparsity)} of all weights are zero",
         )
     if "pattern" in metrics:
         _echo_pattern(result.config, metrics["pattern"]["layers"])
@@ -65,7 +74,7 @@ def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     rows = [*counts, *((n, channels[n]["before"], channels[n]["after"]) for n in ("parameters", "macs"))]
     names = {"parameters": "parameters", "macs": "MACs"}
     echo_table(
-        [(names.get(n, n), f"{before:,}", f"{after:,}", f"{after / before:.1%}") for n, before, after in rows],
+        [(names.get(n, n), f"{before:,}", f"{after:,}", percent(after / before)) for n, before, after in rows],
         ("" if branches else "filters, units", "before", "after", "left"),
     )
     for name, reason in channels["left_alone"].items():
@@ -73,4 +82,4 @@ def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     what = (
         f"residual branches are gone: {', '.join(branches)}" if branches else "filters and units that can go are gone"
     )
-    echo("", f"Sparsity     {gone:.1%} of the {what}")
+    echo("", f"Sparsity     {percent(gone)} of the {what}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from tfprune.cli._output import echo_result
+from tfprune.cli._json import echo_json
+from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._suggestions import compare_command
 from tfprune.cli._terminal import echo, start_logging
 from tfprune.cli._typed import resuming
@@ -15,37 +16,50 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 
 
-def train_and_report(config: Config, *, force: bool = False) -> None:
+def train_and_report(config: Config, *, force: bool = False, as_json: bool = False) -> None:
     """Trains a run, or goes on with it, and prints what came out."""
     start_logging(steps=True)
+    if as_json:
+        echo_json(result_as_dict(_finished(config, force) or _trained(config, force)))
+        return
     trained = f"{config.data_name}: {config.model_name} trained as {config.method} for {config.epochs:,} epochs"
     echo(f"{trained}, seed {config.seed}")
-    folder = RunDir(Path(config.out) / config.run_id)
-    result = find_result(config) if folder.exported and not force else None
+    result = _finished(config, force)
     if result is not None:
-        tidy(folder)
         echo("This run is finished already; --force repeats it.")
     else:
-        result = _trained(config, folder, force)
+        result = _trained(config, force)
     echo_result(result)
+    run = result.folder
+    lines = {"Keras 3": f"{run.keras_model}" if run.keras_model.is_file() else ""}
+    lines |= {"SavedModel": f"{run.model}" if run.model.is_dir() else ""}
+    lines |= {"Plots": f"{run.curves}, {run.sparsity.name}"}
+    lines |= {"TensorBoard": f"tensorboard --logdir {config.out}" if run.tensorboard.is_dir() else ""}
+    after = f"predict {run.root} FILE" if run.model.is_dir() else f"export {run.root} --format savedmodel"
     echo(
         "",
-        f"SavedModel   {result.folder.model}",
-        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}",
-        f"TensorBoard  tensorboard --logdir {config.out}",
-        f"Next         tfprune show {result.folder.root}",
-        f"             tfprune predict {result.folder.root} FILE",
+        *(f"{name:<12} {text}" for name, text in lines.items() if text),
+        f"Next         tfprune show {run.root}",
+        f"             tfprune {after}",
         f"             {compare_command(config)}",
     )
 
 
-def _trained(config: Config, folder: RunDir, force: bool) -> Result:
+def _finished(config: Config, force: bool) -> Result | None:
+    folder = RunDir(Path(config.out) / config.run_id)
+    result = find_result(config) if folder.exported and not force else None
+    if result is not None:
+        tidy(folder)
+    return result
+
+
+def _trained(config: Config, force: bool) -> Result:
     from tfprune.experiments.experiment import train  # TensorFlow, which a finished run is shown without
 
     try:
         return train(config, force=force)
     except KeyboardInterrupt as error:
-        echo(f"Interrupted. {_kept(folder, config)}", err=True)
+        echo(f"Interrupted. {_kept(RunDir(Path(config.out) / config.run_id), config)}", err=True)
         raise click.exceptions.Exit(getattr(error, "exit_code", 130)) from None
 
 

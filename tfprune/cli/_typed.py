@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function, trusted
-from tfprune.data._user import TFDS, asked_of, is_user_data
+from tfprune.data._user import asked_of, is_in_a_collection, is_user_data
 from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_function, is_user_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
@@ -29,7 +29,7 @@ def takes_data(command: Callable) -> Callable:
     """Adds the options that say where a run's data are."""
     for option in (
         click.option(
-            "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS)."
+            "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
         ),
         click.option("--dataset", metavar="PATH", help="The run's data set, if it is a file or folder of yours."),
     ):
@@ -69,7 +69,7 @@ def check_typed(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if trusted():
         return
     dataset, model = values.get("dataset"), values.get("model")
-    if is_user_data(dataset) and not dataset.startswith(TFDS) and given.get("dataset") is None:
+    if is_user_data(dataset) and not is_in_a_collection(dataset) and given.get("dataset") is None:
         raise ConfigError(f"the run's data set is read only if it is typed: add --dataset {dataset}, or --trust")
     is_file = is_user_model(model) and not is_function(model) and not model.startswith(APPLICATIONS)
     if is_file and given.get("model") is None:
@@ -89,7 +89,7 @@ def as_typed(config: Config, given: Mapping[str, Any]) -> Config:
     dataset = given.get("dataset")
     if not config.has_own_data and dataset is not None:
         raise ConfigError(f"--dataset names files of your own; this run's data set is {config.dataset}")
-    if config.has_own_data and not config.dataset.startswith(TFDS) and dataset is None and not trusted():
+    if config.has_own_data and not is_in_a_collection(config.dataset) and dataset is None and not trusted():
         raise ConfigError(f"the run's data set is read only if it is typed: add --dataset {config.dataset}, or --trust")
     typed = {name: given[name] for name in ASIDE if given.get(name) is not None}
     kept = with_typed({name: getattr(config, name) for name in ASIDE}, given)
@@ -107,7 +107,7 @@ def again(given: Mapping[str, Any]) -> str:
 
 def resuming(config: Config, folder: Path) -> str:
     """Returns the command that goes on with a run of one's own."""
-    own_data = config.has_own_data and not config.dataset.startswith(TFDS)
+    own_data = config.has_own_data and not is_in_a_collection(config.dataset)
     own_model = config.has_own_model and not config.model.startswith(APPLICATIONS)
     typed = {"dataset": config.dataset if own_data else None, "model": config.model if own_model else None}
     places = {name: getattr(config, name) for name in ASIDE}

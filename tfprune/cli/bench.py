@@ -3,44 +3,87 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._bench_files import bench_files
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import backend_option, is_model
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.progress import bars_off
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.latency import Latency, Model
 
+FIGURES = (".png", ".svg", ".pdf")
 NO_FASTER = 0.95  # of the time of what it is compared with
 
 
-@click.command()
-@trust_option
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples a call.")
+@click.command(cls=Command, short_help="Measure the size and speed of models side by side.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|MODEL...", type=click.Path(path_type=Path))
+@click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples per call.")
 @click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw the latencies into this PNG.")
+@click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the times: .png, .svg or .pdf.")
 @takes_data
-def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None, **given: Any) -> None:
-    """Measure size, speed and test accuracy of all files that the models of finished RUNs were exported to.
+@trust_option
+@backend_option
+@json_option
+def bench(
+    runs: tuple[Path, ...],
+    batches: str,
+    rounds: int,
+    figure: Path | None,
+    as_json: bool,
+    backend: str | None,
+    **given: Any,
+) -> None:
+    """Measure the size and speed of models side by side.
 
-    The first RUN is what the others are compared with, file by file: name the unpruned one first.
+    Of finished RUNs all files that their models were exported to are measured, with their test accuracy; a MODEL is a
+    file (.keras, .h5, .tflite, .onnx) or a SavedModel, measured on made-up inputs. The first is what the others are
+    compared with: name the unpruned one first.
     """
     check_whole("--rounds", rounds, least=1)
+    if figure is not None and figure.suffix.lower() not in FIGURES:
+        raise ConfigError(f"--figure must end in {', '.join(FIGURES)}, got {str(figure)!r}")
     sizes = _sizes(batches)
+    files = [is_model(run) for run in runs]
+    if any(files) and not all(files):
+        model, run = runs[files.index(True)], runs[files.index(False)]
+        raise ConfigError(f"name either runs or models: {model} is a model, and {run} is none")
     start_logging(steps=True)
+    if all(files):
+        if any(value is not None for value in given.values()):
+            raise ConfigError("--dataset and --data-dir are of runs; models in files are measured on made-up inputs")
+        bench_files(runs, sizes, rounds, figure, as_json, backend)
+        return
+    if backend is not None:
+        raise ConfigError("--backend is of model files; runs are measured with TensorFlow")
+    _bench_runs(runs, sizes, rounds, figure, as_json, given)
+
+
+def _bench_runs(
+    runs: Sequence[Path],
+    sizes: Sequence[int],
+    rounds: int,
+    figure: Path | None,
+    as_json: bool,
+    given: Mapping[str, Any],
+) -> None:
     from tqdm import tqdm
 
-    from tfprune.experiments.building import load_data
-    from tfprune.experiments.exports import models_of
+    from tfprune.experiments.exports import models_of, prepare_to_read
     from tfprune.experiments.results import check_model, read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.latency import accuracy, latencies
     from tfprune.utils.files import written_to
@@ -50,13 +93,21 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
     for result in results:
         check_model(result.folder)
-    test = load_data(as_typed(results[0].config, given)).test
-    models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
-    right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=None, leave=False)]
-    measured = [latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=None, leave=False)]
+    prepare_to_read(*results)
+    data = load_data(as_typed(results[0].config, given))
+    test = data.test
+    models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
+    right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=bars_off(), leave=False)]
+    measured = [
+        latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
+    ]
+    if as_json:
+        echo_json({"models": _as_dicts(models, right, measured, results[0].config.run_id)})
+        return
     echo_table(*_sizes_table(models, right))
     echo()
-    echo_table(*_times_table(models, measured))
+    first = results[0].config.run_id
+    echo_table(*_times_table(models, measured, first))
     if figure:
         from tfprune.reporting.figures.latencies import plot_latencies
 
@@ -65,9 +116,10 @@ def bench(runs: tuple[Path, ...], batches: str, rounds: int, figure: Path | None
             for size, own in zip(sizes, measured, strict=True)
         }
         with written_to(figure):
-            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time of a call")
+            alike = {f"{m.file}, {m.run}": m.run for m in models}
+            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time per call", alike=alike)
         echo(f"Figure: {figure}")
-    for line in _in_vain(models, measured):
+    for line in (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
         echo(line)
 
 
@@ -85,7 +137,7 @@ def _sizes_table(models: Sequence[Model], right: Sequence[float]) -> tuple[list[
     rows = [
         (
             *(model.file, model.run, f"{model.raw / 1000:,.1f}", f"{model.gzip / 1000:,.1f}"),
-            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", f"{share:.2%}"),
+            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", percent(share, 2)),
         )
         for model, share in zip(models, right, strict=True)
     ]
@@ -93,7 +145,7 @@ def _sizes_table(models: Sequence[Model], right: Sequence[float]) -> tuple[list[
 
 
 def _times_table(
-    models: Sequence[Model], measured: Sequence[Sequence[Latency]]
+    models: Sequence[Model], measured: Sequence[Sequence[Latency]], first: str
 ) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     rows = []
     for own in measured:
@@ -103,31 +155,70 @@ def _times_table(
                 (
                     *(f"{took.batch:,}", model.file, model.run, f"{1000 * took.median:.2f}"),
                     *(f"{1000 * low:.2f} to {1000 * high:.2f}", f"{took.throughput:,.0f}"),
-                    f"{took.ratio(own[_first(models, model)]):.2f}",
+                    _ratio(models, model, own, first),
                 )
             )
-    return rows, ("batch", "file", "run", "ms a call", "p10 to p90", "examples / s", "time / first run's")
+    return rows, ("batch", "file", "run", "ms per call", "p10 to p90", "examples / s", "time / first run's")
 
 
-def _first(models: Sequence[Model], model: Model) -> int:
-    return next(number for number, other in enumerate(models) if other.file == model.file)
+def _first(models: Sequence[Model], model: Model, first: str) -> int | None:
+    """Returns the place of the first run's file that is called as a model's is; None if it was not exported so."""
+    places = (number for number, other in enumerate(models) if (other.file, other.run) == (model.file, first))
+    return next(places, None)
 
 
-def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]]) -> list[str]:
+def _ratio(models: Sequence[Model], model: Model, times: Sequence[Latency], first: str) -> str:
+    place = _first(models, model, first)
+    if place is None or models[place] is model:
+        return ""
+    return f"{next(t for m, t in zip(models, times, strict=True) if m is model).ratio(times[place]):.2f}"
+
+
+def _alone(models: Sequence[Model], first: str, run: Path) -> list[str]:
+    """Says which files are compared with none, as the first run was not exported so."""
+    files = dict.fromkeys(model.file for model in models if _first(models, model, first) is None)
+    return [f"{file}: {first} has none to compare with; make it with tfprune export {run}" for file in files]
+
+
+def _as_dicts(
+    models: Sequence[Model], right: Sequence[float], measured: Sequence[Sequence[Latency]], run: str
+) -> list[dict[str, Any]]:
+    found = []
+    for number, (model, share) in enumerate(zip(models, right, strict=True)):
+        first = _first(models, model, run)
+        times = [
+            {
+                "batch": own[number].batch,
+                "median_seconds": own[number].median,
+                "p10_seconds": own[number].spread[0],
+                "p90_seconds": own[number].spread[1],
+                "ratio": None if first in (None, number) else own[number].ratio(own[first]),
+            }
+            for own in measured
+        ]
+        sizes = {"raw": model.raw, "gzip": model.gzip, "macs": model.multiplications}
+        nonzero = {"macs_without_zeros": model.nonzero_multiplications, "test_accuracy": share}
+        found.append({"run": model.run, "file": model.file, **sizes, **nonzero, "times": times})
+    return found
+
+
+def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]], run: str) -> list[str]:
     """Says of which runs fewer multiplications matter, and are no faster for that than the first run."""
     ratios: dict[str, list[float]] = {}
-    reasons, first = {}, models[0].run
+    reasons = {}
     for number, model in enumerate(models):
-        other = _first(models, model)
+        other = _first(models, model, run)
+        if other is None:
+            continue
         fewer = 1 - model.nonzero_multiplications / models[other].nonzero_multiplications
         if fewer > 0:
             zeros = model.multiplications == models[other].multiplications
             done = "of its multiplications are by zero, and are done all the same"
-            reasons[model.run] = f"{fewer:.0%} {done if zeros else 'fewer multiplications matter too little here'}"
-            first = models[other].run
+            why = done if zeros else "fewer multiplications matter too little here"
+            reasons[model.run] = f"{percent(fewer, 0)} {why}"
             ratios.setdefault(model.run, []).extend(own[number].ratio(own[other]) for own in measured)
     return [
-        f"Pruning bought no speed: {run} takes {min(own):.2f} to {max(own):.2f} x the time of {first}. {reasons[run]}."
-        for run, own in ratios.items()
+        f"Pruning bought no speed: {name} takes {min(own):.2f} to {max(own):.2f} x the time of {run}. {reasons[name]}."
+        for name, own in ratios.items()
         if statistics.median(own) > NO_FASTER
     ]

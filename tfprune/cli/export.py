@@ -7,56 +7,147 @@ from typing import Any
 
 import click
 
+from tfprune.cli._finetuning import data_of, data_options, of_a_run
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import backend_option, check_backend, force_option, is_model, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.cli._typed import again, as_typed, takes_data
-from tfprune.exporting.formats import FORMATS
+from tfprune.cli._typed import again, as_typed
+from tfprune.exporting.formats import FORMATS, QUANTIZED
+from tfprune.utils.checks import check_choice
+from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.text import percent
 
-QUANTIZE = ("none", "dynamic", "int8", "float16")
+QUANTIZE = ("none", *dict.fromkeys(how for own in QUANTIZED.values() for how in own))
 LOSS = 0.01  # of accuracy, from which on it is pointed out
 
 
-@click.command()
+@click.command(cls=Command, short_help="Write a model in another format: TFLite, ONNX, ...")
+@click.argument("run", metavar="RUN|MODEL", type=click.Path(path_type=Path))
+@click.option("--format", "name", metavar="|".join(FORMATS), required=True, help="What to write.")
+@click.option("--quantize", metavar="|".join(QUANTIZE), default="none", show_default=True, help="Smaller numbers.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File to write; by default in RUN/exports, or beside MODEL.",
+)
+@force_option
+@data_options
 @trust_option
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "name", type=click.Choice(list(FORMATS)), required=True, help="What to write.")
-@click.option("--quantize", type=click.Choice(QUANTIZE), default="none", show_default=True, help="Smaller numbers.")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default in RUN/exports.")
-@takes_data
-def export(run: Path, name: str, quantize: str, out: Path | None, **given: Any) -> None:
-    """Write the model of the finished run in folder RUN in another format.
+@backend_option
+@json_option
+def export(
+    run: Path, name: str, quantize: str, out: Path | None, force: bool, as_json: bool, backend: str | None, **given: Any
+) -> None:
+    """Write the model of the finished run in folder RUN, or the model in file MODEL, in another format.
 
-    The file is loaded again and compared with the model on the validation data before it counts. int8 is calibrated on
-    training data. Which formats can be quantized how: tflite in every way, onnx to int8.
+    The file is loaded again and compared with the model before it counts: that of a run on the validation data, that of
+    a MODEL on --dataset or on made-up numbers. int8 is calibrated on training data; int8-io has int8
+    inputs and outputs too, for microcontrollers. tflite can be quantized in every way, onnx to int8.
     """
+    check_choice("--format", name, FORMATS)
+    if quantize not in (can := ("none", *QUANTIZED.get(name, ()))):
+        raise ConfigError(f"format {name} cannot be quantized to {quantize!r}: {choose_from(quantize, can)}")
     start_logging(steps=True)
-    from tfprune.experiments.building import load_data, restore
+    if is_model(run):
+        _export_file(run, name, quantize, out, force, as_json, backend, given)
+    else:
+        _export_run(run, name, quantize, out, as_json, of_a_run(given, backend))
+
+
+def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: bool, given: dict[str, Any]) -> None:
+    from tfprune.experiments.exports import prepare_to_read, restore_brought, restore_model
     from tfprune.experiments.results import read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert
 
     result = read_result(RunDir(run))
     if out is None:
         result.folder.check_ownership()
+    prepare_to_read(result)
     data = load_data(as_typed(result.config, given))
-    path = out or result.folder.exports / _file_name(name, quantize)
-    done = convert(restore(result, data), data, path, name, quantize)
-    echo_table(
-        [
-            ("accuracy before, validation", f"{done.before:.2%} of {done.examples:,}"),
-            ("accuracy after", f"{done.after:.2%}"),
-            ("largest difference of a probability", f"{done.difference:.2g}"),
-            ("size", f"{done.raw / 1000:,.1f} kB, {done.gzip / 1000:,.1f} kB gzipped"),
-        ],
-        ("exported", str(done.path)),
-    )
+    path = out or result.folder.exports / _file_name("model", name, quantize)
+    if result.of_keras3 and name == "keras":
+        from tfprune.exporting.keras3_file import convert_keras3
+
+        done = convert_keras3(restore_brought(result, data), data, result.masks(), path, quantize)
+    else:
+        done = convert(restore_model(result, data), data, path, name, quantize)
     for line in done.unread:
         echo(f"Warning: {line}", err=True)
     if done.before - done.after > LOSS:
         echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
+    if as_json:
+        accuracies = {"before": done.before, "after": done.after}
+        echo_json(_as_dict(run, name, quantize, done) | {"accuracy": accuracies, "difference": done.difference})
+        return
+    echo_table(
+        [
+            ("accuracy before, validation", f"{percent(done.before, 2)} of {done.examples:,}"),
+            ("accuracy after", percent(done.after, 2)),
+            ("largest difference of a probability", f"{done.difference:.2g}"),
+            _size(done),
+        ],
+        ("exported", str(done.path)),
+    )
+    if done.description:
+        echo("", f"Inputs, columns and labels of the file: {done.description}")
     echo("", f"Next: tfprune bench {run}{again(given)}")
 
 
-def _file_name(name: str, quantize: str) -> str:
-    stem = name if not FORMATS[name].suffix else "model"
+def _export_file(
+    model: Path,
+    name: str,
+    quantize: str,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    backend: str | None,
+    given: dict[str, Any],
+) -> None:
+    config, rescale = data_of(given)
+    if quantize.startswith("int8") and config is None:
+        raise ConfigError("int8 is calibrated on examples: add --dataset, or take --quantize dynamic or float16")
+    from tfprune.experiments.on_files import export_file
+
+    path = out or model.with_name(_file_name(model.stem if model.is_file() else model.name, name, quantize))
+    done = export_file(
+        *(model, path, name, quantize),
+        config=config,
+        rescale=rescale,
+        force=force,
+        check=lambda found: check_backend(found, backend),
+    )
+    for line in done.unread:
+        echo(f"Warning: {line}", err=True)
+    if as_json:
+        echo_json(_as_dict(model, name, quantize, done) | {"differences": dict(done.differences)})
+        return
+    compared = f"{done.examples:,} {'examples of --dataset' if config else 'made-up examples'}"
+    echo_table(
+        [
+            *((f"largest difference of {output}", f"{own:.2g}") for output, own in done.differences.items()),
+            ("compared on", compared),
+            _size(done),
+        ],
+        ("exported", str(done.path)),
+    )
+    echo("", f"Next: tfprune bench {quoted(model)} {quoted(path)}")
+
+
+def _size(done: Any) -> tuple[str, str]:
+    return "size", f"{done.raw / 1000:,.1f} kB, {done.gzip / 1000:,.1f} kB gzipped"
+
+
+def _as_dict(source: Path, name: str, quantize: str, done: Any) -> dict[str, Any]:
+    what = {"model": str(source), "out": str(done.path), "format": name, "quantize": quantize}
+    return {**what, "raw": done.raw, "gzip": done.gzip, "examples": done.examples, "notes": list(done.unread)}
+
+
+def _file_name(stem: str, name: str, quantize: str) -> str:
+    stem = stem if FORMATS[name].suffix else name if stem == "model" else f"{stem}-{name}"
     return f"{stem}{'' if quantize == 'none' else f'-{quantize}'}{FORMATS[name].suffix}"

@@ -8,18 +8,20 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._terminal import echo
 from tfprune.models._user import is_function
+from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.files import atomic_write, written_to
 
 
-@click.command()
+@click.command(cls=Command, short_help="Write a commented file of settings.")
 @click.argument("path", default=Path("tfprune.toml"), type=click.Path(path_type=Path))
 @run_options()
-@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.")
-@click.option("--seed", type=int, help="Root of all random draws.")
+@click.option("--method", metavar="NAME", help="Pruning method; `tfprune list` shows them.", show_default=Config.method)
+@click.option("--seed", type=int, help="Root of all random draws.", show_default=str(Config.seed))
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def init(path: Path, force: bool, **given: Any) -> None:
     """Write a commented file of settings to PATH, by default tfprune.toml, for `tfprune train --config`.
@@ -34,7 +36,9 @@ def init(path: Path, force: bool, **given: Any) -> None:
     from tfprune.experiments.config_file import settings_file
 
     folder = config.data_dir and Path(config.data_dir)
-    text = settings_file(config, config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None)
+    data = config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None
+    typed = {name: given[name] for name in ("dataset", "model") if given.get(name)}
+    text = settings_file(config, data, typed)
     with written_to(path), atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
     train = ["tfprune", "train", "--config", str(path)]

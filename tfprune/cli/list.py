@@ -8,17 +8,32 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo
 from tfprune.data import DATASETS
+from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
 from tfprune.pruning.criteria import CRITERIA
 from tfprune.training.config import model_defaults
 
+GRANULARITIES = {  # what --granularity can be, and what goes then
+    "weight": "zeroes single weights",
+    "block": "zeroes blocks of weights, --set pattern=4x1",
+    "n:m": "zeroes all but n in every m weights, --set pattern=2:4",
+    "filter": "removes filters and units, with all weights that read them: a smaller model",
+    "branch": "removes whole residual branches: a model of fewer layers",
+}
 
-@click.command("list")
-def list_names() -> None:
-    """List data sets, models and methods with their settings."""
+
+@click.command("list", cls=Command, short_help="List data sets, models and methods.")
+@json_option
+def list_names(as_json: bool) -> None:
+    """List data sets, models and methods with their settings; granularities and export formats."""
+    if as_json:
+        echo_json(_as_dict())
+        return
     echo("DATA SETS (--dataset)")
     for name in DATASETS:
         spec = DATASETS[name]
@@ -30,11 +45,40 @@ def list_names() -> None:
         _echo(name, inspect.getdoc(MODELS[name]).splitlines()[0], model_defaults(name))
     echo("", "CRITERIA (--set criterion=NAME, of methods that have it)")
     echo(f"  {', '.join(CRITERIA)}")
+    echo("", "GRANULARITIES (--granularity)")
+    for name, summary in GRANULARITIES.items():
+        echo(f"  {name}: {summary}", bold=name)
+    echo("", "FORMATS (tfprune export --format)")
+    for name in FORMATS:
+        how = QUANTIZED.get(name)
+        echo(f"  {name}{f': --quantize {chr(124).join(how)}' if how else ''}", bold=name)
     echo("", "METHODS (--method; settings with --set KEY=VALUE)")
     for name in METHODS:
         method = METHODS[name]
         _echo(name, method.summary(), method.defaults())
-        echo(f"      paper: {method.paper}")
+        echo(f"      granularities: {', '.join(method.granularities)}", f"      paper: {method.paper}")
+
+
+def _as_dict() -> dict[str, Any]:
+    sets = {name: DATASETS[name] for name in DATASETS}
+    names = ("summary", "source", "model", "epochs", "batch_size", "learning_rate", "optimizer")
+    methods = {name: METHODS[name] for name in METHODS}
+    return {
+        "datasets": {name: {key: getattr(spec, key) for key in names} for name, spec in sets.items()},
+        "models": {name: model_defaults(name) for name in MODELS},
+        "criteria": list(CRITERIA),
+        "methods": {
+            name: {
+                "summary": method.summary(),
+                "settings": method.defaults(),
+                "paper": method.paper,
+                "granularities": method.granularities,
+            }
+            for name, method in methods.items()
+        },
+        "granularities": GRANULARITIES,
+        "formats": {name: {"quantize": QUANTIZED.get(name, ())} for name in FORMATS},
+    }
 
 
 def _echo(name: str, summary: str, settings: dict[str, Any]) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._suggestions import train_command
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.planning import Candidate, Planner, Times
@@ -21,7 +23,7 @@ NO_FASTER = 0.95  # of the time of the whole model
 SPEEDS = ("training", "inference")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Predict what removing filters or branches gains.")
 @run_options()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
 @click.option("--keep", type=float, help="Share of each group's filters and units, or of the branches, that stays.")
@@ -65,11 +67,16 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.experiments.building import build, choose_precision, load_data
+    from tfprune.experiments.libraries import has_keras3_model, prepare
+
+    prepare(config)
+    from tfprune.experiments.building import build, choose_precision
     from tfprune.experiments.planning import Planner
+    from tfprune.experiments.run_data import load_data
     from tfprune.structured.branches import BRANCHES
 
     data = load_data(config)
+    has_keras3_model(config, data)  # which is refused: it cannot be narrowed
     precision, _ = choose_precision(config, data)
     planner = Planner(build(config, data, precision), config, data, rounds)
     if keep is not None:
@@ -131,7 +138,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     )
     echo_table(taken, ("measured", "before", "after", "after / before"))
     what = "residual branches" if gone else "filters and units"
-    echo("", f"{chosen.keep:.1%} of the {what} stay, before rounding.")
+    echo("", f"{percent(chosen.keep)} of the {what} stay, before rounding.")
     for what in SPEEDS:
         if times.ratio(what) > NO_FASTER:
             echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.utils.errors import DataError
+from tfprune.utils.errors import ConfigError, DataError
+from tfprune.utils.files import atomic_write, written_to
+from tfprune.utils.progress import bars_off
+from tfprune.utils.text import csv_text, percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.inference import Prediction, Predictor
 
 SHOWN_LABELS = 3  # of an image, most probable first
+SUFFIXES = (".csv", ".json")  # of --out
 
 
-@click.command()
-@trust_option
+@click.command(cls=Command, short_help="Label files with a trained model.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def predict(model: Path, paths: tuple[Path, ...]) -> None:
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A .csv or .json file to write, with all digits, instead of a table.",
+)
+@trust_option
+@json_option
+def predict(model: Path, paths: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """Label what is in the files PATH... with MODEL, a run folder or a SavedModel of one.
 
     A model of images takes image files and folders of them; a model of rows takes CSV and
     Parquet files, one of arrays .npz and .npy files.
     """
+    if out is not None:
+        _check_out(out, (model, *paths))
     from tfprune.experiments.exports import model_folder
     from tfprune.experiments.results import check_model
     from tfprune.experiments.rundir import RunDir
@@ -35,48 +53,98 @@ def predict(model: Path, paths: tuple[Path, ...]) -> None:
     if RunDir(model).exported:
         check_model(RunDir(model))
     predictor = Predictor(model_folder(model))
-    if predictor.reads_images:
-        _predict_images(predictor, paths)
-    else:
-        for path in paths:
-            _predict_rows(predictor, path)
+    read = _images if predictor.reads_images else _rows
+    answers, notes = read(predictor, paths)
+    if out is not None:
+        _write(out, predictor, answers)
+        echo(f"Wrote {out}: {len(answers):,} {'answer' if len(answers) == 1 else 'answers'}", err=as_json)
+    if as_json:
+        echo_json({"target": predictor.target, "labels": predictor.labels, "answers": _as_dicts(answers)})
+    elif out is None:
+        (_echo_images if predictor.reads_images else _echo_rows)(predictor, answers)
+    for note in notes:
+        echo(note, err=True)
 
 
-def _predict_rows(predictor: Predictor, path: Path) -> None:
+Answer = tuple[Path, int | None, "Prediction"]  # the file, the row in it from 1, the answer
+
+
+def _check_out(out: Path, inputs: Sequence[Path]) -> None:
+    """Raises `ConfigError` if a file is to be written that is read, or of no known format."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--out {out}: the file must end in {' or '.join(SUFFIXES)}")
+    if out.is_dir() or any(path.exists() and out.exists() and out.samefile(path) for path in inputs):
+        raise ConfigError(f"--out {out}: this is a folder or a file that is read; name another file")
+
+
+def _rows(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[Answer], list[str]]:
     answer = predictor.predict_array if predictor.reads_arrays else predictor.predict_table
-    rows = [
-        (number, prediction.label, *(f"{prediction.probabilities[label]:.4f}" for label in predictor.labels))
-        for number, prediction in enumerate(answer(path), start=1)
-    ]
-    echo_table(rows, ("row", predictor.target, *predictor.labels))
+    return [(path, number, own) for path in paths for number, own in enumerate(answer(path), start=1)], []
 
 
-def _predict_images(predictor: Predictor, paths: tuple[Path, ...]) -> None:
+def _images(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[Answer], list[str]]:
     from tqdm import tqdm
 
     from tfprune.data._tfds import is_turned
     from tfprune.exporting.inference import image_paths
 
-    rows, skipped, turned = [], [], 0
-    for path in tqdm(list(image_paths(paths)), unit="image", disable=None, leave=False):
+    answers: list[Answer] = []
+    skipped, turned = [], 0
+    for path in tqdm(list(image_paths(paths)), unit="image", disable=bars_off(), leave=False):
         try:
-            answer = predictor.predict_image(path)
+            answers.append((path, None, predictor.predict_image(path)))
         except DataError as error:
             skipped.append(str(error))
         else:
-            rows.append((path, answer.label, _most_probable(answer)))
             turned += is_turned(path)
-    if not rows:
+    if not answers:
         raise DataError(
             skipped[0] if len(skipped) == 1 else f"none of {len(skipped)} files is an image that can be read"
         )
-    echo_table(rows, ("file", predictor.target, "probabilities"))
-    for line in skipped:
-        echo(f"Skipped {line}", err=True)
+    notes = [f"Skipped {line}" for line in skipped]
     if turned:
-        echo(f"Warning: {turned:,} images are marked to be turned (EXIF), and are read as they are stored.", err=True)
+        notes.append(f"Warning: {turned:,} images are marked to be turned (EXIF), and are read as they are stored.")
+    return answers, notes
+
+
+def _echo_rows(predictor: Predictor, answers: Sequence[Answer]) -> None:
+    several = len({path for path, _, _ in answers}) > 1
+    rows = [
+        (
+            *((path,) if several else ()),
+            *(number, own.label, *(f"{own.probabilities[label]:.4f}" for label in predictor.labels)),
+        )
+        for path, number, own in answers
+    ]
+    echo_table(rows, (*(("file",) if several else ()), "row", predictor.target, *predictor.labels))
+
+
+def _echo_images(predictor: Predictor, answers: Sequence[Answer]) -> None:
+    rows = [(path, own.label, _most_probable(own)) for path, _, own in answers]
+    echo_table(rows, ("file", predictor.target, "probabilities"))
 
 
 def _most_probable(answer: Prediction) -> str:
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
-    return ", ".join(f"{label} {probability:.1%}" for label, probability in ranked[:SHOWN_LABELS])
+    return ", ".join(f"{label} {percent(probability)}" for label, probability in ranked[:SHOWN_LABELS])
+
+
+def _as_dicts(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    return [
+        {"file": str(path), "row": number, "label": own.label, "probabilities": own.probabilities}
+        for path, number, own in answers
+    ]
+
+
+def _write(out: Path, predictor: Predictor, answers: Sequence[Answer]) -> None:
+    if out.suffix.lower() == ".json":
+        text = json.dumps(_as_dicts(answers), indent=2) + "\n"
+    else:
+        headers = ("file", "row", predictor.target, *predictor.labels)
+        cells = [
+            (str(path), number, own.label, *(own.probabilities[label] for label in predictor.labels))
+            for path, number, own in answers
+        ]
+        text = csv_text(headers, cells)
+    with written_to(out), atomic_write(out) as draft:
+        draft.write_text(text, encoding="utf-8")

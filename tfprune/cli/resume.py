@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tfprune.cli._help import Command
+from tfprune.cli._json import json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._running import train_and_report
 from tfprune.cli._terminal import start_logging
@@ -16,13 +18,14 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.utils.errors import RunError
 
 
-@click.command()
+@click.command(cls=Command, short_help="Go on with an interrupted run.")
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--model", metavar="PATH|MODULE:FUNCTION", help="The run's model, if it is your own.")
 @takes_data
 @click.option("--mlflow", metavar="FOLDER|URI", help="Track the run in MLflow too.")
-def resume(run: Path, model: str | None, **given: Any) -> None:
+@json_option
+def resume(run: Path, model: str | None, as_json: bool, **given: Any) -> None:
     """Go on with the run in folder RUN from its last checkpoint, with the settings that it was started with.
 
     A run that has no checkpoint yet starts anew; a finished one is shown. Of its settings those that lead out of the
@@ -37,4 +40,4 @@ def resume(run: Path, model: str | None, **given: Any) -> None:
         config = with_model(as_typed(config, given), model)
     if config.run_id != run.resolve().name:
         raise RunError(f"{run}: a folder with these settings must be called {config.run_id}; rename it")
-    train_and_report(config)
+    train_and_report(config, as_json=as_json)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
 from tfprune.training.config import Config
@@ -17,7 +18,7 @@ parameters those that are not zero, bytes those of the weights, gzipped.
 """
 
 
-@click.command(help=HELP)
+@click.command(cls=Command, help=HELP, short_help="List runs, finished or not.")
 @click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path))
 @click.option(
     "--sort", "key", metavar="[-]COLUMN", help="The lowest first; with a minus (--sort=-accuracy) the highest."

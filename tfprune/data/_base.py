@@ -59,6 +59,8 @@ class Inputs:
         optional: raw inputs that may be missing, as NaN or "".
         unused: columns of a user's table that are no inputs.
         reading: how a user's table is read where it is not as usual: `missing_marks`, `decimal`, `encoding`.
+        described: what `encode` does, as JSON holds it, in the order of the model's inputs: for files of formats that
+            cannot hold it.
     """
 
     signature: Mapping[str, tuple[str, tuple[int | None, ...]]]
@@ -67,6 +69,7 @@ class Inputs:
     optional: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    described: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

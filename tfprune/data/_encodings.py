@@ -46,6 +46,11 @@ class Number:
         """Whether the numbers are so small that they have a mean and a deviation."""
         return math.isfinite(self.mean) and math.isfinite(self.deviation)
 
+    def described(self, name: str) -> dict[str, Any]:
+        """Returns what `encode` does, as JSON holds it."""
+        missing = {} if self.median is None else {"missing": self.median}
+        return {"column": name, "kind": "number", "subtract": self.mean, "divide_by": self.deviation, **missing}
+
     def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
         """Returns float32 [rows, 1]."""
         if self.median is not None:
@@ -80,6 +85,11 @@ class Category:
         known = sorted({cell for cell in all_cells if cell is not None})
         present, counts = np.unique([cell for cell in training_cells if cell is not None], return_counts=True)
         return cls(tuple(known), str(present[np.argmax(counts)]) if impute else None)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Returns what `encode` does, as JSON holds it."""
+        missing = {} if self.usual is None else {"missing": self.usual}
+        return {"column": name, "kind": "one-hot", "categories": list(self.known), **missing}
 
     def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
         """Returns float32 [rows, categories]."""
@@ -116,6 +126,7 @@ def row_inputs(
         optional=tuple(optional),
         unused=tuple(unused),
         reading=reading or {},
+        described=tuple(columns[name].described(name) for name in arguments.values()),
     )
 
 

@@ -365,8 +365,12 @@ def image_inputs(side: int, channels: int) -> Mapping[str, Inputs]:
             fn_output_signature=tf.TensorSpec((side, side, channels), tf.uint8),
         )
 
+    described = {"shape": [side, side, channels], "dtype": "uint8", "values": "0 to 255"}
+    described |= {"crop": "central square", "resize": "bilinear, averaged over when shrunk, rounded"}
     return {
-        "serving_default": Inputs({"images": ("uint8", (None, None, channels))}, from_pixels),
+        "serving_default": Inputs(
+            {"images": ("uint8", (None, None, channels))}, from_pixels, described=({"image": "images", **described},)
+        ),
         "image_bytes": Inputs({"image_bytes": ("string", ())}, from_files),
     }
 

@@ -1,4 +1,4 @@
-"""Data that a person brings: a path, or the name of a TFDS data set, instead of a name of `DATASETS`.
+"""Data that a person brings: a path, or the name of a data set of TFDS or OpenML, instead of a name of `DATASETS`.
 
 What a path holds is looked at once, when a run's settings are made. What is found (the kind, the size of images, a
 fingerprint of the content) is kept among the settings: a finished run can be read where its data are not, and data
@@ -29,11 +29,13 @@ KINDS = Registry(
         "images": "tfprune.data.folder:ImageFolder",
         "arrays": "tfprune.data.arrays:Arrays",
         "tfds": "tfprune.data.any_tfds:AnyTfds",
+        "openml": "tfprune.data.openml:OpenMLTable",
     },
 )
-TFDS = "tfds:"
+TFDS, OPENML = "tfds:", "openml:"
+COLLECTIONS = {TFDS: "tfds", OPENML: "openml"}  # how a name in one begins -> kind
 SUFFIXES = {".csv": "table", ".tsv": "table", ".parquet": "table", ".pq": "table", ".npz": "arrays"}
-ACCEPTED = "a folder of images, a .csv, .tsv, .parquet or .npz file, or tfds:NAME"
+ACCEPTED = "a folder of images, a .csv, .tsv, .parquet or .npz file, tfds:NAME or openml:NAME"
 KIND = "kind"  # the key of a run's `data_settings` beside those of the kind
 MAX_HELD_OUT = 0.5
 
@@ -114,6 +116,11 @@ class Source(abc.ABC):
         return {field.name: field.default for field in dataclasses.fields(cls)}
 
 
+def is_in_a_collection(dataset: str) -> bool:
+    """Returns whether a data set is a name in TFDS or OpenML, and no path."""
+    return dataset.startswith(tuple(COLLECTIONS))
+
+
 def is_user_data(dataset: str) -> bool:
     """Returns whether a data set is a user's own, and no name of `DATASETS`."""
     return (
@@ -126,9 +133,11 @@ def user_data_name(dataset: str) -> str:
 
     >>> user_data_name("/home/me/My flowers.csv"), user_data_name("tfds:imagenet_v2/topimages:3.0.0")
     ('My_flowers', 'imagenet_v2_topimages')
+    >>> user_data_name("openml:credit-g:1"), user_data_name("openml:61")
+    ('credit_g', '61')
     """
-    if dataset.startswith(TFDS):
-        stem = dataset.removeprefix(TFDS).partition(":")[0]
+    if is_in_a_collection(dataset):
+        stem = dataset.partition(":")[2].partition(":")[0]
     else:
         path = Path(dataset)
         stem = path.stem if path.suffix in SUFFIXES else path.name
@@ -141,9 +150,9 @@ def user_data_spec(
     """Returns a user's own data as runs know them.
 
     Args:
-        dataset: a path, or `tfds:NAME[/CONFIG][:VERSION]`.
+        dataset: a path, `tfds:NAME[/CONFIG][:VERSION]`, `openml:NAME[:VERSION]` or `openml:ID`.
         settings: of the kind of data; those with a `fingerprint` have been completed before, and nothing is read.
-        data_dir: folder of prepared TFDS data sets.
+        data_dir: folder of prepared data sets of TFDS; for OpenML of CSV files, or its cache.
 
     Returns:
         The data set's path made absolute, the settings completed, and the spec.
@@ -161,7 +170,7 @@ def user_data_spec(
             raise ConfigError(f"{dataset}: data of the kind {kind} have no setting {key!r}: {choose_from(key, known)}")
     folder = Path(data_dir) if data_dir else None
     source = KINDS[kind](**given)
-    if not dataset.startswith(TFDS):
+    if not is_in_a_collection(dataset):
         dataset = os.path.abspath(dataset)
     if not source.fingerprint:
         source = source.described(dataset, folder)
@@ -186,8 +195,8 @@ def _load(source: Source, dataset: str, data_dir: Path | None, seed: int, stream
 
 
 def _kind(dataset: str) -> str | None:
-    if dataset.startswith(TFDS):
-        return "tfds"
+    if is_in_a_collection(dataset):
+        return COLLECTIONS[f"{dataset.partition(':')[0]}:"]
     path = Path(dataset)
     return "images" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
 

@@ -117,7 +117,9 @@ class Arrays(Source):
         def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
             return raw["x"] if self.dtype == "uint8" else (raw["x"] - as_float(mean)) / as_float(deviation)
 
-        return {"serving_default": Inputs({"x": (self.dtype, self.shape)}, encode)}
+        scales = {} if self.dtype == "uint8" else {"subtract": listed(mean), "divide_by": listed(deviation)}
+        described = ({"array": "x", "shape": list(self.shape), "dtype": self.dtype, **scales},)
+        return {"serving_default": Inputs({"x": (self.dtype, self.shape)}, encode, described=described)}
 
     @property
     def _are_images(self) -> bool:
@@ -129,6 +131,11 @@ class Arrays(Source):
         return rows_spec(self.examples, f"{self.examples:,} arrays of shape {self.shape}")
 
 
+def listed(value: Any) -> Any:
+    """Returns a number, or the numbers of an array, as JSON holds them."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def as_float(value: Any) -> np.ndarray:
     """Returns numbers as float32."""
     import numpy as np
@@ -138,9 +145,10 @@ def as_float(value: Any) -> np.ndarray:
 
 
 def _encoded(inputs: Inputs, x: np.ndarray) -> np.ndarray:
-    from tfprune.adapters.backend import tf
+    """Returns rows as the exported model encodes them; what it does to them NumPy does alike, without TensorFlow."""
+    import numpy as np
 
-    return inputs.encode({"x": tf.constant(x)}).numpy()
+    return np.asarray(inputs.encode({"x": x}))
 
 
 @contextlib.contextmanager

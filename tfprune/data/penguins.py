@@ -19,6 +19,12 @@ CATEGORIES = {  # alphabetical, one-hot
 }
 SCALES = {"bill_length_mm": 50.0, "bill_depth_mm": 20.0, "flipper_length_mm": 200.0, "body_mass_g": 5000.0}
 COLUMNS = {"island": text} | dict.fromkeys(SCALES, number) | {"sex": text, "year": whole}  # in the model's order
+DESCRIBED = tuple(  # what `encode` does
+    {"column": name, "kind": "number", "subtract": 0.0, "divide_by": SCALES[name]}
+    if name in SCALES
+    else {"column": name, "kind": "one-hot", "categories": list(CATEGORIES[name])}
+    for name in COLUMNS
+)
 TRAIN, VALIDATION = 200, 100  # the remaining 33 are the test split
 
 
@@ -73,7 +79,11 @@ def load(
         test=Split(x[test], y[test]),
         labels=LABELS,
         target=TARGET,
-        inputs={"serving_default": Inputs({name: (dtypes[kind], ()) for name, kind in COLUMNS.items()}, encode)},
+        inputs={
+            "serving_default": Inputs(
+                {name: (dtypes[kind], ()) for name, kind in COLUMNS.items()}, encode, described=DESCRIBED
+            )
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -22,19 +23,20 @@ WIDTH = 100
 MAX_NAMES = 12  # of classes or columns that are spelled out
 
 
-def settings_file(config: Config, data: Data | None = None) -> str:
+def settings_file(config: Config, data: Data | None = None, typed: Mapping[str, str] | None = None) -> str:
     """Returns TOML that `settings_files.read_settings` and `Config.from_dict` make the same settings of.
 
     Args:
         config: the settings.
         data: the run's, to be described; None where they are no person's own.
+        typed: setting -> a path as a person wrote it, which stays so.
     """
     lines = [
         f"# Settings of a run on {config.data_name}. A line like `# name = value` shows a default: take the # away and",
         "# change it. Paths that are not absolute start where the command is called.",
         "",
         *([*(f"# {line}" for line in describe_data(data)), ""] if data else []),
-        *_run(config),
+        *_run(config, typed or {}),
     ]
     owners = {"settings": f"method {config.method}", "model_settings": f"model {config.model}"}
     owners |= {
@@ -72,13 +74,14 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _run(config: Config) -> Iterator[str]:
+def _run(config: Config, typed: Mapping[str, str]) -> Iterator[str]:
     settings = config.to_dict()
     asked = {"dataset": config.dataset}
     own = {"data_settings": asked_of(config.data_settings)} if config.has_own_data else {}
     defaults = Config(**asked, **own, method=config.method).to_dict()
     plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
     live = {key: value for key, value in plain.items() if key in ALWAYS or value != defaults[key]}
+    live |= {name: path for name, path in typed.items() if live.get(name) == os.path.abspath(path)}
     order = {key: defaults[key] for key in (*ALWAYS, *plain)}
     yield from _settings(live, order, _meanings(Config))
 
@@ -137,8 +140,9 @@ def _meanings(documented: Any) -> dict[str, str]:
             r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", arguments[1] if arguments else "", re.M
         ):
             text = re.sub(r",? see `[a-z0-9_.]+`", "", " ".join(meaning.split()))  # a file of the package
+            name = text.startswith("`")  # of a value, which stays as it is written
             text = re.sub(r"\bNone\b", "left out", text.replace("`", ""))  # which TOML does not have
-            found |= dict.fromkeys(names.split(", "), text[:1].upper() + text[1:])
+            found |= dict.fromkeys(names.split(", "), text if name else text[:1].upper() + text[1:])
     return found
 
 

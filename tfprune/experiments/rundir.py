@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.utils.errors import RunError, TfpruneError
+from tfprune.utils.errors import DivergedError, RunError, TfpruneError
 from tfprune.utils.files import DRAFT, MEGABYTE, atomic_write, read_bytes, read_text, write_json
 from tfprune.utils.text import LONGEST, one_line
 
 MAX_LINE = MEGABYTE  # bytes of what ended a run
+DIVERGED = "diverged: "  # begins the line on a run whose loss was no number any more
 MAX_FILE = 2**36  # bytes of a file of a run that travels
 
 
@@ -70,6 +71,10 @@ class RunDir:
         return self.root / "model"
 
     @property
+    def keras_model(self) -> Path:
+        return self.root / "model.keras"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 
@@ -87,8 +92,8 @@ class RunDir:
 
     @property
     def exported(self) -> bool:
-        """Whether the run is finished and left a SavedModel: many runs that were trained side by side do not."""
-        return self.finished and self.model.is_dir()
+        """Whether the run is finished and left a model: many runs that were trained side by side do not."""
+        return self.finished and (self.model.is_dir() or self.keras_model.is_file())
 
     def check_ownership(self) -> None:
         """Raises `RunError` if a part of the folder is a symbolic link: what a run writes and removes stays inside."""
@@ -132,6 +137,7 @@ class RunDir:
         except Exception as error:
             if self.config.is_file() and not self.finished:
                 kind = "" if isinstance(error, TfpruneError) else f"{type(error).__name__}: "
+                kind = DIVERGED if isinstance(error, DivergedError) else kind
                 with contextlib.suppress(OSError), atomic_write(self.failure) as draft:
                     draft.write_text(f"{kind}{one_line(error, LONGEST)}\n", encoding="utf-8")
             raise
@@ -147,9 +153,14 @@ class RunDir:
         except OSError as error:
             raise RunError(f"{self.failure}: cannot be read ({error.strerror})") from None
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended because its loss was no number any more."""
+        return not self.finished and (self.read_failure() or "").startswith(DIVERGED)
+
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
-        for path in (*arrays, self.curves, self.sparsity):
+        for path in (*arrays, self.keras_model, self.curves, self.sparsity):
             path.unlink(missing_ok=True)
         for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink()

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import queue
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.methods import BASELINE
 from tfprune.training.config import Config, by_seed
 from tfprune.utils.errors import ConfigError, RunError, TfpruneError, TrainingError
+from tfprune.utils.progress import bars_off
 from tfprune.utils.text import LONGEST, one_line
 
 log = logging.getLogger(__name__)
@@ -26,22 +28,29 @@ log = logging.getLogger(__name__)
 Kept = TypeVar("Kept")
 
 ATTEMPTS = 3  # at a run whose worker is killed: it may be the run that kills it
+SAY_AGAIN = 10.0  # seconds between two lines of progress, where no bar is drawn
 LOOK_AGAIN = 2.0  # seconds between two looks at how many workers there should be
 
 
 def train_runs(configs: Sequence[Config], dense: Result | None) -> list[Result]:
     """Trains a run, or several of the same settings but method and seed as one model."""
     from tfprune.experiments.experiment import train  # in the worker: the rest of this file needs no TensorFlow
-    from tfprune.experiments.together import train_together
 
     if len(configs) == 1:
         return [train(configs[0], exported=False, dense=dense)]
+    from tfprune.experiments.together import train_together
+
     return train_together(configs)
 
 
 def networks_at_once(config: Config) -> int:
     """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
-    from tfprune.experiments.together import networks_at_once
+    from tfprune.experiments.libraries import prepare
+
+    prepare(config)
+    if config.backend != "tensorflow":
+        return 1
+    from tfprune.experiments.together import networks_at_once  # TensorFlow
 
     return networks_at_once(config)
 
@@ -123,7 +132,8 @@ class _Sweep:
         self._running: dict[Future, tuple[Worker, _Work]] = {}
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()  # of `_starting` and `_running`
         self._stillborn = 0  # workers in a row that were gone before they were ready
-        self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=None)
+        self._told = -SAY_AGAIN
+        self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=bars_off())
 
     def in_order(self, values: dict[str, object]) -> list:
         return [values[name] for name in self.configs if name in values]
@@ -198,7 +208,22 @@ class _Sweep:
                 self._ready.appendleft(work)
                 return
             self._running[future] = worker, work
+            if not work.planning:
+                self._tell(work.configs)
             future.add_done_callback(self._done.put)
+
+    def _tell(self, configs: Sequence[Config]) -> None:
+        """Says what is trained: in the bar, or without one in a line now and then."""
+        methods = ", ".join(dict.fromkeys(config.method for config in configs))
+        seeds = sorted({config.seed for config in configs})
+        named = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+        together = f", {len(configs)} networks side by side" if len(configs) > 1 else ""
+        if not self._bar.disable:
+            self._bar.set_postfix_str(f"{methods}, {named}")
+        elif time.monotonic() - self._told >= SAY_AGAIN:
+            self._told = time.monotonic()
+            done = len(self.finished) + len(self.failures)
+            log.info("%d of %d runs are done; training %s, %s%s", done, len(self.configs), methods, named, together)
 
     def _dense(self, work: _Work) -> Result | None:
         """Returns the finished baseline of a run that is trained alone."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,17 @@ def export(model: keras.Model, path: str | Path, data: Any, *, format: str = "",
     size = path_bytes(path)
     count = len(next(iter(compared.values())))
     return Export(path, count, differences, largest, size["raw"], size["gzip"], tuple(line for line in lines if line))
+
+
+def answer_of_file(model: Any, path: Path, data: Any, format: str) -> Callable[[], Any]:
+    """Writes a model as `export` does and returns a call that answers to the examples by that file.
+
+    The file may be removed afterwards.
+    """
+    chosen, model = chosen_format(format, "none", path), _ready(model)
+    examples = examples_of(of_any(model, data), data)
+    export(model, path, data, format=format)
+    return functools.partial(chosen.load_named(path), examples)
 
 
 def _by_suffix(path: Path) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
+from tfprune.adapters import is_keras3
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
 
 ANY = (
     "give the examples as the model takes them: an array, a list of them in the order of its inputs, or a dict by name"
 )
+ANY_SIDE = 32  # of made-up examples, where a model takes any
+WORDS = ("a", "word", "of", "text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ def of_graph(model: Any) -> Named:
 
     The names are the keys where the model takes or returns a dict, and otherwise those of the layers.
     """
+    tree = keras3().tree if is_keras3(model) else tf.nest  # on JAX and PyTorch no TensorFlow is needed
     if is_keras3(model):
         graph = getattr(model, "_functional", None) or model  # a sequential model holds its graph
         taken, returned = graph._inputs_struct, graph._outputs_struct
@@ -44,14 +47,48 @@ def of_graph(model: Any) -> Named:
         taken, returned = model._nested_inputs, model._nested_outputs
         inputs, outputs = model.input_names, model.output_names
     names, outputs = _keys_or(taken, inputs), _keys_or(returned, outputs)
-    specs = {name: (tuple(own.shape), own.dtype) for name, own in zip(names, tf.nest.flatten(taken), strict=True)}
+    specs = {name: (tuple(own.shape), own.dtype) for name, own in zip(names, tree.flatten(taken), strict=True)}
     specs = {name: (shape, getattr(dtype, "name", dtype)) for name, (shape, dtype) in specs.items()}
 
     def call(given: Mapping[str, Any]) -> dict[str, Any]:
-        answers = model(tf.nest.pack_sequence_as(taken, [given[name] for name in names]), training=False)
-        return dict(zip(outputs, tf.nest.flatten(answers), strict=True))
+        answers = model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False)
+        return dict(zip(outputs, tree.flatten(answers), strict=True))
 
     return Named(specs, call)
+
+
+def examples_like(model: Any, count: int) -> dict[str, np.ndarray]:
+    """Returns made-up examples by input of a functional or sequential model of either Keras, see `made_up`."""
+    layers = list(model._flatten_layers())
+    tokens = [getattr(layer, name, None) for layer in layers for name in ("input_dim", "num_tokens")]
+    known = [size for size in tokens if isinstance(size, int)]  # what an Embedding knows of
+    return made_up(of_graph(model).inputs, count, below=min(known, default=256), whole=bool(known))
+
+
+def made_up(
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]], count: int, *, below: int = 256, whole: bool = False
+) -> dict[str, np.ndarray]:
+    """Returns made-up examples by input, always the same: numbers, words where it takes text.
+
+    Args:
+        inputs: name -> shape with the batch, and dtype. Sides of any length are `ANY_SIDE` long.
+        count: how many; where a batch is of one size, that many.
+        below: what whole numbers are below.
+        whole: whether numbers are whole where floats are taken too, as those that an Embedding looks up.
+    """
+    random = np.random.default_rng(0)
+    made = {}
+    for name, (shape, dtype) in inputs.items():
+        sides = (shape[0] or count, *(side or ANY_SIDE for side in shape[1:]))
+        if dtype in ("string", "object"):
+            made[name] = np.array(WORDS)[random.integers(0, len(WORDS), sides)].astype(object)
+        elif dtype == "bool":
+            made[name] = random.integers(0, 2, sides).astype(bool)
+        elif "int" in dtype:
+            made[name] = random.integers(0, min(below, 128 if dtype == "int8" else below), sides).astype(dtype)
+        else:
+            made[name] = (random.integers(0, below, sides) if whole else random.normal(size=sides)).astype("float32")
+    return made
 
 
 def of_any(model: keras.Model, data: Any) -> Named:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import math
 
 from tfprune.methods._base import EVERY, Method, Task, spread
 from tfprune.pruning.criteria import CRITERIA
 from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.update import MASK_HISTORY
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +23,8 @@ class EarlyBird(Method):
     The mask is looked at in even steps, each at the end of an epoch of its own. The ticket is drawn when it differs
     from each of the last four in no more than `distance` of its entries, or else at `latest`. The paper prunes
     channels and looks at 160 epochs one by one; so does granularity `filter` here, and with `channels.criterion=bn` it
-    ranks as the paper does.
+    ranks by BatchNorm's scales (the paper globally, after an L1 penalty on them). A ticket needs five looks: in fewer
+    than ten epochs, at the default `latest`, this is one-shot pruning, of which a run warns.
 
     Args:
         sparsity: fraction of the kernel weights that is zero in the ticket, in [0, 1).
@@ -60,6 +66,12 @@ class EarlyBird(Method):
 
     def run(self, task: Task) -> None:
         [event] = self.pruning_events
-        *early, last = self.look_epochs(task.epochs)
+        *early, last = looks = self.look_epochs(task.epochs)
+        if len(looks) < MASK_HISTORY:
+            log.warning(
+                "early_bird looks at the mask %d times in %d epochs and finds no ticket in fewer than %d: this is "
+                "one-shot pruning at latest=%g; train for at least %d epochs",
+                *(len(looks), task.epochs, MASK_HISTORY, self.latest, math.ceil(MASK_HISTORY / self.latest)),
+            )
         waiting = dataclasses.replace(event, stability_tolerance=self.distance)
         task.fit("train", events={**dict.fromkeys(early, waiting), last: event})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy import stats
 
 from tfprune.experiments.results import Result
 from tfprune.methods import BASELINE
+from tfprune.reporting import statistics
+from tfprune.reporting.diverged import Diverged, chance_row
 from tfprune.reporting.timing import KEY, timing_notes, timing_of, why_times_differ
 from tfprune.training.config import Config
 
@@ -22,6 +23,8 @@ RATIOS = (
     *("nonzero_parameters", "forward_flops_masked"),  # of what is left
 )
 TIMES = ("training_time",)  # among the ratios
+Ran = TypeVar("Ran", bound=Any)  # what has a `config`
+EARLY_BIRD_EPOCHS = 10  # that five looks within the first half of a run need
 Rows = Mapping[str, Mapping[str, Any]]  # seed -> what a comparison says of its run
 
 
@@ -97,7 +100,9 @@ def reached(result: Result, target: float) -> tuple[float, float] | None:
 
 
 def remarks(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Returns what readers of a comparison's tables have to know: which times do not compare, which FLOPs are left out.
+    """Returns what readers of a comparison's tables have to know.
+
+    Which times do not compare, which FLOPs are left out, which seeds diverged, which trials are not their method.
 
     Args:
         summary: what `summarise` returns.
@@ -105,10 +110,29 @@ def remarks(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [row for values in summary.values() for row in values["seeds"].values()]
     uncounted = dict.fromkeys(name for row in rows for name in row.get("uncounted", ()))
     left_out = [f"FLOPs and the speed-up leave out layers that cannot be counted: {', '.join(uncounted)}."]
-    return timing_notes(summary) + (left_out if uncounted else [])
+    notes = timing_notes(summary) + (left_out if uncounted else [])
+    for trial, values in summary.items():
+        if seeds := [seed for seed, row in values["seeds"].items() if row.get("diverged")]:
+            notes.append(
+                f"Of {trial} diverged: seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}; counted at chance "
+                "(accuracy and loss of a network that guesses), and left out of all other columns."
+            )
+    return notes + _short_early_birds(summary)
 
 
-def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
+def _short_early_birds(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    short = [
+        trial
+        for trial, values in summary.items()
+        if values["method"] == "early_bird" and values["mean"]["epochs"] < EARLY_BIRD_EPOCHS
+    ]
+    return [
+        f"{', '.join(short)}: with fewer than {EARLY_BIRD_EPOCHS} epochs the mask is looked at too seldom to be found "
+        "stable, so this is one-shot pruning at `latest` and says nothing about early birds."
+    ] * bool(short)
+
+
+def by_trial(results: Iterable[Ran]) -> dict[str, list[Ran]]:
     """Gathers runs that differ in nothing but their seed.
 
     Returns:
@@ -116,7 +140,7 @@ def by_trial(results: Iterable[Result]) -> dict[str, list[Result]]:
         (`"dynamic 80 %"`) where a method was run at several, with the granularity where it is not `weight`, and
         with other settings of its own, its epochs and its scope where those differ.
     """
-    trials: dict[str, list[Result]] = {}
+    trials: dict[str, list[Ran]] = {}
     for result in results:
         trials.setdefault(result.config.trial_id, []).append(result)
     configs = [runs[0].config for runs in trials.values()]
@@ -139,54 +163,91 @@ def _own_settings(config: Config) -> dict[str, Any]:
     return config.settings | config.channel_settings | pruned
 
 
-def summarise(results: Iterable[Result]) -> dict[str, dict[str, Any]]:
+def summarise(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> dict[str, dict[str, Any]]:
     """Gathers runs by trial, see `by_trial`.
 
+    Args:
+        results: finished runs.
+        diverged: runs whose loss was no number any more; they count at chance, see `diverged.chance_row`.
+
     Returns:
-        trial -> `method`, `granularity`, `requested_sparsity`, `seeds` (seed -> a `row`), `mean`, `median` and `sd` (of
-        each column; the sample's standard deviation, None for a single seed), `untuned_accuracy`: the mean of those
-        test accuracies between pruning and what training came after it (None where there are none), `ratio`: the
-        medians over seeds of what a run's training took in time and FLOPs, and of what is left of the network, to the
-        baseline's with the same seed (None without a baseline), `reached`: the share of seeds that came to the
-        baseline's final validation loss, and the median epochs and seconds after which they did (None if fewer than
-        half did), `times_differ`: why its times cannot be compared with the baseline's (None if they can: otherwise
-        ratios of time and seconds until its loss are None), and `delta`: see `paired_difference`, of the test loss,
-        with `p_holm`, the p value after Holm's correction for the number of trials that are compared.
+        trial -> what `summary_of` returns.
     """
-    trials = by_trial(results)
-    targets = {run.config.seed: run.history_columns("val_loss")["val_loss"][-1] for run in trials.get(BASELINE, ())}
-    seeds = {
-        trial: {str(run.config.seed): row(run, targets.get(run.config.seed)) for run in runs}
-        for trial, runs in trials.items()
+    trials = by_trial([*results, *diverged])
+    targets = {
+        run.config.seed: run.history_columns("val_loss")["val_loss"][-1]
+        for run in trials.get(BASELINE, ())
+        if isinstance(run, Result)
     }
+    return summary_of(
+        {
+            trial: {
+                "method": runs[0].config.method,
+                "granularity": runs[0].config.granularity,
+                "requested_sparsity": runs[0].config.requested_sparsity,
+                "seeds": {
+                    str(run.config.seed): row(run, targets.get(run.config.seed))
+                    if isinstance(run, Result)
+                    else chance_row(run, tuple(COLUMNS))
+                    for run in runs
+                },
+            }
+            for trial, runs in trials.items()
+        }
+    )
+
+
+def summary_of(trials: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Computes all that is said of trials from the rows of their runs.
+
+    Args:
+        trials: trial -> `method`, `granularity`, `requested_sparsity` and `seeds` (seed -> a `row`).
+
+    Returns:
+        trial -> the same and `mean`, `median` and `sd` (of each column; the sample's standard deviation, None for a
+        single seed), `untuned_accuracy`: the mean of those test accuracies between pruning and what training came after
+        it (None where there are none), `ratio`: the medians over seeds of what a run's training took in time and FLOPs,
+        and of what is left of the network, to the baseline's with the same seed (None without a baseline), `reached`:
+        the share of seeds that came to the baseline's final validation loss, and the median epochs and seconds after
+        which they did (None if fewer than half did), `times_differ`: why its times cannot be compared with the
+        baseline's (None if they can: otherwise ratios of time and seconds until its loss are None), `delta`: see
+        `paired_difference`, of the test loss, with `p_holm`, the p value after Holm's correction for the number of
+        trials that are compared, and `accuracy`: see `accuracy_difference`.
+    """
+    seeds = {trial: values["seeds"] for trial, values in trials.items()}
+    baseline = seeds.get(BASELINE, {})
+    targets_known = any(row["epochs_to_reach"] is not None for row in baseline.values())  # it reaches its own loss
     summary = {}
     for trial, rows in seeds.items():
-        reason = why_times_differ(trial, rows, BASELINE, seeds.get(BASELINE, {}))
-        values = {name: np.array([r[name] for r in rows.values()]) for name in COLUMNS}
-        config = trials[trial][0].config
+        reason = why_times_differ(trial, rows, BASELINE, baseline)
+        columns = {name: _column(rows, name) for name in COLUMNS}
+        compared = trial != BASELINE
         summary[trial] = {
-            "method": config.method,
-            "granularity": config.granularity,
-            "requested_sparsity": config.requested_sparsity,
-            "seeds": rows,
-            "mean": {name: float(v.mean()) for name, v in values.items()},
-            "median": {name: float(np.median(v)) for name, v in values.items()},
-            "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in values.items()},
-            "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values()]),
+            **trials[trial],
+            "mean": {name: float(v.mean()) if len(v) else None for name, v in columns.items()},
+            "median": {name: float(np.median(v)) if len(v) else None for name, v in columns.items()},
+            "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in columns.items()},
+            "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values() if not r.get("diverged")]),
             "ratio": {
-                name: None if reason and name in TIMES else _median_ratio(rows, seeds.get(BASELINE, {}), name)
-                for name in RATIOS
+                name: None if reason and name in TIMES else _median_ratio(rows, baseline, name) for name in RATIOS
             },
-            "reached": (_reached(rows) | ({"seconds_to_reach": None} if reason else {})) if targets else None,
+            "reached": (_reached(rows) | ({"seconds_to_reach": None} if reason else {})) if targets_known else None,
             "times_differ": reason,
-            "delta": None if trial == BASELINE else paired_difference(rows, seeds.get(BASELINE, {}), "test_loss"),
+            "delta": paired_difference(rows, baseline, "test_loss") if compared else None,
+            "accuracy": accuracy_difference(rows, baseline) if compared else None,
         }
-    _add_corrected(delta for values in summary.values() if (delta := values["delta"]))
+    _correct([delta for values in summary.values() if (delta := values["delta"])], ("p",))
+    _judge([found for values in summary.values() if (found := values["accuracy"])])
     return summary
 
 
+def _column(rows: Rows, name: str) -> np.ndarray:
+    """Returns the numbers of a column; networks that diverged have a loss and an accuracy alone."""
+    return np.array([value for row in rows.values() if (value := row[name]) is not None], float)
+
+
 def _mean_of_all(values: Sequence[float | None]) -> float | None:
-    return None if None in values else float(np.mean(values))
+    return None if None in values or not values else float(np.mean(values))
 
 
 def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float] | None:
@@ -202,50 +263,67 @@ def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float]
         the paired t test; None where fewer than two seeds are paired. Seeds that do not differ at
         all have a `p` of 1.
     """
-    pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
-    if len(pairs) < 2:
+    differences = differences_of(rows, baseline, name)
+    if len(differences) < 2:
         return None
-    own, other = np.array(pairs).T
-    difference = own - other
-    mean, error = difference.mean(), stats.sem(difference)
-    reach = error * stats.t.ppf(0.975, len(pairs) - 1)
     return {
-        "mean": float(mean),
-        "low": float(mean - reach),
-        "high": float(mean + reach),
-        "better": float(np.mean(difference < 0)),
-        "p": _paired_p(own, other, constant=bool(error <= 1e-12 * abs(mean))),
+        **statistics.t_interval(differences)._asdict(),
+        "better": float(np.mean(differences < 0)),
+        "p": statistics.p_two_sided(differences),
     }
 
 
-def _paired_p(own: np.ndarray, other: np.ndarray, *, constant: bool) -> float:
-    if constant:  # but for rounding, of which the test would warn
-        return 0.0 if np.any(own - other) else 1.0
-    return float(stats.ttest_rel(own, other).pvalue)
+def accuracy_difference(rows: Rows, baseline: Rows, margin: float = statistics.MARGIN) -> dict[str, Any] | None:
+    """Compares test accuracies with the baseline's, seed by seed.
 
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p values for how many there are (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    Returns:
+        `mean`, `low`, `high` as in `paired_difference`, `bootstrap`: the bounds of a BCa interval, `margin`, `seeds`,
+        `p_better`, `p_non_inferior`, `p_worse`, `p_lower` and `p_equivalent` of one-sided t tests (the last is TOST),
+        and `differences`; None where fewer than two seeds are paired. `summary_of` puts `outcome`, `seeds_needed` and
+        p values after Holm's correction in the place of `differences`.
     """
-    corrected, least = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = least
-    return corrected
+    differences = differences_of(rows, baseline, "test_accuracy")
+    if len(differences) < 2:
+        return None
+    return {
+        **statistics.t_interval(differences)._asdict(),
+        "bootstrap": statistics.bootstrap_interval(differences),
+        "margin": margin,
+        "seeds": len(differences),
+        "p_better": statistics.p_above(differences, 0.0),
+        "p_non_inferior": statistics.p_above(differences, -margin),
+        "p_worse": statistics.p_above(-differences, margin),
+        "p_lower": statistics.p_above(-differences, 0.0),
+        "p_equivalent": statistics.p_equivalent(differences, margin),
+        "differences": differences.tolist(),
+    }
 
 
-def _add_corrected(deltas: Iterable[dict[str, float]]) -> None:
-    deltas = list(deltas)
-    for delta, p in zip(deltas, holm([delta["p"] for delta in deltas]), strict=True):
-        delta["p_holm"] = p
+def differences_of(rows: Rows, baseline: Rows, name: str) -> np.ndarray:
+    """Returns a column less the baseline's, of the seeds that both have."""
+    return np.array([values[name] - baseline[seed][name] for seed, values in rows.items() if seed in baseline], float)
+
+
+def _judge(found: Sequence[dict[str, Any]]) -> None:
+    """Adds what the tests come to after Holm's correction for the number of trials, and how many seeds would tell."""
+    tests = ("p_better", "p_non_inferior", "p_worse", "p_lower")
+    _correct(found, (*tests, "p_equivalent"))
+    for own in found:
+        own["outcome"] = statistics.outcome(*(own[f"{name}_holm"] for name in tests))
+        lower = own["outcome"] == statistics.LOWER
+        distance = abs(own["mean"] + own["margin"]) if lower else own["margin"]
+        own["seeds_needed"] = statistics.seeds_needed(own.pop("differences"), distance, len(found))
+
+
+def _correct(found: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    for name in names:
+        for own, p in zip(found, statistics.holm([own[name] for own in found]), strict=True):
+            own[f"{name}_holm"] = p
 
 
 def _median_ratio(rows: Rows, baseline: Rows, name: str) -> float | None:
     pairs = [(values[name], baseline[seed][name]) for seed, values in rows.items() if seed in baseline]
-    ratios = [own / other for own, other in pairs if other]
+    ratios = [own / other for own, other in pairs if other and own is not None]
     return float(np.median(ratios)) if ratios else None
 
 

@@ -10,23 +10,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfprune.methods import BASELINE
-from tfprune.reporting.report import Section, as_json, facts, notes
+from tfprune.reporting.across_tables import TITLE as ACROSS
+from tfprune.reporting.across_tables import across_notes, across_sections, across_tables
+from tfprune.reporting.across_tables import as_json as across_json
+from tfprune.reporting.comparison import remarks
+from tfprune.reporting.diverged import with_finished_runs
+from tfprune.reporting.report import Section, Summary, as_json, detail_tables, facts, notes
 from tfprune.reporting.tables import (
     LEGEND,
+    answer_table,
     comparison_table,
     cost_table,
+    latex_table,
     layer_sparsities,
     layer_table,
+    levels_table,
     markdown_table,
+    significance_table,
     trade_table,
     verdict_table,
 )
-from tfprune.reporting.verdicts import RULE
+from tfprune.reporting.verdicts import RULE, verdicts
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.files import atomic_write, write_json, written_to
-from tfprune.utils.text import csv_text, markdown, printable
+from tfprune.utils.text import Table, csv_text, markdown, printable
 
 if TYPE_CHECKING:
+    from tfprune.reporting.across import Across
     from tfprune.reporting.figures.panels import Panel, Theme
 
 TITLE = "Pruning report"
@@ -82,6 +92,7 @@ def write_html(report: Sequence[Section], path: Path) -> list[Path]:
     page = environment.get_template("report.html").render(
         title=TITLE,
         sections=[_as_page(section) for section in report],
+        across=_across_page(report),
         rule=RULE,
         legend=LEGEND,
         light=LIGHT,
@@ -104,9 +115,9 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
         blocks += [f"**{markdown(note)}**" for note in notes(section)]
         if section.verdicts:
             blocks += ["### Verdicts", markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
-        blocks += ["### Results", markdown_table(comparison_table(section.summary))]
-        blocks += ["### Size, speed and accuracy", markdown_table(trade_table(section.summary))]
-        blocks += ["### Costs", markdown_table(cost_table(section.summary)), LEGEND]
+        for name, table in _tables(section.summary).items():
+            blocks += [f"### {name}", markdown_table(table)]
+        blocks += [LEGEND]
         for figure in _figures(section):
             blocks += [f"### {figure.heading}"]
             if figure.panels:
@@ -118,6 +129,16 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
                 blocks += [f"![{alt}]({quote_from_bytes(os.fsencode(folder.name))}/{picture.name})"]
             blocks += [figure.caption]
         blocks += ["### Sparsity per layer", markdown_table(layer_table(section.trials)), LAYERS_CAPTION]
+    found, reason = across_sections(report)
+    if reason:
+        blocks += [f"**{markdown(reason)}**"]
+    if found:
+        picture = folder / "across.png"
+        with written_to(picture):
+            write_png(_across_panels(found), picture, title=ACROSS)
+        written += [picture]
+        blocks += [f"## {ACROSS}", f"![{ACROSS}]({quote_from_bytes(os.fsencode(folder.name))}/{picture.name})"]
+        blocks += [*map(markdown_table, across_tables(found)), *map(markdown, across_notes(found))]
     return [_write_text(path, "\n\n".join(blocks) + "\n"), *written]
 
 
@@ -142,12 +163,56 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
     return [_write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
 
 
+def write_latex(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes the tables for a LaTeX document, to be taken in with `\\input`; it loads booktabs."""
+    blocks = [f"% {TITLE} of tfprune: \\usepackage{{booktabs}} and \\input this file"]
+    for section in report:
+        tables = {"Verdicts": verdict_table(section.verdicts)} if section.verdicts else {}
+        tables |= _tables(section.summary)
+        blocks += [latex_table(table, f"{section.title}. {name}.") for name, table in tables.items()]
+    return [_write_text(path, "\n\n".join(blocks) + "\n")]
+
+
 def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
-    comparisons = [as_json(section.results, section.summary) for section in report]
+    found, _ = across_sections(report)
     with written_to(path):
-        write_json(path, comparisons[0] if len(comparisons) == 1 else {"comparisons": comparisons})
+        write_json(path, comparisons_json(report, found))
     return [path]
+
+
+def comparisons_json(report: Sequence[Section], found: Across | None, failures: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the numbers of one comparison, or of several as `comparisons` and, over data sets, `across`."""
+    comparisons = [as_json(section.results, section.summary, failures) for section in report]
+    if len(comparisons) == 1:
+        return comparisons[0]
+    return {"comparisons": comparisons} | ({"across": across_json(found)} if found else {})
+
+
+def draw_across(found: Across, folder: Path) -> list[Path]:
+    """Draws a comparison over data sets into a folder."""
+    from tfprune.reporting.figures.rendering import write_png
+
+    path = folder / "across.png"
+    write_png(_across_panels(found), path, title=f"{len(found.datasets)} data sets")
+    return [path]
+
+
+def page_block(summary: Summary, source: str) -> str:
+    """Returns what a page of results shows of a comparison: the answer, the verdicts, and all else folded.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+        source: a line on where the numbers come from.
+    """
+    several = len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()})
+    judged = verdicts(summary)
+    shown = [levels_table(summary) if several else answer_table(summary)]
+    folded = [*([answer_table(summary)] if several else []), *([verdict_table(judged)] if judged else [])]
+    inner = [markdown_table(table) for table in (*folded, *detail_tables(summary))]
+    details = ("<details>", "<summary>All numbers, verdicts, tests and costs</summary>", *inner, LEGEND)
+    tables = [markdown_table(table) for table in shown]
+    return "\n\n".join((*tables, source, *map(markdown, remarks(summary)), *details, "</details>"))
 
 
 WRITERS: dict[str, Writer] = {
@@ -155,8 +220,35 @@ WRITERS: dict[str, Writer] = {
     ".md": write_markdown,
     ".csv": write_csv,
     ".json": write_json_report,
+    ".tex": write_latex,
 }
 LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mean over seeds."
+
+
+def _tables(summary: Summary) -> dict[str, Table]:
+    tables = {
+        "Results": answer_table(summary),
+        "All results": comparison_table(summary),
+        "Tests of accuracy": significance_table(summary),
+        "Size, speed and accuracy": trade_table(summary),
+        "Costs": cost_table(summary),
+    }
+    return {name: table for name, table in tables.items() if table[1]}
+
+
+def _across_panels(found: Across) -> list[Panel]:
+    from tfprune.reporting.figures.across import across_panels
+
+    return across_panels(found)
+
+
+def _across_page(report: Sequence[Section]) -> dict[str, Any] | None:
+    """Returns what the template shows of several data sets together, None where there is one."""
+    found, reason = across_sections(report)
+    if not found:
+        return {"title": ACROSS, "notes": [reason], "tables": [], "panels": []} if reason else None
+    panels = [_as_image(panel, legend=True) for panel in _across_panels(found)]
+    return {"title": ACROSS, "notes": across_notes(found), "tables": across_tables(found), "panels": panels}
 
 
 def _figures(section: Section) -> list[Figure]:
@@ -164,7 +256,7 @@ def _figures(section: Section) -> list[Figure]:
     from tfprune.reporting.figures.strips import comparison_panels, differences_panels
     from tfprune.reporting.figures.trade_offs import costs_panels, sparsities_panels
 
-    summary = section.summary
+    summary = with_finished_runs(section.summary)
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
     differences = differences_panels(summary)
     several = any(len(values["seeds"]) > 1 for values in summary.values())
@@ -230,11 +322,7 @@ def _as_page(section: Section) -> dict[str, Any]:
         "facts": facts(section),
         "notes": notes(section),
         "verdicts": section.verdicts,
-        "tables": {
-            "Results": comparison_table(section.summary),
-            "Size, speed and accuracy": trade_table(section.summary),
-            "Costs": cost_table(section.summary),
-        },
+        "tables": _tables(section.summary),
         "figures": [
             {
                 "heading": figure.heading,

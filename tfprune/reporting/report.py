@@ -11,11 +11,20 @@ from tfprune.experiments.checksums import with_checksum
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.comparison import by_trial, remarks, summarise
-from tfprune.reporting.tables import comparison_table, cost_table, levels_table, trade_table, verdict_table
+from tfprune.reporting.diverged import Diverged
+from tfprune.reporting.tables import (
+    answer_table,
+    comparison_table,
+    cost_table,
+    levels_table,
+    significance_table,
+    trade_table,
+    verdict_table,
+)
 from tfprune.reporting.timing import machine_text
 from tfprune.reporting.verdicts import Verdict, verdicts
 from tfprune.training.config import Config
-from tfprune.utils.text import Table
+from tfprune.utils.text import Table, markdown, printable
 
 OWN = (
     "method",
@@ -58,15 +67,31 @@ class Section:
         return [run for runs in self.trials.values() for run in runs]
 
 
-def sections(results: Iterable[Result]) -> list[Section]:
+def sections(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> list[Section]:
     """Gathers runs that can be compared with each other, see `comparable`, and compares them."""
-    groups = comparable(results)
+    groups, diverged = comparable(results), list(diverged)
     settings = [_shared(group[0].config) for group in groups]
-    found = []
-    for group, own in zip(groups, settings, strict=True):
-        summary = summarise(group)
-        found.append(Section(_title(own, settings), by_trial(group), summary, verdicts(summary)))
-    return found
+    return [section(group, diverged, settings) for group in groups]
+
+
+def section(
+    group: Sequence[Result], diverged: Iterable[Diverged] = (), settings: Sequence[Mapping[str, Any]] = ()
+) -> Section:
+    """Compares runs with each other.
+
+    Args:
+        group: the finished ones.
+        diverged: others; those that are set up like one of `group` count, at chance.
+        settings: what the runs of each section have in common, which the title tells apart.
+    """
+    known = {json.dumps(_shared(run.config)) for run in group}
+    lost = [run for run in diverged if json.dumps(_shared(run.config)) in known]
+    summary = summarise(group, lost)
+    trials = {
+        trial: [run for run in runs if isinstance(run, Result)] for trial, runs in by_trial([*group, *lost]).items()
+    }
+    title = _title(_shared(group[0].config), settings)
+    return Section(title, {trial: runs for trial, runs in trials.items() if runs}, summary, verdicts(summary))
 
 
 def comparable(results: Iterable[Result]) -> list[list[Result]]:
@@ -92,15 +117,21 @@ def comparable(results: Iterable[Result]) -> list[list[Result]]:
 
 
 def result_tables(summary: Summary) -> list[Table]:
-    """Returns the tables of a comparison: results, what they were had for, costs and, if there are any, verdicts.
+    """Returns the tables of a comparison: the answer and, if there are any, the verdicts, then `detail_tables`.
 
     Where methods are compared at several sparsities an overview comes first.
     """
     judged = verdicts(summary)
-    tables = [comparison_table(summary), trade_table(summary), cost_table(summary)]
+    first = [answer_table(summary), *([verdict_table(judged)] if judged else [])]
     if len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()}):
-        tables.insert(0, levels_table(summary))
-    return [*tables, *([verdict_table(judged)] if judged else [])]
+        first.insert(0, levels_table(summary))
+    return [*first, *detail_tables(summary)]
+
+
+def detail_tables(summary: Summary) -> list[Table]:
+    """Returns the tables that pages fold: all results, the tests, what they were had for, costs."""
+    tables = (comparison_table, significance_table, trade_table, cost_table)
+    return [table for make in tables if (table := make(summary))[1]]
 
 
 def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str] = ()) -> dict[str, Any]:
@@ -144,11 +175,30 @@ def facts(section: Section) -> dict[str, str]:
         **({"Ranked in another scope than the layer": ", ".join(scopes)} if scopes else {}),
         "Precision": _distinct(run.metrics["precision"]["policy"] for run in runs),
         **({"Other settings": ", ".join(f"{key}={_text(value)}" for key, value in other.items())} if other else {}),
-        "Seeds": _ranges({run.config.seed for run in runs}),
+        "Seeds": ranges({run.config.seed for run in runs}),
         "Runs": f"{len(runs):,} in {_distinct(str(run.folder.root.parent) for run in runs)}",
         "Versions": _distinct(_versions(run.metrics["versions"]) for run in runs),
         "Machine": _distinct(machine_text(run.metrics["machine"]) for run in runs),
     }
+
+
+def source(section: Section) -> str:
+    """Returns a line on where the numbers of a section come from."""
+    config, metrics = section.results[0].config, section.results[0].metrics
+    seeds = ranges({run.config.seed for run in section.results})
+    return source_line(_shared(config), metrics["versions"], metrics["machine"], seeds, metrics["precision"]["policy"])
+
+
+def source_line(
+    settings: Mapping[str, Any], versions: Mapping[str, str], machine: Mapping[str, Any], seeds: str, precision: str
+) -> str:
+    """Returns a line on the settings of runs, for Markdown."""
+    named = {name: versions[name] for name in ("python", "tensorflow", "tensorflow-model-optimization")}
+    return (
+        f"{'Seeds' if ' ' in seeds else 'Seed'} {seeds}, `{printable(str(settings['model']))}`, "
+        f"{settings['epochs']:,} epochs, batches of {settings['batch_size']}, {settings['optimizer']} "
+        f"{settings['learning_rate']:g}, {precision}. {_versions(named)}; {markdown(machine_text(machine))}."
+    )
 
 
 def notes(section: Section) -> list[str]:
@@ -215,10 +265,10 @@ def _distinct(values: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(values))
 
 
-def _ranges(numbers: Iterable[int]) -> str:
+def ranges(numbers: Iterable[int]) -> str:
     """Spells out whole numbers.
 
-    >>> _ranges([0, 1, 2, 5, 8, 9])
+    >>> ranges([0, 1, 2, 5, 8, 9])
     '0 to 2, 5, 8 to 9'
     """
     runs: list[list[int]] = []

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfprune.reporting.statistics import CONFIDENCE, LEVEL, LOWER, MARGIN, OPEN
+from tfprune.reporting.timing import trained_as_stacks
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import MEGABYTE, atomic_write, read_text
-from tfprune.utils.text import Table, markdown
+from tfprune.utils.text import Table, markdown, printable
 
 MAX_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
 
 LEGEND = (
-    "Mean ± standard deviation over seeds; p of a paired t test of the test loss, corrected by Holm for the number of "
+    "Mean ± standard deviation over seeds. Intervals are over seeds and say nothing of other data: all seeds share a "
+    "data set, and of most data sets a test split. The accuracy is better than unpruned's, non-inferior (above it less "
+    f"{100 * MARGIN:g} points) or worse (below that) by one-sided paired t tests at {100 * LEVEL:g} %, corrected for "
+    "the number of trials compared (Holm); the intervals are not. Else it is open: about so many seeds of this spread "
+    "would decide four times in five if the networks were equal or, where they are shown to be lower, if the "
+    "difference were the one seen. p of a paired t test of the test loss, corrected by Holm for the number of "
     "methods; ratios to unpruned are medians over seeds; time is CPU time of the training unless a GPU computed. "
     "A step of training counts as three forward passes. A seed reaches unpruned's loss when its network, as sparse as "
     "in the end, has the validation loss that unpruned ends with. Compression is unpruned's non-zero parameters over "
@@ -21,6 +28,86 @@ LEGEND = (
     "Sparsity is the share of kernel weights that are zero; of trials named `filter` or `branch`, that of channels or "
     "branches that are gone."
 )
+
+
+def answer_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns headers and rows of the question that a comparison answers: what accuracy is kept, at what size and cost.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+    """
+    headers = (
+        *("method", "test accuracy", "- unpruned, points (95 %)", f"at a margin of {100 * MARGIN:g} points"),
+        *("non-zero parameters", "epochs"),
+    )
+    rows = []
+    for method, values in summary.items():
+        mean, sd, found = values["mean"], values["sd"], values["accuracy"]
+        rows.append(
+            (
+                method,
+                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
+                points(found["mean"], found["low"], found["high"]) if found else "",
+                outcome_text(found),
+                _number(mean["nonzero_parameters"], ",.0f"),
+                _number(mean["epochs"], ",.0f"),
+            )
+        )
+    return headers, rows
+
+
+def significance_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns headers and rows of the tests on accuracy, each corrected by Holm for the trials of the comparison.
+
+    Args:
+        summary: what `comparison.summarise` returns.
+    """
+    names = ("better", "non_inferior", "worse", "equivalent")
+    headers = (
+        *("method", "seeds", "accuracy - unpruned, points", "t interval", "bootstrap interval"),
+        *(f"p {name.replace('_', '-')} (Holm)" for name in names),
+        "outcome",
+    )
+    rows = []
+    for method, values in summary.items():
+        if found := values["accuracy"]:
+            bounds = ((found["low"], found["high"]), found["bootstrap"] or ())
+            rows.append(
+                (
+                    method,
+                    str(found["seeds"]),
+                    f"{100 * found['mean']:+.2f}",
+                    *(" to ".join(f"{100 * bound:+.2f}" for bound in pair) for pair in bounds),
+                    *(p_text(found[f"p_{name}_holm"]) for name in names),
+                    outcome_text(found),
+                )
+            )
+    return headers, rows
+
+
+def points(mean: float, low: float, high: float) -> str:
+    """Returns a difference of accuracies and its interval, in points."""
+    return f"{100 * mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+
+
+def outcome_text(found: Mapping[str, Any] | None) -> str:
+    """Returns what tests on accuracy came to; where that is open, how many seeds would tell."""
+    if not found:
+        return ""
+    outcome, needed = found["outcome"], found["seeds_needed"]
+    if outcome not in (OPEN, LOWER) or (needed is not None and needed <= found["seeds"]):
+        return outcome
+    return f"{outcome}; needs {seeds_text(needed)}"
+
+
+def seeds_text(needed: int | None) -> str:
+    """Returns a number of seeds with two digits, which is more than a spread over a few seeds tells."""
+    return "more seeds than can be had" if needed is None else f"about {float(f'{needed:.2g}'):,.0f} seeds"
+
+
+def p_text(p: float) -> str:
+    """Returns a p value with three digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -35,20 +122,20 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     )
     rows = []
     for method, values in summary.items():
-        mean, sd, ratio, delta = values["mean"], values["sd"], values["ratio"], values["delta"]
+        mean, sd, delta = values["mean"], values["sd"], values["delta"]
         rows.append(
             (
                 method,
                 str(len(values["seeds"])),
                 f"{mean['test_loss']:.4f}" + _plus_minus(sd["test_loss"], ".4f"),
                 f"{delta['mean']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f})" if delta else "",
-                "" if not delta else "< 0.001" if delta["p_holm"] < 0.001 else f"{delta['p_holm']:.3f}",
+                p_text(delta["p_holm"]) if delta else "",
                 f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
-                f"{100 * mean['sparsity']:.1f} %",
-                f"{mean['nonzero_parameters']:,.0f}",
-                f"{mean['weights_gzip'] / 1000:,.1f}",
-                f"{mean['epochs']:,.0f}",
-                _ratio(ratio["training_time"]),
+                _number(mean["sparsity"], ".1f", 100, " %"),
+                _number(mean["nonzero_parameters"], ",.0f"),
+                _number(mean["weights_gzip"], ",.1f", 0.001),
+                _number(mean["epochs"], ",.0f"),
+                _time(values),
             )
         )
     return headers, rows
@@ -71,10 +158,11 @@ def cost_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
         rows.append(
             (
                 method,
-                f"{mean['epochs']:,.0f}",
-                f"{mean['examples']:,.0f}",
-                f"{mean['training_flops']:.3g}",
-                *(_ratio(ratio[name]) for name in ("training_flops", "training_flops_masked", "training_time")),
+                _number(mean["epochs"], ",.0f"),
+                _number(mean["examples"], ",.0f"),
+                _number(mean["training_flops"], ".3g"),
+                *(_ratio(ratio[name]) for name in ("training_flops", "training_flops_masked")),
+                _time(values),
                 f"{100 * reached['share']:.0f} %" if reached else "",
                 f"{epochs:,.0f}" if epochs is not None else "",
                 "" if seconds is None else f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}",
@@ -130,11 +218,24 @@ def trade_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def verdict_table(verdicts: Sequence[Any]) -> Table:
     """Returns headers and rows of `verdicts.verdicts`."""
-    return ("statement", "verdict", "evidence (95 %)"), [(v.statement, v.outcome, v.evidence) for v in verdicts]
+    return ("statement", "verdict", f"evidence ({100 * CONFIDENCE:.0f} %)"), [
+        (v.statement, v.outcome, v.evidence) for v in verdicts
+    ]
 
 
 def _ratio(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _number(value: float | None, form: str, scale: float = 1.0, unit: str = "") -> str:
+    """Returns a mean, or nothing where all networks diverged."""
+    return "" if value is None else f"{scale * value:{form}}{unit}"
+
+
+def _time(values: Mapping[str, Any]) -> str:
+    """Returns the ratio of training times; with one digit where networks trained as one model share a measurement."""
+    ratio = values["ratio"]["training_time"]
+    return _ratio(ratio) if ratio is None or not trained_as_stacks(values["seeds"]) else f"about {ratio:.1f}"
 
 
 def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
@@ -181,6 +282,22 @@ def markdown_table(table: Table) -> str:
     headers, rows = table
     cells = [["<br>".join(map(markdown, (cell,) if isinstance(cell, str) else cell)) for cell in row] for row in rows]
     return tabulate(cells, list(map(markdown, headers)), tablefmt="github", disable_numparse=True)
+
+
+def latex_table(table: Table, caption: str) -> str:
+    """Returns a table for a LaTeX document that loads booktabs; whatever a cell holds, it stays one."""
+    headers, rows = table
+    cells = [[", ".join((cell,) if isinstance(cell, str) else cell) for cell in row] for row in rows]
+    named = _latex([[caption]]).split("\n")[2].strip().removesuffix("\\\\").rstrip()  # the only cell
+    lines = ("\\begin{table}", "\\centering", f"\\caption{{{named}}}", _latex(cells, headers), "\\end{table}")
+    return "\n".join(lines).replace("±", "$\\pm$")
+
+
+def _latex(cells: Sequence[Sequence[str]], headers: Sequence[str] = ()) -> str:
+    from tabulate import tabulate
+
+    shown = [list(map(printable, row)) for row in cells]
+    return tabulate(shown, list(map(printable, headers)), tablefmt="latex_booktabs", disable_numparse=True)
 
 
 def update_page(path: Path, name: str, content: str) -> None:

@@ -1,37 +1,40 @@
 """The hypothesis of dynamic pruning as three statements, and what the runs say of each.
 
 Each statement is about a paired comparison, seed by seed, and is judged by a 95 % confidence interval alone:
-*supported* if the whole interval speaks for it, *refuted* if the whole interval speaks against it, *undecided* else.
+*supported* if the whole interval speaks for it, *refuted* if the whole interval speaks against it, *undecided* else. A
+statement that the set-up decides, not the runs, is *by construction*.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from tfprune.methods import BASELINE
-from tfprune.reporting.comparison import paired_difference
-from tfprune.reporting.timing import why_times_differ
+from tfprune.reporting.statistics import CONFIDENCE, FEWEST_SEEDS, MARGIN, Interval, seeds_needed, t_interval
+from tfprune.reporting.tables import seeds_text
+from tfprune.reporting.timing import trained_as_stacks, why_times_differ
 
-SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
-MARGIN = 0.005  # of accuracy: a loss below half a point counts as none
-CONFIDENCE = 0.95
+SUPPORTED, REFUTED, UNDECIDED, BY_CONSTRUCTION = "supported", "refuted", "undecided", "by construction"
 RULE = (
     f"A statement is judged by the {100 * CONFIDENCE:.0f} % interval of a comparison that is paired seed by seed, and "
     "by nothing else: supported if the whole interval speaks for it, refuted if the whole interval speaks against it, "
-    "undecided else.",
+    "undecided else. The intervals are not corrected for the number of statements.",
     f"Fewer epochs: the share of seeds in which dynamic pruning comes to {BASELINE}'s final validation loss earlier, "
     "among those in which one of the two is earlier (never counts as last), with its exact binomial interval: above or "
-    "below 1/2.",
-    "Less time: the ratio of training times, geometric mean with a t interval: below or above 1; undecided where times "
-    "do not compare.",
-    "No loss of accuracy: the difference of test accuracies, mean with a t interval. Supported if it lies above "
-    f"-{100 * MARGIN:g} points; refuted if it lies below 0 and not above that margin, or if the network is no smaller.",
+    f"below 1/2. Fewer than {FEWEST_SEEDS} such seeds can decide nothing.",
+    "Less time than lottery: by construction where a ticket trains for more epochs, left out where both train for as "
+    f"many; the ratio to {BASELINE} stands beside it. Networks trained as one model share one measurement, so there is "
+    "no interval of their times.",
+    "No loss of accuracy: the difference of test accuracies, mean with a t interval. Supported (non-inferior) if it "
+    f"lies above -{100 * MARGIN:g} points; refuted (inferior) if it lies below that, or if the network is no smaller; "
+    "else undecided, with the number of seeds that would show equal networks to be so four times in five.",
 )  # what `verdicts` does, for readers
+EQUAL_EPOCHS = 0.02  # of the epochs of one of two trainings: less is no difference
 Summary = Mapping[str, Any]  # of one trial, see `comparison.summarise`
 
 
@@ -42,9 +45,9 @@ class Verdict:
     Attributes:
         trial: the trial that the statement is about.
         statement: what is claimed.
-        outcome: `supported`, `refuted` or `undecided`.
+        outcome: `supported`, `refuted`, `undecided` or `by construction`.
         evidence: the interval that decided, in words.
-        low, high: its bounds; None where there are too few seeds for one.
+        low, high: its bounds; None where there is none.
     """
 
     trial: str
@@ -61,11 +64,12 @@ def verdicts(summary: Mapping[str, Summary]) -> list[Verdict]:
     1. *Fewer epochs to the unpruned network's loss.* Among the seeds in which one of the two reaches the unpruned
        network's final validation loss earlier (never counts as last), the share in which dynamic pruning does, with
        its exact binomial interval (Clopper & Pearson 1934): supported above 1/2, refuted below.
-    2. *Less training time than a lottery ticket.* The ratio of training times (see `comparison.training_time`),
-       geometric mean with a t interval: supported below 1, refuted above.
+    2. *Less training time than a lottery ticket.* By construction where the ticket trains for more epochs, left out
+       where it trains for as many. The ratios of training times (see `comparison.training_time`) to the ticket's and to
+       the baseline's stand beside it, geometric means with t intervals.
     3. *A smaller network at no loss of accuracy.* Fewer parameters that are not zero, and the difference of test
-       accuracies, mean with a t interval: supported if it lies above -`MARGIN`; refuted if it lies below 0 and is
-       not that small, or if the network is no smaller.
+       accuracies, mean with a t interval: supported (non-inferior) above -`MARGIN`, refuted (inferior) below it or if
+       the network is no smaller.
 
     Args:
         summary: what `comparison.summarise` returns.
@@ -74,10 +78,10 @@ def verdicts(summary: Mapping[str, Summary]) -> list[Verdict]:
     for trial, own in summary.items():
         if own["method"] != "dynamic":
             continue
-        if BASELINE in summary:
+        if BASELINE in summary and any(r["epochs_to_reach"] is not None for r in summary[BASELINE]["seeds"].values()):
             found.append(_fewer_epochs(trial, own, summary[BASELINE]))
         if other := _counterpart(own, summary, "lottery"):
-            found.append(_less_time(trial, own, other, summary[other]))
+            found += _less_time(trial, own, other, summary)
         if BASELINE in summary:
             found.append(_smaller(trial, own, summary[BASELINE]))
     return found
@@ -102,49 +106,69 @@ def _fewer_epochs(trial: str, own: Summary, baseline: Summary) -> Verdict:
     interval = stats.binomtest(earlier, earlier + later).proportion_ci(CONFIDENCE, method="exact")
     low, high = float(interval.low), float(interval.high)
     reached = sum(np.isfinite(a) for a, _ in pairs)
+    few = f"; needs at least {FEWEST_SEEDS} seeds that differ" if earlier + later < FEWEST_SEEDS else ""
     return Verdict(
         trial,
         statement,
         judge(low, high, least=0.5),
         f"earlier in {earlier} of {earlier + later} seeds that differ: {_percent(earlier / (earlier + later))} "
-        f"({_percent(low)} to {_percent(high)}); {reached} of {len(pairs)} reach it at all",
+        f"({_percent(low)} to {_percent(high)}); {reached} of {len(pairs)} reach it at all{few}",
         low,
         high,
     )
 
 
-def _less_time(trial: str, own: Summary, other: str, lottery: Summary) -> Verdict:
-    statement = f"{trial} takes less training time than {lottery['method']}"
-    if reason := why_times_differ(trial, own["seeds"], other, lottery["seeds"]):
-        return Verdict(trial, statement, UNDECIDED, reason)
-    ratios = np.array([a / b for a, b in _pairs(own, lottery, "training_time")])
-    if len(ratios) < 2:
-        return Verdict(trial, statement, UNDECIDED, _too_few(len(ratios)))
-    mean, low, high = (float(np.exp(value)) for value in _mean_interval(np.log(ratios)))
-    return Verdict(
-        trial, statement, judge(-high, -low, least=-1.0), f"{mean:.2f} x the time ({low:.2f} to {high:.2f})", low, high
-    )
+def _less_time(trial: str, own: Summary, other: str, summary: Mapping[str, Summary]) -> list[Verdict]:
+    """Returns no verdict where both train for as many epochs: nothing but noise could decide."""
+    ticket = summary[other]
+    epochs, of_ticket = own["mean"]["epochs"], ticket["mean"]["epochs"]
+    if None in (epochs, of_ticket) or abs(epochs - of_ticket) <= EQUAL_EPOCHS * of_ticket:
+        return []
+    evidence = [f"{epochs:,.0f} epochs and {of_ticket:,.0f}"]
+    low = high = None
+    for rival in (other, *({BASELINE} & summary.keys())):
+        ratio, interval = _time_ratio(trial, own, rival, summary[rival])
+        evidence.append(f"{summary[rival]['method']}: {ratio}")
+        if rival == other and interval:
+            low, high = interval.low, interval.high
+    statement = f"{trial} takes {'less' if epochs < of_ticket else 'more'} training time than {ticket['method']}"
+    return [Verdict(trial, statement, BY_CONSTRUCTION, "; ".join(evidence), low, high)]
+
+
+def _time_ratio(trial: str, own: Summary, rival: str, values: Summary) -> tuple[str, Interval | None]:
+    """Returns the ratio of training times in words, and its interval where each seed was timed."""
+    if reason := why_times_differ(trial, own["seeds"], rival, values["seeds"]):
+        return reason, None
+    pairs = [(a, b) for a, b in _pairs(own, values, "training_time") if a and b]
+    if not pairs:
+        return "times were not kept", None
+    if len(pairs) < 2:
+        return _too_few(len(pairs)), None
+    ratios = np.array([a / b for a, b in pairs])
+    if stacks := max(trained_as_stacks(side["seeds"]) or 0 for side in (own, values)):
+        many = f"{stacks} measurement{'' if stacks == 1 else 's'}"
+        return f"about {np.median(ratios):.1f} x the time (no interval: {many} of networks trained as one model)", None
+    interval = Interval(*(float(np.exp(value)) for value in t_interval(np.log(ratios))))
+    return f"{interval.mean:.2f} x the time ({interval.low:.2f} to {interval.high:.2f})", interval
 
 
 def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
     statement = f"{trial} gives a smaller network than {BASELINE} and loses no accuracy beyond {100 * MARGIN:g} points"
-    size = own["mean"]["nonzero_parameters"] / baseline["mean"]["nonzero_parameters"]
-    difference = paired_difference(own["seeds"], baseline["seeds"], "test_accuracy")
-    if difference is None:
-        return Verdict(trial, statement, UNDECIDED, _too_few(len(_pairs(own, baseline, "test_accuracy"))))
-    low, high = difference["low"], difference["high"]
-    outcome = judge(low, high, least=-MARGIN)
-    if size >= 1 or (outcome == UNDECIDED and high < 0):
-        outcome = REFUTED
-    return Verdict(
-        trial,
-        statement,
-        outcome,
-        f"{_percent(size)} of the parameters, accuracy {100 * difference['mean']:+.2f} points "
-        f"({100 * low:+.2f} to {100 * high:+.2f})",
-        low,
-        high,
+    pairs = _pairs(own, baseline, "test_accuracy")
+    sizes = own["mean"]["nonzero_parameters"], baseline["mean"]["nonzero_parameters"]
+    if len(pairs) < 2 or None in sizes:
+        return Verdict(trial, statement, UNDECIDED, _too_few(len(pairs)))
+    size, differences = sizes[0] / sizes[1], [a - b for a, b in pairs]
+    mean, low, high = t_interval(differences)
+    outcome = REFUTED if size >= 1 else judge(low, high, least=-MARGIN)
+    evidence = (
+        f"{_percent(size)} of the parameters, accuracy {100 * mean:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})"
     )
+    if outcome == UNDECIDED:
+        # Equal networks are what would be shown; of those that are lower, on which side of the margin they are.
+        needed = seeds_needed(differences, abs(mean + MARGIN) if high < 0 else MARGIN)
+        evidence += f"; needs {seeds_text(needed)}"
+    return Verdict(trial, statement, outcome, evidence, low, high)
 
 
 def _counterpart(own: Summary, summary: Mapping[str, Summary], method: str) -> str | None:
@@ -161,12 +185,6 @@ def _kind(values: Summary) -> str:
 
 def _pairs(own: Summary, other: Summary, name: str) -> list[tuple[Any, Any]]:
     return [(row[name], other["seeds"][seed][name]) for seed, row in own["seeds"].items() if seed in other["seeds"]]
-
-
-def _mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    mean, error = np.mean(values), stats.sem(values)
-    reach = error * stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-    return mean, mean - reach, mean + reach
 
 
 def _too_few(pairs: int) -> str:

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.layer_traits import activation_traits, traits_of
-from tfprune.adapters.tf_keras.kernel_names import kernels_of
-from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
+from tfprune.adapters import adapter_of
+from tfprune.adapters.graphs import Examples, Graphs, Node
+from tfprune.adapters.layer_traits import OWN_FRAMEWORKS, activation_traits, traits_of
 from tfprune.structured.channels import Channels, Group
-from tfprune.structured.losses import Examples, loss_of
-from tfprune.utils.errors import ModelError, choose_from
+from tfprune.utils.errors import ConfigError, ModelError, choose_from
 
 BRANCHES = "residual branches"  # the name of their group, which no layer can have
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Branches(Channels):
     """The residual branches of a model; see `channels.Channels` for what it has of that. The one group is `BRANCHES`.
 
@@ -36,7 +35,7 @@ class Branches(Channels):
 
     inside: Mapping[str, int]
     ends: Mapping[str, tuple[int, ...]]
-    last: Mapping[int, keras.layers.Layer]
+    last: Mapping[int, Any]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ class Branches(Channels):
         return sorted({label for name, label in self.inside.items() if name in layers})
 
 
-def branches(model: keras.Model) -> Branches:
+def branches(model: Any) -> Branches:
     """Finds the residual branches of a model, in the order of its graph; those of nested models are not looked for.
 
     A branch lies between an input of an `Add` layer and another input of the same sum, which it is computed from.
@@ -64,15 +63,16 @@ def branches(model: keras.Model) -> Branches:
     Raises:
         ModelError: the model is subclassed or has not been built.
     """
-    if not model.built or not hasattr(model, "_nodes_by_depth") or not model.inputs:
+    graphs = adapter_of(model).graphs
+    if not graphs.has_graph(model):
         raise ModelError(f"model {model.name} must be functional or sequential, and built, to find its branches")
-    graph = _Graph(model)
-    found: list[tuple[str, int, list[keras.layers.Layer], keras.layers.Layer]] = []
+    graph = _Branched(graphs, model)
+    found: list[tuple[str, int, list[Any], Any]] = []
     for node in graph.nodes:
-        for number in range(len(node.keras_inputs)) if _is(node.layer, ("Add",)) else ():
+        for number in range(len(node.inputs)) if _is(node.layer, ("Add",)) else ():
             inside = graph.between(node, number)
-            last = graph.last(node.keras_inputs[number]) if inside else None
-            if last is not None and any(kernels_of(layer) for layer in inside):
+            last = graph.last(node.inputs[number]) if inside else None
+            if last is not None and any(graphs.kernels_of(layer) for layer in inside):
                 found.append((node.layer.name, number, inside, last))
     labels = np.arange(len(found))
     ends: dict[str, list[int]] = {}
@@ -96,107 +96,112 @@ def branches(model: keras.Model) -> Branches:
     )
 
 
-class _Graph:
+class _Branched:
     """Who makes and who reads each tensor of a model."""
 
-    def __init__(self, model: keras.Model) -> None:
-        depths = sorted(model._nodes_by_depth, reverse=True)
-        self.nodes = [node for depth in depths for node in model._nodes_by_depth[depth]]
-        self._depths = {id(node): depth for depth in depths for node in model._nodes_by_depth[depth]}
-        self._maker = {id(tensor): node for node in self.nodes for tensor in tf.nest.flatten(node.outputs)}
-        self._readers: dict[int, list[object]] = {}
+    def __init__(self, graphs: Graphs, model: Any) -> None:
+        graph = graphs.graph(model)
+        self._graphs = graphs
+        self.nodes = graph.nodes
+        self._maker: dict[int, Node] = {id(tensor): node for node in self.nodes for tensor in node.outputs}
+        self._readers: dict[int, list[Node | None]] = {}
         for node in self.nodes:
-            for tensor in node.keras_inputs if not node.is_input else ():
+            for tensor in node.inputs:
                 self._readers.setdefault(id(tensor), []).append(node)
-        for tensor in model.outputs:
+        for tensor in graph.outputs:
             self._readers.setdefault(id(tensor), []).append(None)
         self._calls = [id(node.layer) for node in self.nodes]
 
-    def between(self, add: object, number: int) -> list[keras.layers.Layer] | None:
+    def between(self, add: Node, number: int) -> list[Any] | None:
         """Returns the layers between an input of a sum and its others, in the order of the graph; None: no branch."""
-        tensors = add.keras_inputs
+        tensors = add.inputs
         others = {id(tensor) for place, tensor in enumerate(tensors) if place != number}
-        inside: list[object] = []
+        inside: list[Node] = []
         ahead = [tensors[number]]
         if id(tensors[number]) in others or self._calls.count(id(add.layer)) > 1:
             return None
-        if any(tensor.shape.as_list() != tensors[number].shape.as_list() for tensor in tensors):  # one is stretched
+        shapes = list(map(self._graphs.shape, tensors))
+        if any(shape != shapes[number] for shape in shapes):  # one is stretched
             return None
         while ahead:
             tensor = ahead.pop()
-            node = self._maker[id(tensor)]
-            if id(tensor) in others or any(node is own for own in inside):
+            if id(tensor) in others or any(self._maker.get(id(tensor)) is own for own in inside):
                 continue
-            if node.is_input or _is_sum(node.layer) or self._calls.count(id(node.layer)) > 1:
+            node = self._maker.get(id(tensor))
+            if node is None or _is_sum(node.layer) or self._calls.count(id(node.layer)) > 1:
                 return None
             inside.append(node)
-            ahead.extend(node.keras_inputs)
+            ahead.extend(node.inputs)
         for node in inside:
-            readers = [reader for t in tf.nest.flatten(node.outputs) for reader in self._readers.get(id(t), ())]
+            readers = [reader for tensor in node.outputs for reader in self._readers.get(id(tensor), ())]
             if not all(reader is add or any(reader is own for own in inside) for reader in readers):
                 return None
-            if any(weight.shape.rank == 0 for weight in node.layer.weights):
+            if not hasattr(node.layer, "weights") or any(len(weight.shape) == 0 for weight in node.layer.weights):
                 return None
-        inside.sort(key=lambda node: (-self._depths[id(node)], node.layer.name))
+        inside.sort(key=lambda node: (-node.depth, node.layer.name))
         return [node.layer for node in inside]
 
-    def last(self, tensor: tf.Tensor) -> keras.layers.Layer | None:
+    def last(self, tensor: Any) -> Any | None:
         """Returns the layer whose weights decide what a tensor is; None if it is not zero where they are."""
-        node = self._maker[id(tensor)]
-        while traits_of(node.layer).zero == "inputs" and len(node.keras_inputs) == 1 and _keeps_zero(node.layer):
-            node = self._maker[id(node.keras_inputs[0])]
+        node = self._maker.get(id(tensor))
+        while node and traits_of(node.layer).zero == "inputs" and len(node.inputs) == 1 and _keeps_zero(node.layer):
+            node = self._maker.get(id(node.inputs[0]))
+        if node is None:
+            return None
         scaled = getattr(node.layer, "scale", True)  # a normalization without would still hand on a constant
         return node.layer if traits_of(node.layer).zero == "weights" and _keeps_zero(node.layer) and scaled else None
 
 
-def _is(layer: keras.layers.Layer, kinds: Sequence[str]) -> bool:
-    return type(layer).__module__.partition(".")[0] == "tf_keras" and type(layer).__name__ in kinds
+def _is(layer: Any, kinds: Sequence[str]) -> bool:
+    in_keras = type(layer).__module__.partition(".")[0] in OWN_FRAMEWORKS
+    return in_keras and type(layer).__name__ in kinds and hasattr(layer, "weights")
 
 
-def _is_sum(layer: keras.layers.Layer) -> bool:
+def _is_sum(layer: Any) -> bool:
     """Also of what is left of one (see `surgery`), so that no branch appears where there was none."""
-    return _is(layer, ("Add",)) or (_is(layer, ("Activation",)) and layer.activation is keras.activations.linear)
+    if _is(layer, ("Add",)):
+        return True
+    known = activation_traits(getattr(layer, "activation", None))
+    return _is(layer, ("Activation",)) and known is not None and layer.activation.__name__ == "linear"
 
 
-def _keeps_zero(layer: keras.layers.Layer) -> bool:
+def _keeps_zero(layer: Any) -> bool:
     if getattr(layer, "threshold", 0):
         return False
     activation = activation_traits(getattr(layer, "activation", None))
     return activation is not None and activation.zero
 
 
-def _mean_norm(order: int, model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+def _mean_norm(order: int, model: Any, found: Branches, seed: int, examples: object) -> np.ndarray:
+    graphs = adapter_of(model).graphs
     sums, counts = np.zeros(len(found.names)), np.zeros(len(found.names))
     for layer in (layer for layer in model.layers if layer.name in found.inside):
-        for leaf in leaf_layers(layer) if has_graph(layer) else (layer,):
-            for kernel in kernels_of(leaf):
-                sums[found.inside[layer.name]] += np.sum(np.abs(kernel.numpy(), dtype=np.float64) ** order)
-                counts[found.inside[layer.name]] += kernel.shape.num_elements()
+        for leaf in graphs.leaf_layers(layer) if graphs.has_graph(layer) else (layer,):
+            for kernel in graphs.kernels_of(leaf):
+                values = graphs.numbers(kernel)
+                sums[found.inside[layer.name]] += np.sum(np.abs(values, dtype=np.float64) ** order)
+                counts[found.inside[layer.name]] += values.size
     return (sums / counts) ** (1 / order)
 
 
-def _batch_norm(model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+def _batch_norm(model: Any, found: Branches, seed: int, examples: object) -> np.ndarray:
+    graphs = adapter_of(model).graphs
     without = [found.names[label] for label, layer in found.last.items() if getattr(layer, "gamma", None) is None]
     if without:
         raise ModelError(f"criterion bn needs branches that end in a scale of BatchNorm, unlike {', '.join(without)}")
-    return np.array([np.mean(np.abs(layer.gamma.numpy())) for layer in found.last.values()])
+    return np.array([np.mean(np.abs(graphs.numbers(layer.gamma))) for layer in found.last.values()])
 
 
-def _taylor(model: keras.Model, found: Branches, seed: int, examples: Examples | None) -> np.ndarray:
+def _taylor(model: Any, found: Branches, seed: int, examples: Examples | None) -> np.ndarray:
+    graphs = adapter_of(model).graphs
+    if examples is None:
+        raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
     weights = [list(layer._trainable_weights) for layer in found.last.values()]  # frozen ones, too
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(weights)
-        loss = loss_of(model, examples)
-    slopes = tape.gradient(loss, weights)
-    return np.array(
-        [
-            sum(float(np.sum(w.numpy() * tf.convert_to_tensor(s).numpy())) for w, s in zip(*own, strict=True)) ** 2
-            for own in zip(weights, slopes, strict=True)
-        ]
-    )
+    slopes = iter(graphs.slopes(model, [weight for own in weights for weight in own], examples))
+    return np.array([sum(float(np.sum(graphs.numbers(w) * next(slopes))) for w in own) ** 2 for own in weights])
 
 
-def _random(model: keras.Model, found: Branches, seed: int, examples: object) -> np.ndarray:
+def _random(model: Any, found: Branches, seed: int, examples: object) -> np.ndarray:
     return np.random.default_rng(seed).random(len(found.names))
 
 

@@ -1,10 +1,10 @@
 """Which channels of a network have to go together.
 
-Every tensor of a functional graph is followed as an array of labels, one for each entry of its last axis: a layer with
-an output width makes new labels, a layer that works channel by channel hands them on, an addition ties those of its
-inputs to each other, `Flatten` repeats them, a concatenation appends them. Each axis of each weight then carries the
-labels that it is indexed by, and to remove a channel is to remove its label from all of them. A layer that is not known
-protects whatever it touches: nothing is guessed.
+Every axis of a tensor of a functional graph may have labels, one for each of its entries: a layer with an output width
+makes new labels, a layer that works channel by channel hands them on, an addition ties those of its inputs to each
+other, `Flatten` repeats them, a concatenation appends them. Each axis of each weight then carries the labels that it is
+indexed by, and to remove a channel is to remove its label from all of them. A layer that is not known is tried; where
+it may mix channels it protects whatever it touches: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
-from tfprune.structured.rules import rule_of
-from tfprune.structured.tracing import Call, Fixed, Labels, Trace
+from tfprune.adapters import adapter_of
+from tfprune.adapters.graphs import Graphs, Node, Shape
+from tfprune.adapters.layer_traits import traits_of
+from tfprune.structured.labels import Fixed, Labels, rows_of, stacked
+from tfprune.structured.probing import probed
+from tfprune.structured.table import rule_of
+from tfprune.structured.tracing import Call, Trace, Traced
 from tfprune.utils.errors import ModelError
 
 OUTPUT = "the model's output"  # why the channels of the last layer stay
@@ -29,12 +33,14 @@ class Group:
     """Channels that layers have in common: each can go, and goes from all of them.
 
     Attributes:
-        name: the first layer that makes them, `model/layer` if it is nested.
+        name: the first layer that makes them, `model/layer` if it is nested; of a layer with several widths with that
+            of this one (`attention/num_heads`).
         producers: all layers that make them.
         channels: a label a channel.
         protected: why none of them may go, or None.
         inexact: why what is left of the network answers differently from the one in which they are zero, or None.
         copies: how many entries of a layer's output each of them stands for.
+        scaled: whether weights that stay change when one of them goes.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Group:
     protected: str | None
     inexact: str | None = None
     copies: int = 1
+    scaled: bool = False
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -55,16 +62,20 @@ class Channels:
     Attributes:
         groups: in the order of the graph.
         axes: id of a weight -> its axes that are channels -> the labels they are indexed by.
-        made: id of a weight -> the axis on which it makes its layer's output, kernels only.
+        made: id of a weight -> the axes on which it makes its layer's channels, kernels only.
         settings: id of a layer -> those of its settings that go by the number of channels.
-        arguments: id of a call in the graph -> those of its arguments that do.
+        arguments: key of a call in the graph -> those of its arguments that do.
+        read: labels of channels that something without weights reads.
+        roots_of: id of a weight -> the labels with the root of whose number it has to shrink.
     """
 
     groups: tuple[Group, ...]
     axes: Mapping[int, Mapping[int, Labels]]
-    made: Mapping[int, int]
+    made: Mapping[int, tuple[int, ...]]
     settings: Mapping[int, Sequence[Fixed]]
     arguments: Mapping[int, Sequence[Fixed]]
+    read: frozenset[int] = frozenset()
+    roots_of: Mapping[int, Labels] = dataclasses.field(default_factory=dict)
 
     @property
     def free(self) -> dict[str, Group]:
@@ -72,98 +83,123 @@ class Channels:
         return {group.name: group for group in self.groups if group.protected is None}
 
 
-def channels(model: keras.Model) -> Channels:
+def channels(model: Any) -> Channels:
     """Follows the channels of a model.
 
     Args:
-        model: functional or sequential, built; models may be nested in it. Layers are known under tf_keras' own
-            classes: what is derived from one may do anything.
+        model: functional or sequential, built; models may be nested in it. Layers are known under Keras' own classes:
+            what is derived from one may do anything, and is tried.
 
     Raises:
         ModelError: the model is subclassed or has not been built.
     """
-    if not model.built or not hasattr(model, "_nodes_by_depth") or not model.inputs:
+    graphs = adapter_of(model).graphs
+    if not graphs.has_graph(model):
         raise ModelError(f"model {model.name} must be functional or sequential, and built, to follow its channels")
     trace = Trace()
-    inputs = [trace.new(_last(_shape(tensor)), "the model's input") for tensor in model.inputs]
-    for labels in _through(trace, model, inputs):
-        trace.protect(labels, OUTPUT, above_all=True)
-    return _found(trace, [id(layer) for layer in leaf_layers(model)])
+    inputs = [_given(trace, graphs.shape(tensor)) for tensor in graphs.graph(model).inputs]
+    for tensor in _through(trace, graphs, model, inputs):
+        for labels in tensor.axes.values():
+            trace.protect(labels, OUTPUT, above_all=True)
+    return _found(trace, [id(layer) for layer in graphs.leaf_layers(model)])
 
 
-def _through(trace: Trace, model: keras.Model, inputs: Sequence[Labels]) -> list[Labels]:
-    """Follows a model's graph; returns the labels of its outputs."""
-    known = {id(tensor): labels for tensor, labels in zip(model.inputs, inputs, strict=True)}
-    for layer, labels in zip(model._input_layers, inputs, strict=True):
-        if layer.output.shape.rank and layer.output.shape[-1] is not None:
-            trace.fix(layer, Fixed("batch_input_shape", labels, place=-1))  # a model may be called twice
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if not node.is_input:
-                outputs = _called(trace, node, [known[id(tensor)] for tensor in node.keras_inputs])
-                known |= {id(tensor): own for tensor, own in zip(tf.nest.flatten(node.outputs), outputs, strict=True)}
-    return [known[id(tensor)] for tensor in model.outputs]
+def _given(trace: Trace, shape: Shape | None, reason: str = "the model's input") -> Traced:
+    """Returns what is known of a tensor of whose channels none can go."""
+    if not shape or len(shape) == 1 or shape[-1] is None:
+        return Traced(shape or ())
+    return Traced(shape, {len(shape) - 1: trace.new(int(shape[-1]), reason)})
 
 
-def _called(trace: Trace, node: object, inputs: list[Labels]) -> list[Labels]:
+def _through(trace: Trace, graphs: Graphs, model: Any, inputs: Sequence[Traced]) -> list[Traced]:
+    """Follows a model's graph; returns what is known of its outputs."""
+    graph = graphs.graph(model)
+    known = {id(tensor): own for tensor, own in zip(graph.inputs, inputs, strict=True)}
+    for layer, tensor, own in zip(graph.input_layers, graph.inputs, inputs, strict=True):
+        # A model may be called twice, with tensors of other shapes than its own inputs.
+        if len(own.shape) == len(graphs.shape(tensor) or ()):
+            _fix_shape(trace, graphs, layer, own)
+    for node in graph.nodes:
+        outputs = _called(trace, graphs, node, [known[id(tensor)] for tensor in node.inputs])
+        known |= {id(tensor): own for tensor, own in zip(node.outputs, outputs, strict=True)}
+    return [known[id(tensor)] for tensor in graph.outputs]
+
+
+def _fix_shape(trace: Trace, graphs: Graphs, layer: Any, tensor: Traced) -> None:
+    """Notes the shape that a layer was made for."""
+    call = Call(graphs, layer, None, [tensor], [tensor.shape], layer)
+    for key in ("batch_input_shape", "batch_shape"):
+        for axis, labels in tensor.axes.items():
+            trace.fix(call, Fixed(key, labels, place=axis))
+
+
+def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> list[Traced]:
     layer = node.layer
-    if has_graph(layer) and getattr(layer, "_nodes_by_depth", None) and layer.inputs:
+    if graphs.has_graph(layer):
         trace.within.append(layer.name)
-        outputs = _through(trace, layer, inputs)
+        outputs = _through(trace, graphs, layer, inputs)
         trace.within.pop()
         return outputs
-    shapes, results = map(_shape, node.keras_inputs), list(map(_shape, tf.nest.flatten(node.outputs)))
-    call = Call(layer, node, inputs, list(shapes), results)
-    plain = len(results) == 1 and None not in (*call.shapes, *results)
-    found = rule_of(layer)(trace, call) if plain else None
-    if len(inputs) == 1 and len(getattr(layer, "_batch_input_shape", None) or ()) > 1 and call.shapes[0][-1]:
-        trace.fix(layer, Fixed("batch_input_shape", inputs[0], place=-1))
+    shapes, results = list(map(graphs.shape, node.inputs)), list(map(graphs.shape, node.outputs))
+    call = Call(graphs, layer, node, inputs, results, layer)
+    found = None
+    if None not in (*shapes, *results):
+        found = rule_of(layer)(trace, call)
+        if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
+            found = probed(trace, call)
+    if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
+        _fix_shape(trace, graphs, layer, inputs[0])
+    outputs = [found] if isinstance(found, Traced) else found or []
+    if len(outputs) == len(results) and all(map(_fits, outputs, results)):
+        return outputs
     reason = f"{layer.name} ({type(layer).__name__}) is not known to work channel by channel"
-    if found is not None and len(found) == _last(results[0]):
-        return [found]
-    for labels in (*inputs, *([] if found is None else [found])):
-        trace.protect(labels, reason)
-    return [trace.new(_last(shape), reason) for shape in results]
+    trace.protect_all((*inputs, *outputs), reason)
+    return [_given(trace, shape, reason) for shape in results]
+
+
+def _fits(tensor: Traced, shape: Shape) -> bool:
+    return 0 not in tensor.axes and all(labels.shape[-1] == shape[axis] for axis, labels in tensor.axes.items())
 
 
 def _found(trace: Trace, order: Sequence[int]) -> Channels:
     """Returns what was found; `order` has the ids of all layers."""
     roots, inexact = trace.roots(), trace.inexact()
-    groups: list[tuple[list[int], list[int]]] = []
-    for layer in (layer for layer in order if layer in trace.names):
-        own = list(dict.fromkeys(map(int, roots[trace.widths[layer]])))
+    widths: dict[int, list[tuple[int, str]]] = {}
+    for key in trace.widths:
+        widths.setdefault(key[0], []).append(key)
+    groups: list[tuple[list[tuple[int, str]], list[int]]] = []
+    for key in (key for layer in dict.fromkeys(order) for key in widths.get(layer, ())):
+        own = list(dict.fromkeys(map(int, roots[trace.widths[key]])))
         tied = [group for group in groups if set(group[1]) & set(own)]
         merged = (
-            [*(n for g in tied for n in g[0]), layer],
+            [*(n for g in tied for n in g[0]), key],
             list(dict.fromkeys([*(c for g in tied for c in g[1]), *own])),
         )
         place = groups.index(tied[0]) if tied else len(groups)
         groups = [group for group in groups if group not in tied]
         groups.insert(place, merged)
+    scaled = {int(label) for labels in trace.roots_of.values() for label in roots[labels]}
 
-    def group(layers: Sequence[int], own: Sequence[int]) -> Group:
-        names = tuple(trace.names[layer] for layer in layers)
-        counts = [np.unique(roots[trace.widths[layer]], return_counts=True)[1] for layer in layers]
+    def group(keys: Sequence[tuple[int, str]], own: Sequence[int]) -> Group:
+        names = tuple(dict.fromkeys(trace.names[layer] for layer, _ in keys))
+        first = "/".join(filter(None, (names[0], keys[0][1])))
+        counts = [np.unique(roots[trace.widths[key]], return_counts=True)[1] * trace.copies.get(key, 1) for key in keys]
         disturbed = next(filter(None, map(inexact.get, own)), None)
-        return Group(
-            names[0], names, np.array(own), trace.reason(own), disturbed, math.gcd(*map(int, np.concatenate(counts)))
-        )
+        copies = math.gcd(*map(int, np.concatenate(counts)))
+        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, not scaled.isdisjoint(own))
 
-    def rooted(fixed: Sequence[Fixed]) -> tuple[Fixed, ...]:
-        return tuple(dataclasses.replace(own, labels=roots[own.labels]) for own in fixed)
+    def rooted(labels: Labels) -> Labels:
+        return stacked(roots[rows_of(labels)])
+
+    def all_rooted(fixed: Sequence[Fixed]) -> tuple[Fixed, ...]:
+        return tuple(dataclasses.replace(own, labels=rooted(own.labels)) for own in fixed)
 
     return Channels(
         tuple(group(*own) for own in groups),
-        {weight: {axis: roots[own] for axis, own in axes.items()} for weight, axes in trace.axes.items()},
+        {weight: {axis: rooted(own) for axis, own in axes.items()} for weight, axes in trace.axes.items()},
         dict(trace.made),
-        {layer: rooted(tuple(fixed.values())) for layer, fixed in trace.settings.items()},
-        {node: rooted(fixed) for node, fixed in trace.arguments.items()},
+        {layer: all_rooted(tuple(fixed.values())) for layer, fixed in trace.settings.items()},
+        {node: all_rooted(fixed) for node, fixed in trace.arguments.items()},
+        trace.read_elsewhere(),
+        {weight: rooted(labels) for weight, labels in trace.roots_of.items()},
     )
-
-
-def _shape(tensor: tf.Tensor) -> tuple[int | None, ...] | None:
-    return tuple(tensor.shape) if tensor.shape.rank else None
-
-
-def _last(shape: tuple[int | None, ...] | None) -> int:
-    return (shape[-1] or 1) if shape else 1

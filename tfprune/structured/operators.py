@@ -1,118 +1,374 @@
-"""What TensorFlow's functions and operators make of the channels of their inputs, see `channels`."""
+"""What functions make of the channels of their inputs: those of TensorFlow and Keras' operations, see `channels`.
+
+They go by names in lower case without `_`, which both libraries share for the most part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
-from tfprune.structured.tracing import Call, Fixed, Labels, Trace
+from tfprune.structured.labels import Fixed, Labels
+from tfprune.structured.movement import axes_of_key, indexed, reshaped
+from tfprune.structured.rules import Known, axes_of, joined, transposed_axes
+from tfprune.structured.tracing import Call, Trace, Traced
 
-ELEMENTWISE = frozenset(  # of any number of tensors, by the last part of their names
-    "add multiply subtract truediv divide div divide_no_nan multiply_no_nan maximum minimum pow squared_difference neg "
-    "negative abs square sqrt rsqrt exp expm1 log log1p sin cos sign floor round ceil erf reciprocal identity cast "
-    "stop_gradient clip_by_value relu relu6 leaky_relu elu selu gelu silu swish sigmoid hard_sigmoid tanh softplus "
-    "softsign mish hard_silu radd rmul rsub rtruediv sub mul where greater greater_equal less less_equal equal "
-    "not_equal gt ge lt le logical_and logical_or logical_not".split()
+_KEEP_ZERO = frozenset(  # of all inputs zero
+    "add addv2 subtract sub maximum minimum neg negative abs absolute square sqrt expm1 log1p sin sinh asin asinh tan "
+    "atan arctan arcsin floor round ceil erf identity cast stopgradient relu relu6 leakyrelu elu selu gelu silu swish "
+    "tanh tanhshrink softsign mish hardsilu hardswish hardtanh radd rsub sign celu sparseplus squareplus softshrink "
+    "hardshrink threshold".split()
 )
-REDUCTIONS = frozenset("reduce_mean reduce_sum reduce_max reduce_min reduce_prod reduce_std reduce_variance".split())
-CALLS = {  # names of the arguments of what is followed
-    "reshape": ("tensor", "shape"),
-    "concat": ("values", "axis"),
-    "expand_dims": ("input", "axis"),
-    "softmax": ("logits", "axis"),
-    "log_softmax": ("logits", "axis"),
-} | dict.fromkeys(REDUCTIONS, ("input_tensor", "axis"))
+_PRODUCTS = frozenset("multiply mul rmul multiplynonan".split())
+ELEMENTWISE = (  # of any number of tensors
+    _KEEP_ZERO
+    | _PRODUCTS
+    | frozenset(
+        "truediv truedivide divide div divnonan dividenonan pow power squareddifference rsqrt exp exp2 log log2 log10 "
+        "cos cosh reciprocal clipbyvalue clip sigmoid hardsigmoid logsigmoid softplus rtruediv where greater "
+        "greaterequal less lessequal equal notequal gt ge lt le logicaland logicalor logicalnot isfinite isnan isinf "
+        "floordivide mod logaddexp hypot conj real selectv2 nantonum".split()
+    )
+)
+REDUCTIONS = frozenset(
+    "reducemean reducesum reducemax reducemin reduceprod reducestd reducevariance mean sum max min prod std var "
+    "logsumexp reducelogsumexp amax amin all any argmax argmin median countnonzero".split()
+)
+_STILL = frozenset("flip roll pad cumsum cumprod sort argsort repeat tile".split())  # move no entry to another axis
 
 
-def operated(trace: Trace, call: Call) -> Labels | None:
-    """Returns the labels of what an operator gives; None if it may mix channels."""
-    name = str(getattr(call.layer, "symbol", None)).rpartition(".")[2]
+def operated(trace: Trace, call: Call) -> Known:
+    """Returns what an operation gives; None if it may mix channels."""
+    name = call.graphs.symbol(call.layer)
+    if name is None:
+        return None
     if name in ELEMENTWISE:
-        return _broadcast(trace, call)
-    rule = _RULES.get("reduce" if name in REDUCTIONS else name)
-    return None if rule is None else rule(trace, call, _arguments(call, CALLS[name]))
+        return _broadcast(trace, call, name)
+    if name in REDUCTIONS:
+        return _reduced(trace, call)
+    if name in _STILL:
+        return _still(trace, call)
+    rule = _RULES.get(name)
+    return None if rule is None else rule(trace, call)
 
 
-def _arguments(call: Call, names: tuple[str, ...]) -> dict[str, tuple[str | int, Any]]:
-    """Returns name -> where an argument stands in the call, and what it is."""
-    found: dict[str, tuple[str | int, Any]] = {
-        names[place]: (place, own) for place, own in enumerate(call.node.call_args[:2])
-    }
-    return found | {name: (name, own) for name, own in call.node.call_kwargs.items()}
-
-
-def _broadcast(trace: Trace, call: Call) -> Labels | None:
+def _broadcast(trace: Trace, call: Call, name: str) -> Known:
     """Combines tensors and constants element by element; of the constants go those of the channels that go."""
-    labels = trace.stretch(call.inputs)
-    arguments = [*enumerate(call.node.call_args), *call.node.call_kwargs.items()]
-    for key, value in arguments if labels is not None else ():
-        if (
-            _is_tensor(value)
-            or value is None
-            or isinstance(value, (str, bool, int, float))
-            or hasattr(value, "as_numpy_dtype")
-        ):
+    shape = call.outputs[0]
+    arrays = any(np.ndim(own.value) for own in call.options.values() if not own.argument)
+    if arrays or len(shape) != max(len(own.shape) for own in call.inputs):
+        return None
+    if name == "where" and len(call.node.args) + len(call.node.kwargs) < 3:  # it gives the places
+        return None
+    axes = trace.broadcast(call.inputs, shape, call.layer.name)
+    constants = list(_constants(call))
+    for key, value in constants:
+        if value is None:  # tensors among numbers
+            return None
+        for own, size in enumerate(value.shape):
+            axis = own - value.ndim + len(shape)
+            if size == 1:
+                continue
+            if axis not in axes:
+                continue
+            if size != len(np.atleast_2d(axes[axis])[0]):
+                return None
+            trace.arguments.setdefault(call.node.key, []).append(Fixed(key, axes[axis], axis=own))
+    zeros = [own.zero for own in call.inputs]
+    zero = any(zeros) if name in _PRODUCTS else name in _KEEP_ZERO and all(zeros) and not constants
+    return Traced(shape, axes, zero)
+
+
+def _constants(call: Call) -> Iterator[tuple[str | int, np.ndarray | None]]:
+    """Yields the arguments of a call that are numbers or arrays; None for what is neither."""
+    for key, value in (*enumerate(call.node.args), *call.node.kwargs.items()):
+        if call.graphs.is_tensor(value) or value is None or isinstance(value, (str, bool)):
+            continue
+        if hasattr(value, "as_numpy_dtype") or key in ("dtype", "name", "approximate", "negative_slope", "alpha"):
             continue
         try:
             constant = np.asarray(value)
-        except (TypeError, ValueError):  # tensors among numbers
-            return None
-        if constant.dtype.kind not in "iufb" or constant.shape[-1:] not in ((), (1,), (len(labels),)):
-            return None
-        if constant.shape[-1:] not in ((), (1,)):
-            trace.arguments.setdefault(id(call.node), []).append(Fixed(key, labels, sliced=True))
-    return labels
+        except (TypeError, ValueError):
+            constant = None
+        yield key, constant if constant is not None and constant.dtype.kind in "iufb" else None
 
 
-def _is_tensor(value: Any) -> bool:
-    return bool(keras.backend.is_keras_tensor(value)) if hasattr(value, "_keras_history") else False
-
-
-def _reduce(trace: Trace, call: Call, given: dict[str, tuple[str | int, Any]]) -> Labels | None:
-    axis, rank = given.get("axis", (1, None))[1], len(call.shapes[0])
-    if axis is None or len(call.inputs) != 1 or any(_is_tensor(own) for own in np.ravel(axis)):
+def _whole(call: Call, value: Any) -> list[int] | None:
+    """Returns one axis or several as a list; None if it is anything but whole numbers."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return [int(value)]
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):
         return None
-    return call.inputs[0] if rank - 1 not in {int(own) % rank for own in np.ravel(axis)} else None
+    return [int(own) for own in found.ravel()] if found.dtype.kind in "iu" and found.size else None
 
 
-def _concat(trace: Trace, call: Call, given: dict[str, tuple[str | int, Any]]) -> Labels | None:
-    axis, rank = given["axis"][1], len(call.shapes[0])
-    values = given["values"][1]
-    if not isinstance(axis, int) or len(values) != len(call.inputs):
-        return None
-    return np.concatenate(call.inputs) if axis % rank == rank - 1 else trace.stretch(call.inputs)
-
-
-def _reshape(trace: Trace, call: Call, given: dict[str, tuple[str | int, Any]]) -> Labels | None:
-    key, shape = given["shape"]
+def _reduced(trace: Trace, call: Call) -> Known:
+    """Sums, means and maxima over axes without channels."""
     if len(call.inputs) != 1:
         return None
-    labels = trace.reshaped(call.inputs[0], call.shapes[0], call.outputs[0])
-    if labels is not None and int(np.asarray(shape)[-1]) != -1:
-        trace.arguments.setdefault(id(call.node), []).append(Fixed(key, labels, place=-1))
-    return labels
+    (tensor,), axis = call.inputs, call.value("axis")
+    axes = None if axis is None else _whole(call, axis)
+    if axes is None:
+        return None if tensor.axes else Traced(call.outputs[0])
+    gone = axes_of(axes, len(tensor.shape))
+    if any(own in tensor.axes for own in gone):
+        return None
+    if len(call.outputs[0]) == len(tensor.shape):
+        return Traced(call.outputs[0], tensor.axes)
+    left = [own for own in range(len(tensor.shape)) if own not in gone]
+    return Traced(call.outputs[0], {left.index(own): labels for own, labels in tensor.axes.items()})
 
 
-def _expand(trace: Trace, call: Call, given: dict[str, tuple[str | int, Any]]) -> Labels | None:
-    axis, rank = given["axis"][1], len(call.outputs[0])
-    return call.inputs[0] if isinstance(axis, int) and axis % rank != rank - 1 else None
+def _still(trace: Trace, call: Call) -> Known:
+    """What changes the places on some axes: those must have no channels."""
+    if len(call.inputs) != 1:
+        return None
+    (tensor,), name = call.inputs, call.graphs.symbol(call.layer)
+    if name in ("pad", "tile"):
+        amounts = call.value("pad_width", "paddings", "repeats", "multiples")
+        try:
+            amounts = np.asarray(amounts, int)
+        except (TypeError, ValueError):
+            return None
+        rank = len(tensor.shape)
+        if amounts.ndim == 0 or len(amounts) != rank:
+            return None
+        changed = [axis for axis in range(rank) if (amounts[axis] != (1 if name == "tile" else 0)).any()]
+    else:
+        axis = call.value("axis")
+        changed = None if axis is None else _whole(call, axis)
+        if changed is None:
+            return None
+        changed = axes_of(changed, len(tensor.shape))
+    return None if any(axis in tensor.axes for axis in changed) else Traced(call.outputs[0], tensor.axes)
 
 
-def _soft(trace: Trace, call: Call, given: dict[str, tuple[str | int, Any]]) -> Labels | None:
-    axis, rank = given.get("axis", (1, -1))[1], len(call.shapes[0])
-    if axis is None or axis % rank == rank - 1:
-        trace.protect(call.inputs[0], f"{call.layer.name} mixes them")
-    return call.inputs[0]
+def _joined(trace: Trace, call: Call) -> Known:
+    axis, values = call.value("axis", default=0), call.value("values", "xs")
+    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
+        return None
+    return joined(trace, call, axis)
 
 
-_RULES: dict[str, Callable[[Trace, Call, dict[str, tuple[str | int, Any]]], Labels | None]] = {
-    "reduce": _reduce,
-    "concat": _concat,
+def _stacked(trace: Trace, call: Call) -> Known:
+    axis, rank, values = call.value("axis", default=0), len(call.outputs[0]), call.value("values", "x")
+    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
+        return None
+    axes = trace.broadcast(call.inputs, call.inputs[0].shape, call.layer.name)
+    (axis,) = axes_of(axis, rank)
+    moved = {own + (own >= axis): labels for own, labels in axes.items()}
+    return Traced(call.outputs[0], moved, all(own.zero for own in call.inputs))
+
+
+def _unstacked(trace: Trace, call: Call) -> Known:
+    (tensor,), axis = call.inputs, call.value("axis", default=0)
+    if not isinstance(axis, int):
+        return None
+    (axis,) = axes_of(axis, len(tensor.shape))
+    if axis in tensor.axes:
+        return None
+    axes = {own - (own > axis): labels for own, labels in tensor.axes.items()}
+    return [Traced(shape, axes, tensor.zero) for shape in call.outputs]
+
+
+def _split(trace: Trace, call: Call) -> Known:
+    """Parts of the same size lose the same places; others are cut anew."""
+    if len(call.inputs) != 1:
+        return None
+    (tensor,), axis = call.inputs, call.value("axis", default=0)
+    sections = call.value("num_or_size_splits", "indices_or_sections")
+    if not isinstance(axis, int):
+        return None
+    (axis,) = axes_of(axis, len(tensor.shape))
+    labels = tensor.axes.get(axis)
+    rest = {own: lab for own, lab in tensor.axes.items() if own != axis}
+    if labels is None:
+        return [Traced(shape, rest, tensor.zero) for shape in call.outputs]
+    if not isinstance(sections, int) or labels.ndim > 1:
+        return None
+    row = trace.tie_rows(labels.reshape(sections, -1))
+    return [Traced(shape, rest | {axis: row}, tensor.zero) for shape in call.outputs]
+
+
+def _reshape(trace: Trace, call: Call) -> Known:
+    option = call.option("shape", "newshape")
+    if len(call.inputs) != 1 or option is None:
+        return None
+    shape = call.outputs[0]
+    axes = reshaped(trace, call.inputs[0], shape)
+    if axes is None:
+        return None
+    for axis, labels in axes.items():
+        try:
+            known = int(option.value[axis])
+        except (TypeError, ValueError, IndexError):  # one of the sides is a tensor
+            return None
+        if known != -1:
+            trace.fix_option(call, option, labels, place=axis)
+    return Traced(shape, axes, call.inputs[0].zero)
+
+
+def _expand(trace: Trace, call: Call) -> Known:
+    axes, rank = _whole(call, call.value("axis")), len(call.outputs[0])
+    if axes is None or len(call.inputs) != 1:
+        return None
+    new = axes_of(axes, rank)
+    old = [axis for axis in range(rank) if axis not in new]
+    (tensor,) = call.inputs
+    return Traced(call.outputs[0], {old[own]: labels for own, labels in tensor.axes.items()}, tensor.zero)
+
+
+def _squeeze(trace: Trace, call: Call) -> Known:
+    (tensor,), axis = call.inputs, call.value("axis")
+    rank = len(tensor.shape)
+    chosen = [own for own in range(rank) if tensor.shape[own] == 1] if axis in (None, []) else _whole(call, axis)
+    if chosen is None:
+        return None
+    left = [own for own in range(rank) if own not in axes_of(chosen, rank)]
+    axes = {left.index(own): labels for own, labels in tensor.axes.items() if own in left}
+    return Traced(call.outputs[0], axes, tensor.zero)
+
+
+def _transpose(trace: Trace, call: Call) -> Known:
+    order, rank = call.value("perm", "axes"), len(call.outputs[0])
+    order = list(range(rank))[::-1] if order is None else _whole(call, order)
+    return None if order is None or len(call.inputs) != 1 else transposed_axes(call, order)
+
+
+def _swap(trace: Trace, call: Call) -> Known:
+    one, other = call.value("axis1"), call.value("axis2")
+    order = list(range(len(call.outputs[0])))
+    order[one], order[other] = order[other], order[one]
+    return transposed_axes(call, order)
+
+
+def _moved_axis(trace: Trace, call: Call) -> Known:
+    source, target = (_whole(call, call.value(name)) for name in ("source", "destination"))
+    rank = len(call.outputs[0])
+    if source is None or target is None:
+        return None
+    return transposed_axes(call, _order_of(source, target, rank))
+
+
+def _order_of(source: list[int], target: list[int], rank: int) -> list[int]:
+    names = np.empty([axis + 1 for axis in range(rank)])  # sides that tell the axes apart
+    return [side - 1 for side in np.moveaxis(names, source, target).shape]
+
+
+def _softmax(trace: Trace, call: Call) -> Known:
+    if len(call.inputs) != 1:
+        return None
+    (tensor,), axes = call.inputs, _whole(call, call.value("axis", default=-1))
+    axes = axes_of([-1] if axes is None else axes, len(tensor.shape))
+    for axis in axes:
+        if axis in tensor.axes:
+            trace.protect(tensor.axes[axis], f"{call.layer.name} mixes them")
+    return Traced(call.outputs[0], tensor.axes)
+
+
+def _indexed(trace: Trace, call: Call) -> Known:
+    """Slices of channels are cut anew; single channels are not followed."""
+    (tensor,), option = call.inputs, call.option("key", "slice_spec", "slicespec")
+    if option is None:
+        return None
+    key = option.value if isinstance(option.value, (tuple, list)) else (option.value,)
+    plain = tuple(slice(own["start"], own["stop"], own["step"]) if isinstance(own, dict) else own for own in key)
+    places = axes_of_key(plain, len(tensor.shape))
+    for place, axis in places.items():
+        own = plain[place]
+        if axis in tensor.axes and (not isinstance(own, slice) or own.step not in (None, 1)):
+            return None
+    axes = indexed(trace, tensor, plain)
+    if axes is None:
+        return None
+    for place, axis in places.items():
+        if axis in tensor.axes and plain[place] != slice(None):
+            where = {"place": place} if isinstance(option.value, (tuple, list)) else {}
+            trace.fix_option(call, option, tensor.axes[axis], cut=True, **where)
+    return Traced(call.outputs[0], axes, tensor.zero)
+
+
+def _matmul(trace: Trace, call: Call) -> Known:
+    if len(call.inputs) != 2 or any(len(own.shape) < 2 for own in call.inputs):
+        return None
+    swapped = [bool(call.value(f"transpose_{own}")) or bool(call.value(f"adjoint_{own}")) for own in "ab"]
+    letters = []
+    batch = "ABCDEFGH"[: max(len(own.shape) for own in call.inputs) - 2]
+    for tensor, pair, swap in zip(call.inputs, ("mk", "kn"), swapped, strict=True):
+        letters.append(batch[len(batch) - len(tensor.shape) + 2 :] + (pair[::-1] if swap else pair))
+    return _contracted(trace, call, letters, f"{batch}mn")
+
+
+def _einsum(trace: Trace, call: Call) -> Known:
+    equation = call.value("equation", "subscripts")
+    if not isinstance(equation, str) or "." in equation or "->" not in equation:
+        return None
+    left, _, given = equation.replace(" ", "").partition("->")
+    letters = left.split(",")
+    fits = len(letters) == len(call.inputs) and all(
+        len(own) == len(tensor.shape) and len(set(own)) == len(own)
+        for own, tensor in zip(letters, call.inputs, strict=True)
+    )
+    return _contracted(trace, call, letters, given) if fits else None
+
+
+def _contracted(trace: Trace, call: Call, letters: list[str], given: str) -> Known:
+    """Ties what is multiplied and summed; what is on one side alone is handed on."""
+    axes: dict[int, Labels] = {}
+    for letter in dict.fromkeys(itertools.chain.from_iterable(letters)):
+        held = [
+            (tensor, tensor.axes.get(own.index(letter)), tensor.shape[own.index(letter)])
+            for own, tensor in zip(letters, call.inputs, strict=True)
+            if letter in own
+        ]
+        sides = [own for own in held if own[2] != 1] or held
+        known = [labels for _, labels, _ in sides if labels is not None]
+        if not known:
+            continue
+        labels = trace.merge(known)
+        if len(known) < len(sides):
+            trace.protect(labels, f"{call.layer.name} combines them with what cannot go")
+        if letter in given:
+            axes[given.index(letter)] = labels
+        elif len(held) == 1:
+            return None  # they are summed
+        else:
+            trace.read(labels)
+            if not any(tensor.zero for tensor, _, _ in held):
+                trace.disturb(labels, f"{call.layer.name} multiplies what is not zero where its weights are")
+    return Traced(call.outputs[0], axes, any(own.zero for own in call.inputs))
+
+
+def _same(trace: Trace, call: Call) -> Known:
+    (tensor,) = call.inputs
+    return Traced(call.outputs[0], tensor.axes, tensor.zero)
+
+
+_RULES: dict[str, Callable[[Trace, Call], Known]] = {
     "reshape": _reshape,
-    "expand_dims": _expand,
-    "softmax": _soft,
-    "log_softmax": _soft,
+    "concat": _joined,
+    "concatv2": _joined,
+    "concatenate": _joined,
+    "stack": _stacked,
+    "unstack": _unstacked,
+    "split": _split,
+    "expanddims": _expand,
+    "squeeze": _squeeze,
+    "transpose": _transpose,
+    "swapaxes": _swap,
+    "moveaxis": _moved_axis,
+    "softmax": _softmax,
+    "softmaxv2": _softmax,
+    "logsoftmax": _softmax,
+    "logsoftmaxv2": _softmax,
+    "getitem": _indexed,
+    "matmul": _matmul,
+    "einsum": _einsum,
+    "copy": _same,
+    "array": _same,
 }

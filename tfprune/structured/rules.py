@@ -1,254 +1,287 @@
-"""What kinds of layers make of the channels of their inputs, see `channels`."""
+"""What kinds of layers make of the channels of their inputs, see `channels`.
+
+A rule returns what is known of the outputs: a `Traced`, or a list of them where there are several; or None where
+nothing is known of this layer, or not with these settings.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.layer_traits import traits_of
-from tfprune.structured.elementwise import elementwise
-from tfprune.structured.operators import operated
-from tfprune.structured.tracing import Call, Fixed, Labels, Trace
+from tfprune.adapters.layer_traits import OWN_FRAMEWORKS
+from tfprune.structured.elementwise import elementwise, keeps_zero
+from tfprune.structured.labels import Fixed, Labels
+from tfprune.structured.movement import reshaped
+from tfprune.structured.tracing import Call, Trace, Traced
 
-Rule = Callable[[Trace, Call], "Labels | None"]  # None: nothing is known of this layer, or not with these settings
-
-
-def rule_of(layer: keras.layers.Layer) -> Rule:
-    """Returns the rule by which channels pass through a layer."""
-    name = traits_of(layer).channels
-    return _unknown if name is None or getattr(layer, "data_format", None) == "channels_first" else RULES[name]
+Known = Traced | list[Traced] | None
+Rule = Callable[[Trace, Call], Known]
 
 
-def _unknown(trace: Trace, call: Call) -> None:
-    return None
+def package_of(own: Any) -> str:
+    """Returns the package that a function or class comes from."""
+    return str(getattr(own, "__module__", "")).partition(".")[0]
 
 
-def _pass(trace: Trace, call: Call) -> Labels:
-    (labels,) = call.inputs
-    return labels
+def axes_of(axis: int | Sequence[int], rank: int) -> list[int]:
+    """Returns the axes that a setting of a layer names, from 0 on."""
+    return [own % rank for own in ([axis] if isinstance(axis, (int, np.integer)) else list(axis))]
 
 
-def _activation(trace: Trace, call: Call) -> Labels:
-    (labels,) = call.inputs
-    return _activated(trace, call.layer, labels)
-
-
-def _activated(trace: Trace, layer: keras.layers.Layer, labels: Labels) -> Labels:
+def activated(trace: Trace, call: Call, tensor: Traced) -> Traced:
     """An activation that mixes channels, such as softmax, needs all of those that it is given, and no others."""
-    if not elementwise(layer.activation):
-        what = getattr(layer.activation, "__name__", type(layer.activation).__name__)
-        trace.protect(labels, f"{what} of {layer.name} may mix them")
-    return labels
+    activation, layer = getattr(call.layer, "activation", None), call.layer
+    if not elementwise(activation, call.graphs.call) and tensor.axes:
+        what = getattr(activation, "__name__", type(activation).__name__)
+        softmax = what in ("softmax", "log_softmax") and package_of(activation) in (*OWN_FRAMEWORKS, "tensorflow")
+        for axis, labels in tensor.axes.items():
+            if not softmax or axis == len(tensor.shape) - 1:
+                trace.protect(labels, f"{what} of {layer.name} may mix them")
+    return Traced(tensor.shape, tensor.axes, tensor.zero and keeps_zero(activation, call.graphs.call))
 
 
-def _function(trace: Trace, call: Call) -> Labels | None:
+def protect_places(trace: Trace, call: Call, tensor: Traced) -> None:
+    """Protects what is on the axes between the batch and the last one, which a layer combines."""
+    for labels in tensor.others().values():
+        trace.protect(labels, f"{call.layer.name} ({type(call.layer).__name__}) combines them")
+
+
+def on_last(call: Call, labels: Labels | None, zero: bool = False) -> Traced:
+    """Returns an output of which the last axis alone has labels."""
+    shape = call.outputs[0]
+    return Traced(shape, {} if labels is None else {len(shape) - 1: labels}, zero)
+
+
+def passed(trace: Trace, call: Call) -> Known:
+    (tensor,) = call.inputs
+    return Traced(call.outputs[0], tensor.axes, tensor.zero and not getattr(call.layer, "threshold", 0))
+
+
+def noisy(trace: Trace, call: Call) -> Known:
+    """What works element by element, and zero does not stay zero."""
+    (tensor,) = call.inputs
+    return Traced(call.outputs[0], tensor.axes)
+
+
+def spatial(trace: Trace, call: Call) -> Known:
+    """Pooling, padding and the like: channels stay apart from each other, and places do not."""
+    (tensor,) = call.inputs
+    protect_places(trace, call, tensor)
+    return on_last(call, tensor.last, tensor.zero)
+
+
+def repeated(trace: Trace, call: Call) -> Known:
+    (tensor,) = call.inputs
+    return on_last(call, tensor.last, tensor.zero)
+
+
+def activation(trace: Trace, call: Call) -> Known:
+    (tensor,) = call.inputs
+    return activated(trace, call, tensor)
+
+
+def function(trace: Trace, call: Call) -> Known:
     layer = call.layer
     if len(call.inputs) != 1 or layer.mask is not None or callable(layer._output_shape) or layer._output_shape:
         return None
-    return call.inputs[0] if elementwise(lambda x: layer.function(x, **layer.arguments)) else None
-
-
-def _mixed(trace: Trace, call: Call) -> Labels | None:
-    """Softmax needs all channels if it works along them."""
-    labels, rank = call.inputs[0], len(call.shapes[0])
-    axes = [call.layer.axis] if isinstance(call.layer.axis, int) else call.layer.axis
-    if rank - 1 in [axis % rank for axis in axes]:
-        trace.protect(labels, f"{call.layer.name} ({type(call.layer).__name__}) mixes them")
-    return labels
-
-
-def _normalized(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    if list(layer.axis) != [layer.input_spec.ndim - 1]:
+    (tensor,) = call.inputs
+    if not elementwise(lambda x: layer.function(x, **(layer.arguments or {})), call.graphs.call, cached=False):
         return None
-    for weight in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):
-        trace.index(weight, 0, labels)
-    return labels
+    return Traced(call.outputs[0], tensor.axes)
 
 
-def _layer_normalized(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    if list(layer.axis) != [len(call.shapes[0]) - 1]:
+def mixed(trace: Trace, call: Call) -> Known:
+    """Softmax needs all channels of the axes that it works along."""
+    tensor = call.inputs[0]
+    for axis in axes_of(call.layer.axis, len(tensor.shape)):
+        if axis in tensor.axes:
+            trace.protect(tensor.axes[axis], f"{call.layer.name} ({type(call.layer).__name__}) mixes them")
+    return Traced(call.outputs[0], tensor.axes)
+
+
+def normalized(trace: Trace, call: Call) -> Known:
+    (tensor,), layer = call.inputs, call.layer
+    if axes_of(layer.axis, len(tensor.shape)) != [len(tensor.shape) - 1]:
         return None
-    for weight in (layer.gamma, layer.beta):
-        trace.index(weight, 0, labels)
-    trace.disturb(labels, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
-    return labels
+    protect_places(trace, call, tensor)
+    for name in ("gamma", "beta", "moving_mean", "moving_variance"):
+        trace.index(getattr(layer, name, None), 0, tensor.last)
+    return on_last(call, tensor.last, tensor.zero or getattr(layer, "gamma", None) is not None)
 
 
-def _group_normalized(trace: Trace, call: Call) -> Labels | None:
+def layer_normalized(trace: Trace, call: Call) -> Known:
+    (tensor,), layer, rank = call.inputs, call.layer, len(call.inputs[0].shape)
+    axes = sorted(axes_of(layer.axis, rank))
+    if any(axis in tensor.axes for axis in axes[:-1]) or (tensor.axes and axes[-1:] != [rank - 1]):
+        return None
+    for name in ("gamma", "beta", "scale"):
+        weight = getattr(layer, name, None)
+        if hasattr(weight, "shape"):
+            trace.index(weight, len(weight.shape) - 1, tensor.last)
+    if tensor.last is not None:
+        trace.disturb(tensor.last, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
+    return Traced(call.outputs[0], tensor.axes, hasattr(getattr(layer, "gamma", getattr(layer, "scale", 0)), "shape"))
+
+
+def group_normalized(trace: Trace, call: Call) -> Known:
     """The same places of every group go; where each channel is a group, any can."""
-    (labels,), layer = call.inputs, call.layer
-    if layer.axis % len(call.shapes[0]) != len(call.shapes[0]) - 1:
+    (tensor,), layer = call.inputs, call.layer
+    if axes_of(layer.axis, len(tensor.shape)) != [len(tensor.shape) - 1]:
         return None
+    protect_places(trace, call, tensor)
+    labels = tensor.last
+    if labels is None:
+        return on_last(call, None)
     for weight in (layer.gamma, layer.beta):
         trace.index(weight, 0, labels)
-    if layer.groups == len(labels):
-        trace.fix(layer, Fixed("groups", labels))
-        return labels
-    trace.tie_rows(labels.reshape(layer.groups, -1))
-    trace.disturb(labels, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
-    return labels
+    if layer.groups == labels.shape[-1]:
+        trace.fix(call, Fixed("groups", labels))
+    else:
+        for row in labels.reshape(-1, layer.groups, labels.shape[-1] // layer.groups):
+            trace.tie_rows(row)
+        trace.disturb(labels, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
+    return on_last(call, labels, layer.gamma is not None)
 
 
-def _adapted(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    if layer._keep_axis not in ([], [len(call.shapes[0]) - 1]):
+def adapted(trace: Trace, call: Call) -> Known:
+    (tensor,), layer = call.inputs, call.layer
+    if list(layer._keep_axis) not in ([], [len(tensor.shape) - 1]):
         return None
     if layer.input_mean is None:
         for weight in (layer.adapt_mean, layer.adapt_variance) if layer._keep_axis else ():
-            trace.index(weight, 0, labels)
-        return labels
-    return labels if all(_constant(trace, call, key) for key in ("mean", "variance")) else None
+            trace.index(weight, len(weight.shape) - 1, tensor.last)
+        return Traced(call.outputs[0], tensor.axes)
+    return _with_constants(trace, call, "mean", "variance")
 
 
-def _rescaled(trace: Trace, call: Call) -> Labels | None:
-    return call.inputs[0] if all(_constant(trace, call, key) for key in ("scale", "offset")) else None
+def rescaled(trace: Trace, call: Call) -> Known:
+    return _with_constants(trace, call, "scale", "offset")
 
 
-def _constant(trace: Trace, call: Call, key: str) -> bool:
-    """Notes a setting with a number, or numbers one a channel; returns whether it is either."""
-    width = np.shape(call.layer.get_config()[key])[-1:]
-    if width == (len(call.inputs[0]),) and width != (1,):
-        trace.fix(call.layer, Fixed(key, call.inputs[0], sliced=True))
-    return width in ((), (1,), (len(call.inputs[0]),))
-
-
-def _dropped(trace: Trace, call: Call) -> Labels | None:
-    (labels,), shape = call.inputs, getattr(call.layer, "noise_shape", None)
-    if shape is None or shape[-1] in (None, 1):
-        return labels
-    if not isinstance(shape, (list, tuple)) or shape[-1] != len(labels):
+def _with_constants(trace: Trace, call: Call, *keys: str) -> Known:
+    """Notes settings that are numbers, or numbers one an entry of an axis."""
+    tensor, settings = call.inputs[0], call.layer.get_config()
+    if not all(constant(trace, call, key, settings[key], tensor) for key in keys):
         return None
-    trace.fix(call.layer, Fixed("noise_shape", labels, place=-1))
-    return labels
+    return Traced(call.outputs[0], tensor.axes)
 
 
-def _sloped(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    if layer.alpha.shape[-1] != len(labels):
-        return labels if layer.alpha.shape[-1] == 1 else None
-    trace.index(layer.alpha, layer.alpha.shape.rank - 1, labels)
-    return labels
+def constant(trace: Trace, call: Call, key: str, value: Any, tensor: Traced) -> bool:
+    """Notes a setting with a number, or with numbers for entries of a tensor; returns whether it is either."""
+    shape = np.shape(value)
+    if isinstance(value, dict):  # an array as Keras 3 stores it
+        return not tensor.axes
+    for own, size in enumerate(shape):
+        axis = own - len(shape) + len(tensor.shape)
+        if axis < 0 or size not in (1, tensor.shape[axis]):
+            return False
+        if axis in tensor.axes and size != 1:
+            trace.fix(call, Fixed(key, tensor.axes[axis], axis=own))
+    return True
 
 
-def _scaled(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    trace.index(layer.gamma, 0, labels)
-    trace.fix(layer, Fixed("projection_dim", labels))
-    return labels
-
-
-def _dense(trace: Trace, call: Call) -> Labels | None:
-    """A kernel that ends in (inputs, outputs): Dense and the convolutions."""
-    rank = call.layer.kernel.shape.rank
-    if getattr(call.layer, "groups", 1) != 1:
-        return _grouped(trace, call)
-    return _produced(trace, call.layer, call.inputs[0], call.layer.kernel, rank - 2, rank - 1)
-
-
-def _transposed(trace: Trace, call: Call) -> Labels | None:
-    rank = call.layer.kernel.shape.rank
-    if getattr(call.layer, "groups", 1) != 1:
+def dropped(trace: Trace, call: Call) -> Known:
+    (tensor,), shape = call.inputs, getattr(call.layer, "noise_shape", None)
+    if shape is None:
+        return Traced(call.outputs[0], tensor.axes, tensor.zero)
+    if not isinstance(shape, (list, tuple)):
         return None
-    return _produced(trace, call.layer, call.inputs[0], call.layer.kernel, rank - 1, rank - 2)
+    for axis, side in enumerate(shape):
+        if axis in tensor.axes and side not in (None, 1):
+            trace.fix(call, Fixed("noise_shape", tensor.axes[axis], place=axis))
+    return Traced(call.outputs[0], tensor.axes, tensor.zero)
 
 
-def _grouped(trace: Trace, call: Call) -> Labels:
-    """A convolution with groups loses whole ones: what is left has the same kind of groups."""
-    layer, groups, kernel = call.layer, call.layer.groups, call.layer.kernel
-    labels = trace.make(layer, kernel, kernel.shape.rank - 1, traits_of(layer).width)
-    trace.index(layer.bias if layer.use_bias else None, 0, labels)
-    first = call.inputs[0].reshape(groups, -1)[:, 0]
-    for own in (call.inputs[0], labels):
-        for column in own.reshape(groups, -1).T:
-            trace.union(first, column)
-    trace.fix(layer, Fixed("groups", first))
-    return _activated(trace, layer, labels)
+def sloped(trace: Trace, call: Call) -> Known:
+    (tensor,), slopes = call.inputs, call.layer.alpha
+    for own, size in enumerate(slopes.shape):
+        if own + 1 in tensor.axes and size != 1:
+            trace.index(slopes, own, tensor.axes[own + 1])
+    return Traced(call.outputs[0], tensor.axes, tensor.zero)
 
 
-def _produced(
-    trace: Trace, layer: keras.layers.Layer, inputs: Labels, kernel: tf.Variable, taken: int, made: int
-) -> Labels:
-    trace.index(kernel, taken, inputs)
-    labels = trace.make(layer, kernel, made, traits_of(layer).width)
-    trace.index(layer.bias if getattr(layer, "use_bias", False) else None, 0, labels)
-    return _activated(trace, layer, labels)
+def scaled(trace: Trace, call: Call) -> Known:
+    (tensor,), layer = call.inputs, call.layer
+    trace.index(layer.gamma, 0, tensor.last)
+    if tensor.last is not None:
+        trace.fix(call, Fixed("projection_dim", tensor.last))
+    return Traced(call.outputs[0], tensor.axes, True if tensor.last is not None else tensor.zero)
 
 
-def _depthwise(trace: Trace, call: Call) -> Labels | None:
-    (labels,), layer = call.inputs, call.layer
-    trace.index(layer.depthwise_kernel, layer.depthwise_kernel.shape.rank - 2, labels)
-    spread = np.repeat(labels, layer.depth_multiplier)
-    trace.index(layer.bias if layer.use_bias else None, 0, spread)
-    return _activated(trace, layer, spread)
+def merged(trace: Trace, call: Call) -> Known:
+    shape, name = call.outputs[0], type(call.layer).__name__
+    axes = trace.broadcast(call.inputs, shape, call.layer.name)
+    together = any if name == "Multiply" else all
+    return Traced(shape, axes, together(tensor.zero for tensor in call.inputs))
 
 
-def _separable(trace: Trace, call: Call) -> Labels | None:
-    layer = call.layer
-    kernel, point = layer.depthwise_kernel, layer.pointwise_kernel
-    trace.index(kernel, kernel.shape.rank - 2, call.inputs[0])
-    spread = np.repeat(call.inputs[0], layer.depth_multiplier)
-    return _produced(trace, layer, spread, point, point.shape.rank - 2, point.shape.rank - 1)
+def concatenated(trace: Trace, call: Call) -> Known:
+    return joined(trace, call, call.layer.axis)
 
 
-def _embedded(trace: Trace, call: Call) -> Labels | None:
-    """What goes in are numbers of rows; none of their places can be missed."""
-    trace.protect(call.inputs[0], f"{call.layer.name} ({type(call.layer).__name__}) looks them up")
-    return trace.make(call.layer, call.layer.embeddings, 1, traits_of(call.layer).width)
+def joined(trace: Trace, call: Call, axis: int) -> Known:
+    """Puts tensors one behind the other along an axis."""
+    shape, tensors = call.outputs[0], call.inputs
+    (axis,) = axes_of(axis, len(shape))
+    rest = [Traced(own.shape, {key: lab for key, lab in own.axes.items() if key != axis}) for own in tensors]
+    axes: dict[int, Labels] = {}
+    for other in range(len(shape)):
+        known = [own.axes[other] for own in rest if other in own.axes]
+        if known:
+            axes[other] = trace.merge(known)
+            if len(known) < len(rest):
+                trace.protect(axes[other], f"{call.layer.name} combines them with what cannot go")
+    if any(axis in own.axes for own in tensors):
+        if any(own.shape[axis] is None for own in tensors):
+            return None
+        parts = [own.axes.get(axis) for own in tensors]
+        rows = max(1 if own is None else len(np.atleast_2d(own)) for own in parts)
+        filled = [
+            trace.new(int(own.shape[axis]), f"{call.layer.name} joins them with others") if lab is None else lab
+            for own, lab in zip(tensors, parts, strict=True)
+        ]
+        tiled = [np.resize(np.atleast_2d(own), (rows, np.shape(own)[-1])) for own in filled]
+        axes[axis] = np.concatenate(tiled, axis=1) if rows > 1 else np.concatenate([own[0] for own in tiled])
+    return Traced(shape, axes, all(own.zero for own in tensors))
 
 
-def _merged(trace: Trace, call: Call) -> Labels | None:
-    return trace.stretch(call.inputs)
+def flattened(trace: Trace, call: Call) -> Known:
+    return _in_shape(trace, call)
 
 
-def _concatenated(trace: Trace, call: Call) -> Labels | None:
-    rank = len(call.shapes[0])
-    return np.concatenate(call.inputs) if call.layer.axis in (-1, rank - 1) else trace.stretch(call.inputs)
+def _in_shape(trace: Trace, call: Call) -> Known:
+    tensor, shape = call.inputs[0], call.outputs[0]
+    axes = reshaped(trace, tensor, shape)
+    return None if axes is None else Traced(shape, axes, tensor.zero)
 
 
-def _flattened(trace: Trace, call: Call) -> Labels | None:
-    positions = call.shapes[0][1:-1]
-    return None if None in positions else np.tile(call.inputs[0], math.prod(positions))
+def into_shape(trace: Trace, call: Call) -> Known:
+    """Reshape, whose target has the sizes of the channels that end up on an axis."""
+    found = _in_shape(trace, call)
+    target = list(call.layer.target_shape)
+    for axis, labels in found.axes.items() if found is not None else ():
+        if target and target[axis - 1] != -1:
+            trace.fix(call, Fixed("target_shape", labels, place=axis - 1))
+    return found
 
 
-def _reshaped(trace: Trace, call: Call) -> Labels | None:
-    labels = trace.reshaped(call.inputs[0], call.shapes[0], call.outputs[0])
-    target = call.layer.target_shape
-    if labels is not None and target and target[-1] != -1:
-        trace.fix(call.layer, Fixed("target_shape", labels, place=-1))
-    return labels
+def permuted(trace: Trace, call: Call) -> Known:
+    return transposed_axes(call, [0, *call.layer.dims])
 
 
-def _permuted(trace: Trace, call: Call) -> Labels | None:
-    return call.inputs[0] if call.layer.dims[-1] == len(call.layer.dims) else None
+def transposed_axes(call: Call, order: Sequence[int]) -> Traced:
+    """Returns a tensor whose axes stand in another order."""
+    (tensor,) = call.inputs
+    order = axes_of(order, len(tensor.shape))
+    axes = {place: tensor.axes[axis] for place, axis in enumerate(order) if axis in tensor.axes}
+    return Traced(call.outputs[0], axes, tensor.zero)
 
 
-RULES: dict[str, Rule] = {  # by the names that `layer_traits` has for them
-    "pass": _pass,
-    "activation": _activation,
-    "function": _function,
-    "operator": operated,
-    "mixed": _mixed,
-    "sloped": _sloped,
-    "scaled": _scaled,
-    "rescaled": _rescaled,
-    "dropped": _dropped,
-    "adapted": _adapted,
-    "normalized": _normalized,
-    "layer normalized": _layer_normalized,
-    "group normalized": _group_normalized,
-    "dense": _dense,
-    "transposed": _transposed,
-    "depthwise": _depthwise,
-    "separable": _separable,
-    "embedded": _embedded,
-    "merged": _merged,
-    "concatenated": _concatenated,
-    "flattened": _flattened,
-    "reshaped": _reshaped,
-    "permuted": _permuted,
-}
+def pooled(trace: Trace, call: Call) -> Known:
+    """Pooling over all places."""
+    (tensor,) = call.inputs
+    protect_places(trace, call, tensor)
+    return on_last(call, tensor.last, tensor.zero)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.kernel_names import few
 from tfprune.adapters.layer_facts import LayerSummary
 from tfprune.utils.notebook import html_table
 from tfprune.utils.text import printable
-
-if TYPE_CHECKING:
-    from tfprune.adapters.backend import keras
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
 
@@ -90,7 +87,7 @@ class Summary:
         return html_table(self.rows(), HEADERS)
 
 
-def summary(model: keras.Model, include: Collection[str] = ()) -> Summary:
+def summary(model: Any, include: Collection[str] = ()) -> Summary:
     """Returns a table of a model's layers: shape, parameters, sparsity, multiply-adds.
 
     Args:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.copies import compile_alike
-from tfprune.adapters.tf_keras.layers import carry_state, has_graph, leaf_layers
-from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
+from tfprune.adapters import adapter_of
+from tfprune.adapters.graphs import Change, Changes
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
-from tfprune.structured.narrowing import Axes, Narrowed, drop_axes
+from tfprune.structured.labels import Axes, Fixed, drop_axes, goes
 from tfprune.utils.errors import ModelError
 
 # Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
@@ -20,12 +19,12 @@ Removed = Mapping[str, Sequence[int] | Sequence[str]]
 
 
 def remove_groups(
-    model: keras.Model,
+    model: Any,
     removed: Removed,
     *,
-    compiled: Callable[[keras.Model], None] | None = None,
+    compiled: Callable[[Any], None] | None = None,
     slots_kept: bool = True,
-) -> keras.Model:
+) -> Any:
     """Rebuilds a model without some of its channels or of its residual branches.
 
     The smaller model answers as the larger one does when nothing reads those channels any more (the weights by which
@@ -45,63 +44,88 @@ def remove_groups(
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
     """
+    graphs = adapter_of(model).graphs
     found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
-    narrowed = Narrowed(model, found, gone)
-    pairs = []
-    for old_layer, new_layer in narrowed.layers:
-        if not has_graph(old_layer):
-            own = [
-                (old, new, found.axes.get(id(old), {}))
-                for old, new in zip(old_layer.weights, new_layer.weights, strict=True)
-            ]
-            narrow = any(axes for _, _, axes in own)
-            carry_state(
-                old_layer, new_layer, [drop_axes(old.numpy(), axes, gone) for old, _, axes in own] if narrow else None
-            )
-            pairs += [pair for pair in own if isinstance(pair[0], tf.Variable)]  # and no vocabularies
-    smaller = narrowed.model
-    if getattr(model, "optimizer", None) is not None:
-        if compiled is None:
-            compile_alike(smaller, model)
-        else:
-            compiled(smaller)
-        _carry_on(model.optimizer, smaller.optimizer, smaller, pairs if slots_kept else (), gone)
+    smaller, layers = graphs.make_again(model, changes_of(found, gone))
+    pairs: list[tuple[Any, Any]] = []
+    for old_layer, new_layer in layers:
+        if not graphs.has_graph(old_layer):
+            own = list(zip(old_layer.weights, new_layer.weights, strict=True))
+            narrow = any(id(old) in found.axes for old, _ in own)
+            values = [_narrowed(found, gone, old, graphs.numbers(old)) for old, _ in own] if narrow else None
+            graphs.carry(old_layer, new_layer, values)
+            pairs += [pair for pair in own if hasattr(pair[0], "shape")]  # and no vocabularies
+
+    def narrowed(weight: Any, slot: np.ndarray) -> np.ndarray:
+        return drop_axes(slot, found.axes.get(id(weight), {}), gone)
+
+    graphs.carry_on(model, smaller, pairs if slots_kept else (), narrowed, compiled)
     return smaller
 
 
-def build_smaller(model: keras.Model, removed: Removed) -> keras.Model:
+def build_smaller(model: Any, removed: Removed) -> Any:
     """Builds what `remove_groups` returns with initial weights of its own, and not compiled."""
     found = channels_or_branches(model, removed)
-    return Narrowed(model, found, labels_of(found, removed)).model
+    return adapter_of(model).graphs.make_again(model, changes_of(found, labels_of(found, removed)))[0]
 
 
-def channels_or_branches(model: keras.Model, removed: Removed) -> Channels:
+def changes_of(found: Channels, gone: np.ndarray) -> Changes:
+    """Returns what is different in a model without some channels or branches."""
+
+    def changes(fixed: Iterable[Fixed]) -> tuple[Change, ...]:
+        return tuple(Change(own.key, lambda value, own=own: own.without(value, gone)) for own in fixed)
+
+    lost: set[str] = set()
+    sums: dict[str, list[int]] = {}
+    if isinstance(found, Branches):
+        lost = {name for name, label in found.inside.items() if label in gone}
+        left = {name: [place for place, own in enumerate(ends) if own not in gone] for name, ends in found.ends.items()}
+        sums = {name: stay for name, stay in left.items() if len(stay) < len(found.ends[name])}
+    return Changes(
+        {layer: changes(fixed) for layer, fixed in found.settings.items()},
+        {node: changes(fixed) for node, fixed in found.arguments.items()},
+        lambda weight, array: drop_axes(array, found.axes.get(id(weight), {}), gone),
+        lost,
+        sums,
+    )
+
+
+def _narrowed(found: Channels, gone: np.ndarray, weight: Any, values: np.ndarray) -> np.ndarray:
+    """Returns what of a weight's values stays."""
+    values = drop_axes(values, found.axes.get(id(weight), {}), gone)
+    labels = found.roots_of.get(id(weight))
+    kept = 1.0 if labels is None else float(np.mean(~goes(labels, gone)))
+    return values if kept == 1.0 else values * np.asarray(kept**0.5, values.dtype)
+
+
+def channels_or_branches(model: Any, removed: Removed) -> Channels:
     """Returns what `removed` speaks of: the channels of a model, or its branches."""
     return branches(model) if BRANCHES in removed else channels(model)
 
 
-def weight_axes(model: keras.Model, found: Channels) -> list[Axes]:
-    """Returns the channels of each weight of a model, in the order of `mask_values.get_weights`."""
-    return [found.axes.get(id(weight), {}) for layer in model.layers for weight in layer.weights]
+def weight_axes(model: Any, found: Channels) -> list[Axes]:
+    """Returns the channels of each weight of a model, in the order of `graphs.Graphs.weights`."""
+    return [found.axes.get(id(weight), {}) for _, weight in adapter_of(model).graphs.weights(model)]
 
 
-def zero_groups(model: keras.Model, removed: Removed) -> None:
+def zero_groups(model: Any, removed: Removed) -> None:
     """Sets to zero, in place, all weights that write or read the given groups, see `remove_groups`.
 
     Raises:
         ModelError: as `remove_groups`.
     """
+    graphs = adapter_of(model).graphs
     found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
-    for layer in leaf_layers(model):
+    for layer in graphs.leaf_layers(model):
         for weight in layer.weights:
             if id(weight) not in found.axes:
                 continue
-            value = weight.numpy()
+            value = graphs.numbers(weight)
             for axis, labels in found.axes[id(weight)].items():
-                np.moveaxis(value, axis, 0)[np.isin(labels, gone)] = 0.0
-            weight.assign(value)
+                np.moveaxis(value, axis, 0)[goes(labels, gone)] = 0.0
+            graphs.assign(weight, value)
 
 
 def labels_of(found: Channels, removed: Removed) -> np.ndarray:
@@ -118,31 +142,3 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
         numbers = found.labels(places) if isinstance(found, Branches) else places
         gone.append(groups[name].channels[np.asarray(numbers, int)])
     return np.concatenate([np.zeros(0, int), *gone])
-
-
-def _carry_on(
-    old_optimizer: keras.optimizers.Optimizer,
-    new_optimizer: keras.optimizers.Optimizer,
-    smaller: keras.Model,
-    pairs: Sequence[tuple[tf.Variable, tf.Variable, Mapping[int, np.ndarray]]],
-    gone: np.ndarray,
-) -> None:
-    """Hands on the single numbers (steps, learning rate, loss scale) and, of the weights in `pairs`, the slots."""
-    old, new = unwrapped(old_optimizer), unwrapped(new_optimizer)
-    if isinstance(old, keras.optimizers.legacy.Optimizer):
-        if old.weights:  # it has made a step
-            new._create_all_weights(smaller.trainable_variables)
-        new.iterations.assign(old.iterations)
-        for name in old._hyper:
-            if schedule_of(old) is None or name != "learning_rate":
-                new._set_hyper(name, old._get_hyper(name))
-    else:
-        new.build(smaller.trainable_variables)
-    scales = [getattr(own, "_loss_scale", None) for own in (old_optimizer, new_optimizer)]
-    for one, other in ((old, new), scales):
-        for name, value in vars(one).items() if hasattr(one, "__dict__") else ():
-            if isinstance(value, tf.Variable) and value.shape.rank == 0 and name in vars(other):
-                vars(other)[name].assign(value)
-    for variable, carried, axes in pairs:
-        for remembered, slot in zip(slots(old, variable), slots(new, carried), strict=False):  # none before a step
-            slot.assign(drop_axes(remembered.numpy(), axes, gone))

@@ -1,54 +1,44 @@
 """What is known of the channels of a network while its graph is followed.
 
-Every tensor is an array of labels, one for each entry of its last axis; `rules` and `operators` say what a layer makes
-of those of its inputs.
+Every axis of a tensor may have labels, one for each of its entries; `rules` and `operators` say what a layer makes of
+those of its inputs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-
-Labels = np.ndarray  # of whole numbers, one for each entry of an axis
+from tfprune.adapters.graphs import Graphs, Node, Option, Shape
+from tfprune.structured.labels import Axes, Fixed, Labels, rows_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Fixed:
-    """A number of channels, or numbers one a channel, that a layer's setting or an argument of its call has fixed.
+class Traced:
+    """What is known of a tensor.
 
     Attributes:
-        key: name of the setting; name or place of the argument.
-        labels: of the channels.
-        place: which entry of a shape the number is; None if it is the value itself.
-        sliced: whether it is an array whose last axis has a number for each channel.
+        shape: with the batch.
+        axes: labels of those axes that have some.
+        zero: whether entries are zero where the weights are that make their channels.
     """
 
-    key: str | int
-    labels: Labels
-    place: int | None = None
-    sliced: bool = False
+    shape: Shape
+    axes: Axes = dataclasses.field(default_factory=dict)
+    zero: bool = False
 
-    def without(self, value: Any, gone: np.ndarray) -> Any:
-        """Returns the value as it is without some channels; the same object if nothing of it goes."""
-        kept = ~np.isin(self.labels, gone)
-        if kept.all():
-            return value
-        if self.sliced:
-            left = np.compress(kept, np.asarray(value), -1)
-            if isinstance(value, (list, tuple)):
-                return left.tolist()
-            return left if isinstance(value, np.ndarray) else tf.constant(left, value.dtype)
-        count = int(kept.sum())
-        if self.place is None:
-            return count
-        shape = list(value)
-        shape[self.place] = count
-        return type(value)(shape) if isinstance(value, (list, tuple)) else tf.constant(shape, value.dtype)
+    @property
+    def last(self) -> Labels | None:
+        """The labels of the last axis."""
+        return self.axes.get(len(self.shape) - 1)
+
+    def others(self) -> dict[int, Labels]:
+        """Returns the labels of all axes but the last."""
+        return {axis: labels for axis, labels in self.axes.items() if axis != len(self.shape) - 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +46,36 @@ class Call:
     """A call of a layer in a graph.
 
     Attributes:
-        layer: which is called.
-        node: the call, as Keras has it.
-        inputs: labels of the tensors that go in.
-        shapes: of the tensors that go in.
+        graphs: of the model's framework.
+        layer: which is called; where it is inside of another, the inner one.
+        node: the call.
+        inputs: what is known of the tensors that go in.
         outputs: shapes of the tensors that come out.
+        owner: the layer whose settings are changed, which others are inside of.
+        way: names of the settings of `owner` that lead to those of `layer`.
     """
 
-    layer: keras.layers.Layer
-    node: Any
-    inputs: Sequence[Labels]
-    shapes: Sequence[tuple[int | None, ...] | None]
-    outputs: Sequence[tuple[int | None, ...] | None]
+    graphs: Graphs
+    layer: Any
+    node: Node
+    inputs: Sequence[Traced]
+    outputs: Sequence[Shape]
+    owner: Any
+    way: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def options(self) -> Mapping[str, Option]:
+        """The settings of an operation and the arguments of a call, by name."""
+        return self.graphs.options(self.node)
+
+    def option(self, *names: str) -> Option | None:
+        """Returns the first of some that is there."""
+        return next((self.options[name] for name in names if name in self.options), None)
+
+    def value(self, *names: str, default: Any = None) -> Any:
+        """Returns the value of the first of some options that is there."""
+        found = self.option(*names)
+        return default if found is None else found.value
 
 
 class Trace:
@@ -75,26 +83,31 @@ class Trace:
 
     Attributes:
         axes: id of a weight -> its axes that are channels -> their labels.
-        widths: id of a layer -> the labels of its output, for layers that have a width of their own and for the inputs
-            of nested models.
-        made: id of a weight -> the axis on which it makes its layer's output, kernels only.
+        widths: id of a layer and one of its widths (its name's ending, empty for its output) -> labels, for layers that
+            have widths of their own.
+        made: id of a weight -> the axes on which it makes its layer's channels, kernels only.
         names: id of a layer with a width -> its name, with those of the models that it is in.
         within: names of the models that are nested in each other here.
         settings: id of a layer -> its settings that go by the number of channels.
-        arguments: id of a call -> its arguments that do.
+        arguments: key of a call -> its arguments that do.
+        copies: id of a layer and a width -> how many entries of the layer's inside each of its channels stands for.
+        roots_of: id of a weight -> labels, with whose number the root of which it is divided by in effect.
     """
 
     def __init__(self) -> None:
         self._parents: list[int] = []
         self._reasons: dict[int, str] = {}  # of roots
         self._inexact: list[tuple[Labels, str]] = []
+        self._read: list[Labels] = []
         self.axes: dict[int, dict[int, Labels]] = {}
-        self.widths: dict[int, Labels] = {}
-        self.made: dict[int, int] = {}
+        self.widths: dict[tuple[int, str], Labels] = {}
+        self.made: dict[int, tuple[int, ...]] = {}
         self.names: dict[int, str] = {}
         self.within: list[str] = []
-        self.settings: dict[int, dict[str, Fixed]] = {}
+        self.settings: dict[int, dict[tuple[Any, int | None], Fixed]] = {}
         self.arguments: dict[int, list[Fixed]] = {}
+        self.roots_of: dict[int, Labels] = {}
+        self.copies: dict[tuple[int, str], int] = {}
 
     def new(self, count: int, protected: str | None = None) -> Labels:
         """Returns labels that no other channel has."""
@@ -106,18 +119,32 @@ class Trace:
 
     def protect(self, labels: Labels, reason: str, *, above_all: bool = False) -> None:
         """Notes why channels cannot go; the first reason counts, unless this one is `above_all`."""
-        for label in labels:
-            root = self.root(int(label))
+        for label in map(int, np.unique(labels)):
+            root = self.root(label)
             if above_all or root not in self._reasons:
                 self._reasons[root] = reason
 
+    def protect_all(self, tensors: Iterable[Traced], reason: str) -> None:
+        """Notes why no channel of some tensors can go."""
+        for tensor in tensors:
+            for labels in tensor.axes.values():
+                self.protect(labels, reason)
+
     def disturb(self, labels: Labels, reason: str) -> None:
         """Notes that others of these channels change when one of them goes."""
-        self._inexact.append((labels, reason))
+        self._inexact.append((np.ravel(labels), reason))
+
+    def read(self, labels: Labels) -> None:
+        """Notes that channels are read by something that has no weights."""
+        self._read.append(np.ravel(labels))
 
     def union(self, one: Labels, other: Labels) -> Labels:
         """Ties channels to each other, place by place."""
-        for a, b in zip(one, other, strict=True):
+        if one is other:
+            return one
+        for a, b in zip(np.ravel(one), np.ravel(other), strict=True):
+            if a == b:
+                continue
             kept, gone = sorted((self.root(int(a)), self.root(int(b))))
             if kept != gone:
                 self._parents[gone] = kept
@@ -125,59 +152,89 @@ class Trace:
                     self._reasons.setdefault(kept, self._reasons.pop(gone))
         return one
 
-    def stretch(self, several: Sequence[Labels]) -> Labels | None:
-        """Ties the channels of tensors that are combined element by element; None if they do not fit.
+    def merge(self, several: Sequence[Labels]) -> Labels:
+        """Ties the labels of axes that go with each other; returns those of both."""
+        first = several[0]
+        if all(own.shape == first.shape and np.array_equal(own, first) for own in several[1:]):
+            return first
+        rows = [row for own in several for row in rows_of(own)]
+        for row in rows[1:]:
+            self.union(rows[0], row)
+        return rows[0]
 
-        Of a tensor with one channel, each of the others' is combined with the same.
-        """
-        widest = max(several, key=len)
-        if any(len(own) not in (1, len(widest)) for own in several):
-            return None
-        for own in several:
-            if own is not widest and len(own) == len(widest):
-                self.union(widest, own)
-        return widest
-
-    def tie_rows(self, labels: Labels) -> None:
-        """Ties the channels of each column: the same places of every row go."""
+    def tie_rows(self, labels: Labels) -> Labels:
+        """Ties the channels of each column: the same places of every row go. Returns those of a row."""
         for row in labels[1:]:
             self.union(labels[0], row)
+        return labels[0]
 
-    def reshaped(self, labels: Labels, before: Sequence[int | None], after: Sequence[int | None]) -> Labels | None:
-        """Returns the labels of a tensor in another shape, the same elements in the same order; None if in pieces."""
-        count = after[-1] if len(after) > 1 else None
-        if before[-1] is None or count is None:
-            return None
-        if count % len(labels) == 0:
-            return np.tile(labels, count // len(labels))
-        if len(labels) % count == 0 and count > 1:
-            self.tie_rows(labels.reshape(-1, count))
-            return labels[:count]
-        return None
+    def broadcast(self, tensors: Sequence[Traced], shape: Shape, what: str) -> dict[int, Labels]:
+        """Ties the channels of tensors that are combined element by element; returns those of the result.
 
-    def index(self, weight: tf.Variable | None, axis: int, labels: Labels) -> None:
+        Axes of one entry take no part in others; what has no labels protects what it is combined with.
+        """
+        axes: dict[int, Labels] = {}
+        for axis, size in enumerate(shape):
+            known, unknown = [], False
+            for tensor in tensors:
+                own = axis - len(shape) + len(tensor.shape)
+                if own < 0 or (tensor.shape[own] == 1 and size != 1):
+                    continue
+                if own in tensor.axes:
+                    known.append(tensor.axes[own])
+                elif tensor.shape[own] != 1:
+                    unknown = True
+            if known:
+                axes[axis] = self.merge(known)
+                if unknown:
+                    self.protect(axes[axis], f"{what} combines them with what cannot go")
+        return axes
+
+    def index(self, weight: Any, axis: int, labels: Labels | None) -> None:
         """Notes the labels of a weight's axis; a layer that is called again has them tied to the earlier ones."""
-        if weight is None:
+        if weight is None or labels is None:
             return
         axes = self.axes.setdefault(id(weight), {})
-        if axis in axes:
-            self.union(axes[axis], labels)
-        axes.setdefault(axis, labels)
+        axes[axis] = self.merge([axes[axis], labels]) if axis in axes else labels
 
-    def fix(self, layer: keras.layers.Layer, fixed: Fixed) -> None:
+    def fix(self, call: Call, fixed: Fixed) -> None:
         """Notes a setting of a layer; one that is called again has its channels tied to the earlier ones."""
-        known = self.settings.setdefault(id(layer), {}).setdefault(str(fixed.key), fixed)
-        self.union(known.labels, fixed.labels)
+        way = (*call.way, fixed.key) if call.way else fixed.key
+        known = self.settings.setdefault(id(call.owner), {})
+        key = (way, fixed.place)
+        if key in known:
+            fixed = dataclasses.replace(fixed, labels=self.merge([known[key].labels, fixed.labels]))
+        known[key] = dataclasses.replace(fixed, key=way)
 
-    def make(self, layer: keras.layers.Layer, kernel: tf.Variable, axis: int, setting: str) -> Labels:
-        """Returns the labels of a layer's output, new ones the first time."""
-        if id(layer) not in self.widths:
-            self.widths[id(layer)] = self.new(kernel.shape[axis])
-            self.names[id(layer)] = "/".join((*self.within, layer.name))
-        self.made[id(kernel)] = axis
-        self.index(kernel, axis, self.widths[id(layer)])
-        self.fix(layer, Fixed(setting, self.widths[id(layer)]))
-        return self.widths[id(layer)]
+    def fix_option(self, call: Call, option: Option, labels: Labels, **where: Any) -> None:
+        """Notes an option of a call that goes by the number of channels."""
+        if option.argument:
+            self.arguments.setdefault(call.node.key, []).append(Fixed(option.key, labels, **where))
+        else:
+            self.fix(call, Fixed(option.key, labels, **where))
+
+    def make(self, call: Call, count: int, slot: str = "", *, key: str | None = None, **where: Any) -> Labels:
+        """Returns labels for a width of a layer, new ones the first time.
+
+        Args:
+            call: of the layer.
+            count: how many.
+            slot: which of several widths, empty for its output.
+            key: the setting that says how many they are.
+            where: see `Fixed`.
+        """
+        if (id(call.owner), slot) not in self.widths:
+            self.widths[id(call.owner), slot] = self.new(count)
+            self.names[id(call.owner)] = "/".join((*self.within, call.owner.name))
+        labels = self.widths[id(call.owner), slot]
+        if key:
+            self.fix(call, Fixed(key, labels, **where))
+        return labels
+
+    def makes(self, kernel: Any, axis: int, labels: Labels) -> None:
+        """Notes that a kernel makes channels on an axis."""
+        self.made[id(kernel)] = tuple(sorted({*self.made.get(id(kernel), ()), axis}))
+        self.index(kernel, axis, labels)
 
     def reason(self, roots: Sequence[int]) -> str | None:
         """Returns why one of these cannot go."""
@@ -186,6 +243,10 @@ class Trace:
     def inexact(self) -> dict[int, str]:
         """Returns root -> why others change when it goes."""
         return {self.root(int(label)): reason for labels, reason in reversed(self._inexact) for label in labels}
+
+    def read_elsewhere(self) -> frozenset[int]:
+        """Returns the roots of what is read by something that has no weights."""
+        return frozenset(self.root(int(label)) for labels in self._read for label in labels)
 
     def roots(self) -> np.ndarray:
         """Returns the root of each label."""

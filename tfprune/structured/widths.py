@@ -10,7 +10,11 @@ from tfprune.utils.checks import check_choice, check_names, check_whole
 from tfprune.utils.errors import ConfigError, SparsityError, choose_from
 
 MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpruned ones
-CRITERIA = ("l1", "l2", "bn", "taylor", "random")  # see `shrinking.CRITERIA`
+CRITERIA = {
+    "filter": ("l1", "l2", "fpgm", "taylor", "taylor2", "bn", "activation", "random"),  # see `scoring.CRITERIA`
+    "branch": ("l1", "l2", "bn", "taylor", "random"),  # see `branches.CRITERIA`
+}
+DATA_CRITERIA = ("taylor", "taylor2", "activation")  # those that look at examples
 SLOTS = ("keep", "reset")
 DROPOUT = ("keep", "scale")
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -23,7 +27,7 @@ def check_channel_settings(given: Mapping[str, Any], granularity: str = "filter"
     """Returns the settings of pruning that removes channels or residual branches, defaults filled in.
 
     Args:
-        given: `criterion`, what channels or branches are ranked by (see `shrinking.shrink`); `slots`, whether what the
+        given: `criterion`, what channels or branches are ranked by (see `tfprune.shrink`); `slots`, whether what the
             optimizer remembers of the weights that stay is kept (`keep`) or emptied (`reset`); `recalibrate`, the
             training examples by which BatchNorm's statistics are taken anew when something has gone, see
             `adjusting.recalibrate`, 0 for none. Of channels alone: `multiple`, what widths are rounded to a multiple
@@ -36,7 +40,7 @@ def check_channel_settings(given: Mapping[str, Any], granularity: str = "filter"
         if key not in defaults:
             raise ConfigError(f"unknown setting 'channels.{key}': {choose_from(key, defaults)}")
     settings = defaults | dict(given)
-    for name, choices in (("criterion", CRITERIA), ("slots", SLOTS), ("dropout", DROPOUT)):
+    for name, choices in (("criterion", CRITERIA[granularity]), ("slots", SLOTS), ("dropout", DROPOUT)):
         if name in settings:
             check_choice(f"channels.{name}", settings[name], choices)
     if "order" in settings:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters import adapter_of
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.utils.trees import leaves, map_tree
 
 RECALIBRATION_BATCH = 128
@@ -23,25 +22,32 @@ class Dropouts:
         model: as it was built.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        self._known = {layer.name: (_rate(layer), layer.get_input_shape_at(0)[-1]) for layer in _dropouts(model)}
+    def __init__(self, model: Any) -> None:
+        self._known = {layer.name: (_rate(layer), width) for layer, width in _dropouts(model)}
 
-    def scale(self, smaller: keras.Model) -> None:
+    def scale(self, smaller: Any) -> None:
         """Sets the rates of a narrower version of the model, before its training step is compiled."""
-        for layer in _dropouts(smaller):
+        for layer, width in _dropouts(smaller):
             rate, inputs = self._known[layer.name]
-            setattr(layer, traits_of(layer).rate, rate * layer.get_input_shape_at(0)[-1] / inputs)
+            setattr(layer, traits_of(layer).rate, rate * width / inputs)
 
 
-def _dropouts(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in leaf_layers(model) if traits_of(layer).rate == "rate"]
+def _dropouts(model: Any) -> list[tuple[Any, int]]:
+    """Returns the layers that drop out, those of nested models too, with how many channels they see at first."""
+    graphs, found = adapter_of(model).graphs, {}
+    for node in graphs.graph(model).nodes if graphs.has_graph(model) else ():
+        if graphs.has_graph(node.layer):
+            found |= {id(layer): (layer, width) for layer, width in _dropouts(node.layer) if id(layer) not in found}
+        elif traits_of(node.layer).rate == "rate" and id(node.layer) not in found:
+            found[id(node.layer)] = node.layer, graphs.shape(node.inputs[0])[-1]
+    return list(found.values())
 
 
-def _rate(layer: keras.layers.Layer) -> float:
+def _rate(layer: Any) -> float:
     return getattr(layer, traits_of(layer).rate)
 
 
-def recalibrate(model: keras.Model, inputs: Any) -> None:
+def recalibrate(model: Any, inputs: Any) -> None:
     """Takes BatchNorm's moving statistics anew, from examples: when channels have gone, the old ones are off.
 
     They become the means, over batches, of what the layers see with nothing dropped out (Li et al. 2020, EagleEye,
@@ -51,7 +57,7 @@ def recalibrate(model: keras.Model, inputs: Any) -> None:
         model: changed in place.
         inputs: examples: an array or a structure of arrays.
     """
-    layers = list(leaf_layers(model))
+    layers = list(adapter_of(model).graphs.leaf_layers(model))
     norms = [(layer, traits_of(layer).momentum) for layer in layers if traits_of(layer).momentum]
     noises = [(layer, traits_of(layer).rate) for layer in layers if traits_of(layer).rate]
     before = [(layer, name, getattr(layer, name)) for layer, name in (*norms, *noises)]

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.mask_values import kernel_variables
-from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
+from tfprune.adapters import adapter_of
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.update import MaskStability
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.channels import Channels
-from tfprune.structured.surgery import Axes, Removed, drop_axes, labels_of, weight_axes
+from tfprune.structured.labels import Axes, drop_axes, goes
+from tfprune.structured.surgery import Removed, labels_of, weight_axes
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.removal import (
     RemovalSettings,
@@ -49,14 +48,15 @@ class ChannelTracker:
         kernel_sizes, macs: kernel -> its weights and its multiply-adds, as it was built.
     """
 
-    def __init__(self, model: keras.Model, config: RemovalSettings) -> None:
+    def __init__(self, model: Any, config: RemovalSettings) -> None:
+        graphs = adapter_of(model).graphs
         found = removable(model, config.exclude, config.granularity)
         self._config = config
         self._found = found
         self._axes, self._owners = weight_axes(model, found), owners_of(model)
         self._kernels = {
             name: (tuple(kernel.shape), found.axes.get(id(kernel), {}))
-            for name, kernel in kernel_variables(model).items()
+            for name, kernel in graphs.kernels(model).items()
         }
         self.sizes = {name: len(group) for name, group in found.free.items()}
         self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
@@ -73,13 +73,13 @@ class ChannelTracker:
             if config.pruning.pruning_events:
                 check_branches(model, found, config)
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
-        self._shapes = [tuple(getattr(own, "shape", (0,))) for layer in model.layers for own in layer.weights]
-        self.parameters = model.count_params()
-        self.macs = {name: count for name, (count, _) in macs_per_kernel(model).items()}
+        self._shapes = [tuple(getattr(own, "shape", (0,))) for _, own in graphs.weights(model)]
+        self.parameters = graphs.parameters(model)
+        self.macs = graphs.macs_per_kernel(model)
 
     def choose(
         self,
-        model: keras.Model,
+        model: Any,
         event: PruningEvent,
         before: Sequence[PruningEvent],
         scores_of: Scores,
@@ -171,10 +171,10 @@ class ChannelTracker:
         for name, (shape, axes) in self._kernels.items():
             masks[name] = np.ones(shape, np.uint8)
             for axis, labels in axes.items():
-                np.moveaxis(masks[name], axis, 0)[np.isin(labels, gone)] = 0
+                np.moveaxis(masks[name], axis, 0)[goes(labels, gone)] = 0
         return masks
 
-    def prune_weights(self, weights: Sequence[np.ndarray], smaller: keras.Model) -> list[np.ndarray]:
+    def prune_weights(self, weights: Sequence[np.ndarray], smaller: Any) -> list[np.ndarray]:
         """Returns weights of the model as it was built without what went, as those of the model that is left.
 
         Args:
@@ -208,7 +208,7 @@ def criterion_of(event: PruningEvent, channel_settings: Mapping[str, Any]) -> st
 
 
 def cut_down(
-    weights: Sequence[np.ndarray], owners: Sequence[str], axes: Sequence[Axes], gone: np.ndarray, smaller: keras.Model
+    weights: Sequence[np.ndarray], owners: Sequence[str], axes: Sequence[Axes], gone: np.ndarray, smaller: Any
 ) -> list[np.ndarray]:
     """Returns weights without what went, in the order of the smaller model, whose layers may have another one.
 
@@ -223,12 +223,15 @@ def cut_down(
     for array, owner, own in zip(weights, owners, axes, strict=False):
         left.setdefault(owner, []).append(drop_axes(array, own, gone))
     held = weights[len(owners) :]  # by the model itself: they have no channels
-    return [*(array for layer in smaller.layers for array in left.get(layer.name, ())), *held]
+    rest = {owner: iter(arrays) for owner, arrays in left.items()}
+    return [*(next(rest[owner]) for owner in owners_of(smaller)), *held]
 
 
-def owners_of(model: keras.Model) -> list[str]:
-    return [layer.name for layer in model.layers for _ in layer.weights]
+def owners_of(model: Any) -> list[str]:
+    """Returns the names of the layers that the weights of a model are in."""
+    return [owner for owner, _ in adapter_of(model).graphs.weights(model)]
 
 
 def _reduced_shape(shape: tuple[int, ...], axes: Axes, gone: np.ndarray) -> tuple[int, ...]:
-    return tuple(size - int(np.isin(axes.get(axis, ()), gone).sum()) for axis, size in enumerate(shape))
+    lost = {axis: int(goes(labels, gone).sum()) for axis, labels in axes.items()}
+    return tuple(size - lost.get(axis, 0) for axis, size in enumerate(shape))

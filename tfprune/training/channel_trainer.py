@@ -33,7 +33,7 @@ from tfprune.training.pruner import Networks
 from tfprune.training.removal import multiple_of, removable
 from tfprune.training.resuming import TrainingPosition, operation
 from tfprune.training.trainer import Trainer
-from tfprune.utils.errors import TrainingError
+from tfprune.utils.errors import DivergedError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class ChannelTrainer(Trainer):
         scores = self._distributed.broadcast_from_chief(scores)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
+                raise DivergedError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
         return scores
 
     def _take_out(self) -> None:

@@ -57,7 +57,7 @@ def train_model(
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling, channels)
     kind = InMemoryTask
     if asked.removes:
-        from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable  # of tf_keras alone
+        from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable
 
         kind = ChannelTask
         check_shrinkable(model, asked, data, callbacks, include, in_place)

@@ -7,7 +7,6 @@ when the epoch is over.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,23 +15,17 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
-from tfprune.adapters.tf_keras.adapter import TfKerasModel
-from tfprune.adapters.tf_keras.gradients import compiled_loss
-from tfprune.adapters.tf_keras.layers import has_graph
-from tfprune.adapters.tf_keras.mask_values import kernels
-from tfprune.adapters.tf_keras.optimizers import unwrapped
-from tfprune.adapters.tf_keras.stretches import OneTraining, Stretches
 from tfprune.methods._base import Method
-from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import sparsity_of
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
+from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, cut_down, owners_of
 from tfprune.training.examples import some_examples
@@ -41,7 +34,7 @@ from tfprune.training.listeners import Rewind
 from tfprune.training.removal import EXCLUDED, removable
 from tfprune.training.resolving import ResolvedMethod
 from tfprune.training.trained import Trained
-from tfprune.utils.errors import ConfigError, ModelError, TrainingError
+from tfprune.utils.errors import ConfigError, DivergedError, ModelError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
@@ -80,7 +73,7 @@ class ChannelTask(InMemoryTask):
         ModelError: nothing of the model can go, or not by the criterion.
     """
 
-    def __init__(self, model: keras.Model, asked: ResolvedMethod, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, model: Any, asked: ResolvedMethod, *args: Any, **kwargs: Any) -> None:
         super().__init__(model, asked, *args, **kwargs)
         self._whole = model
         self._events: list[PruningEvent] = []
@@ -102,7 +95,7 @@ class ChannelTask(InMemoryTask):
             raise ModelError(f"model {self.model.name} has no channels that can go ({what}); see channels.multiple")
         if stay:
             log.warning("left alone, as wide as before: %s", what)
-        return TfKerasModel(self.model)
+        return self.adapter.unmasked(self.model)
 
     def _criteria(self) -> set[str]:
         return {criterion_of(event, self.plan.channel_settings) for event in self.asked.method.pruning_events}
@@ -110,6 +103,7 @@ class ChannelTask(InMemoryTask):
     def _cut(self, event: PruningEvent) -> None:
         """Zeroes the least important channels of each group, or branches."""
         self.pruner.prunings += 1
+        self.adapter.sync(self.model)
         marked = self.tracker.choose(self.model, event, self._events, self._scores, self.pruner.stability[0])
         if marked is None:
             return
@@ -126,20 +120,20 @@ class ChannelTask(InMemoryTask):
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         seed = derive(self._seed, f"channels {self.pruner.prunings}")
         examples = None
-        if criterion == "taylor":
-            examples = functools.partial(_loss, batch=self._drawn(TAYLOR_EXAMPLES, "channels"))
+        if criterion in DATA_CRITERIA:
+            examples = self._drawn(TAYLOR_EXAMPLES, "channels")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
         else:
             scores = CRITERIA[criterion](self.model, found, seed, examples)
         for name, own in scores.items():
             if not np.all(np.isfinite(own)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
+                raise DivergedError(f"{name} is no longer finite where it is to be pruned; try a lower learning rate")
         return scores
 
     def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:
-        stretches = Stretches(self.model, self._fit, start, self.epochs)
-        listening = OneTraining(
+        stretches = self.adapter.stretches(self.model, self._fit, start, self.epochs)
+        listening = self.adapter.one_training(
             callbacks, self.model, verbose=self._fit["verbose"], epochs=self.epochs, steps=stretches.steps
         )
         put_back: list[tuple[Any, Any]] = []
@@ -170,20 +164,21 @@ class ChannelTask(InMemoryTask):
         found = channels_or_branches(self.model, self._marked)
         gone, axes, owners = labels_of(found, self._marked), weight_axes(self.model, found), owners_of(self.model)
         slots_kept = self.plan.channel_settings["slots"] == "keep"
-        with self.model.distribute_strategy.scope():
+        self.adapter.sync(self.model)
+        with self.adapter.graphs.scope(self.model):
             smaller = remove_groups(self.model, self._marked, slots_kept=slots_kept)
         if self._dropouts:
             self._dropouts.scale(smaller)
         remembering = [own for own in callbacks if isinstance(getattr(own, "best_weights", None), list)]
         cut = [cut_down(own.best_weights, owners, axes, gone, smaller) for own in remembering]
         for rewinding in self._rewindings:
-            rewinding.masked = TfKerasModel(smaller)
+            rewinding.masked = self.adapter.unmasked(smaller)
             if rewinding.remembered is not None:
                 rewinding.remembered = cut_down(rewinding.remembered, owners, axes, gone, smaller)
         for own, weights in zip(remembering, cut, strict=True):
             own.best_weights = weights
         self.model, self._marked = smaller, {}
-        self.pruner.model = TfKerasModel(smaller)
+        self.pruner.model = self.adapter.unmasked(smaller)
         what = "residual branches" if self.plan.granularity == "branch" else "channels"
         log.info("%.1f %% of the %s are gone: %s", 100 * self.tracker.share, what, self.tracker.widths)
         return list(zip(remembering, cut, strict=True))
@@ -231,7 +226,7 @@ class ChannelTask(InMemoryTask):
         return f"{100 * self.tracker.share:.1f} % of the {what} are gone"
 
     def _check(self, where: str) -> None:
-        self.tracker.check(kernels(self.model), self.asked.method.pruning_events, where)
+        self.tracker.check(self.pruner.model.kernels(), self.asked.method.pruning_events, where)
 
     def _result(self, missed: Sequence[str]) -> Trained:
         masks, removed = self.tracker.masks(), self.tracker.removed
@@ -243,9 +238,7 @@ def check_shrinkable(
 ) -> None:
     """Raises an error of one line if a model or training is at odds with removing channels or residual branches."""
     granularity = f"granularity {asked.granularity}"
-    if adapter_of(model).name != "tf_keras":
-        raise ModelError(f"{granularity} is there for models of tf_keras; others can have weight, block or n:m")
-    if not has_graph(model):
+    if not adapter_of(model).graphs.has_graph(model):
         raise ModelError(f"{granularity} needs a functional or sequential model, and {model.name} is subclassed")
     if in_place:
         raise ConfigError(f"{granularity} makes another, smaller model: leave in_place out")
@@ -255,19 +248,15 @@ def check_shrinkable(
         raise ConfigError(
             f"BackupAndRestore cannot put back a model that has become smaller ({granularity}): leave it out"
         )
-    if getattr(unwrapped(getattr(model, "optimizer", None)), "use_ema", False):
+    optimizer = getattr(model, "optimizer", None)
+    if any(getattr(own, "use_ema", False) for own in (optimizer, getattr(optimizer, "inner_optimizer", None))):
         raise ConfigError(f"use_ema=True averages weights over epochs, and {granularity} takes some away: leave it out")
     if isinstance(data, Iterator):
-        taylor = any(criterion_of(event, asked.channel_settings) == "taylor" for event in asked.method.pruning_events)
-        if taylor or asked.channel_settings["recalibrate"]:
-            what = "channels.criterion=taylor" if taylor else "channels.recalibrate"
+        criteria = {criterion_of(event, asked.channel_settings) for event in asked.method.pruning_events}
+        looking = sorted(criteria & {*DATA_CRITERIA})
+        if looking or asked.channel_settings["recalibrate"]:
+            what = f"channels.criterion={looking[0]}" if looking else "channels.recalibrate"
             raise ConfigError(
                 f"{what} looks at some of the data, and a generator gives each batch once: give a tf.data.Dataset, a "
                 "sequence of Keras or arrays, or set channels={'criterion': 'l1'} and no recalibrate"
             )
-
-
-def _loss(model: keras.Model, batch: Batch) -> tf.Tensor:
-    """Returns the loss that a model is compiled with, of some examples."""
-    outputs = model(tf.nest.map_structure(tf.convert_to_tensor, batch.x), training=False)
-    return compiled_loss(model)(outputs, batch, Criterion())

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.base import MaskedModel
-from tfprune.utils.errors import TrainingError
+from tfprune.utils.errors import DivergedError
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,16 @@ class Listener:
 
     model: Any = None
     params: Mapping[str, Any] = {}
+
+
+class AtEpochEnd(Listener):
+    """Calls a function at the end of each epoch."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.function()
 
 
 class PruneAtEpochs(Listener):
@@ -132,7 +142,7 @@ class Rewind(Listener):
 
 
 class StopOnNaN(Listener):
-    """Stops a training whose loss is no finite number any more with a `TrainingError`, where it is seen."""
+    """Stops a training whose loss is no finite number any more with a `DivergedError`, where it is seen."""
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         losses = np.asarray((logs or {}).get("loss", 0.0)).reshape(-1)  # one a batch, or one an example
@@ -142,7 +152,7 @@ class StopOnNaN(Listener):
         adapter_of(self.model).sync(self.model)
         layer = broken_layer(self.model)
         where = f"; the first layer whose weights are no finite numbers is {layer}" if layer else ""
-        raise TrainingError(
+        raise DivergedError(
             f"the loss is {loss} after batch {batch + 1} of the epoch{where}; try a lower learning rate"
         )
 

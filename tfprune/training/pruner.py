@@ -17,7 +17,7 @@ from tfprune.pruning.masks import Arrays, Scope, sparsity_of
 from tfprune.pruning.patterns import Pattern
 from tfprune.pruning.scores import ScoringContext
 from tfprune.pruning.update import MaskStability, update_masks
-from tfprune.utils.errors import TrainingError
+from tfprune.utils.errors import DivergedError
 from tfprune.utils.seeds import derive
 
 
@@ -37,10 +37,10 @@ class Networks:
         return gradients
 
     def finite(self, weights: Arrays) -> Arrays:
-        """Returns weights that are to be ranked; a `TrainingError` if the network has diverged."""
+        """Returns weights that are to be ranked; a `DivergedError` if the network has diverged."""
         for name, kernel in weights.items():
             if not np.all(np.isfinite(kernel)):
-                raise TrainingError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
+                raise DivergedError(f"{name} is no longer finite where it is to be pruned; try a lower --learning-rate")
         return weights
 
     def sparsity(self, masks: Arrays) -> Any:

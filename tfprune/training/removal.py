@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters import adapter_of
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.adapters.tf_keras.kernel_names import leaves_with_paths, named_kernels, prunable_names
 from tfprune.methods._base import Method
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
@@ -42,7 +41,7 @@ class RemovalSettings(Protocol):
     def requested_sparsity(self) -> float: ...
 
 
-def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
+def removable(model: Any, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
     """Returns the channels of a model, or of granularity `branch` its residual branches.
 
     Groups that an excluded layer makes are protected. Branches are one group, of which those with an excluded layer
@@ -58,7 +57,7 @@ def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str 
         found, what = channels(model), "channels"
         grouped = {
             f"{path}{layer.name}"
-            for path, layer in leaves_with_paths(model)
+            for path, layer in adapter_of(model).graphs.names.leaves_with_paths(model)
             if traits_of(layer).width and _groups_of(layer) > 1
         }
         groups = [dataclasses.replace(group, protected=_reason(group, spared, grouped)) for group in found.groups]
@@ -69,16 +68,17 @@ def removable(model: keras.Model, exclude: Sequence[str] = (), granularity: str 
     return found
 
 
-def _groups_of(layer: keras.layers.Layer) -> int:
+def _groups_of(layer: Any) -> int:
     return getattr(layer, "groups", 1)
 
 
-def _spared_paths(model: keras.Model, exclude: Sequence[str]) -> set[str]:
+def _spared_paths(model: Any, exclude: Sequence[str]) -> set[str]:
     """Returns the paths, through the models that they are in, of the layers that excluded kernels are in."""
     if not exclude:
         return set()
-    left = set(prunable_names(model, exclude))
-    return {kernel.path for kernel in named_kernels(model) if kernel.layer not in left}
+    names = adapter_of(model).graphs.names
+    left = set(names.prunable_names(model, exclude))
+    return {kernel.path for kernel in names.named_kernels(model) if kernel.layer not in left}
 
 
 def _has_one(name: str, paths: Collection[str]) -> bool:
@@ -93,6 +93,8 @@ def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> 
     """
     if group.protected or group.inexact:
         return group.protected or group.inexact
+    if group.scaled:
+        return "scores are divided by the root of their number"
     for paths, reason in ((spared, EXCLUDED), (grouped, "is a convolution with groups")):
         for name in group.producers:
             if _has_one(name, paths):
@@ -100,7 +102,7 @@ def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> 
     return None
 
 
-def build_narrower(model: keras.Model, share: float, config: RemovalSettings) -> keras.Model:
+def build_narrower(model: Any, share: float, config: RemovalSettings) -> Any:
     """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves.
 
     Of branches those go that `channels.order` names, and then the last ones.
@@ -121,14 +123,14 @@ def multiple_of(config: RemovalSettings) -> int:
     return config.channel_settings.get("multiple", 1)
 
 
-def last_ones(model: keras.Model, found: Channels, widths: Mapping[str, int], config: RemovalSettings) -> Removed:
+def last_ones(model: Any, found: Channels, widths: Mapping[str, int], config: RemovalSettings) -> Removed:
     """Returns what goes so that `widths` are left if nothing is known of a network but its form."""
     scores = {name: -np.arange(len(group)) for name, group in found.free.items()}
     return least_important_of(model, found, scores, widths, config)
 
 
 def least_important_of(
-    model: keras.Model,
+    model: Any,
     found: Channels,
     scores: Mapping[str, np.ndarray],
     widths: Mapping[str, int],
@@ -145,7 +147,7 @@ def least_important_of(
     return {BRANCHES: [found.names[label] for label in least_important({BRANCHES: ranks}, widths)[BRANCHES]]}
 
 
-def check_branches(model: keras.Model, found: Branches, config: RemovalSettings) -> None:
+def check_branches(model: Any, found: Branches, config: RemovalSettings) -> None:
     """Raises `ModelError` if there are not the branches that are to go."""
     found.labels(config.channel_settings["order"])
     size, spared = len(found.names), len(spared_branches(model, found, config))
@@ -159,6 +161,6 @@ def check_branches(model: keras.Model, found: Branches, config: RemovalSettings)
         )
 
 
-def spared_branches(model: keras.Model, found: Branches, config: RemovalSettings) -> list[int]:
+def spared_branches(model: Any, found: Branches, config: RemovalSettings) -> list[int]:
     paths = _spared_paths(model, config.exclude)
     return found.spared([name for name in found.inside if _has_one(name, paths)])

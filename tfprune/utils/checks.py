@@ -109,7 +109,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """Returns `value` if it is one of `choices`."""
     choices = list(choices)
     if value not in choices:
-        raise ConfigError(f"unknown {name} {value!r}: {choose_from(value, choices)}")
+        raise ConfigError(f"unknown {name} {value!r}: {choose_from(value, choices, name)}")
     return str(value)
 
 

@@ -11,6 +11,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 
+from tfprune.utils.words import meant
+
 
 class TfpruneError(Exception):
     """Something that the user can fix; its message is one line that says how.
@@ -40,6 +42,10 @@ class TrainingError(TfpruneError):
     """A training cannot go on, e.g. because its loss is no number any more."""
 
 
+class DivergedError(TrainingError):
+    """The loss or the weights of a training are no numbers any more. Comparisons count such a run, at chance."""
+
+
 class RunError(TfpruneError):
     """A run folder cannot be written, or does not hold what it should."""
 
@@ -55,13 +61,21 @@ BROKEN_ARCHIVE = (
 )
 
 
-def choose_from(name: object, choices: Iterable[str]) -> str:
+def choose_from(name: object, choices: Iterable[str], kind: str = "") -> str:
     """Spells out what could have been meant by an unknown `name`, nearest match first.
+
+    Args:
+        name: what was written.
+        choices: that there are.
+        kind: of name, for words that people bring from elsewhere, see `words.MEANT`.
 
     >>> choose_from("dinamic", ["dynamic", "pruned"])
     'did you mean dynamic? Choices: dynamic, pruned'
+    >>> choose_from("imp", ["dynamic", "lottery"], "method")
+    'did you mean lottery? Choices: dynamic, lottery'
     """
     choices = list(choices)
     listed = f"Choices: {', '.join(choices)}" if choices else "There are no choices"
-    near = difflib.get_close_matches(str(name), choices, n=1)
+    known = meant(kind, name)
+    near = [known] if known else difflib.get_close_matches(str(name), choices, n=1)
     return f"did you mean {near[0]}? {listed}" if near else listed

@@ -40,6 +40,6 @@ class Registry:
             ConfigError: there is none; the message lists the choices, nearest match first.
         """
         if not isinstance(name, str) or name not in self._entries:
-            raise ConfigError(f"unknown {self.kind} {name!r}: {choose_from(name, self)}")
+            raise ConfigError(f"unknown {self.kind} {name!r}: {choose_from(name, self, self.kind)}")
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)

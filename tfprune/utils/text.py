@@ -104,6 +104,15 @@ def csv_cell(value: Any) -> Any:
     return ";".join(f"'{printable(part)}" if _begins_formula(part) else printable(part) for part in text.split(";"))
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """Returns a share as people read it: one form in all tables.
+
+    >>> percent(0.305), percent(1), percent(0.12345, 2)
+    ('30.5 %', '100.0 %', '12.35 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
 def _begins_formula(text: str) -> bool:
     first = unicodedata.normalize("NFKC", text.lstrip()[:1])  # full-width and small forms
     return text[:1] in ("\t", "\r", "\n") or first[:1] in ("=", "+", "-", "@", "\N{MINUS SIGN}")

@@ -15,7 +15,8 @@ from tfprune.adapters.derivatives import WithDerivatives
 from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
-from tfprune.adapters.keras3.facts import layers_of
+from tfprune.adapters.keras3.facts import layers_of, macs_per_kernel, uncounted
+from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put_on, take_off
 from tfprune.adapters.keras3.optimizers import fresh, slots
@@ -54,10 +55,26 @@ class Keras3Model(WithDerivatives):
         self.set_masks(self.masks())
 
 
+class Unmasked(Keras3Model):
+    """A model without masks."""
+
+    def kernels(self) -> Mapping[str, np.ndarray]:
+        backends.sync(self.model)
+        variables = {own.name: own.variable for own in NAMES.named_kernels(self.model)}
+        return LazyArrays(variables, lambda name: backends.numbers(variables[name]))
+
+    def masks(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def set_masks(self, masks: Arrays) -> None:
+        pass
+
+
 class Keras3:
     """The adapter."""
 
     name = "keras"
+    graphs = GRAPHS
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
@@ -71,6 +88,8 @@ class Keras3:
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
     layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
+    macs_per_kernel: Callable[[keras.Model], Mapping[str, tuple[int, Any]]] = staticmethod(macs_per_kernel)
+    uncounted: Callable[[keras.Model], Mapping[str, str]] = staticmethod(uncounted)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(NAMES.report_unprunable)
 
     def attach(
@@ -86,6 +105,19 @@ class Keras3:
         with backends.scope(model):
             put_on(model, InPlaceMasks(model, kernels))
         return Keras3Model(model, gradients)
+
+    def unmasked(self, model: keras.Model) -> Keras3Model:
+        return Unmasked(model)
+
+    def stretches(self, model: keras.Model, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        from tfprune.adapters.keras3.stretches import Stretches
+
+        return Stretches(model, fit, initial_epoch, epochs)
+
+    def one_training(self, callbacks: Sequence[Any], model: keras.Model, **given: Any) -> Any:
+        from tfprune.adapters.keras3.stretches import OneTraining
+
+        return OneTraining(callbacks, model, **given)
 
     def masked(self, model: keras.Model) -> bool:
         return MASKS in vars(model)

@@ -23,6 +23,11 @@ def has_graph(model: keras.layers.Layer) -> bool:
     return isinstance(model, (keras.Sequential, keras3_functional.Functional))
 
 
+def graph_of(model: keras.Model) -> Any:
+    """Returns what has the graph of a model: a sequential one holds it in another."""
+    return getattr(model, "_functional", None) or model
+
+
 class Keras3Names(KernelNames):
     """The weights of models of Keras 3 and their names, see `adapters.kernel_names`."""
 
@@ -85,6 +90,11 @@ def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_onl
         own.assign(
             keras.ops.copy(keras.ops.cast(theirs.value, own.dtype))
         )  # JAX's steps take the memory of what they get
+    carry_assets(old, new)
+
+
+def carry_assets(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Gives a layer the vocabulary of another one, or what that has adapted to."""
     if hasattr(new, "load_assets") and hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)

@@ -18,9 +18,11 @@ from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
 from tfprune.adapters.tf_keras.facts import layers_of
+from tfprune.adapters.tf_keras.graphs import GRAPHS
 from tfprune.adapters.tf_keras.kernel_names import own_weights, report_unprunable
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place, unmask
@@ -54,6 +56,7 @@ class TfKeras:
     """The adapter."""
 
     name = "tf_keras"
+    graphs = GRAPHS
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
@@ -63,6 +66,8 @@ class TfKeras:
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
     layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
+    macs_per_kernel: Callable[[keras.Model], Mapping[str, tuple[int, Any]]] = staticmethod(macs_per_kernel)
+    uncounted: Callable[[keras.Model], Mapping[str, str]] = staticmethod(uncounted)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(
@@ -73,6 +78,19 @@ class TfKeras:
         gradients: GradientProvider | None = None,
     ) -> TfKerasModel:
         return TfKerasModel(mask_in_place(model, exclude, include), gradients)
+
+    def unmasked(self, model: keras.Model) -> TfKerasModel:
+        return TfKerasModel(model)
+
+    def stretches(self, model: keras.Model, fit: Mapping[str, Any], initial_epoch: int, epochs: int) -> Any:
+        from tfprune.adapters.tf_keras.stretches import Stretches
+
+        return Stretches(model, fit, initial_epoch, epochs)
+
+    def one_training(self, callbacks: Sequence[Any], model: keras.Model, **given: Any) -> Any:
+        from tfprune.adapters.tf_keras.stretches import OneTraining
+
+        return OneTraining(callbacks, model, **given)
 
     def masked(self, model: keras.Model) -> bool:
         return in_place_masks(model) is not None

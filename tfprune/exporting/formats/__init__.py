@@ -2,6 +2,9 @@
 
 from tfprune.utils.registry import Registry
 
+ALL_INT8 = "int8-io"  # inputs and outputs are int8 too, as microcontrollers want it
+QUANTIZED = {"tflite": ("dynamic", "int8", ALL_INT8, "float16"), "onnx": ("int8",)}  # what numbers can be stored as
+
 FORMATS = Registry(
     "format",
     {

@@ -72,7 +72,8 @@ class Format:
         load: from such a file to what answers, with nothing of tfprune between.
         others: what else the summary says reads such files -> its `load`. Where one does not, the file still counts and
             the person is told.
-        write_named, load_named, others_named: the same for a model with any inputs and outputs, by name.
+        write_named, load_named, others_named: the same for a model with any inputs and outputs, by name. What
+            `load_named` returns has them in an attribute `inputs`: name -> shape with the batch, and dtype.
     """
 
     summary: str

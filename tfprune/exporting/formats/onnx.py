@@ -14,6 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import cores, keras, tf, tf_freezing
 from tfprune.adapters.loading.gate import load_onnx
 from tfprune.data._base import Data
+from tfprune.exporting.formats import QUANTIZED
 from tfprune.exporting.formats._base import (
     ANY_MODEL,
     Answer,
@@ -133,6 +134,13 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
         fed = {name: np.asarray(given[name], DTYPES[kind]) for name, kind in taken.items()}
         return dict(zip(names, session.run(names, fed), strict=True))
 
+    answer.inputs = {
+        own.name: (
+            tuple(side if isinstance(side, int) else None for side in own.shape),
+            np.dtype(DTYPES[own.type]).name,
+        )
+        for own in session.get_inputs()
+    }
     return answer, list(taken), names
 
 
@@ -150,7 +158,7 @@ def _reader(served: Served) -> object:
 FORMAT = Format(
     summary="onnxruntime",
     suffix=".onnx",
-    quantize=("none", "int8"),
+    quantize=("none", *QUANTIZED["onnx"]),
     write=write,
     load=load,
     write_named=write_named,

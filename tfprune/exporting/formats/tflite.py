@@ -6,12 +6,14 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import cores, keras, quiet_stderr, tf
 from tfprune.adapters.loading.gate import load_tflite
 from tfprune.data._base import Data
+from tfprune.exporting.formats import ALL_INT8, QUANTIZED
 from tfprune.exporting.formats._base import (
     ANY_MODEL,
     Answer,
@@ -46,8 +48,11 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8":
+    if quantize in ("int8", ALL_INT8):
         converter.representative_dataset = served.singles  # by name: the file may have its inputs in another order
+    if quantize == ALL_INT8:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     content, problem = b"", None
     with (
         quiet_stderr(),
@@ -91,7 +96,8 @@ def _traced(served: Served) -> tf.types.experimental.ConcreteFunction:
 
 
 def _recurrent(model: keras.Model) -> list[keras.layers.RNN]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    """Returns the recurrent layers of a model of either Keras."""
+    return [layer for layer in model._flatten_layers() if hasattr(layer, "unroll")]
 
 
 def _reason(message: str, model: keras.Model) -> str:
@@ -116,6 +122,21 @@ def load_named(path: Path) -> NamedAnswer:
     return _opened(path)[0]
 
 
+def _stored(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+    """Returns numbers as a file takes them: whole ones, where its input is quantized."""
+    scale, zero = details["quantization"]
+    if not scale:
+        return np.asarray(values, details["dtype"])
+    limits = np.iinfo(details["dtype"])
+    return np.clip(np.round(np.asarray(values) / scale) + zero, limits.min, limits.max).astype(details["dtype"])
+
+
+def _real(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
+    """Returns what a quantized output stands for."""
+    scale, zero = details["quantization"]
+    return (values.astype(np.float32) - zero) * np.float32(scale) if scale else values
+
+
 def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
     """Returns what answers, and the names of its inputs and outputs."""
     extra("ai_edge_litert.interpreter")
@@ -125,22 +146,27 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
         raise ModelError(f"{path}: this model was not exported by tfprune (it has {len(signatures)} signatures)")
     with quiet_stderr():
         runner = interpreter.get_signature_runner()
-        taken = runner.get_input_details()
+        taken, returned = runner.get_input_details(), runner.get_output_details()
         try:  # the first call says what computes
             runner(**{name: np.zeros((1, *own["shape"][1:]), own["dtype"]) for name, own in taken.items()})
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{path}: this model cannot answer ({one_line(error)})") from None
 
     def answer(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return runner(**{name: np.asarray(given[name], own["dtype"]) for name, own in taken.items()})
+        answers = runner(**{name: _stored(given[name], own) for name, own in taken.items()})
+        return {name: _real(own, returned[name]) for name, own in answers.items()}
 
+    answer.inputs = {
+        name: (tuple(None if side < 0 else int(side) for side in own["shape_signature"]), np.dtype(own["dtype"]).name)
+        for name, own in taken.items()
+    }
     return answer, signatures[0]["inputs"], signatures[0]["outputs"]
 
 
 FORMAT = Format(
     summary="ai-edge-litert, phones; the fastest here on a CPU",
     suffix=".tflite",
-    quantize=("none", "dynamic", "int8", "float16"),
+    quantize=("none", *QUANTIZED["tflite"]),
     write=write,
     load=load,
     write_named=write_named,

@@ -1,0 +1,330 @@
+"""The sentences of the docs that hold figures, written by the data: each has to stand on its page as it is here."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfprune.reporting.comparison import differences_of
+from tfprune.reporting.statistics import resampled_interval, t_interval
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+SECTIONS = {  # page -> headings below which each figure is computed, quoted or listed as without data
+    "README.md": ("## Does it work?",),
+    "docs/penguins.md": ("## Conclusions",),
+    "docs/fashion_mnist.md": ("## Conclusions",),
+    "docs/flowers.md": ("## Conclusions",),
+    "docs/cifar10.md": ("## Conclusions",),
+}
+QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours come to
+    ("README.md", "[lottery ticket](https://arxiv.org/abs/1803.03635)"),
+    ("README.md", "95 % interval"),
+    ("README.md", "a study over 26 data sets"),
+    ("README.md", "0.5 points"),
+    ("docs/penguins.md", "these 120"),
+    ("docs/penguins.md", "one data set of 333 rows"),
+    ("docs/penguins.md", "a test split of 33 rows for 200 of training"),
+    ("docs/penguins.md", "at 4,000 and at 12,000 epochs"),
+    ("docs/penguins.md", "At 4,000 epochs"),
+    ("docs/penguins.md", "after 4,000 epochs"),
+    ("docs/penguins.md", "At 12,000 epochs"),
+    ("docs/penguins.md", "zeroed 60 % of the weights"),
+    ("docs/fashion_mnist.md", "95 % interval"),
+    ("docs/fashion_mnist.md", "a margin of 0.5 points"),
+    ("docs/fashion_mnist.md", "At 31 % zeros"),
+    ("docs/fashion_mnist.md", "With 31 % zeros"),
+    ("docs/fashion_mnist.md", "at 50, 80 and 90 %"),
+    ("docs/flowers.md", "At 31 % zeros"),
+    ("docs/flowers.md", "With a test split of 367 images, one image is 0.27 % of accuracy."),
+    ("docs/cifar10.md", "At 31 % zeros"),
+    ("docs/cifar10.md", "after 20 epochs"),
+    ("docs/cifar10.md", "With 30 epochs"),
+    ("docs/cifar10.md", "instead of 64"),
+    ("docs/cifar10.md", "rewound to epoch 0"),
+    ("docs/cifar10.md", "at 50, 80 and 90 %"),
+)
+NO_DATA = (  # what is on a page and was measured, but whose runs were not kept
+    (
+        "docs/penguins.md",
+        "on 120 further seeds it was -0.0022 (-0.0058 to +0.0014), lower in 46 % of them, and -0.0040 (-0.0070 to "
+        "-0.0011) over all 220",
+    ),
+    ("docs/penguins.md", "the rows of the search: results/penguins-search.json has means and intervals alone"),
+    (
+        "docs/fashion_mnist.md",
+        "LeNet-300-100 with 4 seeds ended +0.0016 of loss above unpruned with dynamic pruning, +0.0131 with random "
+        "masks and +0.0077 as a small dense network",
+    ),
+    (
+        "docs/flowers.md",
+        "gave -0.002 instead of +0.014 for dynamic pruning and -0.008 instead of +0.015 for the ticket",
+    ),
+    ("docs/cifar10.md", "A smaller network: rows of batch 64 and of other settings of ResNet-8"),
+    ("docs/methods.md", "sparsities penguins, sparsities fashion_mnist, sparsities cifar10; scopes of CIFAR-10"),
+    ("docs/faster-and-smaller.md", "branches on CIFAR-10, dropout and BatchNorm, latencies, patterns, narrow widths"),
+)
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yields a page and what has to stand there."""
+    pages = {"penguins": _penguins, "fashion_mnist": _fashion_mnist, "flowers": _flowers, "cifar10": _cifar10}
+    for page, said in {**pages, "methods": _methods}.items():
+        yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
+    yield from (("README.md", said) for said in _readme(tables))
+    yield from (("docs/faster-and-smaller.md", said) for said in _faster())
+
+
+def _penguins(tables: Mapping[str, Any]) -> Iterator[str]:
+    own, budget = tables["results penguins"], tables["budget penguins"]
+    losses = np.array([row["test_loss"] for row in own["unpruned"]["seeds"].values()])
+    apart = np.abs(losses[:, None] - losses[None, :]).sum() / (len(losses) * (len(losses) - 1))
+    four = [own[name]["mean"]["test_loss"] for name in ("unpruned", "pruned", "lottery", "dynamic")]
+    yield (
+        f"Two unpruned networks with different seeds (split and initial weights) differ in test loss by {apart:.3f} on "
+        f"average, the means of the four methods by {max(four) - min(four):.3f} at most."
+    )
+    yield f"does not appear with {len(losses)} seeds"
+    dynamic = own["dynamic"]
+    yield (
+        f"Dynamic pruning costs {_loss(dynamic)} of loss and {_lost(dynamic)} points of accuracy, and reaches the "
+        f"unpruned network's validation loss in {_reached(dynamic)} of {len(dynamic['seeds'])} seeds"
+    )
+    yield f"pruning after training without fine-tuning costs {_loss(own['pruned'])}"
+    other = {
+        name: resampled_interval(differences_of(dynamic["seeds"], own["unpruned"]["seeds"], name), 33 / 200)
+        for name in ("test_loss", "test_accuracy")
+    }
+    yield (
+        f"the loss is {_signed(other['test_loss'], 1, 3)} higher, and a difference of accuracy of "
+        f"{_signed(other['test_accuracy'], 100, 2)} points is open"
+    )
+    times = sorted(_time_ratios(dynamic, own["unpruned"]))
+    of_ticket = sorted(_time_ratios(dynamic, own["lottery"]))
+    yield (
+        f"{' and '.join(f'{ratio:.2f}' for ratio in times)} times that of the unpruned network in the two measurements "
+        f"that there are, and {' and '.join(f'{ratio:.2f}' for ratio in of_ticket)} times that of a ticket"
+    )
+    yield (
+        f"random masks cost {_loss(own['random'])}, {own['random']['delta']['mean'] / dynamic['delta']['mean']:.0f} "
+        f"times as much; a dense network of the same size costs {_loss(own['small_dense'])}"
+    )
+    ticket = own["lottery"]
+    yield (
+        f"its loss differs by {_loss(ticket)}; its accuracy is {_points(ticket)} points higher, after twice the epochs"
+    )
+    yield (
+        f"shuffled masks cost {own['shuffled']['delta']['mean']:.3f} of loss, new initial weights "
+        f"{own['reinitialised']['delta']['mean']:.3f}"
+    )
+    yield (
+        f"twice the epochs alone gain {-own['longer']['delta']['mean']:.3f} of loss and "
+        f"{100 * own['longer']['accuracy']['mean']:.1f} points"
+    )
+    yield f"At an equal budget the ticket loses {budget['lottery']['delta']['mean']:.3f}"
+    yield from _search()
+
+
+def _search() -> Iterator[str]:
+    found = {
+        (own["epochs"], own["settings"]["rate_factor"]): own
+        for own in json.loads((RESULTS / "penguins-search.json").read_text(encoding="utf-8"))["searches"]
+    }
+    plain = [found[epochs, 1.0] for epochs in (4000, 12000)]
+    lower = sum(trial["validation_loss_difference"] < 0 for own in plain for trial in own["tried"])
+    tried = len(plain[0]["tried"])
+    yield f"Without a change of the learning rate, {lower or 'none'} of {tried} settings had a lower mean"
+    short, long = found[4000, 3.0], found[12000, 3.0]
+    yield f"the pruning alone changed the loss by {_signed(_interval(short['pruning_alone']), 1, 4)}"
+    alone = long["pruning_alone"]
+    yield (
+        f"{-alone['mean']:.4f} ({-alone['high']:.4f} to {-alone['low']:.4f}) below the same rates without pruning, and "
+        f"lower in {100 * alone['better']:.0f} % of {long['seeds']} seeds"
+    )
+
+
+def _fashion_mnist(tables: Mapping[str, Any]) -> Iterator[str]:
+    own, levels = tables["results fashion_mnist"], tables["sparsities fashion_mnist"]
+    dynamic, pruned, ticket = own["dynamic"], own["pruned"], own["lottery"]
+    yield (
+        f"dynamic pruning loses {_lost(dynamic)} points: a little, and less than a margin of 0.5 points. Its loss is "
+        f"{_loss(dynamic, 4)} higher."
+    )
+    yield f"{_reached(dynamic)} of {len(dynamic['seeds'])} seeds reach the unpruned network's validation loss"
+    yield f"The training takes {_time(dynamic, own['unpruned'])} times as long"
+    others = [own[name]["sd"]["test_loss"] for name in ("unpruned", "lottery", "dynamic")]
+    spread = [pruned["sd"]["test_loss"] / sd for sd in (max(others), min(others))]
+    yield (
+        f"costs {_lost(pruned)} points and {_loss(pruned, 3)} of loss, which depends on the seed (its standard "
+        f"deviation is {spread[0]:.0f} to {spread[1]:.0f} times that of the others)"
+    )
+    yield (f"the ticket's loss is {_loss(ticket, 4)}, its accuracy {_points(ticket)} points: not told apart from the ")
+    accuracy = {name: levels[name]["mean"]["test_accuracy"] for name in levels}
+    lost = [100 * (accuracy["unpruned"] - accuracy[f"pruned {level} %"]) for level in (50, 80)]
+    yield f"costs {lost[0]:.0f} points at 50 %, and at 80 % leaves {100 * accuracy['pruned 80 %']:.0f} %"
+    behind = [100 * (accuracy[f"lottery {level} %"] - accuracy[f"dynamic {level} %"]) for level in (50, 80, 90)]
+    yield f"ended {behind[0]:.1f}, {behind[1]:.1f} and {behind[2]:.1f} points below the ticket at 50, 80 and 90 %"
+
+
+def _flowers(tables: Mapping[str, Any]) -> Iterator[str]:
+    own = tables["results flowers"]
+    pruned, dynamic, ticket = own["pruned"], own["dynamic"], own["lottery"]
+    yield f"{_loss(pruned, 3)} of loss; {_points(pruned)} points of accuracy decide nothing"
+    yield (
+        f"the loss of dynamic pruning is {_loss(dynamic, 4)} higher, and higher "
+        f"in {_higher(dynamic, own)} of {len(dynamic['seeds'])} seeds; its accuracy, {_points(dynamic)} points, is open"
+    )
+    yield f"The training takes {_time(dynamic, own['unpruned'])} times as long"
+    yield f"{_points(ticket)} points of accuracy and {_loss(ticket, 3)} of loss after twice as many epochs"
+    yield f"To decide on the accuracy takes about {_needed(dynamic)} seeds."
+
+
+def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
+    own, levels = tables["results cifar10"], tables["sparsities cifar10"]
+    dynamic, pruned, ticket = own["dynamic"], own["pruned"], own["lottery"]
+    yield (
+        f"dynamic pruning has {_points(dynamic)} points of accuracy to the unpruned network and {_loss(dynamic, 4)} of "
+        f"loss: open. {_reached(dynamic)} of {len(dynamic['seeds'])} seeds reaches its validation loss"
+    )
+    yield f"The training takes {_time(dynamic, own['unpruned'])} times as long"
+    yield (
+        f"{_lost(pruned)} points of accuracy and {_loss(pruned, 3)} of loss; corrected for {len(own) - 1} comparisons, "
+        f"p of the loss is {pruned['delta']['p_holm']:.2f}"
+    )
+    yield f"The ticket has {_points(ticket)} points after twice the epochs"
+    accuracy = {name: levels[name]["mean"]["test_accuracy"] for name in levels}
+    ahead = [100 * (accuracy[f"dynamic {level} %"] - accuracy[f"lottery {level} %"]) for level in (50, 80, 90)]
+    yield (
+        f"In one run of the small network dynamic pruning ended {ahead[0]:.1f}, {ahead[1]:.1f} and {ahead[2]:.1f} "
+        "points above the ticket at 50, 80 and 90 %"
+    )
+    behind = [100 * (accuracy["unpruned"] - accuracy[f"dynamic {level} %"]) for level in (50, 80, 90)]
+    yield f"{behind[0]:.1f}, {behind[1]:.1f} and {behind[2]:.1f} points below the unpruned one"
+    lost = 100 * (accuracy["unpruned"] - accuracy["pruned 50 %"])
+    yield (
+        f"pruning half of the weights cost {lost:.0f} points, and pruning 80 % left {_percent(accuracy['pruned 80 %'])}"
+    )
+    long, short = (_metrics(f"cifar10-unpruned-seed10-{key}") for key in ("f465e5bc", "af56be4e"))
+    for run, said in ((long, f" in validation; one run, seed {long['seed']})"), (short, ") with batches of 32")):
+        test, validation = (run[split]["accuracy"] for split in ("test", "validation"))
+        yield f"{100 * test:.1f} % ({100 * validation:.1f} %{said}"
+    yield f"against {100 * own['unpruned']['mean']['test_accuracy']:.1f} % on average"
+
+
+def _readme(tables: Tables) -> Iterator[str]:
+    losses = {
+        name: tables[name][f"results {name}"]["dynamic"] for name in ("penguins", "fashion_mnist", "flowers", "cifar10")
+    }
+    shares = {f"{100 * own['mean']['sparsity']:.0f}" for own in losses.values()}
+    penguins, fashion = losses["penguins"], losses["fashion_mnist"]
+    yield (
+        f"With {' and '.join(sorted(shares))} % of the weights pruned, dynamic pruning loses {_lost(penguins)} points "
+        f"of accuracy on the penguins and {_lost(fashion)} on Fashion-MNIST, where that is less than a margin of 0.5 "
+        f"points; the differences of {_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on "
+        "CIFAR-10 are open with three seeds."
+    )
+    unpruned = {name: tables[name][f"results {name}"]["unpruned"] for name in losses}
+    as_many = all(own["mean"]["epochs"] == unpruned[name]["mean"]["epochs"] for name, own in losses.items())
+    yield (
+        f"It takes as long as training without pruning{'' if as_many else ', at other epochs,'} "
+        f"({_time(losses['cifar10'], unpruned['cifar10'])} times on CIFAR-10)"
+    )
+    first, second = (tables["penguins"]["results penguins"][name] for name in ("random", "small_dense"))
+    yield (
+        f"random masks cost {first['delta']['mean'] / penguins['delta']['mean']:.0f} times its loss and a small dense "
+        f"network {second['delta']['mean'] / penguins['delta']['mean']:.1f} times"
+    )
+
+
+def _faster() -> Iterator[str]:
+    seeds = json.loads((RESULTS / "fashion_mnist-shrink-in-training.json").read_text(encoding="utf-8"))["seeds"]
+    kinds = ("unpruned", "filters removed", "narrow from scratch")
+    for kind in kinds:
+        shares = [
+            float(np.median([own[kind][name] / own["unpruned"][name] for own in seeds])) for name in ("wall", "cpu")
+        ]
+        accuracy = [100 * own[kind]["test_accuracy"] for own in seeds]
+        parameters = seeds[0][kind]["parameters"] / seeds[0]["unpruned"]["parameters"]
+        yield (
+            f"| {kind} | {seeds[0][kind]['epochs']} | {parameters:.2f} | {shares[0]:.2f} | {shares[1]:.2f} | "
+            f"{np.mean(accuracy):.2f} % ({', '.join(f'{value:.2f}' for value in accuracy)}) |"
+        )
+    walls = [own["filters removed"]["wall"] / own["unpruned"]["wall"] for own in seeds]
+    yield f"the median of {', '.join(f'{wall:.2f}' for wall in walls[:-1])} and {walls[-1]:.2f}"
+    lost, ahead = (
+        t_interval([own["filters removed"]["test_accuracy"] - own[other]["test_accuracy"] for own in seeds])
+        for other in ("unpruned", "narrow from scratch")
+    )
+    yield f"lost {_signed(lost, -100, 2)} points"
+    yield f"{_signed(ahead, 100, 2)} points to the narrow network: undecided"
+
+
+def _methods(tables: Mapping[str, Any]) -> Iterator[str]:
+    own, long = tables["global fashion_mnist"], tables["global-long fashion_mnist"]
+    kept = [
+        own[f"{name} 87.5 %"]["mean"]["test_accuracy"]
+        for name in ("fine_tuned", "lottery", "dynamic", "gradual", "rate_rewinding")
+    ]
+    yield f"At 87.5 % the methods that prune trained weights ({100 * min(kept):.1f} to {100 * max(kept):.1f} %)"
+    three = [own[f"{name} 96.9 %"]["mean"]["test_accuracy"] for name in ("rate_rewinding", "gradual", "lottery")]
+    yield (f"At 96.9 % `rate_rewinding`, `gradual` and `lottery` ({100 * min(three):.1f} to {100 * max(three):.1f} %)")
+    ends = [100 * long[f"rate_rewinding {level} %"]["mean"]["test_accuracy"] for level in (87.5, 96.9)]
+    yield f"With the budget of that paper `rate_rewinding` has {ends[0]:.1f} and {ends[1]:.1f} %"
+    yield f"with global scope {_lost(own['dynamic 87.5 %'])} points at 87.5 %"
+
+
+def _loss(values: Mapping[str, Any], digits: int = 3) -> str:
+    return _signed(_interval(values["delta"]), 1, digits)
+
+
+def _points(values: Mapping[str, Any]) -> str:
+    return _signed(_interval(values["accuracy"]), 100, 2)
+
+
+def _lost(values: Mapping[str, Any]) -> str:
+    return _signed(_interval(values["accuracy"]), -100, 2)
+
+
+def _interval(found: Mapping[str, float]) -> tuple[float, float, float]:
+    return found["mean"], found["low"], found["high"]
+
+
+def _signed(interval: tuple[float, float, float], scale: float, digits: int) -> str:
+    mean, low, high = (scale * value for value in interval)
+    low, high = sorted((low, high))
+    form = f".{digits}f" if low > 0 else f"+.{digits}f"  # what is above 0 throughout is an amount
+    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _time(values: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    ratios = [row["training_time"] / other["seeds"][seed]["training_time"] for seed, row in values["seeds"].items()]
+    mean, low, high = np.exp(t_interval(np.log(ratios)))
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _time_ratios(values: Mapping[str, Any], other: Mapping[str, Any]) -> set[float]:
+    return {
+        round(row["training_time"] / other["seeds"][seed]["training_time"], 9) for seed, row in values["seeds"].items()
+    }
+
+
+def _reached(values: Mapping[str, Any]) -> int:
+    return sum(row["epochs_to_reach"] is not None for row in values["seeds"].values())
+
+
+def _higher(values: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
+    return int(np.sum(differences_of(values["seeds"], summary["unpruned"]["seeds"], "test_loss") > 0))
+
+
+def _needed(values: Mapping[str, Any]) -> str:
+    return f"{values['accuracy']['seeds_needed']:,}"
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _metrics(run: str) -> dict[str, Any]:
+    return json.loads((RESULTS / "cifar10" / run / "metrics.json").read_text(encoding="utf-8"))

@@ -1,0 +1,96 @@
+"""The figures of the docs are those of the published runs: `scripts/recompute` finds any that is not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from written import write_runs
+
+from tfprune.experiments.results import find_results
+from tfprune.reporting.report import as_json, sections
+
+ROOT = Path(__file__).parents[2]
+MOST = 5_000_000  # bytes of all published data
+
+
+def recompute(root=ROOT, *arguments):
+    command = [sys.executable, ROOT / "scripts" / "recompute", "--root", root, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("figures", "cifar10"))
+    shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "docs" / "figures").mkdir()
+    return tmp_path
+
+
+def test_the_docs_are_what_the_data_come_to():
+    done = recompute()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no data: docs/methods.md" in done.stdout  # what has none is said
+
+
+def test_it_needs_no_tensorflow():
+    code = f"""
+import runpy, sys
+sys.argv = ["recompute"]
+try:
+    runpy.run_path({str(ROOT / "scripts" / "recompute")!r}, run_name="__main__")
+except SystemExit:
+    pass
+print([name for name in ("tensorflow", "keras", "tf_keras") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_data_are_small():
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "results").rglob("*") if path.is_file()) < MOST
+
+
+@pytest.mark.parametrize(
+    ("page", "old", "new", "said"),
+    [
+        ("docs/penguins.md", "| 93.5 ± 7.4 %", "| 93.6 ± 7.4 %", "results penguins: differs from the data"),
+        ("docs/penguins.md", "in 6 of 200 seeds", "in 7 of 200 seeds", "the data say: Dynamic pruning costs"),
+        ("docs/cifar10.md", "## Conclusions\n", "## Conclusions\n\nIt wins by 1.7 points.\n", "1.7 is not computed"),
+        ("README.md", "| by construction", "| supported", "overview: differs from the data"),
+        ("README.md", "<!-- /overview -->", "", "has no <!-- overview -->"),
+    ],
+)
+def test_a_figure_that_is_altered_is_found(copy, page, old, new, said):
+    text = (copy / page).read_text()
+    assert old in text
+    (copy / page).write_text(text.replace(old, new, 1))
+    done = recompute(copy)
+    assert done.returncode == 1 and said in done.stdout, done.stdout
+
+
+def test_tables_are_renewed_and_sentences_are_not(copy):
+    page = copy / "docs" / "flowers.md"
+    before = page.read_text()
+    page.write_text(before.replace("| 78.0 ± 0.8 %", "| 99.9 ± 0.8 %"))
+    assert recompute(copy, "--write").returncode == 0 and page.read_text() == before
+    page.write_text(before.replace("about 13 seeds. The", "about 12 seeds. The"))
+    done = recompute(copy, "--write")
+    assert done.returncode == 1 and "the data say: To decide on the accuracy takes about 13 seeds." in done.stdout
+
+
+def test_new_runs_take_the_place_of_a_table_and_name_the_sentences_that_no_longer_hold(copy):
+    write_runs(copy / "runs", dataset="flowers")
+    [section] = sections(find_results([copy / "runs"])[0])
+    (copy / "numbers.json").write_text(json.dumps(as_json(section.results, section.summary)))
+    done = recompute(copy, "--add", "flowers", "results flowers", copy / "numbers.json")
+    assert done.returncode == 1 and "docs/flowers.md: the data say: " in done.stdout, done.stdout + done.stderr
+    assert "differs" not in done.stdout
+    page = (copy / "docs" / "flowers.md").read_text()
+    assert "| dynamic  | " in page and "-0.20 (-0.20 to -0.20)" in page and "Seeds 0 to 2, " in page
+    assert (copy / "docs" / "figures" / "flowers-results-accuracy.svg").is_file()
+    before = (copy / "docs" / "results" / "flowers.csv.gz").read_bytes()
+    recompute(copy, "--add", "flowers", "results flowers", copy / "numbers.json")
+    assert (copy / "docs" / "results" / "flowers.csv.gz").read_bytes() == before  # the same bytes for the same runs

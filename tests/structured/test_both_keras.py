@@ -1,0 +1,220 @@
+"""The same rules for both Keras: a smaller model is the one in which what went is zero."""
+
+import json
+
+import both_keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tfprune import shrink
+from tfprune.adapters import adapter_of
+from tfprune.structured.channels import OUTPUT, channels
+from tfprune.structured.compaction import compact
+from tfprune.structured.labels import goes
+from tfprune.structured.shrinking import CRITERIA, least_important
+from tfprune.structured.surgery import labels_of, remove_groups, zero_groups
+from tfprune.structured.widths import width
+from tfprune.utils.errors import ModelError
+from tfprune.utils.trees import leaves
+
+LIBRARIES = ("tf_keras", "keras")
+
+
+def shaken(model):
+    """Gives all weights values of their own, those of BatchNorm's statistics too."""
+    graphs, random = adapter_of(model).graphs, np.random.default_rng(0)
+    for layer in graphs.leaf_layers(model):
+        for weight in layer.weights:
+            shape = tuple(weight.shape)
+            graphs.assign(
+                weight,
+                (random.uniform(0.1, 0.6, shape) * random.choice([-1, 1], shape) ** (len(shape) > 1)).astype("f4"),
+            )
+    return model
+
+
+def answers(model, x):
+    graphs = adapter_of(model).graphs
+    return [np.asarray(own) for own in leaves(graphs.call(lambda: model(x, training=False)))]
+
+
+def foreseen(model, removed):
+    """Returns how many numbers the weights have of which some channels go."""
+    found = channels(model)
+    gone, total = labels_of(found, removed), 0
+    for weight in {id(own): own for own in model.weights if hasattr(own, "shape")}.values():
+        axes = found.axes.get(id(weight), {})
+        sides = [
+            size - (int(goes(axes[axis], gone).sum()) if axis in axes else 0) for axis, size in enumerate(weight.shape)
+        ]
+        total += int(np.prod(sides))
+    return total
+
+
+def check(model, x, removed, tolerance=2e-6):
+    """Returns the smaller model, which answers as the one in which the channels are zero."""
+    before = [np.array(own) for own in model.get_weights()]
+    smaller = remove_groups(model, removed)
+    for own, same in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, same)
+    assert adapter_of(model).graphs.parameters(smaller) == foreseen(model, removed)
+    whole = remove_groups(model, {})
+    for one, same in zip(answers(whole, x), answers(model, x), strict=True):
+        np.testing.assert_array_equal(one, same)
+    zero_groups(whole, removed)
+    for one, other in zip(answers(smaller, x), answers(whole, x), strict=True):
+        assert one.shape == other.shape and np.ptp(other) > 0
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
+    return smaller
+
+
+def lowest(model, keep=0.5):
+    found = channels(model)
+    widths = {name: width(len(group), keep, 1) for name, group in found.free.items()}
+    return least_important(CRITERIA["l1"](model, found, 0, None), widths)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("build", both_keras.MODELS, ids=lambda own: own.__name__)
+def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(build, name, tmp_path):
+    keras, ops = both_keras.library(name)
+    model, x = build(keras, ops)
+    shaken(model)
+    found = channels(model)
+    stay = tuple(group.name for group in found.groups if group.protected not in (None, OUTPUT))
+    assert stay == both_keras.MODELS[build]
+    assert not [group.inexact for group in found.groups if group.inexact]
+    before = answers(model, x)
+    smaller = check(model, x, lowest(model))
+    assert {own: len(group) for own, group in channels(smaller).free.items()} == {
+        own: width(len(group), 0.5, 1) for own, group in found.free.items()
+    }
+    check(smaller, x, lowest(smaller))  # and once more
+    for one, other in zip(answers(compact(model).model, x), before, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+    if build not in both_keras.UNSAVED and (build, name) not in both_keras.UNSAVED:
+        smaller.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        for one, other in zip(answers(loaded, x), answers(smaller, x), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("build", both_keras.MODELS, ids=lambda own: own.__name__)
+def test_both_keras_have_the_same_groups(build):
+    def groups(name):
+        found = channels(build(*both_keras.library(name))[0])
+        return [(own.name, own.producers, len(own), own.protected is None, own.copies) for own in found.groups]
+
+    one, other = map(groups, LIBRARIES)
+    assert json.dumps(one) == json.dumps(other) and len(one) > 1
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_queries_grow_where_places_of_keys_go(name):
+    keras, ops = both_keras.library(name)
+    model, x = both_keras.attention(keras, ops)
+    shaken(model)
+    smaller = check(model, x, {"self/key_dim": [1, 2]})
+    before, after = (own.get_layer("self")._query_dense.kernel for own in (model, smaller))
+    left = np.delete(np.asarray(before), [1, 2], -1)
+    np.testing.assert_allclose(np.asarray(after), left * (6 / 8) ** 0.5, rtol=1e-6)
+    heads = channels(model).free["self/num_heads"]
+    assert (heads.copies, len(heads), heads.scaled, heads.producers) == (2, 4, False, ("self",))
+    assert smaller.get_layer("self").get_config()["key_dim"] == 6
+
+
+def test_a_smaller_model_of_keras_3_goes_on_training():
+    keras, ops = both_keras.library("keras")
+    model, x = both_keras.residual(keras, ops)
+    y = np.arange(len(x)) % 4
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, epochs=2, verbose=0)
+    smaller = shrink(model, 0.5)
+    assert int(smaller.optimizer.iterations) == int(model.optimizer.iterations) == 2
+    assert adapter_of(model).graphs.parameters(smaller) < 0.5 * adapter_of(model).graphs.parameters(model)
+    slots = adapter_of(model).slots
+    kernel, own = model.get_layer("wide").kernel, smaller.get_layer("wide").kernel
+    for old, new in zip(slots(model.optimizer, kernel), slots(smaller.optimizer, own), strict=True):
+        assert np.isin(new, old).all() and new.shape == tuple(own.shape)
+    assert np.isfinite(smaller.fit(x, y, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_subclassed_model_is_one_line(name):
+    keras, _ = both_keras.library(name)
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(name="own")
+            self.layer = keras.layers.Dense(16)
+
+        def call(self, x):
+            return self.layer(x)
+
+    model = Own()
+    model(np.zeros((1, 4), np.float32))
+    for smaller in (shrink, compact, channels):
+        with pytest.raises(ModelError, match="model own must be functional or sequential, and built, to follow its"):
+            smaller(model)
+
+
+KINDS = ("dense", "gate", "join", "add", "heads", "places", "attention", "units", "grouped", "parts", "norm", "product")
+
+
+def network(keras, ops, steps):
+    """Returns a network of steps, each a kind, a stream that it reads, another one, and a width."""
+    L = keras.layers
+    inputs = L.Input((6, 8))
+    streams = [L.Dense(8, name="first")(inputs)]
+    for number, (kind, first, second, size) in enumerate(steps):
+        x, y = streams[first % len(streams)], streams[second % len(streams)]
+        name, count = f"{kind}_{number}", x.shape[-1]
+        if kind == "dense":
+            x = L.Dense(size, "relu", name=name)(x)
+        elif kind == "gate":
+            x = L.Multiply()([x, L.Dense(1, "sigmoid", name=name)(y)])
+        elif kind == "join":
+            x = ops.concatenate([x, y], -1)
+        elif kind == "add":
+            x = x + (y if y.shape[-1] == count else L.Dense(count, name=name)(y))
+        elif kind == "heads":
+            x = L.Reshape((6, 2, size))(L.Dense(2 * size, name=name)(x))
+            x = ops.reshape(L.Dense(4, name=f"{name}_in")(ops.transpose(x, (0, 1, 3, 2))), (-1, 6, 4 * size))
+        elif kind == "places":
+            x = L.Permute((2, 1))(L.Dense(6, name=name)(L.Dense(size, name=f"{name}_in")(L.Permute((2, 1))(x))))
+        elif kind == "attention":
+            x = L.MultiHeadAttention(2, size, value_dim=3, name=name)(x, y)
+        elif kind == "units":
+            x = L.GRU(size, return_sequences=True, name=name)(x)
+        elif kind == "grouped":
+            x = L.Conv1D(2 * size, 3, padding="same", groups=2, name=name)(L.Conv1D(2 * size, 1, name=f"{name}_in")(x))
+        elif kind == "parts":
+            one, other = ops.split(L.Dense(2 * size, name=name)(x), 2, -1)
+            x = one * ops.sigmoid(other)[:, :, : max(1, size)]
+        elif kind == "norm":
+            x = L.BatchNormalization(name=name)(x)
+        else:
+            one, other = (L.Dense(size, name=f"{name}_{own}")(own_x) for own, own_x in (("one", x), ("other", y)))
+            x = ops.matmul(ops.softmax(ops.einsum("btc,bsc->bts", one, other)), x)
+        streams.append(x)
+    return keras.Model(inputs, L.Dense(2, name="logits")(L.Flatten()(x)))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 9), st.integers(1, 5)), max_size=6),
+    st.integers(0, 9),
+)
+def test_any_network_is_the_one_in_which_channels_are_zero(name, steps, seed):
+    keras, ops = both_keras.library(name)
+    model = shaken(network(keras, ops, steps))
+    random = np.random.default_rng(seed)
+    removed = {
+        own: random.permutation(len(group))[: min(int(0.4 * len(group) + 0.5), len(group) - 1)]
+        for own, group in channels(model).free.items()
+    }
+    check(model, random.normal(size=(3, 6, 8)).astype(np.float32), removed, 2e-5)
+    keras.backend.clear_session()

@@ -1,0 +1,202 @@
+"""Makes a model of Keras 3 again, layer by layer and call by call, with fewer channels or branches."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
+from tfprune.adapters.graphs import Changes
+from tfprune.adapters.keras3.layers import graph_of, has_graph
+from tfprune.adapters.rebuilding import rebuilt
+from tfprune.utils.errors import ModelError
+from tfprune.utils.text import one_line
+
+FAILURES = (NotImplementedError, TypeError, ValueError, AttributeError)  # of layers that say too little of themselves
+
+
+class Narrowed:
+    """A model without some channels or branches, with weights of its own.
+
+    Args:
+        model: functional or sequential. It is not changed.
+        changes: what is different.
+
+    Attributes:
+        model: the smaller one, not compiled.
+        layers: the layers that stay, those of nested models and the models too, with those of the smaller model.
+
+    Raises:
+        ModelError: a layer or model cannot be made again.
+    """
+
+    def __init__(self, model: keras.Model, changes: Changes) -> None:
+        self._changes = changes
+        self._made: dict[int, tuple[Any, Any]] = {}
+        everything = [own for own in model._flatten_layers() if type(own).__module__.partition(".")[0] != "keras"]
+        self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
+        self._known |= {
+            own.__name__: own
+            for layer in model._flatten_layers()
+            for own in functions_of(layer).values()
+            if getattr(own, "__name__", "<lambda>") != "<lambda>"
+        }
+        with keras.saving.custom_object_scope(self._known):
+            self.model: keras.Model = self._operation(model)
+        self.layers = [own for own in self._made.values() if isinstance(own[0], keras.layers.Layer)]
+        for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
+            new.trainable = old.trainable
+        for old, new in self.layers:
+            if not has_graph(old):
+                for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+                    made.trainable = own.trainable
+                for theirs, variable in zip(old.variables, new.variables, strict=True):
+                    if theirs.trainable != variable.trainable:  # a kernel that is frozen under low-rank updates
+                        variable.trainable = theirs.trainable
+
+    def _operation(self, old: Any) -> Any:
+        """Returns what has become of a layer or operation, the same whenever it is asked for."""
+        if id(old) not in self._made:
+            if not has_graph(old):
+                new = self._layer(old) if isinstance(old, keras.layers.Layer) else self._function(old)
+            else:
+                new = self._sequential(old) if isinstance(old, keras.Sequential) else self._functional(old)
+                new.dtype_policy = old.dtype_policy  # Keras gives models that it makes the one of now
+            self._made[id(old)] = old, new
+        return self._made[id(old)][1]
+
+    def _sequential(self, old: keras.Sequential) -> keras.Sequential:
+        new = type(old)(name=old.name)
+        for layer in old._layers:  # with the one for the input
+            new.add(self._operation(layer))
+        if not new.built:
+            new.build(old.input_shape)
+        return new
+
+    def _functional(self, old: keras.Model) -> keras.Model:
+        _check_kind(old)
+        graph = graph_of(old)
+        tensors = {id(tensor): self._operation(tensor._keras_history.operation).output for tensor in graph._inputs}
+        for depth in sorted(graph._nodes_by_depth, reverse=True):
+            for node in graph._nodes_by_depth[depth]:
+                if not node.is_input:
+                    self._call(node, tensors)
+        inputs, outputs = (
+            keras.tree.map_structure(lambda tensor: tensors[id(tensor)], ends)
+            for ends in (graph._inputs_struct, graph._outputs_struct)
+        )
+        return type(old)(inputs=inputs, outputs=outputs, name=old.name)
+
+    def _call(self, node: Any, tensors: dict[int, Any]) -> None:
+        """Repeats a call; adds what it gives to `tensors`."""
+        name = node.operation.name
+        if name in self._changes.gone:
+            return
+        if name in self._changes.sums:
+            inputs = [tensors[id(node.input_tensors[place])] for place in self._changes.sums[name]]
+            outputs = self._operation(node.operation)(inputs if len(inputs) > 1 else inputs[0])
+        else:
+            args, kwargs = list(node.arguments.args), dict(node.arguments.kwargs)
+            changes = self._changes.arguments.get(id(node), ())
+            apply_to_arguments(args, kwargs, changes, lambda array, old: keras.ops.convert_to_tensor(array, old.dtype))
+            args, kwargs = keras.tree.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
+            outputs = self._operation(node.operation)(*args, **kwargs)
+        tensors |= zip(map(id, node.output_tensors), keras.tree.flatten(outputs), strict=True)
+
+    def _function(self, old: Any) -> Any:
+        """Returns one of Keras' operations that are no layers."""
+        changes = self._changes.settings.get(id(old), ())
+        try:
+            config = old.get_config()
+            apply_to_settings(config, changes)
+            return rebuilt(old, config=config)
+        except FAILURES as error:
+            if changes:
+                raise ModelError(f"{old.name} cannot be made again: {one_line(error)}") from None
+        new = copy.copy(old)
+        vars(new).update(_inbound_nodes=[], _outbound_nodes=[])
+        return new
+
+    def _layer(self, old: keras.layers.Layer) -> keras.layers.Layer:
+        """Returns a layer of another one's settings, with fewer channels."""
+        try:
+            if len(self._changes.sums.get(old.name, ())) == 1:
+                return keras.layers.Activation("linear", name=old.name, dtype=old.dtype_policy)
+            if type(old) is keras.layers.Lambda:
+                settings = keras.layers.Layer.get_config(old)
+                shape = old._output_shape
+                return keras.layers.Lambda(old.function, shape, old.mask, old.arguments, **settings)
+            config = settings_of(old)
+            self._change(config, old)
+            return rebuilt(old, config=config)
+        except FAILURES as error:
+            raise ModelError(
+                f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
+            ) from None
+
+    def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
+        """Takes away from the settings of a layer what channels have there that go."""
+        for key in config:
+            own = getattr(old, key, None)
+            if key == "activation" and isinstance(own, keras.layers.Layer):
+                config[key] = self._operation(own)
+            elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
+                weight = getattr(old, key.removesuffix("_initializer"), None)
+                values = None if weight is None else np.broadcast_to(own.value, weight.shape)
+                narrow = values if values is None else self._changes.narrowed(weight, values)
+                if narrow is not None and narrow.shape != values.shape:
+                    config[key] = keras.initializers.Constant(narrow)
+        apply_to_settings(config, self._changes.settings.get(id(old), ()))
+
+
+def settings_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns the settings of a layer; functions of a person's own are given as they are, as Keras may not store them.
+
+    A function counts as a setting if both have one name; others are left to Keras.
+    """
+    functions = functions_of(layer)
+    try:
+        config = layer.get_config()
+    except FAILURES:
+        config = _config_without(layer, functions)
+    functions = {key: own for key, own in functions.items() if key in config}
+    if functions:
+        config = _config_without(layer, functions)
+    return without_shapes(copy.deepcopy(config)) | functions
+
+
+def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a layer as if it had linear functions."""
+    twin = copy.copy(layer)
+    vars(twin).update(dict.fromkeys(functions, keras.activations.linear))
+    return twin.get_config()
+
+
+def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns name -> a function that a layer was given, Keras' own ones aside."""
+    return {
+        key: own
+        for key, own in vars(layer).items()
+        if callable(own)
+        and not isinstance(own, type)
+        and not inspect.ismethod(own)
+        and not hasattr(own, "get_config")
+        and not key.startswith("_")
+        and str(getattr(own, "__module__", "")).partition(".")[0] != "keras"
+        and key not in ("call", "build")
+    }
+
+
+def _check_kind(model: keras.Model) -> None:
+    """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+    given = inspect.getfullargspec(type(model).__init__)
+    if given.args[1:4] != ["inputs", "outputs", "name"] and not (given.varargs and given.varkw):
+        raise ModelError(
+            f"model {model.name} is of a class of its own, {type(model).__name__}, which cannot be made again from "
+            "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
+        )

@@ -1,0 +1,176 @@
+"""Makes a model of tf_keras again, layer by layer and call by call, with fewer channels or branches.
+
+Layers are made from their settings, and their calls repeated with the arguments that they had: functions, constants and
+layers that are shared stay what they are, whether Keras could store them or not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
+from tfprune.adapters.graphs import Changes
+from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.layers import has_graph
+from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
+from tfprune.utils.errors import ModelError
+from tfprune.utils.text import one_line
+
+_OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
+
+
+class Narrowed:
+    """A model without some channels or branches, with weights of its own.
+
+    Args:
+        model: functional or sequential. It is not changed.
+        changes: what is different.
+
+    Attributes:
+        model: the smaller one, not compiled.
+        layers: the layers that stay, those of nested models and the models too, with those of the smaller model.
+
+    Raises:
+        ModelError: a layer or model cannot be made again.
+    """
+
+    def __init__(self, model: keras.Model, changes: Changes) -> None:
+        self._changes = changes
+        self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+        everything = list(model._flatten_layers())
+        self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
+        self._known |= {
+            own.__name__: own for layer in everything for own in functions_of(layer).values() if _named(own)
+        }
+        self.model: keras.Model = self._layer(model)
+        self.layers = list(self._made.values())
+        for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
+            new.trainable = old.trainable
+        for old, new in self.layers:
+            if not has_graph(old):
+                for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+                    made.trainable = own.trainable
+
+    def _layer(self, old: keras.layers.Layer) -> keras.layers.Layer:
+        """Returns what has become of a layer, the same whenever it is asked for."""
+        if id(old) not in self._made:
+            if not has_graph(old):
+                new = self._remade(old)
+            else:
+                new = self._sequential(old) if isinstance(old, keras.Sequential) else self._functional(old)
+            self._made[id(old)] = old, new
+        return self._made[id(old)][1]
+
+    def _sequential(self, old: keras.Sequential) -> keras.Sequential:
+        new = type(old)(name=old.name)
+        for layer in super(keras.Sequential, old).layers:  # with the one for the input, if there is one
+            new.add(self._layer(layer))
+        if not new.built:
+            new.build(old.input_shape)
+        return new
+
+    def _functional(self, old: keras.Model) -> keras.Model:
+        _check_kind(old)
+        tensors = {
+            id(tensor): self._layer(layer).output for tensor, layer in zip(old.inputs, old._input_layers, strict=True)
+        }
+        own = {id(node) for nodes in old._nodes_by_depth.values() for node in nodes if not node.is_input}
+        waiting = {layer: [node for node in layer._inbound_nodes if id(node) in own] for layer in old.layers}
+        while waiting:  # in the order in which Keras does it, which decides what initial weights are drawn
+            left = sum(map(len, waiting.values())) + len(waiting)
+            for layer, nodes in list(waiting.items()):
+                while nodes and all(id(tensor) in tensors for tensor in self._read(nodes[0])):
+                    self._call(nodes.pop(0), tensors)
+                if not nodes:
+                    del waiting[layer]
+            assert sum(map(len, waiting.values())) + len(waiting) < left, "a call reads what nothing makes"
+        inputs, outputs = (
+            tf.nest.map_structure(lambda tensor: tensors[id(tensor)], ends)
+            for ends in (old._nested_inputs, old._nested_outputs)
+        )
+        new = type(old)(inputs=inputs, outputs=outputs, name=old.name)
+        ancillary = [self._layer(layer) for layer in old.layers if layer.name not in self._changes.gone]
+        ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]
+        if ancillary:  # such as those of `add_loss`, which no output is computed from
+            new._insert_layers(ancillary, [node for layer in ancillary for node in layer.inbound_nodes])
+        return new
+
+    def _read(self, node: Any) -> list[tf.Tensor]:
+        """Returns the tensors that a call needs; that of a layer which goes needs none."""
+        if node.layer.name in self._changes.gone:
+            return []
+        stay = self._changes.sums.get(node.layer.name)
+        return node.keras_inputs if stay is None else [node.keras_inputs[place] for place in stay]
+
+    def _call(self, node: Any, tensors: dict[int, tf.Tensor]) -> None:
+        """Repeats a call; adds what it gives to `tensors`."""
+        if node.layer.name in self._changes.gone:
+            return
+        if node.layer.name in self._changes.sums:
+            inputs = [tensors[id(tensor)] for tensor in self._read(node)]
+            outputs = self._layer(node.layer)(inputs if len(inputs) > 1 else inputs[0])
+        else:
+            args, kwargs = list(node.call_args), dict(node.call_kwargs)
+            changes = self._changes.arguments.get(id(node), ())
+            apply_to_arguments(args, kwargs, changes, lambda array, old: tf.constant(array, old.dtype))
+            args, kwargs = tf.nest.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
+            outputs = self._layer(node.layer)(*args, **kwargs)
+        tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
+
+    def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
+        """Returns a layer of another one's settings, with fewer channels."""
+        kept_as = keras.layers.Layer.get_config(old) if _is(old, *_OPERATORS, "Lambda") else {}
+        if _is(old, *_OPERATORS):
+            return type(old)(old.function, **kept_as)
+        if _is(old, "Lambda"):
+            shape = old._output_shape
+            return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
+        try:
+            config, functions = settings_of(old)
+            if len(self._changes.sums.get(old.name, ())) == 1:
+                kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
+                return keras.layers.Activation("linear", **kept_as)
+            config = without_shapes(config) | functions
+            self._change(config, old)
+            with keras.utils.custom_object_scope(self._known):
+                return rebuilt(old, config=config)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
+            ) from None
+
+    def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
+        """Takes away from the settings of a layer what channels have there that go."""
+        for key in config:
+            own = getattr(old, key, None)
+            if key == "activation" and isinstance(own, keras.layers.Layer):
+                config[key] = self._layer(own)
+            elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
+                weight = getattr(old, key.removesuffix("_initializer"), None)
+                values = None if weight is None else np.broadcast_to(own.value, weight.shape)
+                narrow = values if values is None else self._changes.narrowed(weight, values)
+                if narrow is not None and narrow.shape != values.shape:
+                    config[key] = keras.initializers.Constant(narrow)
+        apply_to_settings(config, self._changes.settings.get(id(old), ()))
+
+
+def _named(function: Any) -> bool:
+    return getattr(function, "__name__", "<lambda>") != "<lambda>"
+
+
+def _is(layer: keras.layers.Layer, *kinds: str) -> bool:
+    return type(layer).__module__.partition(".")[0] == "tf_keras" and type(layer).__name__ in kinds
+
+
+def _check_kind(model: keras.Model) -> None:
+    """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+    given = inspect.getfullargspec(type(model).__init__)
+    if given.args[1:] != ["inputs", "outputs", "name", "trainable"] and not (given.varargs and given.varkw):
+        raise ModelError(
+            f"model {model.name} is of a class of its own, {type(model).__name__}, which cannot be made again from "
+            "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
+        )

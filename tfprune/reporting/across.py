@@ -1,0 +1,214 @@
+"""Methods over several data sets: the unit is the data set, not the seed. SciPy; no TensorFlow.
+
+The measures are those of Demšar 2006 (Statistical comparisons of classifiers over multiple data sets, JMLR 7, 1-30),
+Benavoli et al. 2017 (Time for a change, JMLR 18, 1-36) and Agarwal et al. 2021 (arXiv:2108.13264).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from tfprune.methods import BASELINE
+from tfprune.reporting.statistics import CONFIDENCE, MARGIN, Interval, holm, t_interval
+
+SAMPLES = 50_000  # of the posterior of the Bayesian signed-rank test
+PRIOR = 0.5  # its weight: half a data set without a difference
+RESAMPLES = 2000
+FEWEST_DATA_SETS = 6  # that a signed-rank test can decide with
+Summaries = Mapping[str, Mapping[str, Mapping[str, Any]]]  # data set -> what `comparison.summarise` returns
+
+
+@dataclasses.dataclass(frozen=True)
+class OverDataSets:
+    """A trial against the baseline. Differences are of test accuracy, own less the baseline's with the same seed.
+
+    Attributes:
+        differences: data set -> mean over its seeds.
+        mean: over data sets, with a t interval; None for a single one.
+        counts: of data sets where it is above +margin, within it, below -margin.
+        p_signed_rank, p_holm: of Wilcoxon's test; None with fewer than `FEWEST_DATA_SETS`.
+        posterior: probabilities that on a further data set it is better, practically equal (within the margin), worse.
+        improvement: probability that a run is better than one of the baseline, mean over data sets, with an interval.
+        iqm: interquartile mean of the differences of all runs, with an interval.
+        runs: data set -> the differences of its seeds.
+    """
+
+    differences: Mapping[str, float]
+    mean: Interval | None
+    counts: tuple[int, int, int]
+    p_signed_rank: float | None
+    p_holm: float | None
+    posterior: tuple[float, float, float]
+    improvement: Interval
+    iqm: Interval
+    runs: Mapping[str, Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Across:
+    """All trials over data sets.
+
+    Attributes:
+        datasets: their names.
+        trials: trial -> how it compares with the baseline.
+        ranks: trial -> its rank by mean accuracy, the mean over data sets; 1 is best. The baseline is among them.
+        p_friedman: that all ranks are the same but for chance; None with fewer than three trials or two data sets.
+        critical_difference: of mean ranks (Nemenyi); None where `p_friedman` is.
+        left_out: trials that not all data sets have.
+        margin: what counts as no difference.
+    """
+
+    datasets: Sequence[str]
+    trials: Mapping[str, OverDataSets]
+    ranks: Mapping[str, float]
+    p_friedman: float | None
+    critical_difference: float | None
+    left_out: Sequence[str]
+    margin: float = MARGIN
+
+
+def across(summaries: Summaries, margin: float = MARGIN) -> Across | None:
+    """Compares the trials that all data sets have with the baseline.
+
+    Args:
+        summaries: data set -> what `comparison.summarise` returns.
+        margin: of accuracy, what counts as no difference.
+
+    Returns:
+        None where there are fewer than two data sets with a baseline and a trial in common.
+    """
+    summaries = {name: summary for name, summary in summaries.items() if BASELINE in summary}
+    everything = dict.fromkeys(trial for summary in summaries.values() for trial in summary)
+    shared = [trial for trial in everything if all(_has_pairs(summary, trial) for summary in summaries.values())]
+    if len(summaries) < 2 or not set(shared) - {BASELINE}:
+        return None
+    found = {trial: _over(summaries, trial, margin) for trial in shared if trial != BASELINE}
+    tested = {trial: own.p_signed_rank for trial, own in found.items() if own.p_signed_rank is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    ranks = np.array(
+        [stats.rankdata([-summary[t]["mean"]["test_accuracy"] for t in shared]) for summary in summaries.values()]
+    )
+    several = len(shared) > 2
+    return Across(
+        datasets=list(summaries),
+        trials={t: dataclasses.replace(own, p_holm=corrected.get(t)) for t, own in found.items()},
+        ranks=dict(zip(shared, ranks.mean(axis=0).tolist(), strict=True)),
+        p_friedman=_friedman(ranks) if several else None,
+        critical_difference=critical_difference(len(shared), len(summaries)) if several else None,
+        left_out=[trial for trial in everything if trial not in shared],
+        margin=margin,
+    )
+
+
+def critical_difference(trials: int, datasets: int) -> float:
+    """Returns how far apart mean ranks have to be, by Nemenyi's test at 5 %.
+
+    >>> round(critical_difference(5, 30), 2)  # Demšar 2006 has q = 2.728 for five
+    1.11
+    """
+    q = stats.studentized_range.ppf(CONFIDENCE, trials, np.inf) / 2**0.5
+    return float(q * (trials * (trials + 1) / (6 * datasets)) ** 0.5)
+
+
+def signed_rank_posterior(differences: Sequence[float], margin: float) -> tuple[float, float, float]:
+    """Returns the Bayesian signed-rank test (Benavoli et al. 2014) with a region of practical equivalence.
+
+    Args:
+        differences: one per data set.
+        margin: half the width of the region.
+
+    Returns:
+        Probabilities that a further data set has a difference above the margin, within it, below it.
+    """
+    values = np.concatenate(([0.0], np.asarray(differences, float)))
+    sums = values[:, None] + values[None, :]
+    above, below = (_step(side - 2 * margin) for side in (sums, -sums))
+    weights = np.random.default_rng(0).dirichlet([PRIOR, *np.ones(len(values) - 1)], SAMPLES)
+    shares = [np.einsum("si,ij,sj->s", weights, side, weights, optimize=True) for side in (above, below)]
+    winners = np.argmax([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=0)
+    return tuple((np.bincount(winners, minlength=3) / SAMPLES).tolist())
+
+
+def performance_profile(runs: Mapping[str, Sequence[float]], levels: Sequence[float]) -> list[float]:
+    """Returns the share of runs whose difference is above each level, the mean over data sets."""
+    return [float(np.mean([np.mean(np.asarray(own) > level) for own in runs.values()])) for level in levels]
+
+
+def _has_pairs(summary: Mapping[str, Any], trial: str) -> bool:
+    return trial in summary and bool(summary[trial]["seeds"].keys() & summary[BASELINE]["seeds"].keys())
+
+
+def _over(summaries: Summaries, trial: str, margin: float) -> OverDataSets:
+    scores = {
+        name: tuple(
+            np.array([summary[own]["seeds"][seed]["test_accuracy"] for seed in _shared_seeds(summary, trial)], float)
+            for own in (trial, BASELINE)
+        )
+        for name, summary in summaries.items()
+    }
+    runs = {name: own - other for name, (own, other) in scores.items()}
+    means = np.array([own.mean() for own in runs.values()])
+    rng = np.random.default_rng(0)
+    return OverDataSets(
+        differences=dict(zip(runs, means.tolist(), strict=True)),
+        mean=t_interval(means) if len(means) > 1 else None,
+        counts=(
+            *(int(np.sum(means > margin)), int(np.sum(np.abs(means) <= margin))),
+            int(np.sum(means < -margin)),
+        ),
+        p_signed_rank=_signed_rank(means),
+        p_holm=None,
+        posterior=signed_rank_posterior(means, margin),
+        improvement=_improvement(list(scores.values()), rng),
+        iqm=_interquartile_mean(list(runs.values()), rng),
+        runs={name: own.tolist() for name, own in runs.items()},
+    )
+
+
+def _shared_seeds(summary: Mapping[str, Any], trial: str) -> list[str]:
+    return [seed for seed in summary[trial]["seeds"] if seed in summary[BASELINE]["seeds"]]
+
+
+def _signed_rank(means: np.ndarray) -> float | None:
+    if len(means) < FEWEST_DATA_SETS:
+        return None
+    return float(stats.wilcoxon(means, zero_method="zsplit").pvalue) if np.any(means) else 1.0
+
+
+def _friedman(ranks: np.ndarray) -> float:
+    return float(stats.friedmanchisquare(*ranks.T).pvalue) if np.ptp(ranks, axis=1).any() else 1.0
+
+
+def _step(values: np.ndarray) -> np.ndarray:
+    return np.heaviside(values, 0.5)
+
+
+def _improvement(scores: Sequence[tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> Interval:
+    """Returns the probability of improvement; its interval resamples the seeds of each data set."""
+    each = []
+    for own, other in scores:
+        wins = _step(own[:, None] - other[None, :])
+        weights = (_resampled(len(side), rng) for side in (own, other))
+        each.append((wins.mean(), np.einsum("si,ij,sj->s", next(weights), wins, next(weights), optimize=True)))
+    return _with_percentiles(*(np.mean([pair[part] for pair in each], axis=0) for part in (0, 1)))
+
+
+def _interquartile_mean(runs: Sequence[np.ndarray], rng: np.random.Generator) -> Interval:
+    """Returns the mean of the middle half of all runs; its interval resamples the seeds of each data set."""
+    drawn = np.concatenate([own[rng.integers(len(own), size=(RESAMPLES, len(own)))] for own in runs], axis=1)
+    return _with_percentiles(stats.trim_mean(np.concatenate(runs), 0.25), stats.trim_mean(drawn, 0.25, axis=1))
+
+
+def _resampled(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns weights of bootstrap samples, one sample a row."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+
+
+def _with_percentiles(value: Any, resampled: np.ndarray) -> Interval:
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(value), float(low), float(high))
