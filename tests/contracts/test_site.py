@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from documented import NOTEBOOK, PAGES, ROOT, cells
+from documented import NOTEBOOKS, PAGES, ROOT, cells
 
 import tfprune
 
@@ -71,9 +71,10 @@ def test_the_reference_has_signature_and_docstring(site, name):
             assert f"{parameter.name}: {parameter.annotation}" in text
 
 
-def test_the_notebook_is_shown_with_its_output(site):
-    text = text_of(site / "docs" / "notebook.html")
-    for code, stored in cells(NOTEBOOK):
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_a_notebook_is_shown_with_its_output(site, notebook):
+    text = text_of(site / "docs" / f"{notebook.stem}.html")
+    for code, stored in cells(notebook):
         assert " ".join(code.split()) in text
         assert not stored or "<" in stored or " ".join(stored.split()) in text
 
