@@ -80,8 +80,7 @@ def test_methods_are_compared_over_data_sets(call, tables, tmp_path):
         ("--set", "limit=9"),
     ):
         code, _, err = call("compare", "--plan", plan, *option)
-        said = {"--set": "assignments"}.get(option[0], option[0].removeprefix("--"))
-        assert code == 2 and f"--plan names all runs: put {said} into" in err
+        assert code == 2 and f"--plan names all runs: put {option[0].removeprefix('--')} into" in err
     plan.write_text(json.dumps({"dataset": "penguins", "methods": methods, "out": str(tmp_path / "none")}))
     code, _, err = call("report", plan, "--out", tmp_path / "report.html")
     assert code == 2 and "none of its 3 runs was begun; `tfprune sweep" in err

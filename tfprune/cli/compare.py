@@ -24,6 +24,9 @@ from tfprune.training.config import Config
 from tfprune.utils.checks import check_least, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
 
+OPTIONS = {"assignments": "set"}  # of settings with another name
+
+
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
     from tfprune.reporting.report import Section
@@ -144,7 +147,9 @@ def _planned(plan: Path, given: dict[str, Any]) -> list[Config]:
     places = {name: str(value) for name in ("out", "data_dir") if (value := given.pop(name)) is not None}
     typed = click.get_current_context().get_parameter_source
     settings = (*given, "seeds", "first_seed", "equal_budget")
-    used = [name.replace("_", "-") for name in settings if typed(name) == ParameterSource.COMMANDLINE]
+    used = [
+        OPTIONS.get(name, name).replace("_", "-") for name in settings if typed(name) == ParameterSource.COMMANDLINE
+    ]
     if used:
         raise ConfigError(f"--plan names all runs: put {', '.join(used)} into {plan}")
     return read_plan(plan, places)
