@@ -112,6 +112,10 @@ class Graphs(Protocol):
 
     names: KernelNames
 
+    @property
+    def equal_attention(self) -> bool:
+        """Whether attention works only with keys and values of one size, where it is that of both."""
+
     def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
         """Returns where variables are made that go with those of a model."""
 

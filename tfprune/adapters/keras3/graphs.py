@@ -34,6 +34,10 @@ class Keras3Graphs:
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
 
+    @property
+    def equal_attention(self) -> bool:
+        return backends.name() == "jax"
+
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(graph_of(layer), "_nodes_by_depth")
 

@@ -28,6 +28,7 @@ class TfKerasGraphs:
     """Those of tf_keras."""
 
     names = NAMES
+    equal_attention = False
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
