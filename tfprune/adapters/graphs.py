@@ -155,6 +155,9 @@ class Graphs(Protocol):
     def kernels_of(self, layer: Any) -> Sequence[Any]:
         """Returns the kernels of a layer and of all layers inside of it."""
 
+    def learned(self, layer: Any) -> Sequence[Any]:
+        """Returns the weights that a layer itself learns where it is not frozen."""
+
     def numbers(self, variable: Any) -> np.ndarray:
         """Returns a copy of the values of a variable."""
 

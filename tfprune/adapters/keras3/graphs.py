@@ -89,6 +89,9 @@ class Keras3Graphs:
         found |= {name: Option(place, own, True) for place, (name, own) in places}
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
 
+    def learned(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        return list(layer._trainable_variables)
+
     def assign(self, variable: keras.Variable, values: np.ndarray) -> None:
         variable.assign(values)
 

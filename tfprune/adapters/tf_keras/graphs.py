@@ -76,6 +76,9 @@ class TfKerasGraphs:
         }
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
 
+    def learned(self, layer: keras.layers.Layer) -> list[tf.Variable]:
+        return list(layer._trainable_weights)
+
     def numbers(self, variable: tf.Variable) -> np.ndarray:
         return variable.numpy()
 
