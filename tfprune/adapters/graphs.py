@@ -138,6 +138,10 @@ class Graphs(Protocol):
 
     names: KernelNames
 
+    @property
+    def equal_attention(self) -> bool:
+        """Whether attention works only with keys and values of one size, where it is that of both."""
+
     def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
         """Returns where variables are made that go with those of a model."""
 
@@ -176,6 +180,9 @@ class Graphs(Protocol):
 
     def kernels_of(self, layer: Any) -> Sequence[Any]:
         """Returns the kernels of a layer and of all layers inside of it."""
+
+    def learned(self, layer: Any) -> Sequence[Any]:
+        """Returns the weights that a layer itself learns where it is not frozen."""
 
     def numbers(self, variable: Any) -> np.ndarray:
         """Returns a copy of the values of a variable."""

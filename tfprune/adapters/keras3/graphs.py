@@ -35,6 +35,10 @@ class Keras3Graphs:
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
 
+    @property
+    def equal_attention(self) -> bool:
+        return backends.name() == "jax"
+
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(graph_of(layer), "_nodes_by_depth")
 
@@ -85,6 +89,9 @@ class Keras3Graphs:
         places = enumerate(zip(names, node.args, strict=False))
         found |= {name: Option(place, own, True) for place, (name, own) in places}
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
+
+    def learned(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        return list(layer._trainable_variables)
 
     def assign(self, variable: keras.Variable, values: np.ndarray) -> None:
         variable.assign(values)

@@ -29,6 +29,7 @@ class TfKerasGraphs:
     """Those of tf_keras."""
 
     names = NAMES
+    equal_attention = False
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
@@ -75,6 +76,9 @@ class TfKerasGraphs:
             name: Option(place, own, True) for place, (name, own) in enumerate(zip(names, node.args, strict=False))
         }
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
+
+    def learned(self, layer: keras.layers.Layer) -> list[tf.Variable]:
+        return list(layer._trainable_weights)
 
     def numbers(self, variable: tf.Variable) -> np.ndarray:
         return variable.numpy()
