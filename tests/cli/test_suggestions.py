@@ -23,19 +23,8 @@ def runs(line):
     return _configs(seeds, False, {name: given[name] for name in given if name not in NOT_OF_RUNS})
 
 
-NOT_OF_RUNS = (
-    "wide",
-    "seeds",
-    "first_seed",
-    "equal_budget",
-    "dry_run",
-    "json_file",
-    "figures",
-    "pages",
-    "backend",
-    "jobs",
-)
-NOT_OF_RUNS += ("address", "cpus_per_trial", "gpus_per_trial")
+NOT_OF_RUNS = ("seeds", "first_seed", "equal_budget", "dry_run", "json_file", "figures", "pages", "wide", "plan")
+NOT_OF_RUNS += ("executor", "jobs", "address", "cpus_per_trial", "gpus_per_trial")
 
 SETTINGS = [
     {},
@@ -93,6 +82,8 @@ def test_nothing_that_is_default_or_was_detected_is_suggested(tmp_path):
 def test_the_suggested_training_has_the_settings_too():
     config = Config(dataset="penguins", method="pruned", granularity="filter", epochs=9, exclude=("dense_1",))
     given = typed(train, train_command(config, "--sparsity", "0.25"))
-    own = make_config(None, {name: value for name, value in given.items() if name not in ("file", "force", "dry_run")})
+    own = make_config(
+        None, {name: value for name, value in given.items() if name not in ("file", "force", "dry_run", "as_json")}
+    )
     assert own.method == "dynamic" and own.requested_sparsity == 0.25
     assert own.identity() | {"method": 0, "settings": 0} == config.identity() | {"method": 0, "settings": 0}
