@@ -134,7 +134,7 @@ def test_sizes_leave_out_what_an_optimizer_remembers_and_json_says_all(call, tmp
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--criterion", "taylor"), "add --dataset, or take l1"),
         (
             ("shrink", "tf_keras.keras", "-o", "x.keras", "--keep", 0.5, "--target-macs", 0.5),
-            "--keep and --target-macs",
+            "say how much stays by one",
         ),
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--scope", "erk"), "unknown --scope 'erk'"),
         (("export", "keras3.keras", "--format", "tflite", "--quantize", "int8"), "int8 is calibrated on examples"),
