@@ -240,8 +240,8 @@ def test_a_run_that_is_cut_at_any_step_goes_on_to_the_same_bits(method, config, 
         "noisy", method=method, epochs=3, checkpoint_every="1e-9s", shuffle=True, **RESUMED[method],
         learning_rate_schedule="cosine", optimizer="adam",
     )  # fmt: skip
-    places, count = check_cuts(settings, tmp_path, monkeypatch, [1, 2, 4, 7])
-    assert {place.step for place in places} >= {1, 2} and count >= 9
+    places, count = check_cuts(settings, tmp_path, monkeypatch, [1, 3, 5, 6])
+    assert {place.step for place in places} == {0, 1, 2} and count >= 9
 
 
 def test_augmented_images_and_drawing_layers_go_on_too(config, tmp_path, monkeypatch):
