@@ -19,6 +19,7 @@ MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
 OPENML = ["scikit-learn>=1.5,<2"]  # its reader of OpenML
 JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
+DOCS = ["furo>=2025.9,<2027", "myst-nb>=1.2,<2", "sphinx>=8.1,<10", "sphinx-copybutton>=0.5,<1"]
 
 CLASSIFIERS = [
     "Development Status :: 4 - Beta",
@@ -87,8 +88,10 @@ setup(
         "openml": OPENML,
         "ray": RAY,
         "mlflow": MLFLOW,
+        "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": [
+            *DOCS,
             *JAX,
             *OPENML,
             *EXPORT,

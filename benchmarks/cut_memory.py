@@ -25,22 +25,22 @@ ALIGNED = ("right", "left", "right", "right")
 
 
 def measure(parameters: int, scope: str) -> tuple[float, float]:
-    """Returns the peak of extra memory as a multiple of the weights', and seconds."""
+    """Returns the peak of extra memory as a multiple of the weights', and seconds of a core."""
     random = np.random.default_rng(0)
     side = parameters // KERNELS // 1000
     scores = {f"kernel {n}": np.abs(random.standard_normal((1000, side), np.float32)) for n in range(KERNELS)}
     masks = ones_like(scores)
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     prune_masks(scores, masks, PruningEvent(sparsity=0.8), scope)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak / sum(score.nbytes for score in scores.values()), seconds
 
 
 def event(parameters: int, masked: str) -> tuple[float, float]:
-    """Prunes a model of dense layers globally; returns the peak of extra memory as a multiple of the weights', seconds.
+    """Prunes a model of dense layers globally; returns what `measure` does.
 
     The masks that the model keeps are part of the extra memory.
 
@@ -60,9 +60,9 @@ def event(parameters: int, masked: str) -> tuple[float, float]:
     masked_model = wrap(model) if masked == "wrap" else mask_in_place(model)
     pruner = Pruner(TfKerasModel(masked_model), "global", seeds=[0])
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
-    started = time.perf_counter()
+    started = time.process_time()
     pruner.prune(PruningEvent(sparsity=0.8))
-    return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.perf_counter() - started
+    return (_status("VmHWM") - before) / (4 * LAYERS * side**2), time.process_time() - started
 
 
 def apart(parameters: int, masked: str) -> tuple[float, float]:
@@ -85,7 +85,7 @@ def main() -> None:
         for scope in SCOPES:
             ratio, seconds = measure(parameters, scope)
             rows.append((f"{parameters:,}", scope, f"{ratio:.2f}", f"{seconds:.2g}"))
-    headers = ("parameters", "scope", "extra memory / weights", "seconds")
+    headers = ("parameters", "scope", "extra memory / weights", "seconds of a core")
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=ALIGNED)
     print(table)
     events = [
@@ -93,7 +93,7 @@ def main() -> None:
         for parameters in given.parameters
         for masked in ("wrap", "in place")
     ]
-    headers = ("parameters", "masked", "extra memory / weights", "seconds")
+    headers = ("parameters", "masked", "extra memory / weights", "seconds of a core")
     event_table = tabulate(events, headers, tablefmt="github", disable_numparse=True, colalign=ALIGNED)
     print(event_table)
     if given.page:

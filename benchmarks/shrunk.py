@@ -15,13 +15,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from tfprune import shrink
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.prune_once import prune
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.latency import Latency, Model, latencies
+from tfprune.exporting.shrinking import shrink
 from tfprune.models import MODELS
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.compiling import compile_model

@@ -133,8 +133,9 @@ def _search() -> Iterator[str]:
         for own in json.loads((RESULTS / "penguins-search.json").read_text(encoding="utf-8"))["searches"]
     }
     plain = [found[epochs, 1.0] for epochs in (4000, 12000)]
-    assert all(trial["validation_loss_difference"] > 0 for own in plain for trial in own["tried"])
-    yield f"Without a change of the learning rate, none of {len(plain[0]['tried'])} settings had a lower mean"
+    lower = sum(trial["validation_loss_difference"] < 0 for own in plain for trial in own["tried"])
+    tried = len(plain[0]["tried"])
+    yield f"Without a change of the learning rate, {lower or 'none'} of {tried} settings had a lower mean"
     short, long = found[4000, 3.0], found[12000, 3.0]
     yield f"the pruning alone changed the loss by {_signed(_interval(short['pruning_alone']), 1, 4)}"
     alone = long["pruning_alone"]
@@ -177,7 +178,7 @@ def _flowers(tables: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"The training takes {_time(dynamic, own['unpruned'])} times as long"
     yield f"{_points(ticket)} points of accuracy and {_loss(ticket, 3)} of loss after twice as many epochs"
-    yield f"about {_needed(dynamic)} seeds"
+    yield f"To decide on the accuracy takes about {_needed(dynamic)} seeds."
 
 
 def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
@@ -217,18 +218,17 @@ def _readme(tables: Tables) -> Iterator[str]:
         name: tables[name][f"results {name}"]["dynamic"] for name in ("penguins", "fashion_mnist", "flowers", "cifar10")
     }
     shares = {f"{100 * own['mean']['sparsity']:.0f}" for own in losses.values()}
-    assert shares == {"31"}
     penguins, fashion = losses["penguins"], losses["fashion_mnist"]
     yield (
-        f"With 31 % of the weights pruned, dynamic pruning loses {_lost(penguins)} points of accuracy on the penguins "
-        f"and {_lost(fashion)} on Fashion-MNIST, where that is less than a margin of 0.5 points; the differences of "
-        f"{_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on CIFAR-10 are open with three "
-        "seeds."
+        f"With {' and '.join(sorted(shares))} % of the weights pruned, dynamic pruning loses {_lost(penguins)} points "
+        f"of accuracy on the penguins and {_lost(fashion)} on Fashion-MNIST, where that is less than a margin of 0.5 "
+        f"points; the differences of {_points(losses['flowers'])} on flowers and {_points(losses['cifar10'])} on "
+        "CIFAR-10 are open with three seeds."
     )
     unpruned = {name: tables[name][f"results {name}"]["unpruned"] for name in losses}
-    assert all(own["mean"]["epochs"] == unpruned[name]["mean"]["epochs"] for name, own in losses.items())
+    as_many = all(own["mean"]["epochs"] == unpruned[name]["mean"]["epochs"] for name, own in losses.items())
     yield (
-        "It takes as long as training without pruning "
+        f"It takes as long as training without pruning{'' if as_many else ', at other epochs,'} "
         f"({_time(losses['cifar10'], unpruned['cifar10'])} times on CIFAR-10)"
     )
     first, second = (tables["penguins"]["results penguins"][name] for name in ("random", "small_dense"))

@@ -15,7 +15,7 @@ def compiled(config, data, *, anew=False):
 
     Args:
         config, data: of the run.
-        anew: make another one in any case.
+        anew: another one than runs without it have.
 
     Returns:
         what tells the kinds apart, by which `COMPILED` knows the model once the run is over, and the model.
@@ -23,8 +23,8 @@ def compiled(config, data, *, anew=False):
     own = ("model", "model_settings", "exclude", "loop", "batch_size", "optimizer", "learning_rate", "shuffle")
     rates = config.learning_rate_schedule, config.warmup_epochs, config.pruning.phase_epochs(config.epochs)
     constant = rates[:2] == ("constant", 0)
-    kind = repr([getattr(config, name) for name in own]), config.pruning.width_reduction, constant or rates
-    model = None if anew else COMPILED.get(kind)
+    kind = repr([getattr(config, name) for name in own]), config.pruning.width_reduction, constant or rates, anew
+    model = COMPILED.get(kind)
     if model is None:
         return kind, build(config, data)
     set_masks(model, ones_like(get_masks(model)))

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from prepared import STORED, write_copy
 
-from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
-LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py")  # whose tests or fixtures take half a minute and more
+# Whose tests or fixtures take half a minute and more.
+LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
 
 
 def pytest_collection_modifyitems(items):
@@ -28,10 +29,10 @@ def pytest_collection_finish():
     """Has Python look for garbage among what tests make, and not among TensorFlow's modules over and over."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
-DRAWING = ("cli", "reporting")  # folders whose tests look at the figures of runs
+DRAWING = ("cli", "reporting", "test_experiment.py")  # folders and files whose tests look at the figures of runs
 drawn = matplotlib.figure.Figure.savefig
 
 
@@ -43,7 +44,7 @@ def sketched(figure, path, **arguments):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    matplotlib.figure.Figure.savefig = drawn if item.path.parent.name in DRAWING else sketched
+    matplotlib.figure.Figure.savefig = drawn if {item.path.parent.name, item.path.name} & {*DRAWING} else sketched
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,14 @@ def soon():
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def eagerly():
+    """Runs what is compiled as it is written: to compile takes longest where a model changes in a short training."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

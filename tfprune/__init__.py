@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfprune.adapters.prune_once import prune
-    from tfprune.api import compare, load_run, report, shrink, train
+    from tfprune.api import compare, load_run, report, train
     from tfprune.experiments.results import Result
     from tfprune.exporting.any_model import Export, export
     from tfprune.exporting.file_latency import Benchmark, bench
+    from tfprune.exporting.shrinking import shrink
     from tfprune.reporting.compared import Comparison
+    from tfprune.structured.regularization import regularize
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
     from tfprune.training.pruning_callbacks import callbacks
@@ -40,6 +42,7 @@ __all__ = [
     "export",
     "load_run",
     "prune",
+    "regularize",
     "report",
     "shrink",
     "summary",
@@ -64,7 +67,8 @@ _HOMES = {
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.prune_once",
-    "shrink": "tfprune.api",
+    "regularize": "tfprune.structured.regularization",
+    "shrink": "tfprune.exporting.shrinking",
 }
 
 

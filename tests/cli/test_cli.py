@@ -1,4 +1,5 @@
 import contextlib
+import csv
 import io
 import json
 import os
@@ -112,6 +113,27 @@ def test_predict_labels_each_row(trained, call, tmp_path, part):
     assert number == "1" and label in ("Adelie", "Chinstrap", "Gentoo")
     assert sum(map(float, probabilities)) == pytest.approx(1, abs=2e-4)
     assert len(lines) == 4
+
+
+def test_predict_writes_answers_with_all_digits_and_no_file_that_it_reads(trained, call, tmp_path):
+    new, out = tmp_path / "new.csv", tmp_path / "answers.csv"
+    new.write_text(HEADER + ROW * 2)
+    code, text, _ = call("predict", trained[0], new, "--out", out)
+    assert code == 0 and text == f"Wrote {out}: 2 answers\n"
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    told = json.loads(call("predict", trained[0], new, "--json")[1])
+    assert [row["species"] for row in rows] == [own["label"] for own in told["answers"]] and told["target"] == "species"
+    for row, own in zip(rows, told["answers"], strict=True):
+        assert {label: float(row[label]) for label in told["labels"]} == own["probabilities"]
+        assert (row["file"], int(row["row"])) == (str(new), own["row"])
+    assert call("predict", trained[0], new, "--out", tmp_path / "answers.json")[0] == 0
+    assert json.loads((tmp_path / "answers.json").read_text()) == told["answers"]
+    code, text, _ = call("predict", trained[0], new, new)
+    assert code == 0 and text.split("\n")[0].split()[:3] == ["file", "row", "species"] and len(text.splitlines()) == 6
+    for name, message in (("new.csv", "a file that is read"), ("a.txt", "must end in .csv or .json")):
+        code, _, err = call("predict", trained[0], new, "--out", tmp_path / name)
+        assert code == 2 and message in err
+    assert new.read_text() == HEADER + ROW * 2
 
 
 def test_predict_takes_the_data_sets_own_file_once_it_is_complete(trained, call, tmp_path):
@@ -241,7 +263,10 @@ def test_ctrl_c_before_the_training_says_that_nothing_was_changed(call, tmp_path
 def test_compare_runs_all_methods_once_and_reuses_them(compared, call, tmp_path, no_training):
     command, folder, out = compared
     assert (folder / "penguins-comparison.png").is_file() and (folder / "penguins-curves.png").is_file()
-    assert re.search(r"lottery +2 .* 50\.0 % .* 6 ", out)
+    assert re.match(r"(No clear difference from unpruned with 2 seeds; use more|Test accuracy beside unpruned)", out)
+    assert re.search(r"^lottery .* 6$", out, re.M) and "p (Holm)" not in out and "--wide has all numbers" in out
+    shown = re.findall(r"^(?:unpruned|pruned|lottery|dynamic) +([\d.]+)", out, re.M)
+    assert len(shown) == 4 and sorted(map(float, shown), reverse=True) == [*map(float, shown)]  # the best row first
     page = tmp_path / "page.md"
     page.write_text("# Page\n<!-- results penguins -->\nold\n<!-- /results penguins -->\nend\n")
     given = ("--json", tmp_path / "numbers.json", "--figures", tmp_path, "--page", page)
@@ -260,6 +285,10 @@ def test_compare_runs_all_methods_once_and_reuses_them(compared, call, tmp_path,
         "<!-- /results penguins -->\nend\n"
     )
     assert "old" not in page and "Seeds 0 to 1, `mlp`, 3 epochs" in page
+    code, wide, _ = call(*command, "--seeds", 2, "--wide")
+    assert code == 0 and re.search(r"lottery +2 .* 50\.0 % .* 6 ", wide) and "p (Holm)" in wide
+    code, printed, err = call(*command, "--seeds", "0,1", "--json")
+    assert code == 0 and json.loads(printed)["methods"] == numbers["methods"] and "Next: tfprune report" in err
 
 
 def test_compare_at_several_sparsities_trains_the_baseline_once(call, tmp_path):
@@ -285,11 +314,12 @@ def test_compare_takes_some_methods_the_baseline_first(call, tmp_path):
     compare = ("compare", "--dataset", "penguins", "--epochs", 3, "--seeds", 1, "--out", tmp_path)
     code, out, _ = call(*compare, "--methods", "dynamic, unpruned")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["unpruned", "dynamic"] and "lottery" not in out
+    assert {line.split()[0] for line in out.splitlines()[4:6]} == {"unpruned", "dynamic"} and "lottery" not in out
+    assert out.startswith("One seed: no difference can be told from chance")
     page = tmp_path / "page.md"
     page.write_text("<!-- results penguins -->\n<!-- /results penguins -->\n")
     code, out, _ = call(*compare, "--methods", "dynamic", "--page", page)
-    assert code == 0 and re.search(r"dynamic +1 +\d\.\d{4} +\d", out)  # nothing to hold it against
+    assert code == 0 and out.startswith("Nothing is compared: there is no run of unpruned")
     assert "Seed 0, `mlp`" in page.read_text()
     for wrong, message in (("dynamic,lotery", "unknown method 'lotery'"), (",", "--methods is empty")):
         code, _, err = call(*compare, "--methods", wrong)
@@ -320,7 +350,7 @@ def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
                           "--sparsity", 0.5, "--equal-budget", "--out", tmp_path)  # fmt: skip
     assert code == 0, err
     for trial, epochs in {"fine_tuned rounds=1": 8, "fine_tuned rounds=3": 8, "dynamic": 8}.items():
-        assert re.search(rf"^{trial} .* {epochs} ", out, re.M), out
+        assert re.search(rf"^{trial} .* {epochs}$", out, re.M), out
     code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:rate", "--out", tmp_path)
     assert code == 2 and "--methods dynamic:rate: a colon is followed by a setting" in err
     code, _, err = call("compare", "--dataset", "penguins", "--methods", "dynamic:nonsense=1", "--out", tmp_path)
@@ -435,7 +465,11 @@ def test_compare_names_its_runs_and_trains_none(call, tmp_path):
 def test_runs_lists_chooses_and_sorts(call, tmp_path):
     write_runs(tmp_path, ("unpruned", "dynamic"), 2)
     write_run(tmp_path, "lottery", finished=False)
-    code, out, _ = call("runs", tmp_path, "--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    chosen = ("--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    code, out, _ = call("runs", tmp_path, *chosen)
+    assert code == 0 and out.split("\n")[0].split() == ["path", "sparsity", "accuracy", "loss", "epochs", "state"]
+    assert re.findall(r"/penguins-(\w+)-seed1", out) == ["unpruned", "dynamic"] and out.count("\n") == 4
+    code, out, _ = call("runs", tmp_path, *chosen, "--wide")
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[2:]] == [
         ["unpruned", "penguins", "mlp", "1"],
@@ -604,9 +638,9 @@ def test_sweep_says_what_is_wrong_before_it_starts(call, tmp_path):
     plan.write_text('dataset = "penguins"\n')
     for given, message in (
         (("--jobs", 0), "--jobs must be a whole number of at least 1, got 0"),
-        (("--backend", "slurm"), "unknown backend 'slurm': Choices: local, ray"),
-        (("--gpus-per-trial", 0.5), "--gpus-per-trial needs --backend ray"),
-        (("--backend", "ray", "--gpus-per-trial", -1), "--gpus-per-trial must be a finite number above 0"),
+        (("--executor", "slurm"), "unknown executor 'slurm': Choices: local, ray"),
+        (("--gpus-per-trial", 0.5), "--gpus-per-trial needs --executor ray"),
+        (("--executor", "ray", "--gpus-per-trial", -1), "--gpus-per-trial must be a finite number above 0"),
     ):
         code, _, err = call("sweep", plan, *given)
         assert code == 2 and message in err

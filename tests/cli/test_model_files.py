@@ -84,12 +84,12 @@ def test_prune_writes_a_sparse_model_as_its_own_was_stored(call, folder, tmp_pat
     assert "also holds an optimizer's state" in text or kind.startswith("keras3.h5")
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", KINDS)
 def test_shrink_writes_a_smaller_model_that_plain_keras_opens(call, folder, tmp_path, kind):
     out = tmp_path / f"small{os.path.splitext(kind)[1]}"
     code, text, _ = call("shrink", kind, "-o", out, "--keep", 0.5)
     assert code == 0 and re.search(r"file gzipped, kB +[\d.]+ +[\d.]+ +0\.\d\d\n", text)
-    model = keras.models.load_model(out)
+    model = (keras3() if kind.startswith("keras3") else keras).models.load_model(out)
     assert [own.shape for own in model.get_weights()] == [(6, 8), (8,), (8, 16), (16,), (16, 3), (3,)]
 
 
@@ -132,6 +132,11 @@ def test_sizes_leave_out_what_an_optimizer_remembers_and_json_says_all(call, tmp
         (("prune", "lambda.keras", "-o", "x.keras", "--sparsity", 0.5), "it would execute code: layer Lambda"),
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--keep", 0), "--keep must be in (0, 1], got 0"),
         (("shrink", "tf_keras.keras", "-o", "x.keras", "--criterion", "taylor"), "add --dataset, or take l1"),
+        (
+            ("shrink", "tf_keras.keras", "-o", "x.keras", "--keep", 0.5, "--target-macs", 0.5),
+            "--keep and --target-macs",
+        ),
+        (("shrink", "tf_keras.keras", "-o", "x.keras", "--scope", "erk"), "unknown --scope 'erk'"),
         (("export", "keras3.keras", "--format", "tflite", "--quantize", "int8"), "int8 is calibrated on examples"),
         (("export", "keras3.keras", "--format", "tflit"), "unknown --format 'tflit': did you mean tflite?"),
         (("export", "keras3.keras", "--format", "h5", "-o", "keras3.h5"), "is there already; --force replaces it"),
@@ -175,7 +180,7 @@ def test_force_replaces_a_file_in_one_go(call, tmp_path):
 
 @pytest.mark.parametrize("library", ["tf_keras", "keras3"])
 def test_fine_tuning_trains_what_is_left(call, tmp_path, library):
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.training.config import Config
 
     own = keras if library == "tf_keras" else keras3()
@@ -254,3 +259,36 @@ def test_on_jax_without_tensorflow(folder, tmp_path):
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "Wrote" in said and "not compared" not in said, said
     assert sum((own == 0).sum() for own in kernels(out)) == KERNELS // 2
+
+
+def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
+    layers, penguins = keras.layers, ("--dataset", "penguins")
+    from tfprune.experiments.run_data import load_data
+    from tfprune.training.config import Config
+
+    shape = load_data(Config(dataset="penguins")).input_shape
+    inner = [layers.Dense(32, "relu") for _ in range(2)]
+    model = keras.Sequential([layers.Input(shape), *inner, layers.Dense(3, "softmax")])
+    model.save(tmp_path / "m.keras", save_format="keras")
+    for name, options in (("a", ("--target-parameters", 0.5)), ("b", ("--criterion", "taylor", *penguins))):
+        code, text, err = call("shrink", tmp_path / "m.keras", "-o", tmp_path / f"{name}.keras", *options, "--json")
+        assert code == 0, err
+        told = json.loads(text)
+        assert told["after"]["parameters"] <= 0.5 * told["before"]["parameters"]
+        assert getattr(load_model(tmp_path / f"{name}.keras"), "optimizer", None) is None
+    assert set(told["accuracy"]) == {"before", "after"}
+
+
+def test_a_model_that_does_not_know_the_data_is_pointed_out_and_no_loss_is_guessed(call, tmp_path):
+    from tfprune.experiments.run_data import load_data
+    from tfprune.training.config import Config
+
+    layers, shape = keras.layers, load_data(Config(dataset="penguins")).input_shape
+    model = keras.Sequential([layers.Input(shape), layers.Dense(3, "sigmoid")])
+    model.set_weights([np.zeros((*shape, 3), np.float32) + 0.01, np.array([-1, 1, -1], np.float32)])
+    model.save(tmp_path / "m.keras", save_format="keras")
+    prune = ("prune", tmp_path / "m.keras", "-o", tmp_path / "s.keras", "--sparsity", 0.5, "--dataset", "penguins")
+    code, text, _ = call(*prune)  # answers with the second class, which is rare, whatever it is given
+    assert code == 0 and re.search(r"Note: before, the model was right in 12\.1 % of the test split", text)
+    code, _, err = call(*prune, "--force", "--finetune-epochs", 1)
+    assert code == 2 and "do not add up to 1, as sigmoids do" in err and err.count("\n") == 1

@@ -23,7 +23,18 @@ def runs(line):
     return _configs(seeds, False, {name: given[name] for name in given if name not in NOT_OF_RUNS})
 
 
-NOT_OF_RUNS = ("seeds", "first_seed", "equal_budget", "dry_run", "json_file", "figures", "pages", "backend", "jobs")
+NOT_OF_RUNS = (
+    "wide",
+    "seeds",
+    "first_seed",
+    "equal_budget",
+    "dry_run",
+    "json_file",
+    "figures",
+    "pages",
+    "backend",
+    "jobs",
+)
 NOT_OF_RUNS += ("address", "cpus_per_trial", "gpus_per_trial")
 
 SETTINGS = [

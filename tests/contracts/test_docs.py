@@ -164,10 +164,9 @@ def test_what_a_page_shows_can_be_done(page, slow, tmp_path, monkeypatch, reques
 @pytest.mark.usefixtures("fewer_epochs")
 def test_the_readmes_python_runs_on_tf_keras_as_on_keras_3(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given, shown = [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:2]
     names = {}
-    run_python(given.replace("import keras\n", "import tf_keras as keras\n"), names)
-    run_python(shown, names)
+    for code in [block.text for block in blocks(ROOT / "README.md") if block.language == "python"][:3]:
+        run_python(code.replace("import keras\n", "import tf_keras as keras\n"), names)
     assert type(names["trained"].model).__module__.startswith("tf_keras")
 
 

@@ -110,6 +110,7 @@ def test_history_follows_the_pruning(method, tiny):
     assert all(np.isfinite(row["val_loss"]) for row in trainer.history)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_it_takes_out_as_many_channels_as_asked_for_or_says_that_it_takes_none(method, tiny):
     changes = {"granularity": "filter", "channel_settings": {"multiple": 4}, "settings": sparser(method, 0.5)}
     if not METHODS[method].sparsity_setting:

@@ -1,11 +1,16 @@
 """The figures of the docs are those of the published runs: `scripts/recompute` finds any that is not."""
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from written import write_runs
+
+from tfprune.experiments.results import find_results
+from tfprune.reporting.report import as_json, sections
 
 ROOT = Path(__file__).parents[2]
 MOST = 5_000_000  # bytes of all published data
@@ -20,6 +25,7 @@ def recompute(root=ROOT, *arguments):
 def copy(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("figures", "cifar10"))
     shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "docs" / "figures").mkdir()
     return tmp_path
 
 
@@ -72,4 +78,19 @@ def test_tables_are_renewed_and_sentences_are_not(copy):
     assert recompute(copy, "--write").returncode == 0 and page.read_text() == before
     page.write_text(before.replace("about 13 seeds. The", "about 12 seeds. The"))
     done = recompute(copy, "--write")
-    assert done.returncode == 1 and "the data say: about 13 seeds" in done.stdout
+    assert done.returncode == 1 and "the data say: To decide on the accuracy takes about 13 seeds." in done.stdout
+
+
+def test_new_runs_take_the_place_of_a_table_and_name_the_sentences_that_no_longer_hold(copy):
+    write_runs(copy / "runs", dataset="flowers")
+    [section] = sections(find_results([copy / "runs"])[0])
+    (copy / "numbers.json").write_text(json.dumps(as_json(section.results, section.summary)))
+    done = recompute(copy, "--add", "flowers", "results flowers", copy / "numbers.json")
+    assert done.returncode == 1 and "docs/flowers.md: the data say: " in done.stdout, done.stdout + done.stderr
+    assert "differs" not in done.stdout
+    page = (copy / "docs" / "flowers.md").read_text()
+    assert "| dynamic  | " in page and "-0.20 (-0.20 to -0.20)" in page and "Seeds 0 to 2, " in page
+    assert (copy / "docs" / "figures" / "flowers-results-accuracy.svg").is_file()
+    before = (copy / "docs" / "results" / "flowers.csv.gz").read_bytes()
+    recompute(copy, "--add", "flowers", "results flowers", copy / "numbers.json")
+    assert (copy / "docs" / "results" / "flowers.csv.gz").read_bytes() == before  # the same bytes for the same runs

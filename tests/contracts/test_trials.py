@@ -1,6 +1,7 @@
 """All trials: every data set under every method, trained on a slice, pruned, exported, answering.
 
-Images are slices of the real ones where there is a prepared copy, and of small copies that the tests write elsewhere.
+Images are those of small copies that the tests write; of slow tests slices of the real ones, where there is a copy of
+those, as `tests/data/test_data_tfds.py` reads always.
 """
 
 import io
@@ -27,10 +28,10 @@ SMALL = {  # each data set's kind of model, small
 COMPARED = ("penguins", "fashion_mnist")  # a table and images, on which all usual methods are tried always
 
 
-def data_folder(dataset, copies):
+def data_folder(dataset, copies, real):
     if dataset not in STORED:
         return None
-    return COPIES if (COPIES / STORED[dataset][0]).is_dir() else copies
+    return COPIES if real and (COPIES / STORED[dataset][0]).is_dir() else copies
 
 
 def trials():
@@ -42,15 +43,16 @@ def trials():
     for place, dataset in enumerate(DATASETS):
         for row, method in enumerate(METHODS):
             usual = (method in TRIALS and dataset in COMPARED) or row % len(DATASETS) == place
-            yield pytest.param(dataset, method, marks=() if usual else pytest.mark.slow)
+            marks = () if usual else pytest.mark.slow
+            yield pytest.param(dataset, method, not usual, marks=marks, id=f"{dataset}-{method}")
 
 
-@pytest.mark.parametrize(("dataset", "method"), list(trials()))
-def test_every_method_prunes_every_data_set(dataset, method, copies, tmp_path):
+@pytest.mark.parametrize(("dataset", "method", "real"), list(trials()))
+def test_every_method_prunes_every_data_set(dataset, method, real, copies, tmp_path):
     many = METHODS[method].defaults().get("rounds", 1) > 1
     config = Config(
         settings={"rounds": 2} if many else {},
-        dataset=dataset, method=method, data_dir=data_folder(dataset, copies), out=tmp_path,
+        dataset=dataset, method=method, data_dir=data_folder(dataset, copies, real), out=tmp_path,
         epochs=3, limit=24, batch_size=12, warmup_epochs=0.0, scope="layer", **SMALL.get(dataset, {}),
     )  # fmt: skip
     result = train(config)

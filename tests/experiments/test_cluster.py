@@ -131,7 +131,7 @@ class Sweep:
         self.out = folder / "runs"
         self.configs = read_plan(folder / "plan.toml", {"out": str(self.out)})
         command = [sys.executable, "-m", "tfprune", "sweep", folder / "plan.toml", "--out", self.out]
-        command += ["--backend", "ray", "--address", address, *options]
+        command += ["--executor", "ray", "--address", address, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finished(self):

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
+import alone
 import numpy as np
 import pytest
 
-from tfprune.adapters.tf_keras.mask_values import kernels
-from tfprune.adapters.tf_keras.wrapping import wrap
+from tfprune.adapters.tf_keras.mask_values import kernels, set_weights
 from tfprune.data.penguins import load
-from tfprune.models.mlp import mlp
 from tfprune.training.config import Config
 from tfprune.training.trainer import Trainer
 
@@ -27,12 +26,10 @@ def reference():
 def test_same_masks_and_losses_as_in_pytorch(reference, seed, method):
     config = Config(dataset="penguins", method=method)
     data = load(row_order=reference[f"{seed}/row_order"])
-    model = mlp(data.input_shape, len(data.labels), **config.model_settings)
-    for name in LAYERS:
-        weights = [reference[f"{seed}/init/{name}/{part}"] for part in ("kernel", "bias")]
-        model.get_layer(name).set_weights(weights)
-    trainer = Trainer(wrap(model), data, config)
-
+    kind, model = alone.compiled(config, data)
+    set_weights(model, [reference[f"{seed}/init/{name}/{part}"] for name in LAYERS for part in ("kernel", "bias")])
+    trainer = Trainer(model, data, config)
+    alone.COMPILED[kind] = trainer.model
     config.pruning.run(trainer)
 
     for name in LAYERS:

@@ -75,7 +75,7 @@ PLACES = {  # the first that is on a process's stack is where it was hit
     ),
     "export": ("exporting/savedmodel.py:export",),
     "plot": ("reporting/figures/",),
-    "results": ("utils/files.py:write_json", "experiments/finishing.py:write_arrays", "experiments/rundir.py:close"),
+    "results": ("utils/files.py:write_json", "experiments/run_data.py:write_arrays", "experiments/rundir.py:close"),
     "measuring": ("experiments/finishing.py:finish",),
     "TensorBoard's log": ("training/callbacks.py:log_", "training/callbacks.py:flush"),
     "validation": ("src/engine/training.py:evaluate",),

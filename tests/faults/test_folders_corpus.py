@@ -18,7 +18,7 @@ from tfprune.experiments.rundir import RunDir, unpack
 from tfprune.exporting.inference import Predictor
 from tfprune.exporting.savedmodel import export
 from tfprune.training.config import Config
-from tfprune.training.resuming import CheckpointCallback
+from tfprune.training.tf_keras_checkpoints import CheckpointCallback
 from tfprune.utils.errors import ModelError, RunError
 
 pytestmark = pytest.mark.usefixtures("bounded")

@@ -251,7 +251,7 @@ def folders(root):
     from tfprune.adapters.backend import keras
     from tfprune.experiments.experiment import train
     from tfprune.experiments.together import train_together
-    from tfprune.training.resuming import CheckpointCallback
+    from tfprune.training.tf_keras_checkpoints import CheckpointCallback
 
     tiny = functools.partial(Config, dataset="penguins", epochs=4, loop="plain")
     for method in ("unpruned", "dynamic"):

@@ -17,8 +17,9 @@ from tfprune.methods._base import Task
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.checkpoints import Checkpoints, Interval
 from tfprune.training.config import Config
-from tfprune.training.resuming import CheckpointCallback, CheckpointPolicy, TrainingPosition
+from tfprune.training.resuming import CheckpointPolicy, TrainingPosition
 from tfprune.training.stopping import SignalHandler
+from tfprune.training.tf_keras_checkpoints import CheckpointCallback
 from tfprune.training.trainer import Trainer
 
 

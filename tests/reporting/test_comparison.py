@@ -16,7 +16,7 @@ from tfprune.reporting.comparison import (
     summary_of,
     training_time,
 )
-from tfprune.training.callbacks import write_history
+from tfprune.training.history import write_history
 
 
 def rows(*losses):

@@ -6,6 +6,7 @@ from tfprune.reporting.comparison import RATIOS, by_trial
 from tfprune.reporting.tables import (
     answer_table,
     comparison_table,
+    latex_table,
     layer_sparsities,
     layer_table,
     levels_table,
@@ -102,3 +103,12 @@ def test_the_answer_has_six_columns_and_says_what_would_tell(outcome, needed, sa
     headers, [row] = significance_table(summary)
     assert row == ("dynamic", "5", "-0.18", "-0.30 to -0.05", "", *["< 0.001"] * 4, said)
     assert len(headers) == len(row)
+
+
+def test_latex_holds_whatever_a_cell_holds():
+    rows = [("x & y_1", "1.0 ± 0.2 %"), (("p", "{q}"), "\\input{/etc/passwd}")]
+    text = latex_table((("a_b", "c"), rows), "50 % of A & B")
+    assert text.startswith("\\begin{table}\n\\centering\n\\caption{50 \\% of A \\& B}\n\\begin{tabular}{ll}\n")
+    assert r"x \& y\_1" in text and r"1.0 $\pm$ 0.2 \%" in text and r"p, \{q\}" in text and r"a\_b" in text
+    assert r"\textbackslash{}input\{/etc/passwd\}" in text
+    assert text.endswith("\\bottomrule\n\\end{tabular}\n\\end{table}")

@@ -265,7 +265,9 @@ def test_branches_go_at_events_and_the_training_carries_on(small, monkeypatch):
     ["pruned", "lottery", "dynamic", "gradual", "early_bird", "reinitialised", "random", "snip", "random_at_init",
      "magnitude_at_init", "fine_tuned", "rate_rewinding"],
 )  # fmt: skip
-def test_every_method_that_removes_filters_removes_branches(small, method):
+def test_every_method_that_removes_filters_removes_branches(small, method, request):
+    if method not in ("dynamic", "lottery"):  # in a training and between two; the others need not be compiled
+        request.getfixturevalue("eagerly")
     name = "final_sparsity" if method in ("dynamic", "random") else "sparsity"
     trainer = run(small(method, epochs=6, settings={name: 0.5}))
     trainer.check(kernels(trainer.model), "the model")
@@ -290,6 +292,7 @@ def test_a_ticket_starts_from_what_is_left_of_the_remembered_weights(small):
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_order_and_what_is_spared_decide_first(small):
     events = {"events": (0.5,), "final_sparsity": 0.5}
     channel_tracker = run(small(channels={"order": "four,two"}, settings=events)).channel_tracker
@@ -303,6 +306,7 @@ def test_the_order_and_what_is_spared_decide_first(small):
     assert channel_tracker.skipped == {"two": "a layer of it is excluded", "three": "a layer of it is excluded"}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_small_network_from_scratch_has_the_very_layers(small):
     gone = run(small(settings={"events": (0.5,), "final_sparsity": 0.5}))
     config = small(

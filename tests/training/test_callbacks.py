@@ -16,8 +16,8 @@ from tfprune.training.callbacks import (
     Rewinding,
     StopOnNaN,
     mask_image,
-    write_history,
 )
+from tfprune.training.history import COLUMNS, write_history
 from tfprune.utils.errors import TrainingError
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -106,7 +106,7 @@ def test_history_has_a_row_for_each_logged_epoch_and_is_written_with_all_digits(
     write_history(tmp_path / "history.csv", rows)
     with open(tmp_path / "history.csv", newline="") as file:
         stored = list(csv.DictReader(file))
-    assert tuple(stored[0]) == History.COLUMNS
+    assert tuple(stored[0]) == COLUMNS
     assert [float(row["val_loss"]) for row in stored] == [row["val_loss"] for row in rows]
 
 

@@ -128,6 +128,7 @@ def test_the_optimizers_slots_are_kept_or_emptied(small):
         assert int(trainer.model.optimizer.iterations) == 8
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_dropout_is_kept_or_shrinks_with_what_it_sees(small):
     def rates(model):
         return [model.get_layer(f"{name}_dropout").rate for name in ("dense_1", "logits")]
@@ -197,6 +198,7 @@ def test_new_initial_weights_lose_the_same_channels(small):
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("criterion", ["l1", "l2", "bn", "taylor", "random"])
 def test_any_criterion_meets_the_widths(small, criterion):
     config = small("pruned", channels={"criterion": criterion}, settings={"sparsity": 0.5}, epochs=1)
@@ -210,12 +212,14 @@ def _kernels(model):
     return [model.get_layer(name).kernel.numpy() for name in ("conv_1", "conv_2", "dense_1", "logits")]
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_method_random_draws_the_channels(small):
     settings = {"events": (0.5,), "final_sparsity": 0.5}
     by_lot, smallest = (run(small(name, settings=settings, epochs=2)).channel_tracker for name in ("random", "dynamic"))
     assert by_lot.widths == smallest.widths and by_lot.removed != smallest.removed
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("method", ["random_at_init", "magnitude_at_init", "snip"])
 def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step(small, method):
     trainer = run(small(method, settings={"sparsity": 0.5}))
@@ -224,6 +228,7 @@ def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step
     assert trainer.history[0]["sparsity"] == 0.5
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_an_inverted_ranking_keeps_what_would_have_gone(small):
     kept = [
         run(small("magnitude_at_init", settings={"sparsity": 0.5, "invert": i})).channel_tracker.alive
@@ -238,6 +243,7 @@ def test_shuffling_is_of_single_weights(small):
         small("snip", settings={"shuffle": True})
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("distance", "drawn"), [(0.99, 5), (0.0, 9)])
 def test_an_early_bird_is_drawn_once_its_channels_have_settled_and_else_at_the_latest(small, distance, drawn):
     settings = {"sparsity": 0.5, "looks": 10, "latest": 0.9, "distance": distance}
@@ -246,6 +252,7 @@ def test_an_early_bird_is_drawn_once_its_channels_have_settled_and_else_at_the_l
     assert trainer.channel_tracker.widths == {name: size // 2 for name, size in trainer.channel_tracker.sizes.items()}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_masks_and_flops_are_those_of_the_smaller_model(small):
     trainer = run(small(settings={"events": (0.25, 0.5), "final_sparsity": 0.5}))
     full, half = (9 * 16 * 784 + 9 * 256 * 196 + 49 * 16 * 24 + 240), (9 * 8 * 784 + 9 * 64 * 196 + 49 * 8 * 12 + 120)

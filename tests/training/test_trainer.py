@@ -1,6 +1,6 @@
 import pytest
 
-from tfprune.training.loops import LOGGED_EPOCHS, logged_epochs
+from tfprune.training.history import LOGGED_EPOCHS, logged_epochs
 
 
 @pytest.mark.parametrize("epochs", [1, 99, 100, 199, 250, 4_000, 1_000_000])

@@ -33,3 +33,8 @@ def adapter_of(model: Any) -> Adapter:
     kind = f"{type(model).__module__}.{type(model).__name__}"
     hint = "; load the file first, as with keras.saving.load_model" if isinstance(model, (str, os.PathLike)) else ""
     raise ModelError(f"a model of {', '.join(ADAPTERS)} is needed, got {kind}{hint}")
+
+
+def is_keras3(model: object) -> bool:
+    """Returns whether a model is of Keras 3, without importing that."""
+    return any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__)

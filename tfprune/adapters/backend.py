@@ -56,13 +56,18 @@ def _import(name: str, legacy: bool = True) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if legacy:
-        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # by which TensorFlow imports tf_keras
+        choose_tf_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions anyway
     with quiet_stderr():
         module = importlib.import_module(name)
         if tensorflow := sys.modules.get("tensorflow"):
             tensorflow.config.list_physical_devices()  # the first look for a GPU complains if there is none
         return module
+
+
+def choose_tf_keras() -> None:
+    """Has TensorFlow, once it is imported, take tf_keras for its Keras."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 class _Module:
@@ -81,6 +86,7 @@ if not TYPE_CHECKING:
     keras = _Module("tf_keras")
 keras3_module = _Module("keras", legacy=False)  # Keras 3 for its adapter, on the backend that it was imported with
 keras3_functional = _Module("keras.src.models.functional", legacy=False)  # its class of models with a graph
+keras3_seeds = _Module("keras.src.random.seed_generator", legacy=False)  # has that of draws with none of their own
 keras3_adapters = _Module("keras.src.trainers.data_adapters", legacy=False)  # its own ways to go through data
 tfmot = _Module("tensorflow_model_optimization")
 # Two of tfmot's modules that its public names leave out: the wrapper's class and the table of prunable layers.
@@ -167,12 +173,26 @@ def machine() -> dict[str, str | int | list[str]]:
 
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "cpu": named[1] if named else platform.processor() or platform.machine(),
         "cores": cores(),
-        "gpus": [str(gpu.get("device_name", "unknown")) for gpu in gpus],
+        "gpus": _gpus(),
     }
+
+
+def _gpus() -> list[str]:
+    """Returns the names of the GPUs, as what trains in this process knows them."""
+    backend = os.environ.get(OF_KERAS) if "keras" in sys.modules else None
+    if backend == "jax":
+        import jax
+
+        return [str(own.device_kind) for own in jax.devices() if own.platform != "cpu"]
+    if backend == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return [str(gpu.get("device_name", "unknown")) for gpu in gpus]
 
 
 def cores() -> int:
@@ -191,7 +211,20 @@ def main_memory() -> int:
 def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     import platform
-    from importlib.metadata import version
 
     packages = ("tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
-    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+    return {"python": platform.python_version()} | _versions_of(packages)
+
+
+def versions_of_keras3(backend: str) -> dict[str, str]:
+    """Returns the versions that a result of Keras 3 depends on."""
+    import platform
+
+    packages = ("tfprune", "keras", *(("jax", "jaxlib") if backend == "jax" else (backend,)), "numpy")
+    return {"python": platform.python_version()} | _versions_of(packages)
+
+
+def _versions_of(packages: tuple[str, ...]) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {package: version(package) for package in packages}

@@ -179,6 +179,15 @@ class Adapter(Protocol):
     def layers(self, model: Any, include: Collection[str] = ()) -> Sequence[LayerSummary]:
         """Returns what is known of each layer of a model that holds numbers or multiplies, in its order."""
 
+    def macs_per_kernel(self, model: Any) -> Mapping[str, tuple[int, Any]]:
+        """Returns the multiply-adds of an example's forward pass by kernel or product.
+
+        Each with the kernel's mask, which NumPy can read, or None where nothing is masked.
+        """
+
+    def uncounted(self, model: Any) -> Mapping[str, str]:
+        """Returns the names of the layers of which those leave something out, with the reason."""
+
     def report_unprunable(self, model: Any, include: Collection[str] = ()) -> None:
         """Says, in a warning, what of a model's weights cannot be pruned."""
 

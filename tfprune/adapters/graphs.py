@@ -103,6 +103,32 @@ class Changes:
     sums: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Penalty:
+    """What makes some numbers of a weight smaller while a model is trained.
+
+    Attributes:
+        weight: a trainable variable.
+        shape: of its strengths, which broadcasts to that of the weight: 1 where a side has one strength for all.
+        absolute: the gradient is the strength times the sign of the weight (of its size); else times the weight (of
+            half of its square).
+    """
+
+    weight: Any
+    shape: tuple[int, ...]
+    absolute: bool = False
+
+
+class Penalties(Protocol):
+    """Penalties on a model's weights, until they are released."""
+
+    def set(self, strengths: Sequence[np.ndarray]) -> None:
+        """Sets how strong each penalty is, of its shape; 0 at first."""
+
+    def release(self) -> None:
+        """Ends the penalties."""
+
+
 class Graphs(Protocol):
     """The graphs of a framework's models.
 
@@ -219,6 +245,9 @@ class Graphs(Protocol):
             variables: of the model, frozen ones too.
             examples: see `Examples`.
         """
+
+    def penalize(self, model: Any, penalties: Sequence[Penalty]) -> Penalties:
+        """Adds penalties' gradients to those that the optimizer of a compiled model is given."""
 
     def check(self, model: Any) -> None:
         """Raises `ModelError` if a model has no weights yet."""

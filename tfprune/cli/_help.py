@@ -19,13 +19,13 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any comman
     "Pruning": (
         *("method", "methods", "sparsity", "compression", "keep", "granularity", "pattern", "pooling", "scope"),
         *("criterion", "multiple", "exclude", "target_speedup", "speed_of", "target_macs", "target_parameters"),
-        "target_bytes",
+        *("target_bytes", "target_latency", "runtime", "floor"),
     ),
     "Training": (
         *("epochs", "finetune_epochs", "equal_budget", "batch_size", "learning_rate", "optimizer", "seed", "seeds"),
         *("first_seed", "precision", "strategy", "xla", "deterministic"),
     ),
-    "Where it runs": ("jobs", "backend", "address", "cpus_per_trial", "gpus_per_trial"),
+    "Where it runs": ("executor", "jobs", "backend", "address", "cpus_per_trial", "gpus_per_trial"),
     "Output": (
         *("out", "files", "figure", "figures", "pages", "wide", "json_file", "as_json", "form", "force", "dry_run"),
         *("checkpoint_every", "mlflow"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfprune.adapters.backend import BACKENDS
 from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
@@ -42,6 +43,7 @@ _OPTIONS = (
         help="Model, or your own: MODULE:FUNCTION, a file.",
         show_default="the data set's",
     ),
+    click.option("--backend", metavar="|".join(BACKENDS), help="What a model of Keras 3 is trained on."),
     trust_option,
     click.option("--epochs", type=int, help="Passes over the training data.", show_default="the data set's"),
     click.option("--batch-size", type=int, help="Examples per step.", show_default="the data set's"),
@@ -151,7 +153,7 @@ def executor_options(command: Callable) -> Callable:
         click.option("--cpus-per-trial", type=float, help="Cores of each run on a cluster; by default 1."),
         click.option("--address", metavar="HOST:PORT", help="Of the cluster; by default RAY_ADDRESS or one made here."),
         click.option(
-            "--backend", metavar="|".join(EXECUTORS), default="local", show_default=True, help="Where runs are trained."
+            "--executor", metavar="|".join(EXECUTORS), default="local", show_default=True, help="Where runs train."
         ),
         click.option(
             "--jobs", type=int, help="Runs at a time, which share the cores: 1, or what has room on a cluster."
@@ -162,11 +164,17 @@ def executor_options(command: Callable) -> Callable:
 
 
 def make_executor(given: dict[str, Any]) -> Executor:
-    """Takes what `executor_options` added out of `given` and makes the executor."""
+    """Takes what `executor_options` added out of `given` and makes the executor.
+
+    It was called `backend` before there was one of Keras, and may still be.
+    """
+    executor = given.pop("executor")
+    if given.get("backend") in EXECUTORS:
+        executor = given.pop("backend")
     names = ("jobs", "address", "cpus_per_trial", "gpus_per_trial")
     from tfprune.experiments.executors._base import Resources
 
-    return EXECUTORS[given.pop("backend")](Resources(**{name: given.pop(name) for name in names}))
+    return EXECUTORS[executor](Resources(**{name: given.pop(name) for name in names}))
 
 
 def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:

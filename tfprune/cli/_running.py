@@ -30,13 +30,17 @@ def train_and_report(config: Config, *, force: bool = False, as_json: bool = Fal
     else:
         result = _trained(config, force)
     echo_result(result)
+    run = result.folder
+    lines = {"Keras 3": f"{run.keras_model}" if run.keras_model.is_file() else ""}
+    lines |= {"SavedModel": f"{run.model}" if run.model.is_dir() else ""}
+    lines |= {"Plots": f"{run.curves}, {run.sparsity.name}"}
+    lines |= {"TensorBoard": f"tensorboard --logdir {config.out}" if run.tensorboard.is_dir() else ""}
+    after = f"predict {run.root} FILE" if run.model.is_dir() else f"export {run.root} --format savedmodel"
     echo(
         "",
-        f"SavedModel   {result.folder.model}",
-        f"Plots        {result.folder.curves}, {result.folder.sparsity.name}",
-        f"TensorBoard  tensorboard --logdir {config.out}",
-        f"Next         tfprune show {result.folder.root}",
-        f"             tfprune predict {result.folder.root} FILE",
+        *(f"{name:<12} {text}" for name, text in lines.items() if text),
+        f"Next         tfprune show {run.root}",
+        f"             tfprune {after}",
         f"             {compare_command(config)}",
     )
 

@@ -15,8 +15,8 @@ from tfprune.training.config import Config
 
 _PARTS = {"model_settings": "model", "optimizer_settings": "optimizer", "channel_settings": "channels"}
 _OPTIONS = (  # settings with an option of their own name
-    *("model", "epochs", "batch_size", "learning_rate", "optimizer", "scope", "granularity", "exclude", "precision"),
-    *("strategy", "checkpoint_every", "out", "mlflow", "data_dir", "stream"),
+    *("model", "backend", "epochs", "batch_size", "learning_rate", "optimizer", "scope", "granularity", "exclude"),
+    *("precision", "strategy", "checkpoint_every", "out", "mlflow", "data_dir", "stream"),
 )
 _SWITCHES = ("xla", "deterministic")
 _ELSEWHERE = ("dataset", "data_settings", "method", "settings", "seed", *_PARTS)

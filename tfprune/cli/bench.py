@@ -24,6 +24,7 @@ from tfprune.utils.text import percent
 if TYPE_CHECKING:
     from tfprune.exporting.latency import Latency, Model
 
+FIGURES = (".png", ".svg", ".pdf")
 NO_FASTER = 0.95  # of the time of what it is compared with
 
 
@@ -31,7 +32,7 @@ NO_FASTER = 0.95  # of the time of what it is compared with
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|MODEL...", type=click.Path(path_type=Path))
 @click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples per call.")
 @click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")
-@click.option("--figure", metavar="PNG", type=click.Path(path_type=Path), help="Draw the latencies into this file.")
+@click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the times: .png, .svg or .pdf.")
 @takes_data
 @trust_option
 @backend_option
@@ -52,6 +53,8 @@ def bench(
     compared with: name the unpruned one first.
     """
     check_whole("--rounds", rounds, least=1)
+    if figure is not None and figure.suffix.lower() not in FIGURES:
+        raise ConfigError(f"--figure must end in {', '.join(FIGURES)}, got {str(figure)!r}")
     sizes = _sizes(batches)
     files = [is_model(run) for run in runs]
     if any(files) and not all(files):
@@ -78,9 +81,9 @@ def _bench_runs(
 ) -> None:
     from tqdm import tqdm
 
-    from tfprune.experiments.building import load_data
-    from tfprune.experiments.exports import models_of
+    from tfprune.experiments.exports import models_of, prepare_to_read
     from tfprune.experiments.results import check_model, read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.latency import accuracy, latencies
     from tfprune.utils.files import written_to
@@ -90,8 +93,10 @@ def _bench_runs(
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
     for result in results:
         check_model(result.folder)
-    test = load_data(as_typed(results[0].config, given)).test
-    models = sorted((model for result in results for model in models_of(result)), key=lambda model: model.file)
+    prepare_to_read(*results)
+    data = load_data(as_typed(results[0].config, given))
+    test = data.test
+    models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
     right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=bars_off(), leave=False)]
     measured = [
         latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)

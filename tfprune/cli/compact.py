@@ -18,31 +18,29 @@ from tfprune.utils.text import percent
 @click.command(cls=Command, short_help="Remove dead filters and units from a run's model.")
 @trust_option
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default RUN/exports/compact.")
+@click.option("--out", type=click.Path(path_type=Path), help="What to write; by default RUN/exports/compact.")
 @takes_data
 @json_option
 def compact(run: Path, out: Path | None, as_json: bool, **given: Any) -> None:
     """Remove the filters and units that pruning has left dead in the model of the finished run in folder RUN.
 
     A unit is dead if no weight reads it, or none makes it. The smaller model answers as before, which is checked, and
-    is written as a SavedModel.
+    is written as a SavedModel or, of Keras 3, as a .keras file.
     """
     start_logging(steps=True)
-    from tfprune.experiments.building import load_data, restore
+    from tfprune.experiments.exports import compacted_model, prepare_to_read
     from tfprune.experiments.results import read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
-    from tfprune.exporting.conversion import convert
     from tfprune.pruning.counts import path_bytes
-    from tfprune.structured.compaction import compact as compacted
 
     result = read_result(RunDir(run))
     if out is None:
         result.folder.check_ownership()
-    data = load_data(as_typed(result.config, given))
-    found = compacted(restore(result, data))
+    prepare_to_read(result)
+    found, write = compacted_model(result, load_data(as_typed(result.config, given)))
     if as_json:
-        wanted = out or result.folder.exports / "compact"
-        done = convert(found.model, data, wanted, "savedmodel") if found.removed else None
+        done = write(out) if found.removed else None
         sizes = {"parameters": found.parameters, "macs": found.multiplications, "widths": found.widths}
         echo_json({"out": done and done.path, "before_after": sizes, "accuracy": done and done.after})
         return
@@ -53,8 +51,8 @@ def compact(run: Path, out: Path | None, as_json: bool, **given: Any) -> None:
             "Scattered zeros make a model neither smaller nor faster. Nothing was written.",
         )
         return
-    done = convert(found.model, data, out or result.folder.exports / "compact", "savedmodel")
-    size = path_bytes(result.model)
+    done = write(out)
+    size = path_bytes(result.keras_model if result.of_keras3 else result.model)
     rows = [(name, f"{before:,}", f"{after:,}") for name, (before, after) in found.widths.items() if after < before]
     rows += [
         ("parameters", *(f"{number:,}" for number in found.parameters)),
@@ -63,4 +61,5 @@ def compact(run: Path, out: Path | None, as_json: bool, **given: Any) -> None:
     ]
     echo_table(rows, ("filters, units", "before", "after"))
     accuracy = f"{percent(done.after, 2)} of {done.examples:,} validation examples"
-    echo("", f"Accuracy     {accuracy}", f"SavedModel   {done.path}")
+    kind = "Keras 3   " if result.of_keras3 else "SavedModel"
+    echo("", f"Accuracy     {accuracy}", f"{kind}   {done.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -10,20 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from tfprune.cli._comparison import BRIEFLY, echo_across, echo_section
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._help import Command
 from tfprune.cli._options import executor_options, make_config, make_executor, run_options
 from tfprune.cli._output import echo_failures
-from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.cli._terminal import echo, start_logging
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.utils.checks import check_least, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
 
+OPTIONS = {"assignments": "set"}  # of settings with another name
+
+
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
-    from tfprune.reporting.across import Across
     from tfprune.reporting.report import Section
 
 
@@ -45,7 +50,16 @@ if TYPE_CHECKING:
 @click.option("--equal-budget", is_flag=True, help="--epochs is what each method takes over all its trainings.")
 @click.option("--plan", type=click.Path(path_type=Path), help="A sweep file that names the runs; see `tfprune sweep`.")
 @click.option("--dry-run", is_flag=True, help="Name the runs and which are finished, and train none.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers here too.")
+@click.option("--wide", is_flag=True, help="Show all tables: results, verdicts, tests, sizes, costs.")
+@click.option(
+    "--json",
+    "json_file",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    type=click.Path(path_type=Path),
+    help="Write the numbers to FILE too; without FILE print them instead of tables.",
+)
 @click.option("--figures", type=click.Path(path_type=Path), help="Folder of the figures; by default that of the runs.")
 @click.option("--page", "pages", type=click.Path(path_type=Path), multiple=True, help="A Markdown page to renew.")
 def compare(
@@ -54,6 +68,7 @@ def compare(
     equal_budget: bool,
     plan: Path | None,
     dry_run: bool,
+    wide: bool,
     json_file: Path | None,
     figures: Path | None,
     pages: tuple[Path, ...],
@@ -66,7 +81,7 @@ def compare(
     """
     executor = make_executor(given)
     if plan:
-        configs = _planned(plan, equal_budget, given)
+        configs = _planned(plan, given)
     else:
         configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
     start_logging(progress=True)
@@ -74,6 +89,7 @@ def compare(
         echo_runs(configs)
         return
     from tfprune.experiments.sweeps import run_all
+    from tfprune.reporting.across_tables import across_sections
     from tfprune.reporting.pages import comparisons_json, draw_across
     from tfprune.reporting.tables import LEGEND
     from tfprune.utils.files import write_json, written_to
@@ -82,25 +98,30 @@ def compare(
     if not results:
         echo_failures(failures)
     found = _sections(configs, results, planned=plan is not None)
-    for section in found:
-        _show(section, many=len(found) > 1)
-    echo(LEGEND)
-    over = _show_across(found)
+    over, reason = across_sections(found)
+    as_json = json_file is not None and str(json_file) == "-"
+    if as_json:
+        echo(*json.dumps(comparisons_json(found, over, failures), indent=2, allow_nan=False).split("\n"))
+    else:
+        for section in found:
+            echo_section(section, many=len(found) > 1, wide=wide)
+        echo(LEGEND if wide else BRIEFLY)
+        echo_across(over, reason)
     folder = figures or Path(configs[0].out)
     with written_to(folder / "figure"):
         drawn = [figure for section in found for figure in _draw(section, _kind(section, equal_budget), folder)]
         drawn += draw_across(over, folder) if over else []
     for figure in drawn:
-        echo(f"Figure: {figure}")
-    if json_file:
+        echo(f"Figure: {figure}", err=as_json)
+    if json_file and not as_json:
         with written_to(json_file):
             write_json(json_file, comparisons_json(found, over, failures))
         echo(f"Numbers: {json_file}")
     for page in pages:
         for section in found:
             _write_page(page, section, _kind(section, equal_budget))
-        echo(f"Page: {page}")
-    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html")
+        echo(f"Page: {page}", err=as_json)
+    echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html", err=as_json)
     echo_failures(failures)
 
 
@@ -119,43 +140,18 @@ def _sections(configs: Sequence[Config], results: Sequence[Result], *, planned: 
     return [section(group, diverged) for group in groups.values()]
 
 
-def _show(section: Section, *, many: bool) -> None:
-    from tfprune.reporting.comparison import remarks
-    from tfprune.reporting.report import result_tables
-
-    if many:
-        echo(section.title, "")
-    for headers, rows in result_tables(section.summary):
-        echo_table(rows, headers)
-        echo()
-    if notes := remarks(section.summary):
-        echo(*notes, "")
-
-
-def _show_across(found: Sequence[Section]) -> Across | None:
-    """Prints how the methods compare over data sets, where there are several, or why not."""
-    from tfprune.reporting.across_tables import TITLE, across_notes, across_sections, across_tables
-
-    over, reason = across_sections(found)
-    if reason:
-        echo("", reason)
-    if over:
-        echo("", TITLE, "")
-        for headers, rows in across_tables(over):
-            echo_table(rows, headers)
-            echo()
-        echo(*across_notes(over))
-    return over
-
-
-def _planned(plan: Path, equal_budget: bool, given: dict[str, Any]) -> list[Config]:
+def _planned(plan: Path, given: dict[str, Any]) -> list[Config]:
     """Returns the runs of a sweep file; all settings stand there, but for places."""
     from tfprune.experiments.plans import read_plan
 
     places = {name: str(value) for name in ("out", "data_dir") if (value := given.pop(name)) is not None}
-    used = [name.replace("_", "-") for name, value in given.items() if value not in (None, (), "local", False)]
-    if used or equal_budget:
-        raise ConfigError(f"--plan names all runs: put {', '.join(used) or 'equal-budget'} into {plan}")
+    typed = click.get_current_context().get_parameter_source
+    settings = (*given, "seeds", "first_seed", "equal_budget")
+    used = [
+        OPTIONS.get(name, name).replace("_", "-") for name in settings if typed(name) == ParameterSource.COMMANDLINE
+    ]
+    if used:
+        raise ConfigError(f"--plan names all runs: put {', '.join(used)} into {plan}")
     return read_plan(plan, places)
 
 

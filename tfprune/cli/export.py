@@ -59,17 +59,24 @@ def export(
 
 
 def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: bool, given: dict[str, Any]) -> None:
-    from tfprune.experiments.building import load_data, restore
+    from tfprune.experiments.exports import prepare_to_read, restore_brought, restore_model
     from tfprune.experiments.results import read_result
+    from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert
 
     result = read_result(RunDir(run))
     if out is None:
         result.folder.check_ownership()
+    prepare_to_read(result)
     data = load_data(as_typed(result.config, given))
     path = out or result.folder.exports / _file_name("model", name, quantize)
-    done = convert(restore(result, data), data, path, name, quantize)
+    if result.of_keras3 and name == "keras":
+        from tfprune.exporting.keras3_file import convert_keras3
+
+        done = convert_keras3(restore_brought(result, data), data, result.masks(), path, quantize)
+    else:
+        done = convert(restore_model(result, data), data, path, name, quantize)
     for line in done.unread:
         echo(f"Warning: {line}", err=True)
     if done.before - done.after > LOSS:

@@ -21,7 +21,7 @@ from tfprune.utils.errors import RunError
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="A .html, .md, .csv or .json file to write. May be repeated.",
+    help="A .html, .md, .csv, .json or .tex file to write. May be repeated.",
 )
 @json_option
 def report(runs: tuple[Path, ...], files: tuple[Path, ...], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfprune.adapters.backend import BACKENDS
 from tfprune.adapters.loading.trust import check_function, trust_function
 from tfprune.cli._dry_run import echo_runs
 from tfprune.cli._help import Command
@@ -23,6 +24,7 @@ from tfprune.models._user import is_function
 @click.argument("plan", type=click.Path(path_type=Path))
 @trust_option
 @click.option("--model", metavar="NAME|PATH", help="Model of all runs. A function must be typed here, not in the plan.")
+@click.option("--backend", metavar="|".join(BACKENDS), help="What models of Keras 3 are trained on, in all runs.")
 @click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where run folders are made.")
 @click.option(
     "--data-dir", metavar="FOLDER", type=click.Path(path_type=Path), help="Prepared data sets (TFDS, OpenML)."
@@ -44,7 +46,8 @@ def sweep(
     Finished runs are reused: the same command goes on where an earlier one was stopped. Runs that fail are named in
     the end, and the exit code is then 1.
     """
-    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir), "model": model}
+    executor = make_executor(given)
+    places = {"out": out and str(out), "data_dir": data_dir and str(data_dir), "model": model} | given
     if model and is_function(model):
         trust_function(model)
     configs = read_plan(plan, {name: value for name, value in places.items() if value is not None})
@@ -55,7 +58,6 @@ def sweep(
     if dry_run:
         echo_runs(configs)
         return
-    executor = make_executor(given)
     from tfprune.experiments.sweeps import run_all
 
     outcomes, failures = run_all(configs, executor, skipped=Exception, keep=outcome)

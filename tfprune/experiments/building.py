@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
 from tfprune.experiments.results import Result, check_model
+from tfprune.experiments.run_data import load_data as load_data
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.models._narrow import narrowed
 from tfprune.models._user import build_model
@@ -33,11 +33,6 @@ from tfprune.utils.errors import RunError
 from tfprune.utils.seeds import derive
 
 log = logging.getLogger(__name__)
-
-
-def load_data(config: Config) -> Data:
-    """Loads the splits of the run's data set, or as much of each as the run is limited to."""
-    return config.spec.load(config.data_dir and Path(config.data_dir), config.seed, config.stream).first(config.limit)
 
 
 def build(config: Config, data: Data, precision: str = "float32") -> keras.Model:

@@ -9,12 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tfprune.adapters.backend import keras
 from tfprune.data._base import Data
-from tfprune.experiments.building import build, choose_precision, initial_weights, load_data, on_one_device
-from tfprune.experiments.compiled_models import MODEL_CACHE, compiled_already, kind_of, recurs, tidy_up
-from tfprune.experiments.finishing import finish, write_splits
-from tfprune.experiments.measuring import rounded_seconds
+from tfprune.experiments.libraries import Library, Precision, library_of, prepare
 from tfprune.experiments.results import (
     Result,
     check_same,
@@ -24,23 +20,22 @@ from tfprune.experiments.results import (
     read_result,
     tidy,
 )
+from tfprune.experiments.run_data import load_data, write_splits
 from tfprune.experiments.run_files import check
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.schemas import TrainingState
 from tfprune.experiments.system_errors import run_folder_missing, translate_errors
 from tfprune.experiments.tracking import Tracker, tracked
-from tfprune.exporting.savedmodel import load_weights
 from tfprune.training.baseline_run import BaselineRun
-from tfprune.training.callbacks import write_history
-from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
-from tfprune.training.compiling import devices
 from tfprune.training.config import Config
+from tfprune.training.history import write_history
+from tfprune.training.listeners import AtEpochEnd
 from tfprune.training.precision import deterministic_ops
 from tfprune.training.resuming import CheckpointPolicy, environment_info, truncate_files, warn_of_differences
+from tfprune.training.run_task import RunTask
 from tfprune.training.stopping import SignalHandler
 from tfprune.training.strategies import DistributedContext
-from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import write_json
 
@@ -64,6 +59,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
         TfpruneError: something that the user can fix.
         SparsityError: the model is not as sparse as asked for.
     """
+    prepare(config)
     distributed = DistributedContext.of(config)  # before anything else is computed
     folder = RunDir(Path(config.out) / config.run_id)
     result = None if force else _finished(config, folder, exported)
@@ -82,7 +78,7 @@ def train(config: Config, *, force: bool = False, exported: bool = True, dense: 
                 tracked(config, keeps=distributed.chief) as tracker,
                 RunDir(own).failures(),
                 translate_errors(own),
-                deterministic_ops(config.deterministic),
+                deterministic_ops(config.deterministic) if config.backend == "tensorflow" else contextlib.nullcontext(),
                 distributed.catch_worker_loss(),
                 signals.reraise_as_stopped(),
             ):
@@ -122,7 +118,6 @@ def _checkpoint(config: Config, folder: RunDir) -> Checkpoint | None:
     checkpoint = Checkpoints(folder.checkpoints).latest()
     if checkpoint is not None:
         check(checkpoint.state, TrainingState, folder.checkpoints)
-        warn_of_differences(checkpoint.state["run"]["circumstances"])
     return checkpoint
 
 
@@ -138,33 +133,45 @@ def _train(
     """Trains a run in a folder that is ours, from the start or from a checkpoint."""
     started = time.perf_counter()
     data = _read_data(config, folder, checkpoint)
-    precision = _precision(config, data, dense, checkpoint)
-    model = compiled_already(config, data, build(config, data, precision[0]))
+    library = library_of(config, data)
+    circumstances = environment_info(library.versions())
+    if checkpoint is not None:
+        warn_of_differences(checkpoint.state["run"]["circumstances"], circumstances)
+    precision = _precision(library, dense, checkpoint)
+    checkpointing = CheckpointPolicy(
+        checkpoints=Checkpoints(folder.checkpoints),
+        every=Interval.parse(config.checkpoint_every),
+        signals=signals,
+        checkpoint=checkpoint,
+        run={
+            "precision": list(precision),
+            "circumstances": circumstances,
+            "data": data.fingerprint(),
+            "stream": data.stream,
+        },
+        events=folder.tensorboard,
+        distributed=distributed,
+    )
+    trainer = library.trainer(precision, folder, dense and baseline_run_of(dense, library), checkpointing)
     seconds = {"prepare": time.perf_counter() - started}
-    checkpointing = _saving(config, folder, data, precision, checkpoint, signals, distributed)
-    make = ChannelTrainer if config.removes else Trainer
-    reinit_fn = functools.partial(initial_weights, config, data, "reinit")
-    trainer = make(model, data, config, folder.tensorboard, dense and baseline_run_of(dense), reinit_fn, checkpointing)
     _begin(config, folder, data, checkpoint)
     tracker.begin(checkpoint.state["run"].get("mlflow") if checkpoint else None)
     checkpointing.run["mlflow"] = tracker.id
-    trainer.observers.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: tracker.log(trainer.history)))
+    trainer.observers.append(trainer.callback(AtEpochEnd(lambda: tracker.log(trainer.history))))
     try:
-        metrics = _prune_and_measure(trainer, folder, seconds, precision)
+        metrics = _prune_and_measure(library, trainer, folder, seconds, precision)
     except BaseException:
         with contextlib.suppress(OSError):  # what was seen is kept, if it can be; what went wrong counts more
             write_history(folder.history, trainer.history)
         raise
     finally:
-        if recurs(config):
-            MODEL_CACHE.put(kind_of(config, data), trainer.model)
+        library.release(trainer)
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
         raise run_folder_missing(folder.root)
     metrics = metrics_with_checksum(folder, metrics)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
-    tidy_up()
 
 
 def _read_data(config: Config, folder: RunDir, checkpoint: Checkpoint | None) -> Data:
@@ -184,43 +191,15 @@ def _read_data(config: Config, folder: RunDir, checkpoint: Checkpoint | None) ->
     return data
 
 
-def _precision(
-    config: Config, data: Data, dense: Result | None, checkpoint: Checkpoint | None
-) -> tuple[str, dict[str, float]]:
+def _precision(library: Library, dense: Result | None, checkpoint: Checkpoint | None) -> Precision:
     """Returns what the run computes in, and the seconds a step that were measured for it."""
     if checkpoint is not None:
         policy, step_seconds = checkpoint.state["run"]["precision"]
         return policy, step_seconds
     if dense is None:
-        return choose_precision(config, data)
+        return library.choose_precision()
     known = dense.metrics["precision"]  # what was fastest then: runs that are compared compute alike
     return known["policy"], known["step_seconds"]
-
-
-def _saving(
-    config: Config,
-    folder: RunDir,
-    data: Data,
-    precision: tuple[str, dict[str, float]],
-    checkpoint: Checkpoint | None,
-    signals: SignalHandler,
-    distributed: DistributedContext,
-) -> CheckpointPolicy:
-    """Returns where and how often the run is saved, and what it resumes from."""
-    return CheckpointPolicy(
-        checkpoints=Checkpoints(folder.checkpoints),
-        every=Interval.parse(config.checkpoint_every),
-        signals=signals,
-        checkpoint=checkpoint,
-        run={
-            "precision": list(precision),
-            "circumstances": environment_info(),
-            "data": data.fingerprint(),
-            "stream": data.stream,
-        },
-        events=folder.tensorboard,
-        distributed=distributed,
-    )
 
 
 def _begin(config: Config, folder: RunDir, data: Data, checkpoint: Checkpoint | None) -> None:
@@ -235,26 +214,21 @@ def _begin(config: Config, folder: RunDir, data: Data, checkpoint: Checkpoint | 
 
 
 def _prune_and_measure(
-    trainer: Trainer, folder: RunDir, seconds: dict[str, float], precision: tuple[str, dict[str, float]]
+    library: Library, trainer: RunTask, folder: RunDir, seconds: dict[str, float], precision: Precision
 ) -> dict[str, Any]:
     """Lets the run's method train and prune; returns what goes into `metrics.json`."""
     policy, step_seconds = precision
     trainer.config.pruning.run(trainer)
     trainer.finish()
-    trained_on = devices(trainer.model)
-    if trained_on > 1:
-        trainer.model = on_one_device(trainer, policy)
-    metrics = finish(trainer, folder, seconds | trainer.seconds)
-    metrics["cpu_seconds"] = rounded_seconds(trainer.cpu_seconds)
+    metrics = library.finish(trainer, folder, seconds, precision)
     metrics["precision"] = {"policy": policy, "step_seconds": step_seconds}
-    metrics["devices"] = trained_on
     return metrics
 
 
-def baseline_run_of(run: Result) -> BaselineRun:
+def baseline_run_of(run: Result, library: Library) -> BaselineRun:
     """Returns the training of a finished and exported run of `unpruned`."""
     history, metrics = run.history(), run.metrics
     phase = history[0]["phase"]
-    weights = functools.partial(load_weights, run.model)
+    weights = functools.partial(library.weights_of, run)
     seconds, cpu_seconds = metrics["seconds"][phase], metrics["cpu_seconds"][phase]
     return BaselineRun(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)

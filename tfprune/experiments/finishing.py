@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.backend import keras, tf, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.adapters.tf_keras.wrapping import strip
-from tfprune.data._base import SPLITS, Data
+from tfprune.data._base import SPLITS
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
+from tfprune.experiments.run_data import draw, write_arrays
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.savedmodel import export
 from tfprune.pruning.counts import folder_bytes
-from tfprune.training.callbacks import write_history
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import NON_IDENTITY_FIELDS, Config
 from tfprune.training.evaluation import evaluate
@@ -31,7 +28,7 @@ from tfprune.utils.files import atomic_write, write_json
 log = logging.getLogger(__name__)
 
 
-def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[str, Any]:
+def finish(trainer: Trainer, folder: RunDir, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Checks, exports, measures and draws a trained model; returns what goes into `metrics.json`."""
     log.info("Exporting and measuring ...")
     started = time.perf_counter()
@@ -45,9 +42,8 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
         split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
         for split in SPLITS
     }
-    metrics = metrics_of(
-        trainer, config, scores, stripped.get_weights(), {name: exported[name] for name in masks if name in exported}
-    )
+    pruned = {name: exported[name] for name in masks if name in exported}
+    metrics = metrics_of(trainer, config, scores, stripped.get_weights(), pruned, versions())
     metrics |= trainer.report()
     metrics["data"] = data_report(data)
     metrics["bytes"] |= folder_bytes(folder.model)
@@ -56,29 +52,10 @@ def finish(trainer: Trainer, folder: RunDir, seconds: dict[str, float]) -> dict[
     write_arrays(folder, trainer.history, masks)
     if config.has_own_model:
         write_architecture(folder.architecture, stripped)
-    _draw(trainer, metrics["sparsity"]["layers"], folder)
+    draw(trainer, metrics["sparsity"]["layers"], folder)
     _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
-    metrics["seconds"] = rounded_seconds(seconds | {"finish": time.perf_counter() - started})
+    metrics["seconds"] = rounded_seconds({**seconds, "finish": time.perf_counter() - started})
     return metrics
-
-
-def _draw(trainer: Trainer, layers: dict[str, dict[str, int]], folder: RunDir) -> None:
-    from tfprune.reporting.figures.epochs import plot_curves, plot_sparsity  # where something is drawn
-
-    plot_curves(trainer.history, folder.curves, title=trainer.config.run_id)
-    plot_sparsity(trainer.history, layers, folder.sparsity, title=trainer.config.run_id)
-
-
-def write_splits(path: Path, data: Data) -> None:
-    """Writes which examples are in which split, one line per example, if that does not follow from name and seed."""
-    if data.split_members is None:
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("split", "example"))
-    writer.writerows((split, example) for split, own in data.split_members.items() for example in own.tolist())
-    with atomic_write(path) as draft:
-        draft.write_text(text.getvalue(), encoding="utf-8")
 
 
 def write_architecture(path: Path, model: keras.Model) -> None:
@@ -89,13 +66,6 @@ def write_architecture(path: Path, model: keras.Model) -> None:
         return
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
-
-
-def write_arrays(folder: RunDir, history: list[dict[str, Any]], masks: dict[str, np.ndarray]) -> None:
-    """Writes the history and the masks of a run."""
-    write_history(folder.history, history)
-    with atomic_write(folder.masks) as draft, open(draft, "wb") as file:
-        np.savez_compressed(file, **masks)
 
 
 def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float, folder: RunDir) -> None:

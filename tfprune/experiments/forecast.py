@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.adapters.backend import keras, tf
+import numpy as np
+
+from tfprune.adapters import adapter_of, is_keras3
+from tfprune.adapters.backend import tf
 from tfprune.data._base import Data
-from tfprune.experiments.building import build, choose_precision, load_data
+from tfprune.experiments.libraries import library_of, prepare
+from tfprune.experiments.run_data import load_data
 from tfprune.experiments.rundir import RunDir
 from tfprune.methods._dry_run import Training, record_steps
 from tfprune.pruning.counts import peak_memory
@@ -18,14 +24,12 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import kept_after
 from tfprune.structured.summaries import Summary, summary
 from tfprune.structured.widths import expected_widths
-from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.config import Config
 from tfprune.training.evaluation import EVALUATION_BATCH
-from tfprune.training.fused import Fused
-from tfprune.training.loops import logged_epochs
+from tfprune.training.history import logged_epochs
+from tfprune.training.listeners import Listener, Logs
 from tfprune.training.precision import deterministic_ops
-from tfprune.training.removal import multiple_of
-from tfprune.training.trainer import Trainer
+from tfprune.training.run_task import RunTask
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.text import percent
 
@@ -104,17 +108,18 @@ def forecast(config: Config) -> Forecast:
     """
     if config.strategy == "multiworker":  # each would end its measurement at another step, and the rest wait for it
         raise ConfigError("a dry run measures in one process; leave --strategy multiworker out")
+    prepare(config)
     data = load_data(config)
-    precision, _ = choose_precision(config, data)
-    model = build(config, data, precision)
-    layers = summary(model)
-    trainer = (ChannelTrainer if config.removes else Trainer)(model, data, config)
+    library = library_of(config, data)
+    precision = library.choose_precision()
+    trainer = library.trainer(precision)
+    layers = summary(trainer.model)
     sizes = _Sizes(trainer)
     trainings = [step for step in record_steps(config.pruning, trainer.epochs) if isinstance(step, Training)]
     logged = [logged_epochs(own.initial_epoch, trainer.epochs, own.events) for own in trainings]
     watch = _Stopwatch()
-    with watch, deterministic_ops(config.deterministic):
-        trainer.fit("measured", callbacks=[watch])
+    with watch, deterministic_ops(True) if config.deterministic else contextlib.nullcontext():
+        trainer.fit("measured", callbacks=[trainer.callback(watch)])
     return Forecast(
         data=data,
         summary=layers,
@@ -123,32 +128,34 @@ def forecast(config: Config) -> Forecast:
         steps=sum((trainer.epochs - own.initial_epoch) * trainer.steps_per_epoch for own in trainings),
         steps_per_epoch=trainer.steps_per_epoch,
         validations=sum(map(len, logged)),
-        precision=precision,
+        precision=precision[0],
         start_seconds=watch.start_seconds,
         step_seconds=watch.step_seconds,
         validation_seconds=_validation_seconds(trainer),
         measured_steps=watch.steps,
         memory=_memory(),
-        files=_files(config, data),
+        files=_files(config, data, is_keras3(trainer.model)),
     )
 
 
 class _Sizes:
     """How much of a model can be pruned, and how much of that is left after cuts."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: RunTask) -> None:
         self._config = trainer.config
-        self._channels = trainer.channel_tracker.sizes if isinstance(trainer, ChannelTrainer) else None
+        self._channels = trainer.channel_tracker.sizes if trainer.config.removes else None
         self._shapes = {name: mask.shape for name, mask in trainer.masks().items()}
         self.all = self.left([])
 
     def left(self, events: list[PruningEvent]) -> int:
         if self._channels is None:
             return kept_after(self._shapes, events, self._config.scope, self._config.units)
+        from tfprune.training.removal import multiple_of  # TensorFlow
+
         return sum(expected_widths(self._channels, events, multiple_of(self._config)).values())
 
 
-def _events(config: Config, trainer: Trainer, sizes: _Sizes) -> Iterator[Event]:
+def _events(config: Config, trainer: RunTask, sizes: _Sizes) -> Iterator[Event]:
     events: list[PruningEvent] = []
     steps = epoch = 0
     remembered: set[int] = set()
@@ -189,11 +196,10 @@ class _Enough(Exception):
     """Ends a training that has been timed."""
 
 
-class _Stopwatch(keras.callbacks.Callback):
+class _Stopwatch(Listener):
     """Times the calls of a training's compiled function, and ends the training when it has seen enough; a context."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.calls: list[tuple[float, int]] = []  # seconds and steps of each
         self.start_seconds = 0.0
 
@@ -203,18 +209,22 @@ class _Stopwatch(keras.callbacks.Callback):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         return kind is _Enough
 
-    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._steps = int(self.model.optimizer.iterations.numpy())
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._steps = self._steps_so_far()
         self._begun = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        steps = int(self.model.optimizer.iterations.numpy()) - self._steps  # which waits until they are done
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        steps = self._steps_so_far() - self._steps  # which waits until they are done
         now = time.perf_counter()
         if not self.calls:
             self.start_seconds = now - self._entered
         self.calls.append((now - self._begun, steps))
         if len(self._timed) >= MEASURED_CALLS and sum(seconds for seconds, _ in self._timed) >= MEASURED_SECONDS:
             raise _Enough
+
+    def _steps_so_far(self) -> int:
+        adapter_of(self.model).sync(self.model)
+        return int(np.asarray(self.model.optimizer.iterations))
 
     @property
     def _timed(self) -> list[tuple[float, int]]:
@@ -230,8 +240,8 @@ class _Stopwatch(keras.callbacks.Callback):
         return sum(seconds for seconds, _ in self._timed or self.calls) / self.steps
 
 
-def _validation_seconds(trainer: Trainer) -> float:
-    if isinstance(trainer.model, Fused):
+def _validation_seconds(trainer: RunTask) -> float:
+    if not trainer.validates_apart:
         return 0.0
     part = trainer.data.validation.first(EVALUATED)
     trainer.evaluate(part)  # compiles
@@ -241,15 +251,20 @@ def _validation_seconds(trainer: Trainer) -> float:
 
 
 def _memory() -> dict[str, int]:
+    if "tensorflow" not in sys.modules:
+        return {"main memory": peak_memory()}
     gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
     taken = {gpu: int(tf.config.experimental.get_memory_info(gpu)["peak"]) for gpu in gpus}
     return {"main memory": peak_memory()} | taken
 
 
-def _files(config: Config, data: Data) -> tuple[Path, ...]:
+def _files(config: Config, data: Data, keras3: bool) -> tuple[Path, ...]:
     folder = RunDir(Path(config.out) / config.run_id)
     files = [folder.config, folder.metrics, folder.history, folder.masks, folder.curves, folder.sparsity]
     files += [folder.splits] if data.split_members is not None else []
-    files += [folder.architecture] if config.has_own_model else []
     files += [folder.channels] if config.removes else []
+    if keras3:
+        on_tensorflow = (folder.tensorboard, folder.model) if config.backend == "tensorflow" else ()
+        return (*files, folder.keras_model, *on_tensorflow)
+    files += [folder.architecture] if config.has_own_model else []
     return (*files, folder.tensorboard, folder.model)

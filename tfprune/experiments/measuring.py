@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import machine, versions
-from tfprune.adapters.tf_keras.multiply_adds import uncounted
+from tfprune.adapters.backend import machine
 from tfprune.data._base import Data
 from tfprune.experiments.results import SCHEMA
 from tfprune.pruning.counts import array_bytes, parameters, sparsity
 from tfprune.pruning.events import nominal_sparsity
 from tfprune.training.config import Config
-from tfprune.training.trainer import Trainer
+from tfprune.training.run_task import RunTask
 
 
 def rounded_seconds(seconds: dict[str, float]) -> dict[str, float]:
@@ -22,7 +22,12 @@ def rounded_seconds(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def metrics_of(
-    trainer: Trainer, config: Config, scores: dict[str, Any], weights: list[np.ndarray], pruned: dict[str, np.ndarray]
+    trainer: RunTask,
+    config: Config,
+    scores: dict[str, Any],
+    weights: list[np.ndarray],
+    pruned: dict[str, np.ndarray],
+    versions: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns what `metrics.json` says of a network that is trained, all but the seconds."""
     return {
@@ -37,7 +42,7 @@ def metrics_of(
         "cost": cost(trainer),
         "untuned": trainer.untuned,
         "taken_over": trainer.taken_over,
-        "versions": versions(),
+        "versions": dict(versions),
         "machine": machine(),
     }
 
@@ -47,7 +52,7 @@ def data_report(data: Data) -> dict[str, Any]:
     return {"classes": data.class_counts(), "remarks": list(data.warnings)}
 
 
-def cost(trainer: Trainer) -> dict[str, Any]:
+def cost(trainer: RunTask) -> dict[str, Any]:
     """Returns what a training took, in numbers that depend on no machine; of a stack arrays, one number per network.
 
     A multiply-add counts as 2 FLOPs and a step of training as 3 forward passes: that, the gradient of the activations
@@ -55,7 +60,8 @@ def cost(trainer: Trainer) -> dict[str, Any]:
     Those of the training include `scoring`: what criteria that look at derivatives took. `uncounted` names the layers
     of a user's own model of which something is missing in all of them, if there are any.
     """
-    missing, costs = uncounted(trainer.model), trainer.costs
+    costs = trainer.costs
+    missing = costs.uncounted()
     return {
         "examples": trainer.trained_epochs * costs.examples,
         "forward_flops": 2 * costs.forward,
@@ -63,4 +69,4 @@ def cost(trainer: Trainer) -> dict[str, Any]:
         "scoring_flops": 2 * costs.scored,
         "training_flops": 6 * costs.trained(trainer.trained_epochs) + 2 * costs.scored,
         "training_flops_masked": 6 * costs.trained_masked + 2 * costs.scored_masked,
-    } | ({"uncounted": sorted(missing)} if missing else {})
+    } | ({"uncounted": missing} if missing else {})

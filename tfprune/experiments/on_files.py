@@ -20,13 +20,14 @@ from tfprune.exporting.model_files import ModelFile, Size, check_target, read_mo
 from tfprune.exporting.named import examples_like
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.config import Config
-from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted
+from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted, library_of
 from tfprune.utils.errors import SparsityError
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.any_model import Export
 
-EXAMPLES = 256  # that an exported file is compared on
+EXAMPLES = 256  # that an exported file is compared on, and that criteria look at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Written:
         before, after: what both come to.
         accuracies: on the test split, in [0, 1]: `before`, `after` pruning and, after training, `tuned`.
         remark: why the outputs of the new file were not compared; "" where they were.
+        data: what the accuracies are of, and what is odd about them; "" without a data set.
     """
 
     source: ModelFile
@@ -67,6 +69,7 @@ class Written:
     after: Size
     accuracies: Mapping[str, float]
     remark: str
+    data: str = ""
 
     @property
     def optimizer_bytes(self) -> int:
@@ -117,8 +120,8 @@ def prune_file(
             model = adapter.copy(model)  # an ordinary one, not compiled
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
-    after = size_of(model, out, include)
-    return Written(dataclasses.replace(source, model=model), out, before, after, accuracies, remark)
+    after, source = size_of(model, out, include), dataclasses.replace(source, model=model)
+    return Written(source, out, before, after, accuracies, remark, _told(known, found, accuracies))
 
 
 def shrink_file(
@@ -134,28 +137,31 @@ def shrink_file(
 
     Args:
         path, out, force, training, check: as for `prune_file`.
-        settings: of `tfprune.shrink`. `taylor` takes training examples of the data set.
+        settings: of `tfprune.shrink`. Criteria that look at the loss, and a target of time, take training examples of
+            the data set, and the loss for what the model returns.
     """
-    from tfprune.structured.shrinking import shrink
+    from tfprune.exporting.shrinking import shrink
 
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
-    before = size_in_file(source.model, out)
+    model, before, adapter = source.model, size_in_file(source.model, out), adapter_of(source.model)
     known = training and training()
-    found, accuracies = _measured(source.model, known)
-    if settings.get("criterion") == "taylor" and known and found:
-        part = known.data.train.first(256)
-        settings["examples"] = (found.inputs(part), part.y)
-    model = shrink(source.model, **settings)
+    found, accuracies = _measured(model, known)
+    if known and found:
+        part = known.data.train.first(EXAMPLES)
+        settings["data"] = (found.inputs(part), part.y)
+        model.compile("sgd", found.loss(library_of(model)))
+    model = adapter.copy(shrink(model, **settings))  # not compiled
     if known and found:
         accuracies["after"] = accuracy(model, found, known.data.test)
         if known.epochs:
             _train(model, found, known)
-            model = adapter_of(model).copy(model)  # not compiled
+            model = adapter.copy(model)
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
-    return Written(dataclasses.replace(source, model=model), out, before, size_of(model, out), accuracies, remark)
+    after, source = size_of(model, out), dataclasses.replace(source, model=model)
+    return Written(source, out, before, after, accuracies, remark, _told(known, found, accuracies))
 
 
 def export_file(
@@ -183,7 +189,7 @@ def export_file(
     Raises:
         TfpruneError: something that the user can fix; nothing was written.
     """
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.exporting.any_model import export
 
     chosen_format(name, quantize, out)
@@ -205,6 +211,23 @@ def _measured(model: Any, known: Training | None) -> tuple[Fitted | None, dict[s
         return None, {}
     found = fitted(model, known.data, known.rescale)
     return found, {"before": accuracy(model, found, known.data.test)}
+
+
+def _told(known: Training | None, found: Fitted | None, accuracies: Mapping[str, float]) -> str:
+    """Returns how a data set was taken, and whether the model seems to know it at all."""
+    if known is None or found is None:
+        return ""
+    counts = known.data.class_counts()["test"]
+    usual = max(counts.values()) / max(1, sum(counts.values()))
+    scaled = {"unit": "images were scaled to [0, 1]", "signed": "images were scaled to [-1, 1]"}.get(found.rescale, "")
+    if accuracies["before"] > usual:
+        return scaled
+    right, most = percent(accuracies["before"]), percent(usual)
+    odd = (
+        f"before, the model was right in {right} of the test split, and one answer for all is in {most}: does it know "
+        "these classes in this order, and images scaled like this (--rescale)?"
+    )
+    return f"{scaled}; {odd}" if scaled else odd
 
 
 def _train(model: Any, found: Fitted, known: Training) -> None:

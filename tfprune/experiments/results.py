@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
-FILES = ("history.csv", "masks.npz", "channels.json", "splits.csv", "architecture.json", "model")  # with checksums
+FILES = (  # with checksums
+    *("history.csv", "masks.npz", "channels.json", "splits.csv", "architecture.json"),
+    *("model", "model.keras"),
+)
 SETTINGS = "config.json"  # has one too, of the settings that `NON_IDENTITY_FIELDS` does not name
 FINISHED = "pruned"  # the phase of a history's last row where that is the model as it was finished
 COMPARISON_SCHEMA = 2  # the same of what `tfprune compare --json` writes
@@ -69,8 +72,18 @@ class Result:
 
     @property
     def model(self) -> Path:
-        """Folder of the SavedModel."""
+        """Folder of the SavedModel. A run whose model is of Keras 3 has one if it was trained on TensorFlow."""
         return self.folder.model
+
+    @property
+    def of_keras3(self) -> bool:
+        """Whether the run's model is of Keras 3."""
+        return "backend" in self.metrics
+
+    @property
+    def keras_model(self) -> Path:
+        """The `.keras` file of a run whose model is of Keras 3: that model, trained and pruned."""
+        return self.folder.keras_model
 
     @property
     def sparsity(self) -> float:
@@ -232,10 +245,10 @@ def settings_digest(stored: Mapping[str, Any]) -> str:
 
 
 def check_model(folder: RunDir) -> None:
-    """Raises a `RunError` if the SavedModel of a finished run was altered; those of earlier versions go unchecked."""
+    """Raises a `RunError` if the model of a finished run was altered; those of earlier versions go unchecked."""
     files = read_json(folder.metrics).get("files", {})
     for name, digest in check(files, dict[str, str], folder.metrics).items():
-        if name.split("/")[0] != folder.model.name:
+        if name.split("/")[0] not in (folder.model.name, folder.keras_model.name):
             continue
         path = folder.root / name
         try:

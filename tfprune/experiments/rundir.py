@@ -71,6 +71,10 @@ class RunDir:
         return self.root / "model"
 
     @property
+    def keras_model(self) -> Path:
+        return self.root / "model.keras"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 
@@ -88,8 +92,8 @@ class RunDir:
 
     @property
     def exported(self) -> bool:
-        """Whether the run is finished and left a SavedModel: many runs that were trained side by side do not."""
-        return self.finished and self.model.is_dir()
+        """Whether the run is finished and left a model: many runs that were trained side by side do not."""
+        return self.finished and (self.model.is_dir() or self.keras_model.is_file())
 
     def check_ownership(self) -> None:
         """Raises `RunError` if a part of the folder is a symbolic link: what a run writes and removes stays inside."""
@@ -156,7 +160,7 @@ class RunDir:
 
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
-        for path in (*arrays, self.curves, self.sparsity):
+        for path in (*arrays, self.keras_model, self.curves, self.sparsity):
             path.unlink(missing_ok=True)
         for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink()

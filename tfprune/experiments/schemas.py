@@ -90,11 +90,11 @@ class Machine(msgspec.Struct):
 
 
 class Versions(msgspec.Struct):
-    """What a result depends on; more packages are named."""
+    """What a result depends on; more packages are named, those of the Keras that trained it."""
 
     python: Name
-    tensorflow: Name
-    tfmot: Name = msgspec.field(name="tensorflow-model-optimization")
+    tensorflow: Name | UnsetType = UNSET
+    tfmot: Name | UnsetType = msgspec.field(name="tensorflow-model-optimization", default=UNSET)
 
 
 class Precision(msgspec.Struct):
@@ -171,6 +171,7 @@ class Metrics(msgspec.Struct):
     untuned: Untuned | None = None
     taken_over: dict[Name, Name] = {}
     networks: Size | UnsetType = UNSET
+    backend: Name | UnsetType = UNSET
     channels: Channels | UnsetType = UNSET
     pattern: Pattern | UnsetType = UNSET
     files: dict[Text, Digest] = {}

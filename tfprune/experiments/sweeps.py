@@ -35,16 +35,22 @@ LOOK_AGAIN = 2.0  # seconds between two looks at how many workers there should b
 def train_runs(configs: Sequence[Config], dense: Result | None) -> list[Result]:
     """Trains a run, or several of the same settings but method and seed as one model."""
     from tfprune.experiments.experiment import train  # in the worker: the rest of this file needs no TensorFlow
-    from tfprune.experiments.together import train_together
 
     if len(configs) == 1:
         return [train(configs[0], exported=False, dense=dense)]
+    from tfprune.experiments.together import train_together
+
     return train_together(configs)
 
 
 def networks_at_once(config: Config) -> int:
     """Returns how many runs with these settings and any seeds can be trained as one model; 1: each alone."""
-    from tfprune.experiments.together import networks_at_once
+    from tfprune.experiments.libraries import prepare
+
+    prepare(config)
+    if config.backend != "tensorflow":
+        return 1
+    from tfprune.experiments.together import networks_at_once  # TensorFlow
 
     return networks_at_once(config)
 

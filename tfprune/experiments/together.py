@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
-from tfprune.experiments.building import initial_weights, load_data, make_model, masked_model, model_settings
+from tfprune.experiments.building import initial_weights, make_model, masked_model, model_settings
 from tfprune.experiments.compiled_models import MODEL_CACHE, kind_of, tidy_up
-from tfprune.experiments.finishing import write_arrays, write_splits
+from tfprune.experiments.libraries import has_keras3_model
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.results import Result, metrics_with_checksum
+from tfprune.experiments.run_data import load_data, write_arrays, write_splits
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.tracking import tracked
 from tfprune.methods import BASELINE
@@ -28,9 +29,9 @@ from tfprune.training.config import Config, by_seed
 from tfprune.training.evaluation import evaluate
 from tfprune.training.fused import KEPT, LARGEST_SPLIT, CompiledModelCache, can_fuse
 from tfprune.training.precision import deterministic_ops
+from tfprune.training.run_task import pattern_report
 from tfprune.training.stacked_trainer import StackedTrainer
 from tfprune.training.stacking import stack, stack_weights, stackable, unstack
-from tfprune.training.trainer import pattern_report
 from tfprune.utils.files import write_json
 from tfprune.utils.locks import locked
 
@@ -47,7 +48,7 @@ def networks_at_once(config: Config) -> int:
     ):
         return 1
     data = load_data(config)
-    if len(data.input_shape) != 1:
+    if len(data.input_shape) != 1 or has_keras3_model(config, data):
         return 1
     model = make_model(config, data, dict(config.model_settings))
     if not (stackable(model) and can_fuse(model, data.train, config.batch_size)):
@@ -120,7 +121,7 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
             continue
         where = f"the trained model of seed {config.seed}"
         check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, where)
-        metrics = metrics_of(trainer, config, own, [weight[..., number] for weight in all_weights], pruned)
+        metrics = metrics_of(trainer, config, own, [weight[..., number] for weight in all_weights], pruned, versions())
         metrics |= _metrics_of_one(trainer, number, metrics) | pattern_report(config, masks)
         metrics |= {"data": data_report(data[number]), "networks": len(trainer.configs)}
         metrics |= {"precision": {"policy": "float32", "step_seconds": {}}}

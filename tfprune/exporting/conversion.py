@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters import is_keras3
+from tfprune.adapters.backend import keras, keras3
 from tfprune.data._base import Data
 from tfprune.exporting.description import write_description
 from tfprune.exporting.formats import FORMATS
@@ -21,6 +22,7 @@ from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
+OF_GRAPHS = ("savedmodel", "tflite", "onnx")  # formats of what TensorFlow computes, whichever Keras made it
 LOGITS = ("h5", "keras")  # formats whose files return those, and no probabilities
 FIRST_BATCHES = (1, 3, 7)  # sizes, so that a file for one size of batch alone is found out
 
@@ -55,7 +57,7 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     """Writes a model in a format, loads it again and compares it on the validation split.
 
     Args:
-        model: a stripped float32 model that returns logits.
+        model: a stripped float32 model of either Keras that returns logits.
         data: what it was trained on; int8 is calibrated on its training split.
         path: file or folder to write; replaced in one go.
         name: of `FORMATS`.
@@ -68,6 +70,8 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     """
     chosen = chosen_format(name, quantize, path)
     _check_classifier(model, data)
+    if is_keras3(model):
+        _check_keras3(name)
     split = data.validation
     expected = _all(lambda inputs: softmax(model(inputs, training=False)), split.x)
     with writing(path), drafted(path) as draft:
@@ -105,6 +109,17 @@ def chosen_format(name: str, quantize: str, path: Path) -> Format:
     if end not in chosen.only and (chosen.only or (end != chosen.suffix and end in others)):
         raise ConfigError(f"{path}: a {name} file ends with {chosen.suffix or 'no suffix'}, got {path.suffix!r}")
     return chosen
+
+
+def _check_keras3(name: str) -> None:
+    """Raises `ConfigError` if a format is not for models of Keras 3, or needs another backend than there is."""
+    if name not in OF_GRAPHS:
+        raise ConfigError(f"format {name} is for models of tf_keras; a model of Keras 3 is kept by the format keras")
+    if (backend := keras3().backend.backend()) != "tensorflow":
+        raise ConfigError(
+            f"format {name} is written by TensorFlow, and this process has Keras on {backend}: start it with "
+            "KERAS_BACKEND=tensorflow"
+        )
 
 
 def _check_classifier(model: keras.Model, data: Data) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import keras3, tf
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import NamedAnswer
 from tfprune.exporting.latency import Latency, interleaved_latency

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfprune.exporting.latency import interleaved_latency
+from tfprune.exporting.named import examples_like
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.trees import map_tree
@@ -24,21 +25,23 @@ AT_ONCE = 6  # models that are measured in turns, the first one among them
 Call = Callable[[], object]
 
 
-def times_of(data: Any, runtime: str, batch_size: int) -> Callable[[Sequence[Any]], list[float]]:
+def times_of(model: Any, data: Any, runtime: str, batch_size: int) -> Callable[[Sequence[Any]], list[float]]:
     """Returns a function of models that measures the time of each as a share of the first one's.
 
     Args:
-        data: x or (x, y), as the models take them.
+        model: the first one.
+        data: x or (x, y), as the models take them; None: some numbers are made up.
         runtime: one of `RUNTIMES`.
         batch_size: examples at a time.
 
     Raises:
-        ConfigError: data are missing.
+        ConfigError: a step of training is to be measured, and data are missing.
     """
     check_choice("runtime", runtime, RUNTIMES)
     check_whole("batch_size", batch_size, least=1)
-    if data is None:
-        raise ConfigError("target_latency is measured on examples: give it some, data=x or data=(x, y)")
+    if data is None and runtime != "training":
+        made = examples_like(model, batch_size)
+        data = made if len(made) > 1 else next(iter(made.values()))
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     if runtime == "training" and y is None:
         raise ConfigError("runtime='training' is measured on examples with what they are to give: data=(x, y)")

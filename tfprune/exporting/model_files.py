@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.loading.archives import HDF5
 from tfprune.adapters.loading.gate import load_model
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.exporting.conversion import drafted, writing
 from tfprune.exporting.named import examples_like, of_graph
 from tfprune.pruning.counts import path_bytes
@@ -196,6 +195,10 @@ def _save(model: Any, path: Path) -> None:
             model.save(str(path), **optimizer, **kind)
     except (NotImplementedError, TypeError, ValueError) as error:  # a class without a configuration, and the like
         raise ModelError(f"{path}: Keras cannot save this model ({one_line(error)})") from None
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] != "tensorflow":
+            raise
+        raise ModelError(f"{path}: TensorFlow cannot write this model ({one_line(error)})") from None
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3, tf
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
 

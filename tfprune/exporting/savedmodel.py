@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.keras3.layers import NAMES
 from tfprune.adapters.loading.gate import load_graph, reload
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.data._base import Data, Inputs
@@ -25,7 +26,7 @@ class Classifier(tf.Module):
     """What is exported: raw inputs to class, label and probabilities, with nothing of Keras in it.
 
     Args:
-        model: a stripped model that returns logits.
+        model: a stripped model of either Keras, on TensorFlow, that returns logits.
         inputs: signature -> what raw inputs it takes and how they are encoded.
         labels: class names in order.
         target: what the classes are of, e.g. `"species"`.
@@ -34,9 +35,8 @@ class Classifier(tf.Module):
     def __init__(self, model: keras.Model, inputs: Mapping[str, Inputs], labels: tuple[str, ...], target: str) -> None:
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
-        self.weights = list(model.variables)
+        self.weights, self.kernels = variables_of(model)
         self.tables = tables(model)
-        self.kernels = kernel_variables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
         self.target = tf.Variable(target, trainable=False, name="target")
         rows = inputs.get("serving_default", Inputs({}, dict))
@@ -45,7 +45,8 @@ class Classifier(tf.Module):
         self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs
-        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype, name="inputs")
+        dtype = tf.as_dtype(model.input.dtype)
+        self._encoded_spec = tf.TensorSpec([None, *model.input_shape[1:]], dtype, name="inputs")
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Returns the functions to export, traced for batches of any size."""
@@ -70,6 +71,14 @@ class Classifier(tf.Module):
         probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
         number = tf.argmax(probabilities, axis=-1)
         return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
+
+
+def variables_of(model: Any) -> tuple[list[tf.Variable], dict[str, tf.Variable]]:
+    """Returns a model's variables, its weights first, and its kernels by name."""
+    if isinstance(model, keras.Model):
+        return list(model.variables), kernel_variables(model)
+    known = {id(own): own._value for own in (*model.weights, *model.variables)}  # of Keras 3, around TensorFlow's
+    return list(known.values()), {own.name: own.variable._value for own in NAMES.named_kernels(model)}
 
 
 def tables(model: keras.Model) -> list[Any]:

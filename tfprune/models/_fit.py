@@ -5,26 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
+from tfprune.models._scales import FIRST_LAYERS, NORMALISING, SCALES
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
-
-SCALES = {"unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}
-NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
-FIRST_LAYERS = 4  # among which a layer of those shows that a model scales its images itself
 
 
 def functional(model: Any, input_shape: tuple[int, ...], name: str) -> keras.Model:
     """Returns a model whose graph is known; a subclassed one as the only layer of such a model.
 
     Raises:
-        ModelError: it is no tf_keras model, or a subclassed one that does not take such examples.
+        ModelError: it is no model of Keras, or a subclassed one that does not take such examples.
     """
     if not isinstance(model, keras.Model):
         kind = f"{type(model).__module__}.{type(model).__name__}"
-        raise ModelError(
-            f"model {name}: a tf_keras model is needed, got {kind}; import tf_keras, and not Keras 3, or save it as "
-            ".keras and name that file"
-        )
+        raise ModelError(f"model {name}: a Keras model is needed, got {kind}")
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, *input_shape))
     if isinstance(model, keras.Sequential) or model._is_graph_network:

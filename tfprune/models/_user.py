@@ -122,7 +122,7 @@ def build_model(
     dtype: str = "float32",
     fresh: bool = False,
 ) -> keras.Model:
-    """Builds a model that returns logits, a registered one or a user's own.
+    """Builds a model of tf_keras that returns logits, a registered one or a user's own.
 
     Args:
         name: of `MODELS`, or see `user_model`.
@@ -138,8 +138,6 @@ def build_model(
     if not is_user_model(name):
         return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype)
     from tfprune.adapters.backend import keras
-    from tfprune.adapters.loading.gate import import_function, load_model
-    from tfprune.adapters.tf_keras.from_keras3 import as_tf_keras
     from tfprune.models import _fit
     from tfprune.models._heads import as_logits
 
@@ -148,19 +146,31 @@ def build_model(
 
         kept = dict(settings) | ({"pretrained": False} if fresh else {})
         return application(name.removeprefix(APPLICATIONS), input_shape, classes, **kept)
-    settings = dict(settings)
-    settings.pop(FINGERPRINT, None)
-    rescale = settings.pop("rescale", "auto")
-    if _is_function(name):
-        model = _called(import_function(name), name, input_shape, classes, settings)
-    else:
-        model = as_tf_keras(load_model(Path(name)), name)
+    model, rescale = build_as_brought(name, input_shape, classes, settings)
     model = as_logits(_fit.functional(model, input_shape, name), name, classes)
     model = _fit.rescaled(model, input_shape, dtype, rescale)
     _fitting(model, name, input_shape, classes, dtype)
     if fresh:
         model = keras.models.clone_model(model)
     return model
+
+
+def build_as_brought(
+    name: str, input_shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]
+) -> tuple[Any, str]:
+    """Returns what a user's function makes or a file holds, of either Keras, and what becomes of the range of images.
+
+    Raises:
+        ModelError: there is no such model, or it is not allowed.
+    """
+    from tfprune.adapters.loading.gate import import_function, load_model
+
+    settings = dict(settings)
+    settings.pop(FINGERPRINT, None)
+    rescale = settings.pop("rescale", "auto")
+    if _is_function(name):
+        return _called(import_function(name), name, input_shape, classes, settings), rescale
+    return load_model(Path(name)), rescale
 
 
 def _called(

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from tfprune.experiments.results import Result
+from tfprune.reporting.diverged import Diverged
 from tfprune.reporting.report import Section, result_tables, sections
 from tfprune.reporting.tables import markdown_table
 from tfprune.utils.errors import RunError
@@ -34,8 +35,10 @@ class Comparison:
     failures: Sequence[str] = ()
 
     @classmethod
-    def of(cls, results: Iterable[Result], failures: Iterable[str] = ()) -> Comparison:
-        """Compares finished runs.
+    def of(
+        cls, results: Iterable[Result], failures: Iterable[str] = (), diverged: Iterable[Diverged] = ()
+    ) -> Comparison:
+        """Compares finished runs; those that diverged count at chance.
 
         Raises:
             RunError: there is none.
@@ -44,7 +47,7 @@ class Comparison:
         if not found:
             reason = f" ({failures[0]})" if failures else ""
             raise RunError(f"there is no finished run to compare{reason}")
-        return cls(tuple(sections(found)), failures)
+        return cls(tuple(sections(found, diverged)), failures)
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from tfprune.reporting.tables import (
     answer_table,
     comparison_table,
     cost_table,
+    latex_table,
     layer_sparsities,
     layer_table,
     levels_table,
@@ -162,6 +163,16 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
     return [_write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
 
 
+def write_latex(report: Sequence[Section], path: Path) -> list[Path]:
+    """Writes the tables for a LaTeX document, to be taken in with `\\input`; it loads booktabs."""
+    blocks = [f"% {TITLE} of tfprune: \\usepackage{{booktabs}} and \\input this file"]
+    for section in report:
+        tables = {"Verdicts": verdict_table(section.verdicts)} if section.verdicts else {}
+        tables |= _tables(section.summary)
+        blocks += [latex_table(table, f"{section.title}. {name}.") for name, table in tables.items()]
+    return [_write_text(path, "\n\n".join(blocks) + "\n")]
+
+
 def write_json_report(report: Sequence[Section], path: Path) -> list[Path]:
     """Writes what `tfprune compare --json` writes; of several comparisons all, as `comparisons`."""
     found, _ = across_sections(report)
@@ -209,6 +220,7 @@ WRITERS: dict[str, Writer] = {
     ".md": write_markdown,
     ".csv": write_csv,
     ".json": write_json_report,
+    ".tex": write_latex,
 }
 LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mean over seeds."
 

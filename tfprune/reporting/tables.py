@@ -10,7 +10,7 @@ from tfprune.reporting.statistics import CONFIDENCE, LEVEL, LOWER, MARGIN, OPEN
 from tfprune.reporting.timing import trained_as_stacks
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import MEGABYTE, atomic_write, read_text
-from tfprune.utils.text import Table, markdown
+from tfprune.utils.text import Table, markdown, printable
 
 MAX_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
 
@@ -282,6 +282,22 @@ def markdown_table(table: Table) -> str:
     headers, rows = table
     cells = [["<br>".join(map(markdown, (cell,) if isinstance(cell, str) else cell)) for cell in row] for row in rows]
     return tabulate(cells, list(map(markdown, headers)), tablefmt="github", disable_numparse=True)
+
+
+def latex_table(table: Table, caption: str) -> str:
+    """Returns a table for a LaTeX document that loads booktabs; whatever a cell holds, it stays one."""
+    headers, rows = table
+    cells = [[", ".join((cell,) if isinstance(cell, str) else cell) for cell in row] for row in rows]
+    named = _latex([[caption]]).split("\n")[2].strip().removesuffix("\\\\").rstrip()  # the only cell
+    lines = ("\\begin{table}", "\\centering", f"\\caption{{{named}}}", _latex(cells, headers), "\\end{table}")
+    return "\n".join(lines).replace("±", "$\\pm$")
+
+
+def _latex(cells: Sequence[Sequence[str]], headers: Sequence[str] = ()) -> str:
+    from tabulate import tabulate
+
+    shown = [list(map(printable, row)) for row in cells]
+    return tabulate(shown, list(map(printable, headers)), tablefmt="latex_booktabs", disable_numparse=True)
 
 
 def update_page(path: Path, name: str, content: str) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_weights, kernels, set_weights
@@ -20,11 +16,7 @@ from tfprune.adapters.tf_keras.wrapping import masked_layers
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays, sparsity_of
 from tfprune.utils.errors import DivergedError
-from tfprune.utils.files import atomic_write
 
-log = logging.getLogger(__name__)
-
-SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 ALIVE_COLOUR, PRUNED_COLOUR = (0, 114, 178), (221, 221, 221)
 
 
@@ -53,7 +45,6 @@ class PruneOnSchedule(keras.callbacks.Callback):
         steps = int(self.model.optimizer.iterations.numpy())
         for event in self.schedule.due(self.steps, steps):
             self.prune(event)
-            log.info("Pruned after step %d", steps)
 
 
 class Rewinding(keras.callbacks.Callback):
@@ -122,11 +113,9 @@ class History(keras.callbacks.Callback):
         sparsity: returns the share that is pruned, in [0, 1]; of a stack one number per network.
 
     Attributes:
-        rows: dictionaries with the keys `COLUMNS`; `epoch` counts from 1 within a phase, `step`
+        rows: dictionaries with the keys `history.COLUMNS`; `epoch` counts from 1 within a phase, `step`
             counts optimizer steps over the whole run, `sparsity` is after the epoch.
     """
-
-    COLUMNS = ("phase", "epoch", "step", *SCORES, "sparsity")
 
     def __init__(
         self,
@@ -149,16 +138,6 @@ class History(keras.callbacks.Callback):
         step = self.first_step + int(self.model.optimizer.iterations.numpy())
         row = {"phase": self.phase, "epoch": epoch + 1, "step": step} | dict(logs or {})
         self.rows.append(row | {"sparsity": self.sparsity()})
-
-
-def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the rows of a `History` as CSV; numbers keep all their digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, History.COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_write(path) as draft:
-        draft.write_text(text.getvalue(), encoding="utf-8")
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -292,24 +271,3 @@ class ContinuousCallbacks(keras.callbacks.Callback):
         """To be called after the last stretch."""
         for callback in self.callbacks:
             callback.on_train_end()
-
-
-class Progress(keras.callbacks.Callback):
-    """A bar with epochs, time left, loss and sparsity; nothing when stderr is not a terminal."""
-
-    def __init__(self, phase: str, initial_epoch: int, epochs: int, sparsity: Callable[[], Any]) -> None:
-        super().__init__()
-        self.sparsity = sparsity
-        self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
-            self.bar.set_postfix(
-                loss=f"{np.mean((logs or {}).get('loss', np.nan)):.4f}",
-                sparsity=f"{np.mean(self.sparsity()):.1%}",
-                refresh=False,
-            )
-
-    def close(self) -> None:
-        """Leaves the bar as it is; to be called however the training ended."""
-        self.bar.close()

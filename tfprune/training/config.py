@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tfprune.adapters.backend import BACKENDS, installed_backend
 from tfprune.adapters.tf_keras.optimizers import check_optimizer
 from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
@@ -32,6 +33,7 @@ from tfprune.training.setting_checks import (
     GRANULARITIES,
     REMOVING,
     SCOPES,
+    check_backend,
     check_execution,
     check_granularity,
     check_removal,
@@ -55,7 +57,7 @@ NON_IDENTITY_FIELDS = ("out", "data_dir", "stream", "checkpoint_every", "mlflow"
 ALIASES = {"spare": "exclude"}  # older names of settings, which stay valid and by which run ids go -> the present ones
 _FROM_DATASET = (
     *("model", "epochs", "batch_size", "optimizer", "learning_rate", "learning_rate_schedule"),
-    *("warmup_epochs", "shuffle", "augment"),
+    *("shuffle", "augment"),
 )
 
 
@@ -67,12 +69,15 @@ class Config:
         dataset: name of a data set, see `tfprune list`; or a path to your own, or `tfds:NAME`, see `data._user`.
         method: name of a pruning method.
         model: name of a model; or your own, see `models._user`.
+        backend: what a model of Keras 3 is trained on: `tensorflow`, `jax` or `torch`; None is TensorFlow where it is
+            installed. All other models are of tf_keras, on TensorFlow.
         seed: root of all random draws: split, initial weights, order of the data.
         epochs: passes over the training split, at least 1. A lottery ticket takes that many again.
         batch_size: examples per step, at least 1.
         learning_rate: of the optimizer, above 0; the highest if a schedule moves it.
         learning_rate_schedule: `constant`, `cosine` or `steps`, see `learning_rates`.
-        warmup_epochs: epochs over which the learning rate rises from 0, below `epochs`.
+        warmup_epochs: epochs over which the learning rate rises from 0, below `epochs`; None is as the data set says,
+            at most half of them.
         optimizer: `adam`, `adamw` or `sgd`.
         shuffle: whether training examples come in a new order in each epoch.
         augment: changes that training images go through, see `data._pipeline`.
@@ -126,6 +131,7 @@ class Config:
     dataset: str
     method: str = "dynamic"
     model: str | None = None
+    backend: str | None = None
     seed: int = 0
     epochs: int | None = None
     batch_size: int | None = None
@@ -172,6 +178,7 @@ class Config:
             if getattr(self, name) is None:
                 self._store(name, getattr(spec, name))
         self._store_training()
+        self._store_backend()
         check_execution(self)
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
@@ -183,6 +190,7 @@ class Config:
         given = _optimizer_defaults(spec, self.optimizer) | dict(self.optimizer_settings)
         self._store("optimizer_settings", check_optimizer(self.optimizer, given))
         check_granularity(self)
+        check_backend(self)
         if self.removes:
             self._store("channel_settings", check_channel_settings(self.channel_settings, self.granularity))
             check_removal(self)
@@ -193,10 +201,17 @@ class Config:
         self._store("epochs", check_whole("epochs", self.epochs, least=1))
         self._store("batch_size", check_whole("batch_size", self.batch_size, least=1))
         self._store("learning_rate", check_positive("learning_rate", self.learning_rate))
+        if self.warmup_epochs is None:
+            self._store("warmup_epochs", _default_warmup(self.spec, self.epochs))
         self._store("warmup_epochs", check_least("warmup_epochs", self.warmup_epochs, 0.0))
         if self.warmup_epochs >= self.epochs:
             raise ConfigError(f"warmup_epochs must be below the {self.epochs} epochs, got {self.warmup_epochs:g}")
         check_choice("learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
+
+    def _store_backend(self) -> None:
+        if self.backend is None:
+            self._store("backend", installed_backend() if self.has_own_model else BACKENDS[0])
+        check_choice("backend", self.backend, BACKENDS)
 
     def _store_pattern(self) -> None:
         check_choice("granularity", self.granularity, GRANULARITIES)
@@ -380,6 +395,8 @@ class Config:
         method so does the scope unless it was another than the method's own.
         """
         changes = without_aliases(changes)
+        if "epochs" in changes and self.warmup_epochs == _default_warmup(self.spec, self.epochs):
+            changes.setdefault("warmup_epochs", None)
         if self.scope == self.pruning.scope and changes.get("method", self.method) != self.method:
             changes.setdefault("scope", None)
         for part, settings in (
@@ -436,6 +453,10 @@ def _model_settings(model: str, defaults: Mapping[str, Any], given: Mapping[str,
         if key not in defaults:
             raise ConfigError(f"model {model} has no setting {key!r}: {choose_from(key, defaults)}")
     return _plain({**defaults, **given})
+
+
+def _default_warmup(spec: DatasetSpec, epochs: int) -> float:
+    return spec.warmup_epochs if spec.warmup_epochs < epochs else epochs / 2
 
 
 def _optimizer_defaults(spec: DatasetSpec, optimizer: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfprune.adapters.backend import keras
-from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
+import numpy as np
+
+from tfprune.adapters import adapter_of
 from tfprune.training.pruner import Networks
 
 
@@ -15,7 +16,7 @@ class CostMeter:
     """Counts the multiply-adds of a training; of several networks in a model arrays, one number per network.
 
     Args:
-        model: masked, see `wrapping`.
+        model: masked, of any framework.
         examples: of an epoch.
         networks: how many there are in the model.
 
@@ -26,7 +27,7 @@ class CostMeter:
         levels: `forward_masked` at the start of the training that runs or ran last, and after each cut since.
     """
 
-    def __init__(self, model: keras.Model, examples: int, networks: Networks | None = None) -> None:
+    def __init__(self, model: Any, examples: int, networks: Networks | None = None) -> None:
         self.examples = examples
         self._networks = networks or Networks()
         self.trained_masked: Any = 0
@@ -35,16 +36,20 @@ class CostMeter:
         self.measure(model)
         self.levels = [self.forward_masked]
 
-    def measure(self, model: keras.Model) -> None:
+    def measure(self, model: Any) -> None:
         """Counts with another model from now on: one that is left when channels have gone."""
         self._model = model
-        self.forward = sum(count for count, _ in macs_per_kernel(model).values())
+        self.forward = sum(count for count, _ in adapter_of(model).macs_per_kernel(model).values())
 
     @property
     def forward_masked(self) -> Any:
         """Multiply-adds of an example's forward pass with the weights that live."""
-        counted = macs_per_kernel(self._model).values()
-        return sum(count if mask is None else count * self._networks.alive(mask.numpy()) for count, mask in counted)
+        counted = adapter_of(self._model).macs_per_kernel(self._model).values()
+        return sum(count if mask is None else count * self._networks.alive(np.asarray(mask)) for count, mask in counted)
+
+    def uncounted(self) -> list[str]:
+        """Returns the names of the layers of which something is missing in what is counted."""
+        return sorted(adapter_of(self._model).uncounted(self._model))
 
     def trained(self, epochs: int) -> Any:
         """Returns the multiply-adds of the forward passes of all training, those with pruned weights included."""

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import keras, keras3
-from tfprune.adapters.tf_keras.from_keras3 import is_keras3
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
 from tfprune.utils.errors import ModelError, TrainingError
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 SCALES = {"none": (1.0, 0.0), "unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}  # of images, 0 to 255
 NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
 FIRST_LAYERS = 4  # among which a layer of those shows that a model scales its images itself
-ROUNDING = 1e-3  # of sums of probabilities
+ROUNDING = 2e-2  # of sums of probabilities, which half precision rounds too
 BATCH = 256
 
 
@@ -34,12 +33,14 @@ class Fitted:
         rescale: how images are scaled, of `SCALES`.
         probabilities: whether the model returns those, and no logits.
         binary: whether it returns one number, for two classes.
+        clear: whether it is one of the two; several sigmoids, for one, are neither.
     """
 
     data: Data
     rescale: str
     probabilities: bool
     binary: bool
+    clear: bool = True
 
     def inputs(self, split: Split) -> np.ndarray:
         """Returns the inputs of a split as the model takes them."""
@@ -51,6 +52,11 @@ class Fitted:
         """Returns the cross-entropy for what the model returns."""
         kind = library.losses.BinaryCrossentropy if self.binary else library.losses.SparseCategoricalCrossentropy
         return kind(from_logits=not self.probabilities)
+
+
+def library_of(model: Any) -> Any:
+    """Returns the Keras that a model is of."""
+    return keras3() if is_keras3(model) else keras
 
 
 def fitted(model: Any, data: Data, rescale: str = "auto") -> Fitted:
@@ -87,7 +93,8 @@ def fitted(model: Any, data: Data, rescale: str = "auto") -> Fitted:
     answers = _answers(model, found.inputs(data.validation.first(BATCH)))
     sums = answers if binary else answers.sum(axis=-1)
     inside = bool(np.all((answers >= 0) & (answers <= 1)))
-    return dataclasses.replace(found, probabilities=inside and (binary or bool(np.all(abs(sums - 1) < ROUNDING))))
+    probabilities = inside and (binary or bool(np.all(abs(sums - 1) < ROUNDING)))
+    return dataclasses.replace(found, probabilities=probabilities, clear=probabilities or not inside)
 
 
 def accuracy(model: Any, found: Fitted, split: Split) -> float:
@@ -123,9 +130,15 @@ def finetune(
         seed: of the order of the examples and of dropout.
 
     Raises:
+        ModelError: the model returns numbers in [0, 1] that are no probabilities of one class.
         TrainingError: the loss is no number any more.
     """
-    library = keras3() if is_keras3(model) else keras
+    if not found.clear:
+        raise ModelError(
+            f"model {model.name} returns numbers in [0, 1] that do not add up to 1, as sigmoids do: what loss it is to "
+            "have cannot be told; tfprune.train trains it with yours in Python"
+        )
+    library = library_of(model)
     adapter = adapter_of(model)
     library.utils.set_random_seed(seed)
     made = getattr(library.optimizers, OPTIMIZERS[optimizer][0])(**settings)

@@ -29,6 +29,16 @@ class Listener:
     params: Mapping[str, Any] = {}
 
 
+class AtEpochEnd(Listener):
+    """Calls a function at the end of each epoch."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.function()
+
+
 class PruneAtEpochs(Listener):
     """Does something at the end of epochs, once, before the validation data are looked at.
 

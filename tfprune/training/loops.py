@@ -22,8 +22,6 @@ from tfprune.training.strategies import distribute_dataset
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.seeds import derive
 
-LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
-
 
 class PlainLoop:
     """Keras's own: a call a batch, or an epoch where that is short.
@@ -185,9 +183,3 @@ def in_the_form_of_its_loop(model: keras.Model, data: Data, config: Config) -> k
     if not suits:
         return model
     return share_masks(Fused(model.inputs, model.outputs, config.batch_size, name=model.name), model)
-
-
-def logged_epochs(initial: int, epochs: int, events: Mapping[int, PruningEvent]) -> list[int]:
-    """Returns the epochs (counted from 1) to log: evenly spread ones, those with an event and the last."""
-    every = max(1, (epochs - initial) // LOGGED_EPOCHS)
-    return sorted({*range(initial + every, epochs + 1, every), *events, epochs})

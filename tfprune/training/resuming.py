@@ -12,18 +12,17 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import cores, keras, machine, tf, versions
-from tfprune.adapters.tf_keras.randomness import get_rng_states, set_rng_states
-from tfprune.adapters.tf_keras.wrapping import in_place_masks
-from tfprune.training.callbacks import Rewinding, TensorBoardLog, broken_layer
+from tfprune.adapters import adapter_of
+from tfprune.adapters.backend import cores, machine
 from tfprune.training.checkpoints import Checkpoint, Checkpoints, Interval
 from tfprune.training.clock import Clock
+from tfprune.training.listeners import Listener, Logs, broken_layer
 from tfprune.training.stopping import SignalHandler
 from tfprune.training.strategies import DistributedContext
 from tfprune.utils.errors import RunError
@@ -70,15 +69,15 @@ class CheckpointPolicy:
             log.warning("%s: no checkpoint can be written (%s); the training goes on", folder, error.strerror)
 
 
-def environment_info() -> dict[str, Any]:
-    """Returns what bits may depend on beside the settings."""
+def environment_info(versions: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what bits may depend on beside the settings: versions of packages, and the machine."""
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
-    return versions() | {"cpu": machine()["cpu"], "gpus": machine()["gpus"], "threads": str(threads)}
+    return {**versions, "cpu": machine()["cpu"], "gpus": machine()["gpus"], "threads": str(threads)}
 
 
-def warn_of_differences(then: Mapping[str, Any]) -> None:
+def warn_of_differences(then: Mapping[str, Any], now_here: Mapping[str, Any]) -> None:
     """Warns if a checkpoint was written under other `environment_info` than it is read under."""
-    for name, now in environment_info().items():
+    for name, now in now_here.items():
         if then.get(name) != now:
             log.warning("the run began with %s %s and goes on with %s: bits may differ", name, then.get(name), now)
 
@@ -152,8 +151,8 @@ class TrainingPosition:
     step: int = 0
 
 
-class CheckpointCallback(keras.callbacks.Callback):
-    """Saves a training; the last of its callbacks, so that it sees what the others did.
+class CheckpointListener(Listener):
+    """Saves a training; the last of what listens to it, so that it sees what the others did.
 
     Args:
         checkpointing: where and how often.
@@ -162,6 +161,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         position: where that was.
         steps_per_epoch: steps of the optimizer.
         ready: whether the model can be saved now; where not, it is soon after.
+
+    Attributes:
+        first_step: of an epoch that the framework calls batch 0, where it was begun in the middle.
     """
 
     def __init__(
@@ -173,7 +175,6 @@ class CheckpointCallback(keras.callbacks.Callback):
         steps_per_epoch: int,
         ready: Callable[[], bool],
     ) -> None:
-        super().__init__()
         self.ready = ready
         self.checkpointing = checkpointing
         self.save = save
@@ -182,21 +183,18 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.saved_epoch, self.saved_at = position.epoch, time.monotonic()
         self.epoch = 0
+        self.first_step = 0
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self.position.step:
-            self.model._training_state = self  # which Keras asks for the step to begin at
+    def broken_layer(self) -> str | None:
+        """Returns the name of the first layer with a weight that is no finite number, None if all are."""
+        adapter_of(self.model).sync(self.model)
+        return broken_layer(self.model)
 
-    def maybe_load_initial_counters_from_ckpt(self, steps: int, initial_epoch: int, mode: Any) -> tuple[int, int]:
-        """Answers Keras, which then begins in the middle of an epoch."""
-        self.model._training_state = None
-        return initial_epoch, self.position.step
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
         self._restore()  # not before: Keras has just emptied the metrics
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         self._restore()  # if no epoch was left
 
     def _restore(self) -> None:
@@ -204,13 +202,13 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.restore()
             self.restore = None
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        step = batch + 1
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        step = self.first_step + batch + 1
         alone = self.checkpointing.distributed.strategy is None
         if alone and step < self.steps_per_epoch and (self.checkpointing.signals.asked or self._time_is_up()):
             self._save(TrainingPosition(self.epoch, step))
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         done, every = epoch + 1, self.checkpointing.every.epochs
         due = (every and done - self.saved_epoch >= every) or self.checkpointing.signals.asked or self._time_is_up()
         if self.checkpointing.distributed.any(due):
@@ -223,7 +221,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _save(self, position: TrainingPosition) -> None:
         if not self.ready():
             return
-        layer = broken_layer(self.model)
+        layer = self.broken_layer()
         if layer is None:
             self.save(position)
         else:
@@ -232,45 +230,16 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.checkpointing.signals.stop()
 
 
-def variables_of(model: keras.Model) -> dict[str, list[tf.Variable]]:
-    """Returns everything that a training changes in a compiled model, by part."""
-    optimizer = model.optimizer
-    own = list(getattr(optimizer, "inner_optimizer", optimizer).variables)
-    if getattr(optimizer, "dynamic", False):  # loss scaling
-        own += [optimizer._loss_scale.current_loss_scale, optimizer._loss_scale.counter]
-    metrics = [variable for metric in model.metrics for variable in metric.variables]
-    masks = in_place_masks(model)  # those of wrappers are among the weights
-    weights = [*model.weights, *(mask for _, _, mask in (masks.named_vars() if masks else ()))]
-    return {"weight": weights, "optimizer": own, "metric": metrics}
-
-
-def arrays_of(model: keras.Model, *, in_epoch: bool) -> dict[str, np.ndarray]:
-    """Returns the values of `variables_of` by numbered names and, `in_epoch`, those of metrics and random draws."""
-    variables = variables_of(model)
-    if not in_epoch:
-        del variables["metric"]
-    arrays = {f"{part}/{n}": variable.numpy() for part, own in variables.items() for n, variable in enumerate(own)}
-    return arrays | {f"draw/{n}": state for n, state in enumerate(get_rng_states(model)) if in_epoch}
-
-
-def restore_variables(model: keras.Model, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
-    """Puts back what `arrays_of` returned, into a model that was built and compiled alike.
+def put_back(variables: Sequence[Any], values: Sequence[np.ndarray], part: str) -> None:
+    """Gives variables the values that a checkpoint holds.
 
     Raises:
-        RunError: the model is another one.
+        RunError: they are those of another model.
     """
-    getattr(model.optimizer, "inner_optimizer", model.optimizer).build(model.trainable_variables)
-    variables = variables_of(model)
-    if not in_epoch:
-        del variables["metric"]
-    for part, own in variables.items():
-        values = numbered_arrays(arrays, part)
-        if [value.shape for value in values] != [tuple(variable.shape) for variable in own]:
-            raise RunError(f"the checkpoint is of another model or optimizer ({part}s differ); use --force to run anew")
-        for variable, value in zip(own, values, strict=True):
-            variable.assign(value)
-    if in_epoch:
-        set_rng_states(model, numbered_arrays(arrays, "draw"))
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise RunError(f"the checkpoint is of another model or optimizer ({part}s differ); use --force to run anew")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def with_prefix(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
@@ -305,15 +274,30 @@ class Resumable:
     def __init__(self, checkpointing: CheckpointPolicy | None) -> None:
         self.history: list[dict[str, Any]] = []
         self.clock = Clock()
-        self._rewindings: list[Rewinding] = []
+        self._rewindings: list[Any] = []
         self._checkpointing = checkpointing
         self._checkpoint = checkpointing and checkpointing.checkpoint
         self.operations = Operations(self._checkpoint.state["answers"] if self._checkpoint else [])
 
-    def rewinding(self, epoch: int) -> Rewinding:
-        """Returns a callback that rewinds to `epoch` of the first training that it sees."""
-        self._rewindings.append(Rewinding(epoch))
+    def rewinding(self, epoch: int) -> Any:
+        """Returns what rewinds to `epoch` of the first training that it sees."""
+        self._rewindings.append(self._rewinding(epoch))
         return self._rewindings[-1]
+
+    def _rewinding(self, epoch: int) -> Any:
+        raise NotImplementedError
+
+    def arrays(self, *, in_epoch: bool) -> dict[str, np.ndarray]:
+        """Returns everything that a training changes by numbered names; `in_epoch` metrics and random draws too."""
+        raise NotImplementedError
+
+    def restore_arrays(self, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
+        """Puts back what `arrays` returned, into a model that was built and compiled alike.
+
+        Raises:
+            RunError: the model is another one.
+        """
+        raise NotImplementedError
 
     def structure(self) -> Any:
         """Returns, as plain JSON, how the model's form differs from the one it was built in; here it never does."""
@@ -347,16 +331,28 @@ class Resumable:
         """Takes up what `counters` returned."""
         raise NotImplementedError
 
-    def _checkpoint_callback(
+    def _checkpoint_listener(
         self,
         phase: str,
         position: TrainingPosition,
         checkpoint: Checkpoint | None,
-        scale: tf.Variable | None,
-        board: TensorBoardLog | None,
         steps_per_epoch: int,
-    ) -> CheckpointCallback:
-        """Returns the callback that saves a training, and puts back what a checkpoint of it holds."""
+        *,
+        kind: Callable[..., CheckpointListener] = CheckpointListener,
+        scale: Any = None,
+        board: Any = None,
+    ) -> CheckpointListener:
+        """Returns what saves a training, and puts back what a checkpoint of it holds.
+
+        Args:
+            phase: name of the training.
+            position: where it begins.
+            checkpoint: that it goes on from, None if it starts.
+            steps_per_epoch: each an opportunity to save it.
+            kind: makes the listener.
+            scale: a variable that multiplies the learning rate, if one does.
+            board: what logs for TensorBoard, if anything does.
+        """
         took = self.clock.took  # before a part of it takes its time for itself
 
         def save(at: TrainingPosition) -> None:
@@ -380,11 +376,11 @@ class Resumable:
                 "shown": board and board.shown,
                 "structure": self.structure(),
             }
-            self._checkpointing.write(plain(state), arrays | arrays_of(self.model, in_epoch=at.step > 0))
+            self._checkpointing.write(plain(state), arrays | self.arrays(in_epoch=at.step > 0))
 
         def restore_all() -> None:
             state, arrays = checkpoint.state, checkpoint.arrays
-            restore_variables(self.model, arrays, in_epoch=position.step > 0)
+            self.restore_arrays(arrays, in_epoch=position.step > 0)
             for number, known in enumerate(state["remembered"]):
                 self._rewindings[number].remembered = numbered_arrays(arrays, f"rewinding {number}") if known else None
             self._restore_stability(arrays)
@@ -394,9 +390,7 @@ class Resumable:
                 board.shown = state["shown"]
 
         restore = restore_all if checkpoint else None
-        return CheckpointCallback(
-            self._checkpointing, save, restore, position, steps_per_epoch, lambda: self.can_checkpoint
-        )
+        return kind(self._checkpointing, save, restore, position, steps_per_epoch, lambda: self.can_checkpoint)
 
     def _restore_stability(self, arrays: Mapping[str, np.ndarray]) -> None:
         for number, stability in enumerate(self.pruner.stability):

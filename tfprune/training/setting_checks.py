@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import STREAMS
+from tfprune.methods._base import ZEROED
+from tfprune.models._user import APPLICATIONS
 from tfprune.pruning.patterns import NOfM, check_every_m
 from tfprune.utils.checks import check_choice, check_plain, check_switch
 from tfprune.utils.errors import ConfigError
@@ -22,8 +24,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TEXTS = (
-    *("dataset", "method", "model", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy", "scope"),
-    *("granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
+    *("dataset", "method", "model", "backend", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy"),
+    *("scope", "granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
 )
 
 
@@ -62,6 +64,38 @@ def check_execution(config: Config) -> None:
         raise ConfigError(f"strategy {config.strategy} needs loop auto or plain, and no --xla; or use none")
     if config.strategy == "multiworker" and config.precision == "auto":
         raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
+
+
+def check_backend(config: Config) -> None:
+    """Raises `ConfigError` if the backend is of Keras 3 and the model is not, or a setting is of TensorFlow alone."""
+    if config.backend == "tensorflow":
+        return
+    if not config.has_own_model or config.model.startswith(APPLICATIONS):
+        raise ConfigError(
+            f"backend {config.backend} is for models of Keras 3, and {config.model} is made in tf_keras, on "
+            "TensorFlow: leave --backend out, or name a function or a .keras file of Keras 3 with --model"
+        )
+    check_keras3(config)
+
+
+def check_keras3(config: Config) -> None:
+    """Raises `ConfigError` if a setting is of tf_keras alone, for a run whose model is of Keras 3."""
+    for name, known in (("loop", ("auto", "plain")), ("strategy", ("none", "auto"))):
+        if getattr(config, name) not in known:
+            raise ConfigError(
+                f"{name} {getattr(config, name)} is for models of tf_keras; for one of Keras 3 leave --{name} out"
+            )
+    if config.precision == "auto":
+        raise ConfigError("precision auto is measured for models of tf_keras; for one of Keras 3 choose it by name")
+    if config.deterministic and config.backend != "tensorflow":
+        raise ConfigError(f"deterministic is TensorFlow's; on {config.backend} leave it out")
+    if config.removes:
+        raise ConfigError(
+            f"granularity {config.granularity} removes parts of a model, which runs do in tf_keras; for one of Keras 3 "
+            f"take {', '.join(ZEROED)}, or tfprune.train(model, ..., granularity={config.granularity!r}) in Python"
+        )
+    if config.pruning.width_reduction:
+        raise ConfigError(f"method {config.method} narrows models of tf_keras; it is not there for models of Keras 3")
 
 
 def check_granularity(config: Config) -> None:

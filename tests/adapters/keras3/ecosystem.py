@@ -16,6 +16,7 @@ from architectures import Own, stepping
 from checking import BACKEND, Watch, X, Y, keras, layers, loss, main, net, said, zeros
 
 import tfprune
+from tfprune.adapters import adapter_of
 from tfprune.utils.errors import TfpruneError, TrainingError
 
 ELSEWHERE = """
@@ -104,6 +105,32 @@ def check_state_trees_go_into_a_plain_model(folder):
     assert zeros(model) == 88
 
 
+def check_what_a_dense_training_remembers_is_forgotten_where_it_is_read_into_a_masked_one(folder):
+    def slots_of_what_is_pruned(model):
+        adapter = adapter_of(model)
+        kernels, masks = vars(model)["_tfprune_masks"].kernels(), vars(model)["_tfprune_masks"].values()
+        return [slot[masks[key] == 0] for key, own in kernels.items() for slot in adapter.slots(model.optimizer, own)]
+
+    dense = net()
+    dense.fit(X, Y, epochs=2, verbose=0)
+    dense.save_weights(folder / "dense.weights.h5")
+    for way in ("tree", "file"):
+        model = net()
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+        if way == "tree":
+            tree = dense.get_state_tree(value_format="numpy_array")
+            for kind in ("trainable_variables", "non_trainable_variables"):
+                tree[kind] = dict(
+                    zip([model.name], tree[kind].values(), strict=False)
+                )  # names of models are counted up
+            model.set_state_tree(tree)
+        else:
+            model.load_weights(folder / "dense.weights.h5")
+        model.fit(X, Y, epochs=1, verbose=0)
+        found = slots_of_what_is_pruned(model)
+        assert len(found) == 4 and zeros(model) == 88 and not any(own.any() for own in found), way
+
+
 # -- callbacks --------------------------------------------------------------------------------------------------------
 
 
@@ -133,20 +160,22 @@ def check_callbacks_of_keras(folder):
     if BACKEND == "jax":
         missing.append("TensorBoard")  # Keras' own needs TensorFlow
     for host in ("train", "callbacks"):
-        made = {name: CALLBACKS[name](folder) for name in chosen if name not in missing}
+        own = folder / host
+        own.mkdir()
+        made = {name: CALLBACKS[name](own) for name in chosen if name not in missing}
         model, watch = net(keras.optimizers.Adam(0.05)), Watch()
         given = {"epochs": 4, "batch_size": 16, "validation_data": (X, Y), "verbose": 0}
         with contextlib.redirect_stdout(io.StringIO()):
             if host == "train":
-                own = [*made.values(), watch]
-                model = tfprune.train(model, (X, Y), sparsity=0.5, callbacks=own, **given).model
+                asked = {"sparsity": 0.5, "callbacks": [*made.values(), watch]}
+                model = tfprune.train(model, (X, Y), **asked, **given).model
             else:
                 pruning = tfprune.callbacks(model, sparsity=0.5, epochs=4)
                 model.fit(X, Y, callbacks=[*pruning, *made.values(), watch], **given)
         assert zeros(model) == 88 and watch.seen[-1] == 88, host
-        assert len((folder / "log.csv").read_text().splitlines()) == 5
+        assert len((own / "log.csv").read_text().splitlines()) == 5
         assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) < 0.05
-        assert zeros(keras.models.load_model(folder / "c.keras")) == 88
+        assert zeros(keras.models.load_model(own / "c.keras")) == 88
         history = made["History"].history if host == "train" else model.history.history
         assert len(history["loss"]) == 4, history
         assert host == "train" or history["sparsity"][-1] == 0.5, history

@@ -65,9 +65,9 @@ def _litert(path):
 def _openvino(path):
     import openvino
 
-    compiled = openvino.compile_model(openvino.Core().read_model(path))
-    constants = [own for own in compiled.get_runtime_model().get_ops() if own.get_type_name() == "Const"]
-    return next(iter(compiled(X).values())), [np.array(own.get_data()) for own in constants if len(own.shape) > 1]
+    model = openvino.Core().read_model(path)
+    found = next(iter(openvino.compile_model(model, "CPU")(X).values()))
+    return found, [own.data for own in model.get_ops() if own.get_type_name() == "Constant"]
 
 
 READERS = {"tf_saved_model": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}

@@ -46,12 +46,12 @@ def main(folder):
         return model
 
     assert tfprune.prune(net(), 0.5).count_params() == 195
-    for method in ("dynamic", "snip", "rigl", "synflow", "lottery"):
+    for method in ("dynamic", "snip"):
         trained = tfprune.train(net(), (x, y), method=method, sparsity=0.5, epochs=3, verbose=0)
         assert trained.sparsity == 0.5, method
     assert "50.0 %" in str(trained.summary) and trained.summary.sparsity == 0.5, str(trained.summary)
-    given = {"method": "magnitude_at_init", "granularity": "n:m", "pattern": "2:4", "sparsity": 0.5}
-    assert tfprune.train(net(), (x, y), epochs=1, verbose=0, **given).sparsity == 0.5
+    given = {"method": "pruned", "granularity": "n:m", "pattern": "2:4"}
+    assert tfprune.train(net(), (x, y), epochs=2, verbose=0, **given).sparsity == 0.5
     model = net()
     model.fit(x, y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
     model.save(f"{folder}/sparse.keras")

@@ -15,7 +15,7 @@ from tfprune.adapters.derivatives import WithDerivatives
 from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
-from tfprune.adapters.keras3.facts import layers_of
+from tfprune.adapters.keras3.facts import layers_of, macs_per_kernel, uncounted
 from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put_on, take_off
@@ -88,6 +88,8 @@ class Keras3:
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
     layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
+    macs_per_kernel: Callable[[keras.Model], Mapping[str, tuple[int, Any]]] = staticmethod(macs_per_kernel)
+    uncounted: Callable[[keras.Model], Mapping[str, str]] = staticmethod(uncounted)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(NAMES.report_unprunable)
 
     def attach(

@@ -7,10 +7,13 @@ import inspect
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
+
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS
+from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.layer_facts import LayerSummary, Reader, layer_summaries
 from tfprune.adapters.layer_traits import MacsUnknown, count_macs, has_dynamic_shape, no_macs, traits_of
 
@@ -22,6 +25,31 @@ def layers_of(model: keras.Model, include: Collection[str] = ()) -> list[LayerSu
     return layer_summaries(
         Reader(NAMES, backends.numbers, _output), model, include, masked, macs_of_layers(model), _layer_names(model)
     )
+
+
+def macs_per_kernel(model: keras.Model) -> dict[str, tuple[int, np.ndarray | None]]:
+    """Counts the multiply-adds of an example's forward pass by kernel.
+
+    Returns:
+        name of a kernel or product -> how many, and its mask, None where it has none.
+    """
+    counted = macs_of_layers(model)
+    masks = vars(model)[MASKS].values() if MASKS in vars(model) else {}
+    names = {id(kernel.variable): kernel.name for kernel in NAMES.named_kernels(model)}
+    macs: dict[str, int] = {}
+    for path, layer in NAMES.leaves_with_paths(model):
+        of_kernels = dict(NAMES.every_kernel(layer, layer.name))
+        for name, count in counted.pop(id(layer), ({}, None))[0].items():
+            kernel = of_kernels.get(f"{layer.name}/{name}")
+            known = free_name(f"{path}{layer.name}/{name}", macs) if kernel is None else names[id(kernel)]
+            macs[known] = macs.get(known, 0) + count
+    return {name: (count, masks.get(name)) for name, count in macs.items()}
+
+
+def uncounted(model: keras.Model) -> dict[str, str]:
+    """Returns the names of the layers of which `macs_per_kernel` leaves something out, with the reason."""
+    names = _layer_names(model)
+    return {names[key]: reason for key, (_, reason) in macs_of_layers(model).items() if reason}
 
 
 def macs_of_layers(model: keras.Model) -> dict[int, tuple[dict[str, int], str | None]]:

@@ -4,7 +4,7 @@ The model keeps its class, its layers and their names, its files. What holds the
 
 * the optimizer's `apply` masks the gradients of the kernels before a step, so that pruned weights count in no norm that
   gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
-  whatever the step has done (decay, averages, momentum);
+  whatever the step has done (decay, averages, momentum), unless its arithmetic keeps the latter there by itself;
 * on JAX the masks are variables of the optimizer, without being saved with it: it hands a compiled step those, and
   takes anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
 * a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
@@ -22,10 +22,11 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.optimizers import initial_slots, knows, parts, slots
+from tfprune.adapters.keras3.optimizers import initial_slots, keeps_zeros, knows, parts, slots
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
+PENALTIES = "_tfprune_penalties"  # the one that names what is added to its gradients, see `penalties`
 STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
 OF_MODELS = ("save", "get_state_tree", "set_state_tree")  # methods that take an optimizer's variables one by one
@@ -68,8 +69,7 @@ class InPlaceMasks:
         for _, kernel, mask in self._vars:
             backends.keep(kernel, mask)
         for part in parts(getattr(self._model, "optimizer", None)):
-            self._look_up_starts(part)
-            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+            self.forget(part)
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
@@ -82,16 +82,9 @@ class InPlaceMasks:
             for part in parts(optimizer):
                 self._look_up_starts(part)
         for part in parts(optimizer):
-            _release(part)
+            release(part, HELD)
             vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
-            if backends.hands_over_state():
-                _track(part, self._masks_of(part))
-        if backends.hands_over_state():
-            _wrap_model(self._model)
-        for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
-            _wrap(own)
-        if self._model.train_function is not None:  # what was compiled before knows nothing of the masks
-            self._model.make_train_function(force=True)
+        heed(self._model, optimizer, self)
 
     def release(self) -> None:
         """Takes the masks off: the kernels have their own constraints again, and may leave zero from then on."""
@@ -99,7 +92,7 @@ class InPlaceMasks:
         self._unconstrain()
         for part in parts(getattr(self._model, "optimizer", None)):
             if vars(part).get(HELD) is self:
-                _release(part)
+                release(part, HELD)
         if self._model.train_function is not None:
             self._model.make_train_function(force=True)
 
@@ -120,19 +113,30 @@ class InPlaceMasks:
         ]
         with self._unconstrained():
             result = apply(grads, variables)
-        self._enforce(part, trained)
+        self._enforce(part, trained, forget=not keeps_zeros(part))
         return result
 
-    def _enforce(self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    def forget(self, part: keras.optimizers.Optimizer) -> None:
+        """Lets what an optimizer remembers start anew where weights are pruned, as after it was read from a file."""
+        if part.built:
+            self._look_up_starts(part)
+            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+
+    def _enforce(
+        self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable], forget: bool = True
+    ) -> None:
         among = {id(variable) for variable in variables}
         for _, kernel, mask in self._vars:
             if id(kernel) not in among or not knows(part, kernel):
                 continue
             backends.keep(kernel, mask)
+            if not forget:
+                continue
             for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
                 backends.keep(slot, mask, start)
 
-    def _masks_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    def variables_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+        """Returns the masks of what an optimizer trains."""
         return [mask for _, kernel, mask in self._vars if knows(part, kernel)]
 
     def _look_up_starts(self, part: keras.optimizers.Optimizer) -> None:
@@ -204,6 +208,24 @@ def _masked_after(inner: Callable | None, mask: keras.Variable) -> Callable[[Any
     return constraint
 
 
+def heed(model: keras.Model, optimizer: keras.optimizers.Optimizer, holder: Any) -> None:
+    """Makes the steps of a model's optimizer go by masks or penalties that its parts have been given.
+
+    Args:
+        model: that is trained.
+        optimizer: its, built.
+        holder: the masks or penalties; `variables_of` a part go with its own to a compiled step, and into no file.
+    """
+    if backends.hands_over_state():
+        for part in parts(optimizer):
+            _track(part, holder.variables_of(part))
+    _wrap_model(model)
+    for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
+        _wrap(own)
+    if model.train_function is not None:  # what was compiled before knows nothing of them
+        model.make_train_function(force=True)
+
+
 def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
     """Makes the methods of an optimizer go by the masks that it is held to, past Keras' tracking."""
     if "apply" in vars(optimizer):
@@ -212,6 +234,8 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
 
     def held_apply(grads: Sequence[Any], trainable_variables: Any = None) -> Any:
         masks = vars(optimizer).get(HELD)
+        if (penalties := vars(optimizer).get(PENALTIES)) is not None:
+            grads = penalties.added(optimizer, grads, trainable_variables)
         if masks is None:
             return apply(grads, trainable_variables)
         return masks.applied(optimizer, apply, grads, trainable_variables)
@@ -227,13 +251,20 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
     def held_load(store: Any) -> None:
         with _plain(optimizer):
             load(store)
+        _forget(optimizer)
 
     vars(optimizer).update(zip(WRAPPED, (held_apply, held_finalize, held_save, held_load), strict=True))
 
 
+def _forget(optimizer: keras.optimizers.Optimizer) -> None:
+    for part in parts(optimizer):
+        if HELD in vars(part):
+            vars(part)[HELD].forget(part)
+
+
 def _wrap_model(model: keras.Model) -> None:
     """Makes a model's methods that list what its optimizer remembers leave the masks out, past Keras' tracking."""
-    for name in OF_MODELS:
+    for name in OF_MODELS if backends.hands_over_state() else OF_MODELS[-1:]:
         if hasattr(model, name) and name not in vars(model):
             vars(model)[name] = _without_masks(model, getattr(model, name))
 
@@ -243,7 +274,10 @@ def _without_masks(model: keras.Model, method: Callable) -> Callable:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         backends.sync(model)
         with _plain(model.optimizer):
-            return method(*args, **kwargs)
+            result = method(*args, **kwargs)
+        if method.__name__ == "set_state_tree":
+            _forget(model.optimizer)
+        return result
 
     return wrapped
 
@@ -253,28 +287,29 @@ def _track(part: keras.optimizers.Optimizer, masks: Sequence[keras.Variable]) ->
         part._track_variable(mask)
 
 
-def _untrack(part: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Takes the masks that are among an optimizer's variables out of these; returns them."""
+def _untrack(part: keras.optimizers.Optimizer, names: Sequence[str] = (HELD, PENALTIES)) -> list[keras.Variable]:
+    """Takes the masks and penalties that are among an optimizer's variables out of these; returns them."""
     known = {id(variable) for variable in part.variables}
-    masks = [mask for mask in vars(part)[HELD]._masks_of(part) if id(mask) in known]
-    for mask in masks:
-        part._untrack_variable(mask)
-    return masks
+    ours = [own for name in names if name in vars(part) for own in vars(part)[name].variables_of(part)]
+    ours = [own for own in ours if id(own) in known]
+    for own in ours:
+        part._untrack_variable(own)
+    return ours
 
 
-def _release(part: keras.optimizers.Optimizer) -> None:
-    """Frees an optimizer of the masks that it is held to."""
-    if HELD in vars(part):
-        _untrack(part)
-        del vars(part)[HELD]
+def release(part: keras.optimizers.Optimizer, name: str) -> None:
+    """Frees an optimizer of the masks or penalties (`HELD`, `PENALTIES`) that it goes by."""
+    if name in vars(part):
+        _untrack(part, [name])
+        del vars(part)[name]
 
 
 @contextlib.contextmanager
 def _plain(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Lets an optimizer have the variables that it would have without masks: those are saved."""
-    held = [(part, _untrack(part)) for part in parts(optimizer) if HELD in vars(part)]
+    held = [(part, _untrack(part)) for part in parts(optimizer)]
     try:
         yield
     finally:
-        for part, masks in held:
-            _track(part, masks)
+        for part, ours in held:
+            _track(part, ours)

@@ -10,6 +10,9 @@ from tfprune.adapters.rebuilding import rebuilt
 
 NO_SLOTS = ("_variables", "_trainable_variables", "_inner_optimizers")  # lists of an optimizer that hold something else
 
+# Whose step, without a gradient, leaves a weight that is zero and what they remember of it as they are.
+KEEP_ZEROS = ("SGD", "RMSprop", "Adam", "AdamW", "Nadam", "Lion", "Adagrad", "Adadelta", "Adamax")
+
 
 def parts(optimizer: keras.optimizers.Optimizer | None) -> list[keras.optimizers.Optimizer]:
     """Returns the optimizers that make the steps: that under loss scaling, or several for some variables each."""
@@ -54,6 +57,16 @@ def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:
 def knows(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
     """Returns whether one of `parts` trains a variable."""
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
+
+
+def keeps_zeros(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Returns whether one of `parts` is known to leave zeros without a gradient, and its slots of them, as they are.
+
+    Then slots need no masks in every step, which would read and write each once more. A class of a user's own is not
+    known; averages of weights follow these, whatever is written to them.
+    """
+    kind = type(optimizer)
+    return kind.__module__.startswith("keras.src.") and kind.__name__ in KEEP_ZEROS and not optimizer.use_ema
 
 
 def slots(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable) -> list[keras.Variable]:

@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tfprune.adapters.backend import keras, keras3, quiet_stderr, saved_metadata, saved_model, tf
+from tfprune.adapters.backend import (
+    BACKENDS,
+    OF_KERAS,
+    choose_tf_keras,
+    keras,
+    keras3,
+    quiet_stderr,
+    saved_metadata,
+    saved_model,
+    tf,
+)
 from tfprune.adapters.loading.archives import (
     HDF5,
     check_folder,
@@ -47,7 +57,10 @@ def import_function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` has it
-    _ = keras.Model  # so that tf_keras is chosen before the module imports TensorFlow
+    if os.environ.get(OF_KERAS, BACKENDS[0]) == BACKENDS[0]:
+        _ = keras.Model  # so that tf_keras is chosen, quietly, before the module imports TensorFlow
+    else:
+        choose_tf_keras()
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -87,6 +100,22 @@ def load_model(path: Path) -> Any:
     return load_with(path, keras3() if version.startswith(KERAS_3) else keras, config)
 
 
+def library_of_file(path: Path) -> str:
+    """Returns which Keras a model file is of, `keras` (Keras 3) or `tf_keras`, without making anything of it.
+
+    Raises:
+        ModelError: there is no such file, or it is none of Keras.
+    """
+    if path.is_dir():
+        return "tf_keras"
+    if check_kind(path) in HDF5:
+        with open_hdf5(path) as file:
+            _, version = _described(path, lambda: read_hdf5(file))
+    else:
+        _, version = _described(path, lambda: read_keras(path))
+    return "keras" if version.startswith(KERAS_3) else "tf_keras"
+
+
 def load_with(path: Path, library: Any, config: Any = None) -> Any:
     """Opens a file with one of the two Keras, whichever says it wrote it.
 
@@ -124,6 +153,11 @@ def load_graph(path: Path) -> Any:
 def reload(path: Path) -> Any:
     """Loads a SavedModel that this process has just written, whatever is in it."""
     return _opened(path, lambda: tf.saved_model.load(str(path)))
+
+
+def reload_keras3(path: Path) -> Any:
+    """Loads a `.keras` file of Keras 3 that this process has just written, whatever is in it."""
+    return _opened(path, lambda: keras3().saving.load_model(str(path), compile=False, safe_mode=False))
 
 
 def model_from_json(text: str, source: object) -> Any:

@@ -22,6 +22,7 @@ from tfprune.adapters.tf_keras.graphs import GRAPHS
 from tfprune.adapters.tf_keras.kernel_names import own_weights, report_unprunable
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, lazy_kernels, set_masks, set_weights
+from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.optimizers import fresh, slots
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.adapters.tf_keras.wrapping import hold_masks, in_place_masks, mask_in_place, unmask
@@ -65,6 +66,8 @@ class TfKeras:
     learning_rate: Callable[[keras.Model], float | None] = staticmethod(learning_rate)
     set_learning_rate: Callable[[keras.Model, float], None] = staticmethod(set_learning_rate)
     layers: Callable[..., Sequence[LayerSummary]] = staticmethod(layers_of)
+    macs_per_kernel: Callable[[keras.Model], Mapping[str, tuple[int, Any]]] = staticmethod(macs_per_kernel)
+    uncounted: Callable[[keras.Model], Mapping[str, str]] = staticmethod(uncounted)
     report_unprunable: Callable[[keras.Model], Any] = staticmethod(report_unprunable)
 
     def attach(

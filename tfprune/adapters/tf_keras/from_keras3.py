@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
@@ -51,11 +52,6 @@ def as_tf_keras(source: Any, path: object) -> Any:
         model = converted(source, path)
         _check_answers(source, model, path)
     return model
-
-
-def is_keras3(model: object) -> bool:
-    """Returns whether a model is of Keras 3, without importing that."""
-    return any(kind.__module__.startswith("keras.src.") for kind in type(model).__mro__)
 
 
 def converted(source: Any, path: object) -> keras.Model:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch
-from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Shape
+from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Shape
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import check_model, compile_alike
 from tfprune.adapters.tf_keras.gradients import compiled_loss
@@ -21,6 +21,7 @@ from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
+from tfprune.adapters.tf_keras.penalties import Penalties
 from tfprune.pruning.events import Criterion
 
 
@@ -155,6 +156,9 @@ class TfKerasGraphs:
 
     def scope(self, model: keras.Model) -> Any:
         return model.distribute_strategy.scope()
+
+    def penalize(self, model: keras.Model, penalties: Sequence[Penalty]) -> Penalties:
+        return Penalties(model, penalties)
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()

@@ -3,7 +3,7 @@
 from tfprune.utils.registry import Registry
 
 EXECUTORS = Registry(
-    "backend",
+    "executor",
     {
         "local": "tfprune.experiments.executors.local:make",
         "ray": "tfprune.experiments.executors.ray:make",

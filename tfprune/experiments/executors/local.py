@@ -24,7 +24,7 @@ def make(resources: Resources) -> Executor:
     """Returns what trains in `jobs` processes, by default in this one."""
     for name in ("address", "cpus_per_trial", "gpus_per_trial"):
         if getattr(resources, name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} needs --backend ray; --jobs divides this machine's cores")
+            raise ConfigError(f"--{name.replace('_', '-')} needs --executor ray; --jobs divides this machine's cores")
     return InProcessExecutor() if resources.jobs in (None, 1) else Processes(resources.jobs)
 
 

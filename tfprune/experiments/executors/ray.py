@@ -39,7 +39,7 @@ Files = dict[str, bytes]  # a run folder: see `rundir.pack`
 def make(resources: Resources) -> Executor:
     """Returns what trains on a cluster, if Ray is installed."""
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("--backend ray needs Ray: pip install 'tfprune[ray]'")
+        raise ConfigError("--executor ray needs Ray: pip install 'tfprune[ray]'")
     return Cluster(resources)
 
 

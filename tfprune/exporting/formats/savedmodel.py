@@ -11,7 +11,7 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
-from tfprune.exporting.savedmodel import ENCODED, export, tables
+from tfprune.exporting.savedmodel import ENCODED, export, tables, variables_of
 
 SERVING = "serving_default"
 
@@ -37,7 +37,7 @@ class _Module(tf.Module):
 
     def __init__(self, served: Served) -> None:
         super().__init__(name="model")
-        self.weights = list(served.model.variables)
+        self.weights, _ = variables_of(served.model)
         self.tables = tables(served.model)
 
 

@@ -96,7 +96,8 @@ def _traced(served: Served) -> tf.types.experimental.ConcreteFunction:
 
 
 def _recurrent(model: keras.Model) -> list[keras.layers.RNN]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    """Returns the recurrent layers of a model of either Keras."""
+    return [layer for layer in model._flatten_layers() if hasattr(layer, "unroll")]
 
 
 def _reason(message: str, model: keras.Model) -> str:
