@@ -9,11 +9,7 @@ import subprocess
 import sys
 
 import pytest
-<<<<<<< HEAD
 from documented import NOTEBOOKS, PAGES, ROOT
-=======
-from documented import NOTEBOOKS, PAGES, ROOT, cells
->>>>>>> w-proof3
 
 import tfprune
 
@@ -75,7 +71,6 @@ def test_the_reference_has_signature_and_docstring(site, name):
             assert f"{parameter.name}: {parameter.annotation}" in text
 
 
-<<<<<<< HEAD
 def test_a_sentence_with_a_colon_stays_one(site):
     first = tfprune.Config.run_id.__doc__.splitlines()[0]
     assert ":" in first and first in words((site / "docs" / "api.html").read_text(encoding="utf-8"))
@@ -92,14 +87,6 @@ def test_a_notebook_is_shown_with_its_output(site, notebook):
             figures += "image/png" in data
             assert words("".join(output.get("text") or data.get("text/html", ""))) in shown
     assert len(re.findall(r'<img[^>]* src="../_images/\w{64}.png"', page.read_text(encoding="utf-8"))) == figures
-=======
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
-def test_a_notebook_is_shown_with_its_output(site, notebook):
-    text = text_of(site / "docs" / f"{notebook.stem}.html")
-    for code, stored in cells(notebook):
-        assert " ".join(code.split()) in text
-        assert not stored or "<" in stored or " ".join(stored.split()) in text
->>>>>>> w-proof3
 
 
 def test_the_search_knows_the_pages(site):
