@@ -55,10 +55,6 @@ def frozen():
     return model, x
 
 
-def slashes():
-    return chain(IMAGES, L.Conv2D(8, 1, name="part/one"), L.ReLU(name="part/two"), first=L.Conv2D(8, 3, name="a/b/c"))
-
-
 MODELS = {
     "normalization": lambda: chain(
         VECTORS, first=lambda i: L.Dense(8, name="a")(adapted(L.Normalization(), 5 + 3 * VECTORS)(i))
@@ -110,7 +106,6 @@ MODELS = {
     "masked": lambda: chain(NUMBERS, L.LSTM(5, name="lstm"), first=L.Embedding(7, 8, mask_zero=True, name="a")),
     "cells": lambda: chain(STEPS, L.RNN([L.LSTMCell(4), L.GRUCell(5)], name="cells"), first=L.Dense(8, name="a")),
     "frozen": frozen,
-    "slashes": slashes,
 }
 STAY = {"cells": ("a",)}
 

@@ -144,7 +144,8 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
     call = Call(graphs, layer, node, inputs, results, layer)
     found = None
     if None not in (*shapes, *results):
-        found = rule_of(layer)(trace, call)
+        call = _without_masks(trace, call)
+        found = rule_of(layer, len(call.inputs))(trace, call)
         if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
             found = probed(trace, call)
     if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
@@ -155,6 +156,19 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
     reason = f"{layer.name} ({type(layer).__name__}) is not known to work channel by channel"
     trace.protect_all((*inputs, *outputs), reason)
     return [_given(trace, shape, reason) for shape in results]
+
+
+def _without_masks(trace: Trace, call: Call) -> Call:
+    """Returns a call without the inputs that say which steps count; nothing of these can go."""
+    if not hasattr(call.layer, "weights") or len(call.inputs) == 1 or call.graphs.symbol(call.layer):
+        return call
+    masks = [option.value for name, option in call.options.items() if name.endswith("mask")]
+    pairs = list(zip(call.node.inputs, call.inputs, strict=True))
+    is_mask = [any(tensor is mask for mask in masks) for tensor, _ in pairs]
+    trace.protect_all((own for (_, own), mask in zip(pairs, is_mask, strict=True) if mask), "they are of a mask")
+    left = [pair for pair, mask in zip(pairs, is_mask, strict=True) if not mask]
+    node = dataclasses.replace(call.node, inputs=[tensor for tensor, _ in left])
+    return dataclasses.replace(call, node=node, inputs=[own for _, own in left])
 
 
 def _fits(tensor: Traced, shape: Shape) -> bool:
