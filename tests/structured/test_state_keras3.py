@@ -92,7 +92,15 @@ MODELS = {
                 "mish",
             )
         ),
-        *(ops.abs, ops.square, ops.tanh, lambda x: ops.clip(x, 0, 6), lambda x: ops.leaky_relu(x, 0.2), ops.expm1),
+        *(
+            ops.hard_silu,
+            ops.abs,
+            ops.square,
+            ops.tanh,
+            lambda x: ops.clip(x, 0, 6),
+            lambda x: ops.leaky_relu(x, 0.2),
+            ops.expm1,
+        ),
     ),
     "reductions": lambda: chain(
         IMAGES, lambda x: x - ops.mean(x, (1, 2), keepdims=True), lambda x: ops.max(x, axis=1), L.Dense(8, name="c")
@@ -127,6 +135,7 @@ def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(name):
     assert trained[0] == trained[1] and len(smaller.trainable_weights) == len(model.trainable_weights)
 
 
+@pytest.mark.filterwarnings("ignore:Layer 'flatten.* was passed an input with a mask")
 def test_channels_that_are_mixed_stay():
     for mixing in (
         lambda x: ops.flip(x, -1),
