@@ -103,7 +103,7 @@ def split(k, ops):
     i = L.Input((12,))
     one, other = ops.split(L.Dense(32, name="both")(i), 2, -1)
     x = one * ops.sigmoid(other)
-    x = ops.concatenate([x[:, :8], ops.squeeze(ops.stack([x[:, 8:]], 1), 1)], -1)
+    x = ops.concatenate([x[:, 8:], ops.squeeze(ops.stack([x[:, :8]], 1), 1)], -1)
     x = L.Dense(16, "relu", name="next")(x)
     return k.Model(
         i, L.Dense(4, name="logits")(ops.concatenate(ops.unstack(ops.stack([x, -x], 1), axis=1), -1))
