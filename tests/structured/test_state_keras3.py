@@ -85,7 +85,6 @@ MODELS = {
                 "silu",
                 "gelu",
                 "celu",
-                "hard_silu",
                 "hard_sigmoid",
                 "log_sigmoid",
                 "softplus",
