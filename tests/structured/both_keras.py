@@ -238,6 +238,13 @@ def own_layers(k, ops):
         "shifted": layer("Shifted", lambda self, x: x - 0.01 * x[..., :1]),
     }.items():
         x = own(L.Dense(16, name=name)(x))
+    x = L.Dense(16, name="start")(x)
+    for name, own in {
+        "together": layer("Together", lambda self, xs: xs[0] + 0.3 * xs[1] * self.scale, scale=1),
+        "across": layer("Across", lambda self, xs: xs[0] + 0.3 * xs[1][..., ::-1]),
+    }.items():
+        x = own([x, L.Dense(16, name=name)(x)])
+        x = L.Dense(16, "relu", name=f"{name}_on")(x)
     return k.Model(i, L.Dense(4, name="logits")(x)), VECTORS
 
 
@@ -256,6 +263,6 @@ MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to
     film: (),
     unet: (),
     nested: (),
-    own_layers: ("rooted", "numbered", "turned", "shifted"),
+    own_layers: ("rooted", "numbered", "turned", "shifted", "together_on", "across"),
 }
 UNSAVED = (own_layers, (transformer, "tf_keras"))  # what Keras cannot load: classes it does not know, `tf.einsum`
