@@ -65,8 +65,8 @@ def grouped(k, ops):
     """Few inputs a group, and many; statistics over groups."""
     L = k.layers
     i = L.Input((8, 8, 3))
-    x = L.Conv2D(32, 3, name="stem")(i)
-    x = L.Conv2D(32, 1, groups=2, activation="relu", name="many")(x)
+    x = L.Conv2D(64, 3, name="stem")(i)
+    x = L.Conv2D(64, 1, groups=2, activation="relu", name="many")(x)
     x = L.Conv2D(48, 3, groups=8, name="few")(x)
     x = L.Conv2D(48, 1, groups=48, name="depthwise")(x)
     return k.Model(i, L.Dense(4, name="logits")(L.Flatten()(x))), IMAGES

@@ -88,11 +88,11 @@ MODELS = {
                 "hard_sigmoid",
                 "log_sigmoid",
                 "softplus",
-                "mish",
             )
         ),
         *(
             ops.hard_silu,
+            L.Activation("mish"),
             ops.abs,
             ops.square,
             ops.tanh,
