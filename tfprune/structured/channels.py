@@ -41,6 +41,8 @@ class Group:
         inexact: why what is left of the network answers differently from the one in which they are zero, or None.
         copies: how many entries of a layer's output each of them stands for.
         scaled: whether weights that stay change when one of them goes.
+        parts: places of the channels that a layer makes which makes some of them, for each of these layers; it has to
+            keep one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Group:
     inexact: str | None = None
     copies: int = 1
     scaled: bool = False
+    parts: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -200,7 +203,10 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         counts = [np.unique(roots[trace.widths[key]], return_counts=True)[1] * trace.copies.get(key, 1) for key in keys]
         disturbed = next(filter(None, map(inexact.get, own)), None)
         copies = math.gcd(*map(int, np.concatenate(counts)))
-        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, not scaled.isdisjoint(own))
+        places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
+        parts = tuple(part for part in places if len(part) < len(own))
+        changes = not scaled.isdisjoint(own)
+        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, changes, parts)
 
     def rooted(labels: Labels) -> Labels:
         return stacked(roots[rows_of(labels)])
