@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+OPENML = PAGE[PAGE.index("| table | `openml:`") :]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_the_page_and_the_program_have_the_same_numbers(study):
     assert f"{study.MOST_ROWS:,} rows" in PAGE and f"seeds {study.FIRST_TUNING_SEED} to 1009" in PAGE
     assert f"0 to {study.SEEDS - 1} for every trial" in PAGE and f"one hidden layer of {study.HIDDEN[0]} units" in PAGE
     assert "50, 80, 90 and 95 %" in PAGE and study.SPARSITIES == (0.5, 0.8, 0.9, 0.95)
-    assert dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.M)) == {n: str(i) for n, i in study.TABLES.items()}
+    assert dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", OPENML, re.M)) == {n: str(i) for n, i in study.TABLES.items()}
     assert len(study.TABLES) == 26
 
 
