@@ -9,7 +9,6 @@ import math
 from tfprune.methods._base import EVERY, Method, Task, spread
 from tfprune.pruning.criteria import CRITERIA
 from tfprune.pruning.events import Criterion, PruningEvent
-from tfprune.pruning.update import MASK_HISTORY
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 
@@ -65,6 +64,8 @@ class EarlyBird(Method):
             raise ConfigError(f"latest={self.latest:g} of {epochs} epochs is before the first ends; train longer")
 
     def run(self, task: Task) -> None:
+        from tfprune.pruning.update import MASK_HISTORY  # NumPy, which a list of methods does without
+
         [event] = self.pruning_events
         *early, last = looks = self.look_epochs(task.epochs)
         if len(looks) < MASK_HISTORY:
