@@ -63,11 +63,11 @@ def test_all_trials_have_one_budget_but_for_those_that_say_so(study, tables):
 
 
 @pytest.mark.slow
-def test_a_quick_run_compares_all_methods_at_each_sparsity(tables):
+def test_a_quick_run_compares_all_methods(tables):
     command = [sys.executable, ROOT / "benchmarks" / "study.py", "--quick", "--data-dir", tables]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tables)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"^## (\d+) % zeros", done.stdout, re.M) == ["50", "80", "90", "95"]
+    assert re.findall(r"^## (\d+) % zeros", done.stdout, re.M) == ["80"]
     for trial in (
         "longer",
         "dynamic global",
@@ -75,4 +75,4 @@ def test_a_quick_run_compares_all_methods_at_each_sparsity(tables):
         "rate_rewinding global, in full",
         "small_dense of equal time",
     ):
-        assert done.stdout.count(f"| {trial} ") == 2 * 4  # in the answer and the tests
+        assert done.stdout.count(f"| {trial} ") == 2  # in the answer and the tests
