@@ -49,6 +49,7 @@ copyright = author
 version = release = re.search(r'version="([^"]+)"', (ROOT / "setup.py").read_text(encoding="utf-8"))[1]
 
 root_doc = "README"
+smartquotes = False  # the text is as GitHub shows it
 include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb"]
 _found = [path.relative_to(ROOT).with_suffix("").as_posix() for kind in include_patterns for path in ROOT.glob(kind)]
 _listed = {root_doc, *(page for pages in CONTENTS.values() for page in pages)}
@@ -57,6 +58,8 @@ if _more := sorted(set(_found) - _listed):
 exclude_patterns = [".*", *(f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs")]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # signatures have the types
 default_role = "code"  # as docstrings use single backticks
 nb_execution_mode = "off"  # notebooks show the output that is stored in them; the tests run them
 myst_heading_anchors = 4  # with GitHub's names
@@ -90,6 +93,7 @@ def setup(app):
     app.connect("source-read", _write_contents)
     app.connect("source-read", _leave_folders_out)
     app.connect("source-read", _write_reference)
+    app.connect("autodoc-process-docstring", _leave_colons_alone, priority=400)  # before Napoleon
     app.connect("build-finished", _finish)
 
 
@@ -115,12 +119,19 @@ def _write_reference(_app, page, source):
     if page == "docs/api":
         import tfprune
 
-        lines = ["# Python reference\n", "What is not here is not promised to stay.\n"]
+        names = ", ".join(f"{{py:obj}}`{name} <tfprune.{name}>`" for name in tfprune.__all__)
+        lines = ["# Python reference\n", "What is not here is not promised to stay.\n", f"{names}\n"]
         for name in tfprune.__all__:
             kind = "class" if name[0].isupper() else "function"
             members = "\n   :members:" if kind == "class" else ""
             lines.append(f"## {name}\n\n```{{eval-rst}}\n.. auto{kind}:: tfprune.{name}{members}\n```\n")
         source[0] = "\n".join(lines)
+
+
+def _leave_colons_alone(_app, what, _name, _thing, _options, lines):
+    """Gives properties an empty type, or Napoleon takes what stands before a colon in their sentence for it."""
+    if what in ("property", "attribute"):
+        lines[:1] = [f": {line}" for line in lines[:1]]
 
 
 def _finish(app, failure):

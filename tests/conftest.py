@@ -29,10 +29,10 @@ def pytest_collection_finish():
     """Has Python look for garbage among what tests make, and not among TensorFlow's modules over and over."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
-DRAWING = ("cli", "reporting")  # folders whose tests look at the figures of runs
+DRAWING = ("cli", "reporting", "test_experiment.py")  # folders and files whose tests look at the figures of runs
 drawn = matplotlib.figure.Figure.savefig
 
 
@@ -44,7 +44,7 @@ def sketched(figure, path, **arguments):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    matplotlib.figure.Figure.savefig = drawn if item.path.parent.name in DRAWING else sketched
+    matplotlib.figure.Figure.savefig = drawn if {item.path.parent.name, item.path.name} & {*DRAWING} else sketched
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,8 @@ def links(page):
 def anchors(page):
     """Returns the anchors that a page's headings have on GitHub."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+    names = [re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles]
+    return {f"{name}-{seen}" if (seen := names[:place].count(name)) else name for place, name in enumerate(names)}
 
 
 def words_of(text):

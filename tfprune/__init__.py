@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfprune.exporting.file_latency import Benchmark, bench
     from tfprune.exporting.shrinking import shrink
     from tfprune.reporting.compared import Comparison
+    from tfprune.structured.regularization import regularize
     from tfprune.structured.summaries import Summary, summary
     from tfprune.training.config import Config
     from tfprune.training.pruning_callbacks import callbacks
@@ -41,6 +42,7 @@ __all__ = [
     "export",
     "load_run",
     "prune",
+    "regularize",
     "report",
     "shrink",
     "summary",
@@ -65,6 +67,7 @@ _HOMES = {
     "summary": "tfprune.structured.summaries",
     "train": "tfprune.api",
     "prune": "tfprune.adapters.prune_once",
+    "regularize": "tfprune.structured.regularization",
     "shrink": "tfprune.exporting.shrinking",
 }
 

@@ -76,14 +76,14 @@ def train(
         epochs: passes over the data, at least 1; a lottery ticket takes that many again.
         scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default.
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights; of
-            functional and sequential models of tf_keras `filter`, filters and units with all that reads them, and
-            `branch`, whole residual branches. Those two are taken out: the model becomes smaller in its training, which
+            functional and sequential models `filter`, filters and units with all that reads them, and `branch`,
+            whole residual branches. Those two are taken out: the model becomes smaller in its training, which
             goes on with the weights that stay and what the optimizer remembers of them. Callbacks see one training, in
             which `model` changes.
         pattern: of a block its sides, such as `"4x1"`, else n and m, such as `"2:4"`; None is those.
         pooling: what a block is worth: the mean (`avg`, the default) or the highest (`max`) of its weights' scores.
-        channels: settings of the granularities `filter` and `branch`: `criterion` (`l1`, `l2`, `bn`, `taylor`,
-            `random`), what they are ranked by (see `tfprune.shrink`; `taylor` takes the model's own loss); `slots`,
+        channels: settings of the granularities `filter` and `branch`: `criterion`, what they are ranked by (see
+            `tfprune.shrink`; those that look at the loss take the model's own); `slots`,
             whether the optimizer's memory of the weights that stay is kept (`keep`) or emptied (`reset`);
             `recalibrate`, the training examples by which BatchNorm's statistics are taken anew, 0 for none. `filter`
             has `multiple`, what widths are rounded to a multiple of, 8 by default, and `dropout`, whether its rate

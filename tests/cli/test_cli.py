@@ -1,4 +1,5 @@
 import contextlib
+import csv
 import io
 import json
 import os
@@ -112,6 +113,27 @@ def test_predict_labels_each_row(trained, call, tmp_path, part):
     assert number == "1" and label in ("Adelie", "Chinstrap", "Gentoo")
     assert sum(map(float, probabilities)) == pytest.approx(1, abs=2e-4)
     assert len(lines) == 4
+
+
+def test_predict_writes_answers_with_all_digits_and_no_file_that_it_reads(trained, call, tmp_path):
+    new, out = tmp_path / "new.csv", tmp_path / "answers.csv"
+    new.write_text(HEADER + ROW * 2)
+    code, text, _ = call("predict", trained[0], new, "--out", out)
+    assert code == 0 and text == f"Wrote {out}: 2 answers\n"
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    told = json.loads(call("predict", trained[0], new, "--json")[1])
+    assert [row["species"] for row in rows] == [own["label"] for own in told["answers"]] and told["target"] == "species"
+    for row, own in zip(rows, told["answers"], strict=True):
+        assert {label: float(row[label]) for label in told["labels"]} == own["probabilities"]
+        assert (row["file"], int(row["row"])) == (str(new), own["row"])
+    assert call("predict", trained[0], new, "--out", tmp_path / "answers.json")[0] == 0
+    assert json.loads((tmp_path / "answers.json").read_text()) == told["answers"]
+    code, text, _ = call("predict", trained[0], new, new)
+    assert code == 0 and text.split("\n")[0].split()[:3] == ["file", "row", "species"] and len(text.splitlines()) == 6
+    for name, message in (("new.csv", "a file that is read"), ("a.txt", "must end in .csv or .json")):
+        code, _, err = call("predict", trained[0], new, "--out", tmp_path / name)
+        assert code == 2 and message in err
+    assert new.read_text() == HEADER + ROW * 2
 
 
 def test_predict_takes_the_data_sets_own_file_once_it_is_complete(trained, call, tmp_path):
@@ -443,7 +465,11 @@ def test_compare_names_its_runs_and_trains_none(call, tmp_path):
 def test_runs_lists_chooses_and_sorts(call, tmp_path):
     write_runs(tmp_path, ("unpruned", "dynamic"), 2)
     write_run(tmp_path, "lottery", finished=False)
-    code, out, _ = call("runs", tmp_path, "--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    chosen = ("--sort=-accuracy", "--where", "sparsity<0.5", "--where", "seed>=1")
+    code, out, _ = call("runs", tmp_path, *chosen)
+    assert code == 0 and out.split("\n")[0].split() == ["path", "sparsity", "accuracy", "loss", "epochs", "state"]
+    assert re.findall(r"/penguins-(\w+)-seed1", out) == ["unpruned", "dynamic"] and out.count("\n") == 4
+    code, out, _ = call("runs", tmp_path, *chosen, "--wide")
     assert code == 0
     assert [line.split()[:4] for line in out.splitlines()[2:]] == [
         ["unpruned", "penguins", "mlp", "1"],

@@ -72,8 +72,15 @@ def test_methods_are_compared_over_data_sets(call, tables, tmp_path):
     )
     assert call("report", plan, "--out", tmp_path / "report.html")[0] == 0
     assert "Over data sets" in (tmp_path / "report.html").read_text()
-    code, _, err = call("compare", "--plan", plan, "--dataset", "penguins", "--epochs", 3)
-    assert code == 2 and "--plan names all runs: put dataset, epochs into" in err
+    for option in (
+        ("--dataset", "penguins"),
+        ("--epochs", 3),
+        ("--seeds", 3),
+        ("--equal-budget",),
+        ("--set", "limit=9"),
+    ):
+        code, _, err = call("compare", "--plan", plan, *option)
+        assert code == 2 and f"--plan names all runs: put {option[0].removeprefix('--')} into" in err
     plan.write_text(json.dumps({"dataset": "penguins", "methods": methods, "out": str(tmp_path / "none")}))
     code, _, err = call("report", plan, "--out", tmp_path / "report.html")
     assert code == 2 and "none of its 3 runs was begun; `tfprune sweep" in err

@@ -180,7 +180,7 @@ def test_force_replaces_a_file_in_one_go(call, tmp_path):
 
 @pytest.mark.parametrize("library", ["tf_keras", "keras3"])
 def test_fine_tuning_trains_what_is_left(call, tmp_path, library):
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.training.config import Config
 
     own = keras if library == "tf_keras" else keras3()
@@ -263,7 +263,7 @@ def test_on_jax_without_tensorflow(folder, tmp_path):
 
 def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
     layers, penguins = keras.layers, ("--dataset", "penguins")
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.training.config import Config
 
     shape = load_data(Config(dataset="penguins")).input_shape
@@ -277,3 +277,18 @@ def test_shrink_to_a_budget_and_by_the_loss(call, tmp_path):
         assert told["after"]["parameters"] <= 0.5 * told["before"]["parameters"]
         assert getattr(load_model(tmp_path / f"{name}.keras"), "optimizer", None) is None
     assert set(told["accuracy"]) == {"before", "after"}
+
+
+def test_a_model_that_does_not_know_the_data_is_pointed_out_and_no_loss_is_guessed(call, tmp_path):
+    from tfprune.experiments.run_data import load_data
+    from tfprune.training.config import Config
+
+    layers, shape = keras.layers, load_data(Config(dataset="penguins")).input_shape
+    model = keras.Sequential([layers.Input(shape), layers.Dense(3, "sigmoid")])
+    model.set_weights([np.zeros((*shape, 3), np.float32) + 0.01, np.array([-1, 1, -1], np.float32)])
+    model.save(tmp_path / "m.keras", save_format="keras")
+    prune = ("prune", tmp_path / "m.keras", "-o", tmp_path / "s.keras", "--sparsity", 0.5, "--dataset", "penguins")
+    code, text, _ = call(*prune)  # answers with the second class, which is rare, whatever it is given
+    assert code == 0 and re.search(r"Note: before, the model was right in 12\.1 % of the test split", text)
+    code, _, err = call(*prune, "--force", "--finetune-epochs", 1)
+    assert code == 2 and "do not add up to 1, as sigmoids do" in err and err.count("\n") == 1

@@ -16,6 +16,7 @@ import pytest
 
 from tfprune.adapters import ADAPTERS, adapter_of
 from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.graphs import Penalty
 from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.training.pruner import Pruner
 from tfprune.utils.errors import ModelError
@@ -298,3 +299,68 @@ def test_a_fresh_optimizer_has_the_settings_and_no_steps(framework):
     fresh = adapter.fresh_optimizer(model.optimizer)
     assert int(fresh.iterations) == 0 and int(model.optimizer.iterations) == 3
     assert fresh.get_config() == model.optimizer.get_config()
+
+
+def with_plain_steps(framework):
+    model = framework.model()
+    loss = framework.library.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(framework.library.optimizers.SGD(0.05), loss)
+    return model
+
+
+def stepped(framework, strengths, absolute):
+    """Returns a kernel before and after a step under a penalty, the penalty and the model."""
+    model = with_plain_steps(framework)
+    kernel = framework.variable(model, "a/kernel")
+    graphs = adapter_of(model).graphs
+    penalties = graphs.penalize(model, [Penalty(kernel, (1, 16), absolute)])
+    penalties.set([strengths])
+    before = graphs.numbers(kernel)
+    model.train_on_batch(X, Y)
+    return before, graphs.numbers(kernel), penalties, model
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_penalties_add_their_gradient_to_that_of_the_loss(framework, absolute):
+    strengths = np.linspace(0, 1, 16, dtype=np.float32)[None]
+    before, plain, _, _ = stepped(framework, 0 * strengths, absolute)
+    _, penalised, penalties, model = stepped(framework, strengths, absolute)
+    rate = adapter_of(model).learning_rate(model)
+    expected = plain - rate * strengths * (np.sign(before) if absolute else before)
+    np.testing.assert_allclose(penalised, expected, rtol=0, atol=1e-6)
+    penalties.set([0 * strengths])  # in what was compiled already
+    graphs, kernel = adapter_of(model).graphs, framework.variable(model, "a/kernel")
+    again = with_plain_steps(framework)
+    for own, value in zip(again.weights, model.get_weights(), strict=True):
+        graphs.assign(own, value)
+    for step in range(2):
+        if step:
+            penalties.release()
+        model.train_on_batch(X, Y)
+        again.train_on_batch(X, Y)
+        theirs = graphs.numbers(framework.variable(again, "a/kernel"))
+        np.testing.assert_allclose(graphs.numbers(kernel), theirs, rtol=0, atol=1e-6)
+
+
+def test_penalties_leave_what_is_pruned_at_zero_and_are_in_no_file(framework, tmp_path):
+    model = framework.model()
+    adapter = adapter_of(model)
+    masked = adapter.attach(model)
+    framework.compiled(model, "Adam")
+    adapter.hold(model)
+    masked.set_masks(half(masked.masks()))
+    kernel = framework.variable(model, "a/kernel")
+    penalties = adapter.graphs.penalize(model, [Penalty(kernel, (8, 16))])
+    penalties.set([np.full((8, 16), 0.5, np.float32)])
+    framework.fit(model, 2, lambda: None)
+    dead = masked.masks()["a/kernel"] == 0
+    assert not adapter.graphs.numbers(kernel)[dead].any()
+    assert all(not np.asarray(slot)[dead].any() for slot in adapter.slots(model.optimizer, kernel))
+    model.save(tmp_path / "model.keras")
+    loaded = framework.library.models.load_model(tmp_path / "model.keras")
+    plain = framework.model()
+    framework.compiled(plain, "Adam")
+    plain.optimizer.build(plain.trainable_variables)
+    assert len(loaded.optimizer.variables) == len(plain.optimizer.variables)
+    penalties.release()
+    framework.fit(model, 1, lambda: None)

@@ -59,7 +59,8 @@ def test_the_file_stands_for_the_options_that_it_was_made_with(call, tmp_path, m
     assert (code, err) == (0, "")
     assert re.fullmatch(r"Wrote tfprune.toml\.\nNext: tfprune train --config tfprune.toml.* --dry-run\n", out)
     asked = train.make_context("train", options).params
-    expected = make_config(None, {key: asked[key] for key in asked if key not in ("file", "force", "dry_run")})
+    others = ("file", "force", "dry_run", "as_json")
+    expected = make_config(None, {key: asked[key] for key in asked if key not in others})
     model = {"model": "nets:small"} if make is of_a_function else {}
     file = tmp_path / "here" / "tfprune.toml"
     assert make_config(file, model).to_dict() == expected.to_dict()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfprune.data.penguins import CSV
-from tfprune.experiments.building import load_data
+from tfprune.experiments.run_data import load_data
 from tfprune.exporting.description import write_description
 from tfprune.training.config import Config
 

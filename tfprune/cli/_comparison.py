@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tfprune.reporting.report import Section, Summary
 
 FEW_SEEDS = 10  # below which more of them are suggested where no difference is clear
+OUTCOMES = ("better", "non-inferior", "worse")  # of tests, before those that are open
 BRIEFLY = (
     "Mean ± standard deviation over seeds; differences with their 95 % interval. --wide has all numbers, the tests, "
     "costs and what the columns mean."
@@ -29,15 +30,17 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
     from tfprune.reporting.comparison import remarks
     from tfprune.reporting.report import result_tables
     from tfprune.reporting.tables import answer_table
+    from tfprune.reporting.timing import timing_notes
 
     if many:
         echo(section.title, "")
     echo(headline(section.summary), "")
     tables = result_tables(section.summary) if wide else [answer_table(best_first(section.summary))]
     for headers, rows in tables:
-        echo_table(rows, headers)
+        echo_table(rows, headers, wide=wide)
         echo()
-    if notes := remarks(section.summary):
+    of_times = timing_notes(section.summary)  # of columns that are in the wide tables
+    if notes := [note for note in remarks(section.summary) if wide or note not in of_times]:
         echo(*notes, "")
 
 
@@ -57,7 +60,8 @@ def headline(summary: Summary) -> str:
     clear = {outcome: names for outcome, names in found.items() if not outcome.startswith("open")}
     if not clear:
         return f"No clear difference from {BASELINE} with {seeds} seeds{'; use more' if seeds < FEW_SEEDS else ''}."
-    said = "; ".join(f"{outcome}: {', '.join(names)}" for outcome, names in {**clear, **found}.items())
+    order = sorted(found, key=lambda outcome: (*OUTCOMES, outcome).index(outcome))
+    said = "; ".join(f"{outcome}: {', '.join(found[outcome])}" for outcome in order)
     return f"Test accuracy beside {BASELINE}, {seeds} seeds: {said}."
 
 

@@ -118,8 +118,8 @@ def training_of(given: dict[str, Any]) -> Callable[[], Training] | None:
         return None
 
     def training() -> Training:
-        from tfprune.experiments.building import load_data
         from tfprune.experiments.on_files import Training
+        from tfprune.experiments.run_data import load_data
 
         settings = {**config.optimizer_settings, "learning_rate": config.learning_rate}
         return Training(load_data(config), epochs, config.batch_size, config.optimizer, settings, seed, rescale)

@@ -25,7 +25,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any comman
         *("epochs", "finetune_epochs", "equal_budget", "batch_size", "learning_rate", "optimizer", "seed", "seeds"),
         *("first_seed", "precision", "strategy", "xla", "deterministic"),
     ),
-    "Where it runs": ("jobs", "backend", "address", "cpus_per_trial", "gpus_per_trial"),
+    "Where it runs": ("executor", "jobs", "backend", "address", "cpus_per_trial", "gpus_per_trial"),
     "Output": (
         *("out", "files", "figure", "figures", "pages", "wide", "json_file", "as_json", "form", "force", "dry_run"),
         *("checkpoint_every", "mlflow"),

@@ -101,6 +101,8 @@ def echo_written(done: Written, force: bool) -> None:
     echo("", f"Wrote {done.path}, {_KINDS[source.form]} of {source.written_by}; it was loaded again and compared.")
     if done.remark:
         echo(f"Note: {done.remark}.")
+    if done.data:
+        echo(f"Note: {done.data}")
     if before.uncounted:
         echo(f"Note: MACs are without those of {', '.join(before.uncounted[:8])}, which are not known.")
     if done.optimizer_bytes:
@@ -125,7 +127,7 @@ def written_as_dict(done: Written) -> dict[str, Any]:
     sizes = {name: {**dataclasses.asdict(s), "sparsity": s.sparsity} for name, s in _sizes(done)}
     places = {"model": str(done.source.path), "out": str(done.path)}
     kinds = {"format": done.source.form, "written_by": done.source.written_by}
-    return {**places, **kinds, **sizes, "accuracy": dict(done.accuracies), "note": done.remark}
+    return {**places, **kinds, **sizes, "accuracy": dict(done.accuracies), "note": done.remark, "data": done.data}
 
 
 def _sizes(done: Written) -> tuple[tuple[str, Size], ...]:

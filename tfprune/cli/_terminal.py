@@ -15,6 +15,7 @@ import click
 from tfprune.utils.text import printable
 
 GAP = 2  # characters between two columns
+PADDING = 2  # that tabulate leaves a header at least
 _verbosity = 0
 NARROWEST = 8  # characters of a column that gives way to others
 
@@ -31,17 +32,21 @@ def echo(*lines: object, err: bool = False, bold: str = "") -> None:
     click.echo(text.replace(bold, click.style(bold, bold=True), 1) if bold else text, err=err)
 
 
-def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
+def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, wide: bool = False) -> None:
     """Prints a plain table, on a terminal no wider than that: what is longest goes on in the next line.
 
-    A cell of several lines is a list or tuple of them.
+    Args:
+        rows: their cells; one of several lines is a list or tuple of them.
+        headers: names of the columns.
+        wide: as wide as it is, whatever the terminal.
     """
     from tabulate import tabulate
 
     cells = [[_cell(cell) for cell in row] for row in rows]
     names = [_cell(name) for name in headers]
-    if width() and (most := _fitting([names, *cells], width())):
-        names, *cells = [[_wrapped(*cell) for cell in zip(row, most, strict=True)] for row in (names, *cells)]
+    if not wide and width() and (most := _fitting(names, cells, width())):
+        names = [_wrapped(name, own - PADDING) for name, own in zip(names, most, strict=True)]
+        cells = [[_wrapped(*cell) for cell in zip(row, most, strict=True)] for row in cells]
     lines = tabulate(cells, names, tablefmt="simple", disable_numparse=True, stralign="left")
     click.echo("\n".join(line.rstrip() for line in lines.split("\n")))
 
@@ -52,14 +57,17 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if seen or os.environ.get("COLUMNS") else None
 
 
-def _fitting(rows: Sequence[Sequence[str]], whole: int) -> list[int] | None:
+def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], whole: int) -> list[int] | None:
     """Returns the widths of columns that fit in so many characters, None if all fit: the widest give way."""
+    rows = [[name + " " * PADDING for name in names], *cells]
     widths = [max(len(line) for cell in column for line in (cell.split("\n"))) for column in zip(*rows, strict=True)]
     room = whole - GAP * (len(widths) - 1)
     if sum(widths) <= room:
         return None
-    words = [max(map(len, " ".join(column).split()), default=0) for column in zip(*rows, strict=True)]
-    for least in (words, [NARROWEST] * len(widths)):  # words are broken where nothing else helps
+    longest = [max(map(len, " ".join(column).split()), default=0) for column in zip(*cells, strict=True)]
+    heads = [max(map(len, name.split()), default=0) + PADDING for name in names]
+    words = [min(max(pair), whole // 3) for pair in zip(longest or heads, heads, strict=True)]
+    for least in (words, [NARROWEST] * len(widths)):  # all words are broken where nothing else helps
         while sum(widths) > room:
             place = max(range(len(widths)), key=lambda n: widths[n] if widths[n] > least[n] else 0)
             if widths[place] <= least[place]:

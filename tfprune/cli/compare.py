@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tfprune.cli._comparison import BRIEFLY, echo_across, echo_section
 from tfprune.cli._dry_run import echo_runs
@@ -22,6 +23,9 @@ from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.utils.checks import check_least, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
+
+OPTIONS = {"assignments": "set"}  # of settings with another name
+
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
@@ -77,7 +81,7 @@ def compare(
     """
     executor = make_executor(given)
     if plan:
-        configs = _planned(plan, equal_budget, given)
+        configs = _planned(plan, given)
     else:
         configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
     start_logging(progress=True)
@@ -136,14 +140,18 @@ def _sections(configs: Sequence[Config], results: Sequence[Result], *, planned: 
     return [section(group, diverged) for group in groups.values()]
 
 
-def _planned(plan: Path, equal_budget: bool, given: dict[str, Any]) -> list[Config]:
+def _planned(plan: Path, given: dict[str, Any]) -> list[Config]:
     """Returns the runs of a sweep file; all settings stand there, but for places."""
     from tfprune.experiments.plans import read_plan
 
     places = {name: str(value) for name in ("out", "data_dir") if (value := given.pop(name)) is not None}
-    used = [name.replace("_", "-") for name, value in given.items() if value not in (None, (), "local", False)]
-    if used or equal_budget:
-        raise ConfigError(f"--plan names all runs: put {', '.join(used) or 'equal-budget'} into {plan}")
+    typed = click.get_current_context().get_parameter_source
+    settings = (*given, "seeds", "first_seed", "equal_budget")
+    used = [
+        OPTIONS.get(name, name).replace("_", "-") for name in settings if typed(name) == ParameterSource.COMMANDLINE
+    ]
+    if used:
+        raise ConfigError(f"--plan names all runs: put {', '.join(used)} into {plan}")
     return read_plan(plan, places)
 
 

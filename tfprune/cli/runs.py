@@ -8,7 +8,7 @@ import click
 
 from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.experiments.listing import COLUMNS, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.experiments.listing import COLUMNS, SHOWN, as_csv, as_json, condition, in_order, list_runs, runs_table
 from tfprune.training.config import Config
 
 HELP = f"""List runs, finished or not: run folders, or folders that hold run folders.
@@ -30,9 +30,10 @@ parameters those that are not zero, bytes those of the weights, gzipped.
     multiple=True,
     help="Such as 'sparsity>0.5' or state=finished. May be repeated: all must hold.",
 )
+@click.option("--wide", is_flag=True, help="Show all columns.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV, with all digits.")
 @click.option("--json", "form", flag_value="json", help="Print JSON, with all digits.")
-def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...], form: str | None) -> None:
+def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...], wide: bool, form: str | None) -> None:
     meant = [condition(text) for text in conditions]
     rows, left_out = list_runs(folders or (Path(Config.out),))
     for line in left_out:
@@ -43,5 +44,5 @@ def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...]
     if form:
         echo(*(as_csv if form == "csv" else as_json)(rows).rstrip("\n").split("\n"))
         return
-    headers, cells = runs_table(rows)
-    echo_table(cells, headers)
+    headers, cells = runs_table(rows, None if wide else SHOWN)
+    echo_table(cells, headers, wide=wide)

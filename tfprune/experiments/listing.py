@@ -18,6 +18,7 @@ from tfprune.utils.text import Table, csv_text
 WORDS = ("method", "dataset", "model", "state", "path", "failure")
 NUMBERS = ("seed", "sparsity", "accuracy", "loss", "parameters", "bytes", "epochs", "seconds")
 COLUMNS = (*WORDS[:3], *NUMBERS, *WORDS[3:])
+SHOWN = ("path", "sparsity", "accuracy", "loss", "epochs", "state")  # on a screen; the path names the rest
 FINISHED, UNFINISHED, FAILED = "finished", "unfinished", "failed"
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -127,9 +128,14 @@ def _column(name: str) -> str:
     return name
 
 
-def runs_table(rows: Iterable[Row]) -> Table:
-    """Returns headers and rows for people; why a run failed is left to `as_csv` and `as_json`."""
-    shown = [column for column in COLUMNS if column != "failure"]
+def runs_table(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Table:
+    """Returns headers and rows for people.
+
+    Args:
+        rows: of `list_runs`.
+        columns: that are shown; None is all but why a run failed, which is left to `as_csv` and `as_json`.
+    """
+    shown = [column for column in columns or COLUMNS if column != "failure"]
     forms: dict[str, Callable[[Any], str]] = {
         "sparsity": lambda share: f"{100 * share:.1f} %",
         "accuracy": lambda share: f"{100 * share:.1f} %",

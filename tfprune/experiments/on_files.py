@@ -22,6 +22,7 @@ from tfprune.pruning.counts import path_bytes
 from tfprune.training.config import Config
 from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted, library_of
 from tfprune.utils.errors import SparsityError
+from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.any_model import Export
@@ -59,6 +60,7 @@ class Written:
         before, after: what both come to.
         accuracies: on the test split, in [0, 1]: `before`, `after` pruning and, after training, `tuned`.
         remark: why the outputs of the new file were not compared; "" where they were.
+        data: what the accuracies are of, and what is odd about them; "" without a data set.
     """
 
     source: ModelFile
@@ -67,6 +69,7 @@ class Written:
     after: Size
     accuracies: Mapping[str, float]
     remark: str
+    data: str = ""
 
     @property
     def optimizer_bytes(self) -> int:
@@ -117,8 +120,8 @@ def prune_file(
             model = adapter.copy(model)  # an ordinary one, not compiled
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
-    after = size_of(model, out, include)
-    return Written(dataclasses.replace(source, model=model), out, before, after, accuracies, remark)
+    after, source = size_of(model, out, include), dataclasses.replace(source, model=model)
+    return Written(source, out, before, after, accuracies, remark, _told(known, found, accuracies))
 
 
 def shrink_file(
@@ -157,7 +160,8 @@ def shrink_file(
             model = adapter.copy(model)
             accuracies["tuned"] = accuracy(model, found, known.data.test)
     remark = write_model(model, out, force=force)
-    return Written(dataclasses.replace(source, model=model), out, before, size_of(model, out), accuracies, remark)
+    after, source = size_of(model, out), dataclasses.replace(source, model=model)
+    return Written(source, out, before, after, accuracies, remark, _told(known, found, accuracies))
 
 
 def export_file(
@@ -185,7 +189,7 @@ def export_file(
     Raises:
         TfpruneError: something that the user can fix; nothing was written.
     """
-    from tfprune.experiments.building import load_data
+    from tfprune.experiments.run_data import load_data
     from tfprune.exporting.any_model import export
 
     chosen_format(name, quantize, out)
@@ -207,6 +211,23 @@ def _measured(model: Any, known: Training | None) -> tuple[Fitted | None, dict[s
         return None, {}
     found = fitted(model, known.data, known.rescale)
     return found, {"before": accuracy(model, found, known.data.test)}
+
+
+def _told(known: Training | None, found: Fitted | None, accuracies: Mapping[str, float]) -> str:
+    """Returns how a data set was taken, and whether the model seems to know it at all."""
+    if known is None or found is None:
+        return ""
+    counts = known.data.class_counts()["test"]
+    usual = max(counts.values()) / max(1, sum(counts.values()))
+    scaled = {"unit": "images were scaled to [0, 1]", "signed": "images were scaled to [-1, 1]"}.get(found.rescale, "")
+    if accuracies["before"] > usual:
+        return scaled
+    right, most = percent(accuracies["before"]), percent(usual)
+    odd = (
+        f"before, the model was right in {right} of the test split, and one answer for all is in {most}: does it know "
+        "these classes in this order, and images scaled like this (--rescale)?"
+    )
+    return f"{scaled}; {odd}" if scaled else odd
 
 
 def _train(model: Any, found: Fitted, known: Training) -> None:

@@ -195,6 +195,10 @@ def _save(model: Any, path: Path) -> None:
             model.save(str(path), **optimizer, **kind)
     except (NotImplementedError, TypeError, ValueError) as error:  # a class without a configuration, and the like
         raise ModelError(f"{path}: Keras cannot save this model ({one_line(error)})") from None
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] != "tensorflow":
+            raise
+        raise ModelError(f"{path}: TensorFlow cannot write this model ({one_line(error)})") from None
 
 
 @contextlib.contextmanager

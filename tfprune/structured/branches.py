@@ -196,7 +196,7 @@ def _taylor(model: Any, found: Branches, seed: int, examples: Examples | None) -
     graphs = adapter_of(model).graphs
     if examples is None:
         raise ConfigError("criterion taylor needs examples=(inputs, class numbers)")
-    weights = [list(layer._trainable_weights) for layer in found.last.values()]  # frozen ones, too
+    weights = [graphs.learned(layer) for layer in found.last.values()]  # frozen ones, too
     slopes = iter(graphs.slopes(model, [weight for own in weights for weight in own], examples))
     return np.array([sum(float(np.sum(graphs.numbers(w) * next(slopes))) for w in own) ** 2 for own in weights])
 

@@ -133,6 +133,8 @@ def attention(trace: Trace, call: Call) -> Known:
     in_heads = trace.make(call, heads, "num_heads", key="num_heads")
     in_keys = trace.make(call, keys, "key_dim", key="key_dim")
     in_values = trace.make(call, values, "value_dim", key="value_dim", given=True)
+    if call.graphs.equal_attention and keys == values:
+        trace.merge([in_keys, in_values])
     trace.copies[id(call.owner), "num_heads"] = math.gcd(keys, values)
     trace.copies[id(call.owner), "key_dim"] = trace.copies[id(call.owner), "value_dim"] = heads
     for projection, tensor, inner in zip(projections, (query, key, value), (in_keys, in_keys, in_values), strict=False):

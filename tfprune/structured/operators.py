@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
+from tfprune.structured import rearranging
 from tfprune.structured.labels import Fixed, Labels
-from tfprune.structured.movement import axes_of_key, indexed, reshaped
-from tfprune.structured.rules import Known, axes_of, joined, transposed_axes
+from tfprune.structured.rules import Known, axes_of
 from tfprune.structured.tracing import Call, Trace, Traced
 
 _KEEP_ZERO = frozenset(  # of all inputs zero
@@ -96,23 +95,12 @@ def _constants(call: Call) -> Iterator[tuple[str | int, np.ndarray | None]]:
         yield key, constant if constant is not None and constant.dtype.kind in "iufb" else None
 
 
-def _whole(call: Call, value: Any) -> list[int] | None:
-    """Returns one axis or several as a list; None if it is anything but whole numbers."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return [int(value)]
-    try:
-        found = np.asarray(value)
-    except (TypeError, ValueError):
-        return None
-    return [int(own) for own in found.ravel()] if found.dtype.kind in "iu" and found.size else None
-
-
 def _reduced(trace: Trace, call: Call) -> Known:
     """Sums, means and maxima over axes without channels."""
     if len(call.inputs) != 1:
         return None
     (tensor,), axis = call.inputs, call.value("axis")
-    axes = None if axis is None else _whole(call, axis)
+    axes = None if axis is None else rearranging.whole_numbers(axis)
     if axes is None:
         return None if tensor.axes else Traced(call.outputs[0])
     gone = axes_of(axes, len(tensor.shape))
@@ -141,156 +129,22 @@ def _still(trace: Trace, call: Call) -> Known:
         changed = [axis for axis in range(rank) if (amounts[axis] != (1 if name == "tile" else 0)).any()]
     else:
         axis = call.value("axis")
-        changed = None if axis is None else _whole(call, axis)
+        changed = None if axis is None else rearranging.whole_numbers(axis)
         if changed is None:
             return None
         changed = axes_of(changed, len(tensor.shape))
     return None if any(axis in tensor.axes for axis in changed) else Traced(call.outputs[0], tensor.axes)
 
 
-def _joined(trace: Trace, call: Call) -> Known:
-    axis, values = call.value("axis", default=0), call.value("values", "xs")
-    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
-        return None
-    return joined(trace, call, axis)
-
-
-def _stacked(trace: Trace, call: Call) -> Known:
-    axis, rank, values = call.value("axis", default=0), len(call.outputs[0]), call.value("values", "x")
-    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
-        return None
-    axes = trace.broadcast(call.inputs, call.inputs[0].shape, call.layer.name)
-    (axis,) = axes_of(axis, rank)
-    moved = {own + (own >= axis): labels for own, labels in axes.items()}
-    return Traced(call.outputs[0], moved, all(own.zero for own in call.inputs))
-
-
-def _unstacked(trace: Trace, call: Call) -> Known:
-    (tensor,), axis = call.inputs, call.value("axis", default=0)
-    if not isinstance(axis, int):
-        return None
-    (axis,) = axes_of(axis, len(tensor.shape))
-    if axis in tensor.axes:
-        return None
-    axes = {own - (own > axis): labels for own, labels in tensor.axes.items()}
-    return [Traced(shape, axes, tensor.zero) for shape in call.outputs]
-
-
-def _split(trace: Trace, call: Call) -> Known:
-    """Parts of the same size lose the same places; others are cut anew."""
-    if len(call.inputs) != 1:
-        return None
-    (tensor,), axis = call.inputs, call.value("axis", default=0)
-    sections = call.value("num_or_size_splits", "indices_or_sections")
-    if not isinstance(axis, int):
-        return None
-    (axis,) = axes_of(axis, len(tensor.shape))
-    labels = tensor.axes.get(axis)
-    rest = {own: lab for own, lab in tensor.axes.items() if own != axis}
-    if labels is None:
-        return [Traced(shape, rest, tensor.zero) for shape in call.outputs]
-    if not isinstance(sections, int) or labels.ndim > 1:
-        return None
-    row = trace.tie_rows(labels.reshape(sections, -1))
-    return [Traced(shape, rest | {axis: row}, tensor.zero) for shape in call.outputs]
-
-
-def _reshape(trace: Trace, call: Call) -> Known:
-    option = call.option("shape", "newshape")
-    if len(call.inputs) != 1 or option is None:
-        return None
-    shape = call.outputs[0]
-    axes = reshaped(trace, call.inputs[0], shape)
-    if axes is None:
-        return None
-    for axis, labels in axes.items():
-        try:
-            known = int(option.value[axis])
-        except (TypeError, ValueError, IndexError):  # one of the sides is a tensor
-            return None
-        if known != -1:
-            trace.fix_option(call, option, labels, place=axis)
-    return Traced(shape, axes, call.inputs[0].zero)
-
-
-def _expand(trace: Trace, call: Call) -> Known:
-    axes, rank = _whole(call, call.value("axis")), len(call.outputs[0])
-    if axes is None or len(call.inputs) != 1:
-        return None
-    new = axes_of(axes, rank)
-    old = [axis for axis in range(rank) if axis not in new]
-    (tensor,) = call.inputs
-    return Traced(call.outputs[0], {old[own]: labels for own, labels in tensor.axes.items()}, tensor.zero)
-
-
-def _squeeze(trace: Trace, call: Call) -> Known:
-    (tensor,), axis = call.inputs, call.value("axis")
-    rank = len(tensor.shape)
-    chosen = [own for own in range(rank) if tensor.shape[own] == 1] if axis in (None, []) else _whole(call, axis)
-    if chosen is None:
-        return None
-    left = [own for own in range(rank) if own not in axes_of(chosen, rank)]
-    axes = {left.index(own): labels for own, labels in tensor.axes.items() if own in left}
-    return Traced(call.outputs[0], axes, tensor.zero)
-
-
-def _transpose(trace: Trace, call: Call) -> Known:
-    order, rank = call.value("perm", "axes"), len(call.outputs[0])
-    order = list(range(rank))[::-1] if order is None else _whole(call, order)
-    return None if order is None or len(call.inputs) != 1 else transposed_axes(call, order)
-
-
-def _swap(trace: Trace, call: Call) -> Known:
-    one, other = call.value("axis1"), call.value("axis2")
-    order = list(range(len(call.outputs[0])))
-    order[one], order[other] = order[other], order[one]
-    return transposed_axes(call, order)
-
-
-def _moved_axis(trace: Trace, call: Call) -> Known:
-    source, target = (_whole(call, call.value(name)) for name in ("source", "destination"))
-    rank = len(call.outputs[0])
-    if source is None or target is None:
-        return None
-    return transposed_axes(call, _order_of(source, target, rank))
-
-
-def _order_of(source: list[int], target: list[int], rank: int) -> list[int]:
-    names = np.empty([axis + 1 for axis in range(rank)])  # sides that tell the axes apart
-    return [side - 1 for side in np.moveaxis(names, source, target).shape]
-
-
 def _softmax(trace: Trace, call: Call) -> Known:
     if len(call.inputs) != 1:
         return None
-    (tensor,), axes = call.inputs, _whole(call, call.value("axis", default=-1))
+    (tensor,), axes = call.inputs, rearranging.whole_numbers(call.value("axis", default=-1))
     axes = axes_of([-1] if axes is None else axes, len(tensor.shape))
     for axis in axes:
         if axis in tensor.axes:
             trace.protect(tensor.axes[axis], f"{call.layer.name} mixes them")
     return Traced(call.outputs[0], tensor.axes)
-
-
-def _indexed(trace: Trace, call: Call) -> Known:
-    """Slices of channels are cut anew; single channels are not followed."""
-    (tensor,), option = call.inputs, call.option("key", "slice_spec", "slicespec")
-    if option is None:
-        return None
-    key = option.value if isinstance(option.value, (tuple, list)) else (option.value,)
-    plain = tuple(slice(own["start"], own["stop"], own["step"]) if isinstance(own, dict) else own for own in key)
-    places = axes_of_key(plain, len(tensor.shape))
-    for place, axis in places.items():
-        own = plain[place]
-        if axis in tensor.axes and (not isinstance(own, slice) or own.step not in (None, 1)):
-            return None
-    axes = indexed(trace, tensor, plain)
-    if axes is None:
-        return None
-    for place, axis in places.items():
-        if axis in tensor.axes and plain[place] != slice(None):
-            where = {"place": place} if isinstance(option.value, (tuple, list)) else {}
-            trace.fix_option(call, option, tensor.axes[axis], cut=True, **where)
-    return Traced(call.outputs[0], axes, tensor.zero)
 
 
 def _matmul(trace: Trace, call: Call) -> Known:
@@ -350,23 +204,23 @@ def _same(trace: Trace, call: Call) -> Known:
 
 
 _RULES: dict[str, Callable[[Trace, Call], Known]] = {
-    "reshape": _reshape,
-    "concat": _joined,
-    "concatv2": _joined,
-    "concatenate": _joined,
-    "stack": _stacked,
-    "unstack": _unstacked,
-    "split": _split,
-    "expanddims": _expand,
-    "squeeze": _squeeze,
-    "transpose": _transpose,
-    "swapaxes": _swap,
-    "moveaxis": _moved_axis,
+    "reshape": rearranging.reshape,
+    "concat": rearranging.join_along,
+    "concatv2": rearranging.join_along,
+    "concatenate": rearranging.join_along,
+    "stack": rearranging.stack_up,
+    "unstack": rearranging.take_apart,
+    "split": rearranging.split_up,
+    "expanddims": rearranging.add_axes,
+    "squeeze": rearranging.drop_single,
+    "transpose": rearranging.transpose,
+    "swapaxes": rearranging.swap_axes,
+    "moveaxis": rearranging.move_axes,
     "softmax": _softmax,
     "softmaxv2": _softmax,
     "logsoftmax": _softmax,
     "logsoftmaxv2": _softmax,
-    "getitem": _indexed,
+    "getitem": rearranging.index,
     "matmul": _matmul,
     "einsum": _einsum,
     "copy": _same,

@@ -107,8 +107,9 @@ def normalized(trace: Trace, call: Call) -> Known:
     if axes_of(layer.axis, len(tensor.shape)) != [len(tensor.shape) - 1]:
         return None
     protect_places(trace, call, tensor)
-    for name in ("gamma", "beta", "moving_mean", "moving_variance"):
-        trace.index(getattr(layer, name, None), 0, tensor.last)
+    for weight in layer.weights:
+        if tuple(weight.shape) == (tensor.shape[-1],):
+            trace.index(weight, 0, tensor.last)
     return on_last(call, tensor.last, tensor.zero or getattr(layer, "gamma", None) is not None)
 
 

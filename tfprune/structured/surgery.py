@@ -54,6 +54,7 @@ def remove_groups(
             own = list(zip(old_layer.weights, new_layer.weights, strict=True))
             narrow = any(id(old) in found.axes for old, _ in own)
             values = [_narrowed(found, gone, old, graphs.numbers(old)) for old, _ in own] if narrow else None
+            _check_fit(old_layer, values or (), new_layer)
             graphs.carry(old_layer, new_layer, values)
             pairs += [pair for pair in own if hasattr(pair[0], "shape")]  # and no vocabularies
 
@@ -97,6 +98,16 @@ def _narrowed(found: Channels, gone: np.ndarray, weight: Any, values: np.ndarray
     labels = found.roots_of.get(id(weight))
     kept = 1.0 if labels is None else float(np.mean(~goes(labels, gone)))
     return values if kept == 1.0 else values * np.asarray(kept**0.5, values.dtype)
+
+
+def _check_fit(old: Any, values: Sequence[np.ndarray], new: Any) -> None:
+    """Raises `ModelError` if a layer made of another's changed settings has weights that are not those left of it."""
+    for value, weight in zip(values, new.weights, strict=False):
+        if value.shape != tuple(weight.shape):
+            raise ModelError(
+                f"{old.name} ({type(old).__name__}) has a weight of shape {tuple(weight.shape)} where {value.shape} is "
+                "left: its settings do not say how many channels it has, so that none can go"
+            )
 
 
 def channels_or_branches(model: Any, removed: Removed) -> Channels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from tfprune.adapters.tf_keras.wrapping import masked_layers
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays, sparsity_of
 from tfprune.utils.errors import DivergedError
-
-log = logging.getLogger(__name__)
 
 ALIVE_COLOUR, PRUNED_COLOUR = (0, 114, 178), (221, 221, 221)
 
@@ -48,7 +45,6 @@ class PruneOnSchedule(keras.callbacks.Callback):
         steps = int(self.model.optimizer.iterations.numpy())
         for event in self.schedule.due(self.steps, steps):
             self.prune(event)
-            log.info("Pruned after step %d", steps)
 
 
 class Rewinding(keras.callbacks.Callback):

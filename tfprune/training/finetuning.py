@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 SCALES = {"none": (1.0, 0.0), "unit": (1 / 255, 0.0), "signed": (1 / 127.5, -1.0)}  # of images, 0 to 255
 NORMALISING = ("Rescaling", "Normalization", "BatchNormalization")
 FIRST_LAYERS = 4  # among which a layer of those shows that a model scales its images itself
-ROUNDING = 1e-3  # of sums of probabilities
+ROUNDING = 2e-2  # of sums of probabilities, which half precision rounds too
 BATCH = 256
 
 
@@ -33,12 +33,14 @@ class Fitted:
         rescale: how images are scaled, of `SCALES`.
         probabilities: whether the model returns those, and no logits.
         binary: whether it returns one number, for two classes.
+        clear: whether it is one of the two; several sigmoids, for one, are neither.
     """
 
     data: Data
     rescale: str
     probabilities: bool
     binary: bool
+    clear: bool = True
 
     def inputs(self, split: Split) -> np.ndarray:
         """Returns the inputs of a split as the model takes them."""
@@ -91,7 +93,8 @@ def fitted(model: Any, data: Data, rescale: str = "auto") -> Fitted:
     answers = _answers(model, found.inputs(data.validation.first(BATCH)))
     sums = answers if binary else answers.sum(axis=-1)
     inside = bool(np.all((answers >= 0) & (answers <= 1)))
-    return dataclasses.replace(found, probabilities=inside and (binary or bool(np.all(abs(sums - 1) < ROUNDING))))
+    probabilities = inside and (binary or bool(np.all(abs(sums - 1) < ROUNDING)))
+    return dataclasses.replace(found, probabilities=probabilities, clear=probabilities or not inside)
 
 
 def accuracy(model: Any, found: Fitted, split: Split) -> float:
@@ -127,8 +130,14 @@ def finetune(
         seed: of the order of the examples and of dropout.
 
     Raises:
+        ModelError: the model returns numbers in [0, 1] that are no probabilities of one class.
         TrainingError: the loss is no number any more.
     """
+    if not found.clear:
+        raise ModelError(
+            f"model {model.name} returns numbers in [0, 1] that do not add up to 1, as sigmoids do: what loss it is to "
+            "have cannot be told; tfprune.train trains it with yours in Python"
+        )
     library = library_of(model)
     adapter = adapter_of(model)
     library.utils.set_random_seed(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from tqdm import tqdm
 
 from tfprune.training.listeners import Listener, Logs
 from tfprune.utils.files import atomic_write
+from tfprune.utils.progress import bars_off
+from tfprune.utils.text import percent
+
+log = logging.getLogger(__name__)
 
 SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
 COLUMNS = ("phase", "epoch", "step", *SCORES, "sparsity")
@@ -68,19 +73,32 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 class Progress(Listener):
-    """A bar with epochs, time left, loss and sparsity; nothing when stderr is not a terminal."""
+    """A bar with epochs, time left, loss, accuracy and sparsity, and a line on each pruning.
 
-    def __init__(self, phase: str, initial_epoch: int, epochs: int, sparsity: Callable[[], Any]) -> None:
+    There is none where stderr is not a terminal.
+
+    Args:
+        named: the training: its method, seed and phase.
+        initial_epoch, epochs: where it begins and ends.
+        sparsity: returns the share that is pruned, in [0, 1]; of a stack one number per network.
+    """
+
+    def __init__(self, named: str, initial_epoch: int, epochs: int, sparsity: Callable[[], Any]) -> None:
+        self.named = named
         self.sparsity = sparsity
-        self.bar = tqdm(desc=phase, total=epochs, initial=initial_epoch, unit="epoch", disable=None, dynamic_ncols=True)
+        self.epochs = epochs
+        self._share = float(np.mean(sparsity()))
+        self.bar = tqdm(
+            desc=named, total=epochs, initial=initial_epoch, unit="epoch", disable=bars_off(), dynamic_ncols=True
+        )
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        before, self._share = self._share, float(np.mean(self.sparsity()))
+        if self._share != before:
+            log.info("%s, epoch %d/%d: pruned to %s", self.named, epoch + 1, self.epochs, percent(self._share))
         if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
-            self.bar.set_postfix(
-                loss=f"{np.mean((logs or {}).get('loss', np.nan)):.4f}",
-                sparsity=f"{np.mean(self.sparsity()):.1%}",
-                refresh=False,
-            )
+            shown = {name: f"{np.mean(logs[name]):.4f}" for name in ("loss", "val_accuracy") if name in (logs or {})}
+            self.bar.set_postfix(shown | {"sparsity": percent(self._share)}, refresh=False)
 
     def close(self) -> None:
         """Leaves the bar as it is; to be called however the training ended."""

@@ -84,7 +84,7 @@ class Keras3Trainer(RunTask):
             self.costs.begin()
         logged = logged_epochs(initial_epoch, self.epochs, events)
         actions = {epoch: functools.partial(self._prune, event) for epoch, event in events.items()}
-        progress = Progress(phase, position.epoch, self.epochs, self.sparsity)
+        progress = Progress(self.named(phase), position.epoch, self.epochs, self.sparsity)
 
         def steps(epoch: int) -> int:
             return self._steps + (epoch - initial_epoch) * self.steps_per_epoch

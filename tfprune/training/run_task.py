@@ -75,6 +75,10 @@ class RunTask(Resumable, abc.ABC):
         self._reinit_fn = reinit_fn
         self._steps = 0  # of the optimizer, over finished phases
 
+    def named(self, phase: str) -> str:
+        """Returns what a training is called on a terminal."""
+        return f"{self.config.method}, seed {self.config.seed}, {phase}"
+
     @operation
     def fit(
         self,

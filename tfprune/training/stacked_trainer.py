@@ -45,6 +45,9 @@ class StackedTrainer(Trainer):
         super().__init__(model, data, config, dense=dense, reinit_fn=reinit_fn, seeds=seeds, networks=StackedNetworks())
         self.configs = configs
 
+    def named(self, phase: str) -> str:
+        return f"{self.config.method}, {len(self.configs)} seeds, {phase}"
+
     def per_seed(self) -> list[list[dict[str, Any]]]:
         """Returns the history of each seed's network."""
         return [

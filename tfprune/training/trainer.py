@@ -106,7 +106,7 @@ class Trainer(RunTask):
         schedule = PruneAtSteps(
             {(epoch - initial_epoch) * self.steps_per_epoch: event for epoch, event in events.items()}
         )
-        progress = Progress(phase, position.epoch, self.epochs, self.sparsity)
+        progress = Progress(self.named(phase), position.epoch, self.epochs, self.sparsity)
         rows = History(self.history, phase, self._steps, logged, self.sparsity)
         observers = [rows, self.callback(progress), *self.observers]
         board = self._tensorboard and self._board(logged, begun=bool(checkpoint))

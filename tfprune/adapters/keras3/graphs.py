@@ -12,7 +12,7 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Shape
+from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Shape
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.copies import check_model
 from tfprune.adapters.keras3.facts import macs_of_layers
@@ -20,6 +20,7 @@ from tfprune.adapters.keras3.gradients import compiled_loss
 from tfprune.adapters.keras3.layers import NAMES, carry_assets, graph_of, has_graph, leaf_layers
 from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.adapters.keras3.optimizers import fresh, parts, slots
+from tfprune.adapters.keras3.penalties import Penalties
 from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.pruning.events import Criterion
@@ -33,6 +34,10 @@ class Keras3Graphs:
     kernels_of: Callable[[keras.layers.Layer], list[keras.Variable]] = staticmethod(NAMES.kernels_of)
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
+
+    @property
+    def equal_attention(self) -> bool:
+        return backends.name() == "jax"
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(graph_of(layer), "_nodes_by_depth")
@@ -84,6 +89,9 @@ class Keras3Graphs:
         places = enumerate(zip(names, node.args, strict=False))
         found |= {name: Option(place, own, True) for place, (name, own) in places}
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
+
+    def learned(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        return list(layer._trainable_variables)
 
     def assign(self, variable: keras.Variable, values: np.ndarray) -> None:
         variable.assign(values)
@@ -194,6 +202,9 @@ class Keras3Graphs:
 
     def scope(self, model: keras.Model) -> Any:
         return backends.scope(model)
+
+    def penalize(self, model: keras.Model, penalties: Sequence[Penalty]) -> Penalties:
+        return Penalties(model, penalties)
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()

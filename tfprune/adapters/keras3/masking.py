@@ -26,6 +26,7 @@ from tfprune.adapters.keras3.optimizers import initial_slots, keeps_zeros, knows
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
+PENALTIES = "_tfprune_penalties"  # the one that names what is added to its gradients, see `penalties`
 STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
 OF_MODELS = ("save", "get_state_tree", "set_state_tree")  # methods that take an optimizer's variables one by one
@@ -82,15 +83,9 @@ class InPlaceMasks:
             for part in parts(optimizer):
                 self._look_up_starts(part)
         for part in parts(optimizer):
-            _release(part)
+            release(part, HELD)
             vars(part)[HELD] = self  # past Keras' tracking: it is no state of the optimizer
-            if backends.hands_over_state():
-                _track(part, self._masks_of(part))
-        _wrap_model(self._model)
-        for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
-            _wrap(own)
-        if self._model.train_function is not None:  # what was compiled before knows nothing of the masks
-            self._model.make_train_function(force=True)
+        heed(self._model, optimizer, self)
 
     def release(self) -> None:
         """Takes the masks off: the kernels have their own constraints again, and may leave zero from then on."""
@@ -98,7 +93,7 @@ class InPlaceMasks:
         self._unconstrain()
         for part in parts(getattr(self._model, "optimizer", None)):
             if vars(part).get(HELD) is self:
-                _release(part)
+                release(part, HELD)
         if self._model.train_function is not None:
             self._model.make_train_function(force=True)
 
@@ -143,7 +138,8 @@ class InPlaceMasks:
             for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
                 backends.keep(slot, mask, start)
 
-    def _masks_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    def variables_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
+        """Returns the masks of what an optimizer trains."""
         return [mask for _, kernel, mask in self._vars if knows(part, kernel)]
 
     def _look_up_starts(self, part: keras.optimizers.Optimizer) -> None:
@@ -215,6 +211,24 @@ def _masked_after(inner: Callable | None, mask: keras.Variable) -> Callable[[Any
     return constraint
 
 
+def heed(model: keras.Model, optimizer: keras.optimizers.Optimizer, holder: Any) -> None:
+    """Makes the steps of a model's optimizer go by masks or penalties that its parts have been given.
+
+    Args:
+        model: that is trained.
+        optimizer: its, built.
+        holder: the masks or penalties; `variables_of` a part go with its own to a compiled step, and into no file.
+    """
+    if backends.hands_over_state():
+        for part in parts(optimizer):
+            _track(part, holder.variables_of(part))
+    _wrap_model(model)
+    for own in {id(own): own for own in (optimizer, *parts(optimizer))}.values():
+        _wrap(own)
+    if model.train_function is not None:  # what was compiled before knows nothing of them
+        model.make_train_function(force=True)
+
+
 def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
     """Makes the methods of an optimizer go by the masks that it is held to, past Keras' tracking."""
     if "apply" in vars(optimizer):
@@ -223,6 +237,8 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
 
     def held_apply(grads: Sequence[Any], trainable_variables: Any = None) -> Any:
         masks = vars(optimizer).get(HELD)
+        if (penalties := vars(optimizer).get(PENALTIES)) is not None:
+            grads = penalties.added(optimizer, grads, trainable_variables)
         if masks is None:
             return apply(grads, trainable_variables)
         return masks.applied(optimizer, apply, grads, trainable_variables)
@@ -274,28 +290,29 @@ def _track(part: keras.optimizers.Optimizer, masks: Sequence[keras.Variable]) ->
         part._track_variable(mask)
 
 
-def _untrack(part: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Takes the masks that are among an optimizer's variables out of these; returns them."""
+def _untrack(part: keras.optimizers.Optimizer, names: Sequence[str] = (HELD, PENALTIES)) -> list[keras.Variable]:
+    """Takes the masks and penalties that are among an optimizer's variables out of these; returns them."""
     known = {id(variable) for variable in part.variables}
-    masks = [mask for mask in vars(part)[HELD]._masks_of(part) if id(mask) in known]
-    for mask in masks:
-        part._untrack_variable(mask)
-    return masks
+    ours = [own for name in names if name in vars(part) for own in vars(part)[name].variables_of(part)]
+    ours = [own for own in ours if id(own) in known]
+    for own in ours:
+        part._untrack_variable(own)
+    return ours
 
 
-def _release(part: keras.optimizers.Optimizer) -> None:
-    """Frees an optimizer of the masks that it is held to."""
-    if HELD in vars(part):
-        _untrack(part)
-        del vars(part)[HELD]
+def release(part: keras.optimizers.Optimizer, name: str) -> None:
+    """Frees an optimizer of the masks or penalties (`HELD`, `PENALTIES`) that it goes by."""
+    if name in vars(part):
+        _untrack(part, [name])
+        del vars(part)[name]
 
 
 @contextlib.contextmanager
 def _plain(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Lets an optimizer have the variables that it would have without masks: those are saved."""
-    held = [(part, _untrack(part)) for part in parts(optimizer) if HELD in vars(part)]
+    held = [(part, _untrack(part)) for part in parts(optimizer)]
     try:
         yield
     finally:
-        for part, masks in held:
-            _track(part, masks)
+        for part, ours in held:
+            _track(part, ours)

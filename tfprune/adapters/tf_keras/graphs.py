@@ -11,7 +11,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch
-from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Shape
+from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Shape
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import check_model, compile_alike
 from tfprune.adapters.tf_keras.gradients import compiled_loss
@@ -21,6 +21,7 @@ from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
+from tfprune.adapters.tf_keras.penalties import Penalties
 from tfprune.pruning.events import Criterion
 
 
@@ -28,6 +29,7 @@ class TfKerasGraphs:
     """Those of tf_keras."""
 
     names = NAMES
+    equal_attention = False
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
@@ -74,6 +76,9 @@ class TfKerasGraphs:
             name: Option(place, own, True) for place, (name, own) in enumerate(zip(names, node.args, strict=False))
         }
         return found | {name: Option(name, own, True) for name, own in node.kwargs.items()}
+
+    def learned(self, layer: keras.layers.Layer) -> list[tf.Variable]:
+        return list(layer._trainable_weights)
 
     def numbers(self, variable: tf.Variable) -> np.ndarray:
         return variable.numpy()
@@ -151,6 +156,9 @@ class TfKerasGraphs:
 
     def scope(self, model: keras.Model) -> Any:
         return model.distribute_strategy.scope()
+
+    def penalize(self, model: keras.Model, penalties: Sequence[Penalty]) -> Penalties:
+        return Penalties(model, penalties)
 
     def parameters(self, model: keras.Model) -> int:
         return model.count_params()

@@ -1,0 +1,165 @@
+"""What functions that only move the entries of tensors make of their channels, see `operators`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfprune.structured.movement import axes_of_key, indexed, reshaped
+from tfprune.structured.rules import Known, axes_of, joined, transposed_axes
+from tfprune.structured.tracing import Call, Trace, Traced
+
+
+def whole_numbers(value: Any) -> list[int] | None:
+    """Returns one axis or several as a list; None if it is anything but whole numbers."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return [int(value)]
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return [int(own) for own in found.ravel()] if found.dtype.kind in "iu" and found.size else None
+
+
+def join_along(trace: Trace, call: Call) -> Known:
+    """Puts tensors one behind the other along an axis."""
+    axis, values = call.value("axis", default=0), call.value("values", "xs")
+    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
+        return None
+    return joined(trace, call, axis)
+
+
+def stack_up(trace: Trace, call: Call) -> Known:
+    """Puts tensors on a new axis."""
+    axis, rank, values = call.value("axis", default=0), len(call.outputs[0]), call.value("values", "x")
+    if not isinstance(axis, int) or not isinstance(values, (list, tuple)) or len(values) != len(call.inputs):
+        return None
+    axes = trace.broadcast(call.inputs, call.inputs[0].shape, call.layer.name)
+    (axis,) = axes_of(axis, rank)
+    moved = {own + (own >= axis): labels for own, labels in axes.items()}
+    return Traced(call.outputs[0], moved, all(own.zero for own in call.inputs))
+
+
+def take_apart(trace: Trace, call: Call) -> Known:
+    """Takes the entries of an axis apart, which must have no channels."""
+    (tensor,), axis = call.inputs, call.value("axis", default=0)
+    if not isinstance(axis, int):
+        return None
+    (axis,) = axes_of(axis, len(tensor.shape))
+    if axis in tensor.axes:
+        return None
+    axes = {own - (own > axis): labels for own, labels in tensor.axes.items()}
+    return [Traced(shape, axes, tensor.zero) for shape in call.outputs]
+
+
+def split_up(trace: Trace, call: Call) -> Known:
+    """Parts of the same size lose the same places; others are not followed."""
+    if len(call.inputs) != 1:
+        return None
+    (tensor,), axis = call.inputs, call.value("axis", default=0)
+    sections = call.value("num_or_size_splits", "indices_or_sections")
+    if not isinstance(axis, int):
+        return None
+    (axis,) = axes_of(axis, len(tensor.shape))
+    labels = tensor.axes.get(axis)
+    rest = {own: lab for own, lab in tensor.axes.items() if own != axis}
+    if labels is None:
+        return [Traced(shape, rest, tensor.zero) for shape in call.outputs]
+    if not isinstance(sections, int) or labels.ndim > 1:
+        return None
+    row = trace.tie_rows(labels.reshape(sections, -1))
+    return [Traced(shape, rest | {axis: row}, tensor.zero) for shape in call.outputs]
+
+
+def reshape(trace: Trace, call: Call) -> Known:
+    """Puts the same entries into another shape."""
+    option = call.option("shape", "newshape")
+    if len(call.inputs) != 1 or option is None:
+        return None
+    shape = call.outputs[0]
+    axes = reshaped(trace, call.inputs[0], shape)
+    if axes is None:
+        return None
+    for axis, labels in axes.items():
+        try:
+            known = int(option.value[axis])
+        except (TypeError, ValueError, IndexError):  # one of the sides is a tensor
+            return None
+        if known != -1:
+            trace.fix_option(call, option, labels, place=axis)
+    return Traced(shape, axes, call.inputs[0].zero)
+
+
+def add_axes(trace: Trace, call: Call) -> Known:
+    """Adds axes of one entry."""
+    axes, rank = whole_numbers(call.value("axis")), len(call.outputs[0])
+    if axes is None or len(call.inputs) != 1:
+        return None
+    new = axes_of(axes, rank)
+    old = [axis for axis in range(rank) if axis not in new]
+    (tensor,) = call.inputs
+    return Traced(call.outputs[0], {old[own]: labels for own, labels in tensor.axes.items()}, tensor.zero)
+
+
+def drop_single(trace: Trace, call: Call) -> Known:
+    """Drops axes of one entry."""
+    (tensor,), axis = call.inputs, call.value("axis")
+    rank = len(tensor.shape)
+    chosen = [own for own in range(rank) if tensor.shape[own] == 1] if axis in (None, []) else whole_numbers(axis)
+    if chosen is None:
+        return None
+    left = [own for own in range(rank) if own not in axes_of(chosen, rank)]
+    axes = {left.index(own): labels for own, labels in tensor.axes.items() if own in left}
+    return Traced(call.outputs[0], axes, tensor.zero)
+
+
+def transpose(trace: Trace, call: Call) -> Known:
+    """Puts axes in another order."""
+    order, rank = call.value("perm", "axes"), len(call.outputs[0])
+    order = list(range(rank))[::-1] if order is None else whole_numbers(order)
+    return None if order is None or len(call.inputs) != 1 else transposed_axes(call, order)
+
+
+def swap_axes(trace: Trace, call: Call) -> Known:
+    """Swaps two axes."""
+    one, other = call.value("axis1"), call.value("axis2")
+    order = list(range(len(call.outputs[0])))
+    order[one], order[other] = order[other], order[one]
+    return transposed_axes(call, order)
+
+
+def move_axes(trace: Trace, call: Call) -> Known:
+    """Moves axes to other places."""
+    source, target = (whole_numbers(call.value(name)) for name in ("source", "destination"))
+    rank = len(call.outputs[0])
+    if source is None or target is None:
+        return None
+    return transposed_axes(call, _order_of(source, target, rank))
+
+
+def _order_of(source: list[int], target: list[int], rank: int) -> list[int]:
+    names = np.empty([axis + 1 for axis in range(rank)])  # sides that tell the axes apart
+    return [side - 1 for side in np.moveaxis(names, source, target).shape]
+
+
+def index(trace: Trace, call: Call) -> Known:
+    """Slices of channels are cut anew; single channels are not followed."""
+    (tensor,), option = call.inputs, call.option("key", "slice_spec", "slicespec")
+    if option is None:
+        return None
+    key = option.value if isinstance(option.value, (tuple, list)) else (option.value,)
+    plain = tuple(slice(own["start"], own["stop"], own["step"]) if isinstance(own, dict) else own for own in key)
+    places = axes_of_key(plain, len(tensor.shape))
+    for place, axis in places.items():
+        own = plain[place]
+        if axis in tensor.axes and (not isinstance(own, slice) or own.step not in (None, 1)):
+            return None
+    axes = indexed(trace, tensor, plain)
+    if axes is None:
+        return None
+    for place, axis in places.items():
+        if axis in tensor.axes and plain[place] != slice(None):
+            where = {"place": place} if isinstance(option.value, (tuple, list)) else {}
+            trace.fix_option(call, option, tensor.axes[axis], cut=True, **where)
+    return Traced(call.outputs[0], axes, tensor.zero)
