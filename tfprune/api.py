@@ -227,7 +227,7 @@ def compare(runs: Iterable[Config | Result | str | Path], *, jobs: int | None = 
     folders = [Path(own) for own in runs if isinstance(own, (str, Path))]
     finished, failures = [own for own in runs if isinstance(own, Result)], []
     if configs:
-        trained, failed = run_all(configs, EXECUTORS["local"](Resources(jobs, None, None, None)))
+        trained, failed = run_all(configs, EXECUTORS["local"](Resources(jobs=jobs)))
         finished, failures = [*finished, *trained], [*failures, *failed]
     if folders:
         found, left_out = find_results(folders)
