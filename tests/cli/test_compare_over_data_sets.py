@@ -54,7 +54,7 @@ def test_methods_are_compared_over_data_sets(call, tables, tmp_path):
     assert [len(own["methods"]) for own in numbers["comparisons"]] == [3, 3]
     own = [values["methods"]["dynamic"]["accuracy"]["mean"] for values in numbers["comparisons"]]
     assert list(numbers["across"]["trials"]["dynamic"]["differences"].values()) == pytest.approx(own)
-    assert page.read_text().count("| dynamic ") == page.read_text().count("| random ") > 2
+    assert min(page.read_text().count(f"| {name} ") for name in ("dynamic", "random")) >= 2 * 3
     assert (tmp_path / "runs" / "across.png").is_file()
 
     plan = tmp_path / "plan.json"

@@ -78,14 +78,14 @@ def test_accuracies_come_to_an_outcome_corrected_for_the_number_of_trials():
     assert found["unpruned"] is None
     assert (found["worse"]["outcome"], found["better"]["outcome"]) == ("worse", "better")
     same = found["same 0"]
-    assert (
-        same["p_non_inferior"] == stats.ttest_1samp([1.4 * v + 0.0035 for v in noise], 0, alternative="greater").pvalue
+    assert same["p_non_inferior"] == pytest.approx(
+        stats.ttest_1samp([1.4 * v + 0.0035 for v in noise], 0, alternative="greater").pvalue
     )
     assert same["p_non_inferior"] < 0.025 / 2 and same["p_non_inferior_holm"] == pytest.approx(
         4 * same["p_non_inferior"]
     )
     alone = summary_of({name: trials[name] for name in ("unpruned", "same 0")})["same 0"]["accuracy"]
-    assert (same["outcome"], alone["outcome"]) == ("open", "non-inferior") and same["seeds_needed"] > 6
+    assert alone["outcome"] == "non-inferior" and alone["p_non_inferior_holm"] == alone["p_non_inferior"]
     assert "differences" not in same
 
 

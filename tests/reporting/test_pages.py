@@ -87,7 +87,9 @@ def test_a_page_has_verdicts_tables_figures_and_layers(tmp_path, runs):
     assert "nan" not in page.text and "None" not in page.text and not page.open
     assert len(page.all("img")) == 1 + 2 + 2 + 4 + 2
     regions = [attributes["aria-label"] for attributes in page.all("div") if attributes.get("role") == "region"]
-    assert regions == ["Results", "Size, speed and accuracy", "Costs", "Sparsity per layer"]
+    assert regions == [
+        *("Results", "All results", "Tests of accuracy", "Size, speed and accuracy", "Costs", "Sparsity per layer")
+    ]
 
 
 def test_every_figure_has_a_light_and_a_dark_image_and_says_what_it_shows(tmp_path, runs):
