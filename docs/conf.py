@@ -36,6 +36,7 @@ CONTENTS = {  # the pages after the README, which is the first; those that are m
         "docs/fashion_mnist",
         "docs/flowers",
         "docs/cifar10",
+        "docs/coverage",
         "docs/study",
         "docs/performance",
         "docs/scaling",

@@ -65,8 +65,8 @@ def grouped(k, ops):
     """Few inputs a group, and many; statistics over groups."""
     L = k.layers
     i = L.Input((8, 8, 3))
-    x = L.Conv2D(32, 3, name="stem")(i)
-    x = L.Conv2D(32, 1, groups=2, activation="relu", name="many")(x)
+    x = L.Conv2D(64, 3, name="stem")(i)
+    x = L.Conv2D(64, 1, groups=2, activation="relu", name="many")(x)
     x = L.Conv2D(48, 3, groups=8, name="few")(x)
     x = L.Conv2D(48, 1, groups=48, name="depthwise")(x)
     return k.Model(i, L.Dense(4, name="logits")(L.Flatten()(x))), IMAGES
@@ -103,7 +103,7 @@ def split(k, ops):
     i = L.Input((12,))
     one, other = ops.split(L.Dense(32, name="both")(i), 2, -1)
     x = one * ops.sigmoid(other)
-    x = ops.concatenate([x[:, :8], ops.squeeze(ops.stack([x[:, 8:]], 1), 1)], -1)
+    x = ops.concatenate([x[:, 8:], ops.squeeze(ops.stack([x[:, :8]], 1), 1)], -1)
     x = L.Dense(16, "relu", name="next")(x)
     return k.Model(
         i, L.Dense(4, name="logits")(ops.concatenate(ops.unstack(ops.stack([x, -x], 1), axis=1), -1))
@@ -238,6 +238,13 @@ def own_layers(k, ops):
         "shifted": layer("Shifted", lambda self, x: x - 0.01 * x[..., :1]),
     }.items():
         x = own(L.Dense(16, name=name)(x))
+    x = L.Dense(16, name="start")(x)
+    for name, own in {
+        "together": layer("Together", lambda self, xs: xs[0] + 0.3 * xs[1] * self.scale, scale=1),
+        "across": layer("Across", lambda self, xs: xs[0] + 0.3 * xs[1][..., ::-1]),
+    }.items():
+        x = own([x, L.Dense(16, name=name)(x)])
+        x = L.Dense(16, "relu", name=f"{name}_on")(x)
     return k.Model(i, L.Dense(4, name="logits")(x)), VECTORS
 
 
@@ -256,6 +263,6 @@ MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to
     film: (),
     unet: (),
     nested: (),
-    own_layers: ("rooted", "numbered", "turned", "shifted"),
+    own_layers: ("rooted", "numbered", "turned", "shifted", "together_on", "across"),
 }
 UNSAVED = (own_layers, (transformer, "tf_keras"))  # what Keras cannot load: classes it does not know, `tf.einsum`

@@ -26,7 +26,7 @@ def shaken(model):
     """Gives all weights values of their own, those of BatchNorm's statistics too."""
     graphs, random = adapter_of(model).graphs, np.random.default_rng(0)
     for layer in graphs.leaf_layers(model):
-        for weight in layer.weights:
+        for weight in () if hasattr(layer, "finalize_state") else layer.weights:  # what it has adapted to
             shape = tuple(weight.shape)
             graphs.assign(
                 weight,
@@ -73,7 +73,7 @@ def check(model, x, removed, tolerance=2e-6):
 def lowest(model, keep=0.5):
     found = channels(model)
     widths = {name: width(len(group), keep, 1) for name, group in found.free.items()}
-    return least_important(CRITERIA["l1"](model, found, 0, None), widths)
+    return least_important(CRITERIA["l1"](model, found, 0, None), widths, found)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -158,6 +158,25 @@ def test_a_subclassed_model_is_one_line(name):
     for smaller in (shrink, compact, channels):
         with pytest.raises(ModelError, match="model own must be functional or sequential, and built, to follow its"):
             smaller(model)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_each_layer_that_makes_some_of_a_sum_keeps_its_best(name):
+    keras, _ = both_keras.library(name)
+    L = keras.layers
+    i = L.Input((12,))
+    x = L.Concatenate()([L.Dense(2, name="few")(i), L.Dense(14, name="many")(i)])
+    model = keras.Model(i, L.Dense(2, name="logits")(L.Add()([x, L.Dense(16, name="all")(i)])))
+    shaken(model)
+    graphs = adapter_of(model).graphs
+    for layer in ("few", "all"):
+        kernel = graphs.numbers(model.get_layer(layer).kernel)
+        kernel[:, :2] *= 1e-3  # those would go
+        graphs.assign(model.get_layer(layer).kernel, kernel)
+    (group,) = channels(model).free.values()
+    assert [len(part) for part in group.parts] == [2, 14]
+    smaller = check(model, both_keras.VECTORS, lowest(model))
+    assert [smaller.get_layer(own).units for own in ("few", "many", "all")] == [1, 7, 8]
 
 
 KINDS = ("dense", "gate", "join", "add", "heads", "places", "attention", "units", "grouped", "parts", "norm", "product")

@@ -32,7 +32,7 @@ class LayerTraits:
     Attributes:
         kernels: names of the attributes that hold kernels, the weights that can be pruned.
         width: the setting that says how many channels its output has; None if it has none of its own.
-        channels: the rule by which channels pass through it, a name of `rules.RULES`; None if it may mix them, so
+        channels: the rule by which channels pass through it, a name of `table.RULES`; None if it may mix them, so
             that none of those that it touches can be removed.
         zero: when its output is zero, activation aside: `weights`, if all its weights are; `inputs`, if its inputs are;
             None if neither can be relied on.

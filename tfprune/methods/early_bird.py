@@ -8,8 +8,7 @@ import math
 
 from tfprune.methods._base import EVERY, Method, Task, spread
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, PruningEvent
-from tfprune.pruning.update import MASK_HISTORY
+from tfprune.pruning.events import MASK_HISTORY, Criterion, PruningEvent
 from tfprune.utils.checks import check_choice, check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 

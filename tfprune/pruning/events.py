@@ -13,6 +13,8 @@ from typing import Any
 
 from tfprune.utils.errors import ConfigError
 
+MASK_HISTORY = 5  # masks, none of which may differ much where an event waits for that; those of You et al. 2020
+
 
 @dataclass(frozen=True)
 class Criterion:

@@ -9,13 +9,11 @@ from collections import deque
 import numpy as np
 
 from tfprune.pruning.criteria import CRITERIA
-from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.pruning.events import MASK_HISTORY, Criterion, PruningEvent
 from tfprune.pruning.masks import Arrays, Scope, drop_and_grow
 from tfprune.pruning.pattern_masks import prune_pattern
 from tfprune.pruning.patterns import Pattern
 from tfprune.pruning.scores import ScoringContext
-
-MASK_HISTORY = 5  # masks; those of You et al. 2020
 
 
 def compute_scores(criterion: Criterion, context: ScoringContext) -> dict[str, np.ndarray]:

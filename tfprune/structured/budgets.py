@@ -15,6 +15,7 @@ from tfprune.structured.channels import Channels, Group
 from tfprune.structured.costs import Cost, FittedTimes, Product, SumOfProducts, fit_times, parts_of_time, product_of
 from tfprune.structured.labels import rows_of
 from tfprune.structured.ranking import FLOOR, NORMALIZERS, SCOPES, Ranked, choose_widths, fit_budget
+from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice, check_whole
@@ -275,5 +276,6 @@ def _measured(model: Any, found: Channels, widths: Sequence[Mapping[str, int]], 
 
     Copies are measured: a step of training changes what makes it.
     """
-    gone = [{name: np.arange(count, len(found.free[name])) for name, count in own.items()} for own in widths]
+    first = {name: -np.arange(len(group)) for name, group in found.free.items()}
+    gone = [least_important(first, own, found) for own in widths]
     return list(times([remove_groups(model, removed) for removed in ({}, *gone)]))[1:]

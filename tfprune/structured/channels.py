@@ -41,6 +41,8 @@ class Group:
         inexact: why what is left of the network answers differently from the one in which they are zero, or None.
         copies: how many entries of a layer's output each of them stands for.
         scaled: whether weights that stay change when one of them goes.
+        parts: places of the channels that a layer makes which makes some of them, for each of these layers; it has to
+            keep one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Group:
     inexact: str | None = None
     copies: int = 1
     scaled: bool = False
+    parts: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -144,7 +147,8 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
     call = Call(graphs, layer, node, inputs, results, layer)
     found = None
     if None not in (*shapes, *results):
-        found = rule_of(layer)(trace, call)
+        call = _without_masks(trace, call)
+        found = rule_of(layer, len(call.inputs))(trace, call)
         if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
             found = probed(trace, call)
     if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
@@ -155,6 +159,19 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
     reason = f"{layer.name} ({type(layer).__name__}) is not known to work channel by channel"
     trace.protect_all((*inputs, *outputs), reason)
     return [_given(trace, shape, reason) for shape in results]
+
+
+def _without_masks(trace: Trace, call: Call) -> Call:
+    """Returns a call without the inputs that say which steps count; nothing of these can go."""
+    if not hasattr(call.layer, "weights") or len(call.inputs) == 1 or call.graphs.symbol(call.layer):
+        return call
+    masks = [option.value for name, option in call.options.items() if name.endswith("mask")]
+    pairs = list(zip(call.node.inputs, call.inputs, strict=True))
+    is_mask = [any(tensor is mask for mask in masks) for tensor, _ in pairs]
+    trace.protect_all((own for (_, own), mask in zip(pairs, is_mask, strict=True) if mask), "they are of a mask")
+    left = [pair for pair, mask in zip(pairs, is_mask, strict=True) if not mask]
+    node = dataclasses.replace(call.node, inputs=[tensor for tensor, _ in left])
+    return dataclasses.replace(call, node=node, inputs=[own for _, own in left])
 
 
 def _fits(tensor: Traced, shape: Shape) -> bool:
@@ -186,7 +203,10 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         counts = [np.unique(roots[trace.widths[key]], return_counts=True)[1] * trace.copies.get(key, 1) for key in keys]
         disturbed = next(filter(None, map(inexact.get, own)), None)
         copies = math.gcd(*map(int, np.concatenate(counts)))
-        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, not scaled.isdisjoint(own))
+        places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
+        parts = tuple(part for part in places if len(part) < len(own))
+        changes = not scaled.isdisjoint(own)
+        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, changes, parts)
 
     def rooted(labels: Labels) -> Labels:
         return stacked(roots[rows_of(labels)])

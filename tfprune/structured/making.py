@@ -11,7 +11,7 @@ from tfprune.structured.labels import Fixed, Labels, rows_of, stacked
 from tfprune.structured.rules import Known, activated, on_last, protect_places
 from tfprune.structured.tracing import Call, Trace, Traced
 
-FEW = 8  # inputs of a group of a convolution; with fewer, whole groups go
+FEW = 8  # inputs of a group of a convolution; with no more, whole groups go
 
 
 def _altered(layer: Any) -> bool:
@@ -65,7 +65,7 @@ def _grouped(trace: Trace, call: Call) -> Labels:
     layer, groups, kernel = call.layer, call.layer.groups, call.layer.kernel
     rank, (tensor,) = len(kernel.shape), call.inputs
     count = int(kernel.shape[rank - 1])
-    few = int(kernel.shape[rank - 2]) < FEW
+    few = int(kernel.shape[rank - 2]) <= FEW
     labels = trace.make(call, count, key=traits_of(layer).width)
     trace.makes(kernel, rank - 1, labels)
     trace.index(_bias(layer), 0, labels)

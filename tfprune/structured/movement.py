@@ -35,6 +35,8 @@ def moved(trace: Trace, tensor: Traced, move: Callable[[np.ndarray], np.ndarray]
             except ValueError:  # sides that are not fixed were others than they have to be
                 return None
             if (where := _axis_of(trace, after)) is None:
+                if row.size > 1:  # all that comes out is of one channel
+                    trace.protect(after, "one of them is taken alone")
                 continue
             if where[0] == 0:
                 return None

@@ -36,6 +36,7 @@ REDUCTIONS = frozenset(
     "reducemean reducesum reducemax reducemin reduceprod reducestd reducevariance mean sum max min prod std var "
     "logsumexp reducelogsumexp amax amin all any argmax argmin median countnonzero".split()
 )
+_SEVERAL = frozenset("concat concatv2 concatenate stack matmul einsum".split())
 _STILL = frozenset("flip roll pad cumsum cumprod sort argsort repeat tile".split())  # move no entry to another axis
 
 
@@ -48,6 +49,8 @@ def operated(trace: Trace, call: Call) -> Known:
         return _broadcast(trace, call, name)
     if name in REDUCTIONS:
         return _reduced(trace, call)
+    if len(call.inputs) != 1 and name not in _SEVERAL:
+        return None
     if name in _STILL:
         return _still(trace, call)
     rule = _RULES.get(name)

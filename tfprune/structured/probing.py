@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,24 +39,26 @@ class Channelwise:
 
 
 def probed(trace: Trace, call: Call) -> Traced | None:
-    """Returns what a layer that has no rule makes of its input; None if it may mix channels."""
-    if len(call.inputs) != 1 or len(call.outputs) != 1 or call.outputs[0] != call.inputs[0].shape:
+    """Returns what a layer that has no rule makes of its input, or of a list of such; None if it may mix channels."""
+    if len(call.outputs) != 1 or _makes_masks(call.layer):
         return None
-    (tensor,), layer = call.inputs, call.layer
-    labels, shape = tensor.last, tensor.shape
-    if labels is None or tensor.others() or (shape[-1] or 0) < 2 or _makes_masks(layer):
+    layer, shape, tensors = call.layer, call.outputs[0], call.inputs
+    if any(own.shape != shape or own.last is None or own.others() for own in tensors) or (shape[-1] or 0) < 2:
         return None
-    known = _KNOWN.setdefault(layer, {})
-    if shape not in known:
-        known[shape] = _channelwise(call.graphs, layer, shape)
-    found = known[shape]
+    if len(tensors) > 1 and [type(own) for own in call.node.args] not in ([list], [tuple]):
+        return None
+    known, key = _KNOWN.setdefault(layer, {}), (shape, len(tensors))
+    if key not in known:
+        known[key] = _channelwise(call.graphs, layer, shape, len(tensors))
+    found = known[key]
     if found is None:
         return None
+    labels = trace.merge([own.axes[len(shape) - 1] for own in tensors])
     for number, axis in found.axes.items():
         trace.index(layer.weights[number], axis, labels)
-    for key, place in found.settings:
-        trace.fix(call, Fixed(key, labels, place=place))
-    return Traced(call.outputs[0], tensor.axes)
+    for name, place in found.settings:
+        trace.fix(call, Fixed(name, labels, place=place))
+    return Traced(shape, {len(shape) - 1: labels})
 
 
 def _makes_masks(layer: Any) -> bool:
@@ -65,28 +67,33 @@ def _makes_masks(layer: Any) -> bool:
     return bool(own) and own[0].__name__ not in ("Layer", "Model", "Functional", "Operation")
 
 
-def _channelwise(graphs: Graphs, layer: Any, shape: tuple[int | None, ...]) -> Channelwise | None:
+def _channelwise(graphs: Graphs, layer: Any, shape: tuple[int | None, ...], inputs: int) -> Channelwise | None:
     count = int(shape[-1])
     random = np.random.default_rng(0)
-    sides = [2, *(PLACES if side is None else min(side, LARGEST) for side in shape[1:-1])]
-    x = random.uniform(0.2, 1.0, (*sides, count)).astype(np.float32) * random.choice([-1, 1], (*sides, count))
-    x = x.astype(np.float32)
+    sides = (2, *(PLACES if side is None else min(side, LARGEST) for side in shape[1:-1]), count)
+    xs = [random.uniform(0.2, 1.0, sides) * random.choice([-1, 1], sides) for _ in range(inputs)]
+    xs = [own.astype(np.float32) for own in xs]
     kept = np.sort(random.permutation(count)[: max(1, count - max(1, count // 3))])
+
+    def call(own: Any, xs: list[np.ndarray]) -> Any:
+        return graphs.call(own, xs if inputs > 1 else xs[0], training=False)
+
     try:
         config = without_shapes(copy.deepcopy(layer.get_config()))
         whole = graphs.layer_again(layer, copy.deepcopy(config))
-        graphs.call(whole, x, training=False)  # makes its weights
+        call(whole, xs)  # makes its weights
         weights = [_values(own, random) for own in whole.weights]
         if [own.shape for own in weights] != [tuple(own.shape) for own in layer.weights]:
             return None
         for variable, values in zip(whole.weights, weights, strict=True):
             graphs.assign(variable, values)
-        answer = graphs.call(whole, x, training=False)
-        if np.shape(answer) != x.shape or not _apart(graphs, whole, x, answer):
+        answer = call(whole, xs)
+        if np.shape(answer) != sides or not _apart(lambda xs: call(whole, xs), xs, answer):
             return None
         for settings in _candidates(config, count):
-            found = _narrower(graphs, layer, config, settings, weights, x[..., kept], kept, answer[..., kept])
-            if found is not None:
+            narrow = _narrower(graphs, layer, config, settings, len(kept))
+            found = narrow and _fits(graphs, call, narrow, settings, weights, xs, kept, answer)
+            if found:
                 return found
     except Exception:  # it is somebody else's, and tried on what it may not have been made for
         return None
@@ -97,12 +104,13 @@ def _values(variable: Any, random: np.random.Generator) -> np.ndarray:
     return random.uniform(0.3, 0.9, tuple(variable.shape)).astype(np.float32)
 
 
-def _apart(graphs: Graphs, whole: Any, x: np.ndarray, answer: np.ndarray) -> bool:
+def _apart(call: Callable[[list[np.ndarray]], Any], xs: list[np.ndarray], answer: np.ndarray) -> bool:
     """Returns whether channels that change leave the others as they are."""
-    for chosen in (np.arange(x.shape[-1]) % 2 == 0, np.arange(x.shape[-1]) < x.shape[-1] // 2):
+    count = answer.shape[-1]
+    for chosen in (np.arange(count) % 2 == 0, np.arange(count) < count // 2):
         for changed in (chosen, ~chosen):
-            other = np.where(changed, 1.7 * x + 0.3, x).astype(np.float32)
-            same = np.isclose(graphs.call(whole, other, training=False), answer, rtol=1e-5, atol=1e-6)
+            others = [np.where(changed, 1.7 * x + 0.3, x).astype(np.float32) for x in xs]
+            same = np.isclose(call(others), answer, rtol=1e-5, atol=1e-6)
             if not same[..., ~changed].all():
                 return False
     return True
@@ -123,27 +131,37 @@ def _candidates(config: dict[str, Any], count: int) -> Iterator[tuple[tuple[str,
 
 
 def _narrower(
-    graphs: Graphs,
-    layer: Any,
-    config: dict[str, Any],
-    settings: tuple[tuple[str, int | None], ...],
-    weights: list[np.ndarray],
-    x: np.ndarray,
-    kept: np.ndarray,
-    expected: np.ndarray,
-) -> Channelwise | None:
-    """Returns what was found if the layer with fewer channels answers as it has to."""
+    graphs: Graphs, layer: Any, config: dict[str, Any], settings: tuple[tuple[str, int | None], ...], count: int
+) -> Any:
+    """Returns the layer with other settings, not built; None if it cannot be made."""
     changed = copy.deepcopy(config)
     for key, place in settings:
         if place is None:
-            changed[key] = len(kept)
+            changed[key] = count
         else:
             shape = list(changed[key])
-            shape[place] = len(kept)
+            shape[place] = count
             changed[key] = type(config[key])(shape)
     try:
-        narrow = graphs.layer_again(layer, changed)
-        graphs.call(narrow, x, training=False)
+        return graphs.layer_again(layer, changed)
+    except Exception:  # another setting is needed
+        return None
+
+
+def _fits(
+    graphs: Graphs,
+    call: Callable[[Any, list[np.ndarray]], Any],
+    narrow: Any,
+    settings: tuple[tuple[str, int | None], ...],
+    weights: list[np.ndarray],
+    xs: list[np.ndarray],
+    kept: np.ndarray,
+    answer: np.ndarray,
+) -> Channelwise | None:
+    """Returns what was found if the layer with fewer channels answers as it has to."""
+    xs = [own[..., kept] for own in xs]
+    try:
+        call(narrow, xs)  # makes its weights
     except Exception:  # another setting is needed
         return None
     axes: dict[int, int] = {}
@@ -155,6 +173,6 @@ def _narrower(
             axes[number] = differing[0]
             values = values.take(kept, differing[0])
         graphs.assign(variable, values)
-    answer = graphs.call(narrow, x, training=False)
-    fits = np.shape(answer) == expected.shape and np.allclose(answer, expected, rtol=1e-5, atol=1e-6)
+    found, expected = call(narrow, xs), answer[..., kept]
+    fits = np.shape(found) == expected.shape and np.allclose(found, expected, rtol=1e-5, atol=1e-6)
     return Channelwise(axes, settings) if fits else None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Examples
@@ -15,6 +12,7 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.budgets import Request, Times, choose_within
 from tfprune.structured.channels import OUTPUT, Channels, channels
 from tfprune.structured.scoring import CRITERIA
+from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import width
 from tfprune.utils.checks import check_choice
@@ -55,7 +53,7 @@ def shrink_model(
         return remove_groups(model, {})
     _report_stuck(model, found, asked)
     scores = CRITERIA[criterion](model, found, seed, examples)
-    return remove_groups(model, least_important(scores, choose_within(model, found, scores, asked, times)))
+    return remove_groups(model, least_important(scores, choose_within(model, found, scores, asked, times), found))
 
 
 def _report_stuck(model: Any, found: Channels, asked: Request) -> None:
@@ -86,8 +84,3 @@ def _without_branches(model: Any, keep: float, criterion: str, seed: int, exampl
     scores = {BRANCHES: OF_BRANCHES[criterion](model, found, seed, examples)}
     widths = {BRANCHES: width(len(found.names), keep, 1)}
     return remove_groups(model, {BRANCHES: [found.names[place] for place in least_important(scores, widths)[BRANCHES]]})
-
-
-def least_important(scores: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Returns the places of the channels that go so that `widths` are left: the lowest scores, of equals the later."""
-    return {name: np.sort(np.argsort(-scores[name], kind="stable")[count:]) for name, count in widths.items()}

@@ -11,10 +11,12 @@ from tfprune.structured.rules import Known, Rule
 from tfprune.structured.tracing import Call, Trace
 
 
-def rule_of(layer: Any) -> Rule:
-    """Returns the rule by which channels pass through a layer."""
+def rule_of(layer: Any, inputs: int = 1) -> Rule:
+    """Returns the rule by which channels pass through a layer that has so many inputs."""
     name = traits_of(layer).channels if hasattr(layer, "weights") else "operator"
-    return unknown if name is None or getattr(layer, "data_format", None) == "channels_first" else RULES[name]
+    if name is None or getattr(layer, "data_format", None) == "channels_first" or (inputs != 1 and name not in SEVERAL):
+        return unknown
+    return RULES[name]
 
 
 def unknown(trace: Trace, call: Call) -> Known:
@@ -22,6 +24,7 @@ def unknown(trace: Trace, call: Call) -> Known:
     return None
 
 
+SEVERAL = ("operator", "merged", "concatenated", "recurrent", "convolutional", "both directions", "attention")
 RULES: dict[str, Rule] = {
     "pass": rules.passed,
     "noise": rules.noisy,

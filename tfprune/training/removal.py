@@ -138,7 +138,7 @@ def least_important_of(
 ) -> Removed:
     """Returns what goes so that `widths` are left. Branches of `channels.order` go first, and excluded ones never."""
     if not isinstance(found, Branches):
-        return least_important(scores, widths)
+        return least_important(scores, widths, found)
     ranks = np.empty(len(found.names))
     ranks[np.argsort(scores[BRANCHES], kind="stable")] = np.arange(len(ranks))
     order = [name for name in config.channel_settings["order"] if name in found.names]

@@ -118,9 +118,7 @@ class Narrowed:
         except FAILURES as error:
             if changes:
                 raise ModelError(f"{old.name} cannot be made again: {one_line(error)}") from None
-        new = copy.copy(old)
-        vars(new).update(_inbound_nodes=[], _outbound_nodes=[])
-        return new
+        return _twin(old, _inbound_nodes=[], _outbound_nodes=[])
 
     def _layer(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
@@ -172,9 +170,14 @@ def settings_of(layer: keras.layers.Layer) -> dict[str, Any]:
 
 def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a layer as if it had linear functions."""
-    twin = copy.copy(layer)
-    vars(twin).update(dict.fromkeys(functions, keras.activations.linear))
-    return twin.get_config()
+    return _twin(layer, **dict.fromkeys(functions, keras.activations.linear)).get_config()
+
+
+def _twin(old: Any, **changes: Any) -> Any:
+    """Returns an object that shares all with another but some attributes; `copy.copy` would save and load it."""
+    twin = object.__new__(type(old))
+    vars(twin).update(vars(old) | changes)
+    return twin
 
 
 def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
