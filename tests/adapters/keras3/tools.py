@@ -23,7 +23,7 @@ FORMATS = {  # of `model.export` -> what each needs on which backend; where Kera
     "tf_saved_model": {"tensorflow": "tensorflow", "jax": "tensorflow"},
     "onnx": {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"},
     "litert": {"tensorflow": "ai_edge_litert", "torch": "litert_torch"},
-    "openvino": {"tensorflow": "openvino", "jax": "openvino", "torch": "openvino"},
+    "openvino": {"tensorflow": "openvino", "torch": "openvino"},  # JAX: OpenVINO has no XlaCallModule
 }
 
 
