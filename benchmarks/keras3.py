@@ -176,8 +176,8 @@ def fit(name: str, rounds: int) -> dict[str, Any]:
             if turn:  # the first turn compiles, and prunes; the masks stay on
                 cpu[form].append(min(own for own, _ in epochs.times))
                 clock[form].append(min(own for _, own in epochs.times))
-    zeros = [float(np.mean(np.asarray(own) == 0)) for own in models["masked"].get_weights() if own.ndim > 1]
-    assert min(zeros) > 0.5, "the masks are not on"
+    kernels = [own for own in models["masked"].get_weights() if own.ndim > 1]
+    assert sum(map(np.count_nonzero, kernels)) < 0.3 * sum(map(np.size, kernels)), "the masks are not on"
     return _compared(cpu) | {"clock": _compared(clock)["ratio"], "weights": models["plain"].count_params()}
 
 
@@ -203,6 +203,8 @@ def event(parameters: int) -> dict[str, Any]:
     side = round((parameters / LAYERS) ** 0.5)
     layers = [keras.layers.Dense(side, use_bias=False, name=f"dense_{n}") for n in range(LAYERS)]
     model = keras.Sequential([keras.layers.Input((side,)), *layers])
+    for kernel in model.weights:  # which JAX may not have come to yet
+        np.asarray(kernel.value)
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
     started = time.perf_counter()

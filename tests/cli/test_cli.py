@@ -497,7 +497,7 @@ def test_report_writes_what_its_suffixes_say(call, tmp_path):
 def test_report_looks_at_the_suffixes_first(call, tmp_path):
     code, out, err = call("report", tmp_path / "absent", "--out", tmp_path / "a.html", "--out", tmp_path / "a.pdf")
     assert code == 2 and out == "" and err.count("\n") == 1
-    assert "--out must end in one of .html, .md, .csv, .json, got" in err and "a.pdf" in err
+    assert "--out must end in one of .html, .md, .csv, .json, .tex, got" in err and "a.pdf" in err
 
 
 def test_report_without_a_finished_run_is_one_line(call, tmp_path):
@@ -613,7 +613,8 @@ def test_compare_that_is_killed_goes_on_where_it_was(call, tmp_path):
     code, out, _ = call(*given)
     assert code == 0 and len(list(tmp_path.glob("*/metrics.json"))) == 4
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert re.search(r"lottery +2 ", out)
+    assert "with 2 seeds" in out or ", 2 seeds: " in out
+    assert re.search(r"^lottery +[\d.]+ ± ", out, re.M)
 
 
 def test_sweep_trains_what_a_plan_says_names_what_fails_and_goes_on(call, tmp_path):

@@ -42,7 +42,7 @@ def tables(tmp_path):
 def test_methods_are_compared_over_data_sets(call, tables, tmp_path):
     first, second = tables
     page = tmp_path / "page.md"
-    page.write_text("".join(f"<!-- results {t.name} -->\n<!-- /results {t.name} -->\n" for t in tables))
+    page.write_text("".join(f"<!-- results {t.stem} -->\n<!-- /results {t.stem} -->\n" for t in tables))
     code, out, err = call(
         *("compare", "--dataset", first, "--dataset", second, "--label", "class", "--model", "mlp", "--epochs", 4),
         *("--methods", "unpruned,dynamic,random", "--seeds", 2, "--out", tmp_path / "runs"),

@@ -4,10 +4,12 @@ Keras 3 works on one backend a process: `KERAS_BACKEND=jax pytest tests/contract
 """
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -299,6 +301,23 @@ def test_a_fresh_optimizer_has_the_settings_and_no_steps(framework):
     fresh = adapter.fresh_optimizer(model.optimizer)
     assert int(fresh.iterations) == 0 and int(model.optimizer.iterations) == 3
     assert fresh.get_config() == model.optimizer.get_config()
+
+
+def test_a_callback_that_is_gone_keeps_neither_listener_nor_model(framework):
+    class Listener:
+        model = None
+
+        def on_epoch_end(self, epoch, logs=None):
+            pass
+
+    listener, model = Listener(), framework.model()
+    callback = adapter_of(model).callback(listener)
+    callback.set_model(model)
+    assert listener.model is model
+    gone = weakref.ref(listener)
+    del listener, callback
+    gc.collect()
+    assert gone() is None
 
 
 def with_plain_steps(framework):

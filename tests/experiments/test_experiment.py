@@ -14,7 +14,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import tfprune
 from tfprune import api
 from tfprune.adapters.backend import keras, tf
-from tfprune.experiments import compiled_models, experiment
+from tfprune.experiments import compiled_models, tf_keras_runs
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import SCHEMA, read_result
 from tfprune.experiments.rundir import RunDir
@@ -258,7 +258,7 @@ def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_char
 
     def model_cache():
         kept = CompiledModelCache(4)
-        for module in (compiled_models, experiment):
+        for module in (compiled_models, tf_keras_runs):
             monkeypatch.setattr(module, "MODEL_CACHE", kept)
         return kept
 

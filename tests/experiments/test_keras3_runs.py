@@ -97,8 +97,12 @@ def kinds():
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_a_model_of_each_kind_is_trained_pruned_kept_and_comes_back_equal(kind, config):
+def test_a_model_of_each_kind_is_trained_pruned_kept_and_comes_back_equal(kind, config, monkeypatch):
     result = train(config(kind))
+    if kind in ("scaled", "subclassed"):  # with classes of a person's own, which are code
+        with pytest.raises(ModelError, match="custom object (LayerScale|Subclassed)"):
+            restore(result, load_data(result.config))
+        monkeypatch.setenv(TRUST, "1")
     assert result.sparsity == pytest.approx(0.5, abs=0.02) and result.of_keras3
     data = load_data(result.config)
     x = data.validation.x
@@ -154,7 +158,7 @@ def test_every_method_comes_to_its_sparsity(method, config):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"granularity": "n:m", "pattern": "2:4", "settings": {}},
+        {"granularity": "n:m", "pattern": "2:4", "settings": {"events": [0.5]}},
         {"granularity": "block", "pattern": "2x1"},
         {"scope": "global"},
         {"scope": "erk"},
@@ -236,8 +240,8 @@ def test_a_run_that_is_cut_at_any_step_goes_on_to_the_same_bits(method, config, 
         "noisy", method=method, epochs=3, checkpoint_every="1e-9s", shuffle=True, **RESUMED[method],
         learning_rate_schedule="cosine", optimizer="adam",
     )  # fmt: skip
-    places, count = check_cuts(settings, tmp_path, monkeypatch, [1, 2, 4, 7])
-    assert {place.step for place in places} >= {1, 2} and count >= 9
+    places, count = check_cuts(settings, tmp_path, monkeypatch, [1, 3, 5, 6])
+    assert {place.step for place in places} == {0, 1, 2} and count >= 9
 
 
 def test_augmented_images_and_drawing_layers_go_on_too(config, tmp_path, monkeypatch):
@@ -311,7 +315,7 @@ def test_a_backend_is_only_for_models_of_keras3(config, tmp_path, monkeypatch):
         Config(dataset="penguins", backend="jax")
     with pytest.raises(ConfigError, match="applications:MobileNetV2 is made in tf_keras"):
         Config(dataset="penguins", model="applications:MobileNetV2", backend="torch")
-    with pytest.raises(ConfigError, match=r"backend must be one of tensorflow, jax, torch, got 'mxnet'"):
+    with pytest.raises(ConfigError, match="unknown backend 'mxnet': Choices: tensorflow, jax, torch"):
         Config(dataset="penguins", backend="mxnet")
 
 
@@ -382,7 +386,7 @@ def test_commands_on_such_runs(config, data, monkeypatch, capsys):
     code, out, err = command(monkeypatch, capsys, "train", *typed, *words, "--set", "augment=[]")
     assert code == 0, err
     assert f"Keras 3      {run / 'model.keras'}" in out
-    for words in (("show", run), ("runs", settings.out), ("report", settings.out)):
+    for words in (("show", run), ("runs", settings.out), ("report", settings.out, "--out", data / "page.html")):
         code, out, err = command(monkeypatch, capsys, *words)
         assert code == 0, err
     own = ("--dataset", settings.dataset)
@@ -410,7 +414,7 @@ def test_commands_on_such_runs(config, data, monkeypatch, capsys):
 def test_a_dry_run_measures_such_a_model(config, monkeypatch, capsys):
     settings = config("rows")
     typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--out", settings.out)
-    code, out, err = command(monkeypatch, capsys, "train", *typed, "--epochs", 2, "--batch-size", 16, "--dry-run")
+    code, out, err = command(monkeypatch, capsys, "train", *typed, "--epochs", 4, "--batch-size", 16, "--dry-run")
     assert code == 0 and "a step (of " in out and "model.keras" in out, err
     assert not Path(settings.out).exists()
 
@@ -418,7 +422,7 @@ def test_a_dry_run_measures_such_a_model(config, monkeypatch, capsys):
 def test_a_comparison_trains_each_in_its_own_keras(config, monkeypatch, capsys):
     settings = config("rows")
     typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--out", settings.out)
-    words = ("--methods", "unpruned,dynamic,lottery", "--seeds", 2, "--epochs", 2, "--batch-size", 16)
+    words = ("--methods", "unpruned,dynamic,lottery", "--seeds", 2, "--epochs", 4, "--batch-size", 16)
     code, out, err = command(monkeypatch, capsys, "compare", *typed, *words, "--set", "augment=[]")
     assert code == 0 and "dynamic" in out, err
     assert len(list(Path(settings.out).glob("*/model.keras"))) == 6
@@ -445,7 +449,7 @@ assert sys.modules["keras"].backend.backend() == "jax"
 def test_a_run_on_jax_imports_no_tensorflow_and_is_read_without_it(config, tmp_path, monkeypatch, capsys):
     settings = config("rows", backend="jax")
     words = ["--dataset", settings.dataset, "--model", settings.model, "--backend", "jax", "--out", settings.out]
-    words += ["--epochs", "2", "--batch-size", "16", "--set", "augment=[]"]
+    words += ["--epochs", "4", "--batch-size", "16", "--set", "augment=[]"]
     code = WITHOUT_TENSORFLOW.format(arguments=words)
     environment = {name: value for name, value in os.environ.items() if name != OF_KERAS}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, env=environment)

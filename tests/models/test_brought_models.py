@@ -72,10 +72,10 @@ def test_a_layer_that_is_called_twice_keeps_its_softmax():
 
 @pytest.mark.parametrize("end", [L.Dense(1, "sigmoid"), L.Dense(1)], ids=["sigmoid", "logit"])
 def test_one_number_for_two_classes_becomes_two_logits(end):
-    model = sequential(end)
+    model, is_sigmoid = sequential(end), end.activation is keras.activations.sigmoid
     before = numbers(model)
     logits = numbers(brought(model, classes=2).classifier)
-    z = np.log(before / (1 - before)) if end.activation is keras.activations.sigmoid else before
+    z = np.log(before / (1 - before)) if is_sigmoid else before
     np.testing.assert_allclose(logits, np.concatenate([0 * z, z], axis=-1), atol=1e-4)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+LAST = "on_fit_end"
 HOOKS = (
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin"),
     *("on_train_batch_end", "on_test_begin", "on_test_end"),
@@ -18,42 +20,51 @@ def callback_of(library: Any, listener: Any) -> Any:
         library: `tf_keras` or `keras`.
         listener: see `adapters.base.Adapter.callback`.
     """
-    base = library.callbacks.Callback
+    hooks = tuple(name for name in (*HOOKS, LAST) if hasattr(listener, name))
+    callback = _kind(library.callbacks.Callback, type(listener).__name__, hooks)()
+    callback.listener = listener
+    return callback
+
+
+@functools.cache  # a class is never freed, and one of each callback would keep its model
+def _kind(base: type, name: str, hooks: tuple[str, ...]) -> type:
+    """Returns a class of callbacks that call the listener which they are given."""
 
     def set_model(self: Any, model: Any) -> None:
         base.set_model(self, model)
-        listener.model = model
+        self.listener.model = model
 
     def set_params(self: Any, params: Mapping[str, Any]) -> None:
         base.set_params(self, params)
-        listener.params = params
+        self.listener.params = params
 
-    members: dict[str, Any] = {"set_model": set_model, "set_params": set_params, "listener": listener}
-    members |= {name: _forward(getattr(listener, name)) for name in HOOKS if hasattr(listener, name)}
-    if hasattr(listener, "on_fit_end"):
+    members: dict[str, Any] = {"set_model": set_model, "set_params": set_params, "listener": None}
+    members |= {hook: _forward(hook) for hook in hooks if hook != LAST}
+    if LAST in hooks:
         begin = members.get("on_train_begin", lambda self, logs=None: None)
         end = members.get("on_train_end", lambda self, logs=None: None)
 
         def on_train_begin(self: Any, logs: Any = None) -> None:
-            self.alone = not _begins(getattr(listener.model, "history", None))
+            history = getattr(self.listener.model, "history", None)
+            self.alone = not _begins(history)
             if not self.alone:
-                _call_last(listener.model.history, listener.on_fit_end)
+                _call_last(history, self.listener.on_fit_end)
             begin(self, logs)
 
         def on_train_end(self: Any, logs: Any = None) -> None:
             end(self, logs)
             if self.alone:
-                listener.on_fit_end()
+                self.listener.on_fit_end()
 
         members |= {"on_train_begin": on_train_begin, "on_train_end": on_train_end}
-    return type(type(listener).__name__, (base,), members)()
+    return type(name, (base,), members)
 
 
-def _forward(method: Callable[..., Any]) -> Callable[..., Any]:
-    def hook(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(*args, **kwargs)
+def _forward(hook: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.listener, hook)(*args, **kwargs)
 
-    return hook
+    return method
 
 
 def _begins(history: Any) -> bool:

@@ -108,7 +108,7 @@ def _images(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[Answer], 
 
 
 def _echo_rows(predictor: Predictor, answers: Sequence[Answer]) -> None:
-    several = len({path for path, _, _ in answers}) > 1
+    several = sum(number == 1 for _, number, _ in answers) > 1  # of files
     rows = [
         (
             *((path,) if several else ()),

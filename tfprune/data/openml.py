@@ -130,8 +130,8 @@ def _columns(bunch: Any) -> Mapping[str, Any]:
         missing = np.isnan(cells)
         known = (bunch.categories or {}).get(name)
         if known is None:
-            columns[name] = pa.array(cells, mask=missing)
+            columns[name] = pa.chunked_array([pa.array(cells, mask=missing)])
         else:
             texts = np.array([*map(str, known), ""], object)[np.where(missing, -1, cells).astype(int)]
-            columns[name] = pa.array(texts, pa.string(), mask=missing)
+            columns[name] = pa.chunked_array([pa.array(texts, pa.string(), mask=missing)])
     return columns

@@ -14,7 +14,7 @@ from tfprune.adapters.backend import versions_of_keras3
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.keras3.backends import numbers
 from tfprune.adapters.keras3.fitting import restore_precision, use_precision
-from tfprune.adapters.loading.gate import load_model
+from tfprune.adapters.loading.gate import load_model, load_weights
 from tfprune.data._base import SPLITS, Data
 from tfprune.experiments.libraries import Precision, seed_for_building
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
@@ -90,10 +90,14 @@ class Keras3Runs:
 
     def weights_of(self, result: Result) -> list[np.ndarray]:
         if result.keras_model.is_file():
-            return [numbers(weight) for weight in restore(result, self.data).classifier.weights]
-        from tfprune.exporting.savedmodel import load_weights  # TensorFlow
+            check_model(result.folder)
+            other = brought(self.config, self.data)
+            with other.whole() as model:
+                load_weights(result.keras_model, model)
+            return [numbers(weight) for weight in other.classifier.weights]
+        from tfprune.exporting import savedmodel  # TensorFlow
 
-        return load_weights(result.model)[: len(self.brought.classifier.weights)]
+        return savedmodel.load_weights(result.model)[: len(self.brought.classifier.weights)]
 
     def finish(
         self, trainer: Keras3Trainer, folder: RunDir, seconds: Mapping[str, float], precision: Precision

@@ -103,12 +103,13 @@ def has_keras3_model(config: Config, data: Data) -> bool:
 
 def seed_for_building(config: Config, purpose: str = "init") -> None:
     """Seeds what a model of either Keras draws when it is built."""
-    from tfprune.adapters.backend import keras3_module, seed_everything
+    from tfprune.adapters.backend import seed_everything
+    from tfprune.adapters.keras3 import fitting
 
     seed = derive(config.seed, purpose)
     if config.backend == BACKENDS[0]:
         seed_everything(seed, anew=True)
-    keras3_module.utils.set_random_seed(seed)
+    fitting.seed_everything(seed)
 
 
 def library_of(config: Config, data: Data) -> Library:

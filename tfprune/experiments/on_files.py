@@ -21,7 +21,7 @@ from tfprune.exporting.named import examples_like
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.config import Config
 from tfprune.training.finetuning import Fitted, accuracy, finetune, fitted, library_of
-from tfprune.utils.errors import SparsityError
+from tfprune.utils.errors import ModelError, SparsityError
 from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def shrink_file(
     check_target(out, path, force=force)
     source = read_model(path)
     check(source)
+    if not all(np.all(np.isfinite(own)) for own in source.model.get_weights() if np.asarray(own).dtype.kind == "f"):
+        raise ModelError(f"{path}: it has weights that are no finite numbers, which cannot be ranked")
     model, before, adapter = source.model, size_in_file(source.model, out), adapter_of(source.model)
     known = training and training()
     found, accuracies = _measured(model, known)

@@ -17,7 +17,7 @@ from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.loading.archives import HDF5
 from tfprune.adapters.loading.gate import load_model
 from tfprune.exporting.conversion import drafted, writing
-from tfprune.exporting.named import examples_like, of_graph
+from tfprune.exporting.named import ANY_SIDE, LARGER_SIDE, examples_like, of_graph
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.text import one_line
@@ -227,13 +227,11 @@ def _check_weights(model: Any, again: Any, path: Path) -> None:
 
 
 def _check_answers(model: Any, again: Any, path: Path) -> str:
-    try:
-        examples = examples_like(model, EXAMPLES)
-        expected = answers(model, examples)
-    except ImportError:
-        raise
-    except Exception as error:  # of any library: what a model makes of numbers that nobody made for it
-        return f"its outputs were not compared, its weights were: it takes no made-up inputs ({one_line(error)})"
+    examples, expected, problem = _answered(model, ANY_SIDE)
+    if problem:
+        examples, expected, problem = _answered(model, LARGER_SIDE)
+    if problem:
+        return f"its outputs were not compared, its weights were: it takes no made-up inputs ({problem})"
     given = answers(again, examples)
     for name, own in expected.items():
         other = given.get(name)
@@ -244,6 +242,17 @@ def _check_answers(model: Any, again: Any, path: Path) -> str:
         if not np.allclose(own, other, rtol=0, atol=TOLERANCE * scale, equal_nan=True):
             raise ModelError(f"{path}: the file that was written answers differently than the model; nothing was kept")
     return ""
+
+
+def _answered(model: Any, side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
+    """Returns made-up examples, what a model answers, and why it does not; "" if it does."""
+    try:
+        examples = examples_like(model, EXAMPLES, side)
+        return examples, answers(model, examples), ""
+    except ImportError:
+        raise
+    except Exception as error:  # of any library: what a model makes of numbers that nobody made for it
+        return {}, {}, one_line(error, 100)
 
 
 def answers(model: Any, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ ANY = (
     "give the examples as the model takes them: an array, a list of them in the order of its inputs, or a dict by name"
 )
 ANY_SIDE = 32  # of made-up examples, where a model takes any
+LARGER_SIDE = 256  # of those of models that take any and make nothing of small ones
 WORDS = ("a", "word", "of", "text")
 
 
@@ -57,29 +58,35 @@ def of_graph(model: Any) -> Named:
     return Named(specs, call)
 
 
-def examples_like(model: Any, count: int) -> dict[str, np.ndarray]:
+def examples_like(model: Any, count: int, side: int = ANY_SIDE) -> dict[str, np.ndarray]:
     """Returns made-up examples by input of a functional or sequential model of either Keras, see `made_up`."""
     layers = list(model._flatten_layers())
     tokens = [getattr(layer, name, None) for layer in layers for name in ("input_dim", "num_tokens")]
     known = [size for size in tokens if isinstance(size, int)]  # what an Embedding knows of
-    return made_up(of_graph(model).inputs, count, below=min(known, default=256), whole=bool(known))
+    return made_up(of_graph(model).inputs, count, below=min(known, default=256), whole=bool(known), side=side)
 
 
 def made_up(
-    inputs: Mapping[str, tuple[tuple[int | None, ...], str]], count: int, *, below: int = 256, whole: bool = False
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]],
+    count: int,
+    *,
+    below: int = 256,
+    whole: bool = False,
+    side: int = ANY_SIDE,
 ) -> dict[str, np.ndarray]:
     """Returns made-up examples by input, always the same: numbers, words where it takes text.
 
     Args:
-        inputs: name -> shape with the batch, and dtype. Sides of any length are `ANY_SIDE` long.
+        inputs: name -> shape with the batch, and dtype.
         count: how many; where a batch is of one size, that many.
         below: what whole numbers are below.
         whole: whether numbers are whole where floats are taken too, as those that an Embedding looks up.
+        side: how long sides of any length are.
     """
     random = np.random.default_rng(0)
     made = {}
     for name, (shape, dtype) in inputs.items():
-        sides = (shape[0] or count, *(side or ANY_SIDE for side in shape[1:]))
+        sides = (shape[0] or count, *(own or side for own in shape[1:]))
         if dtype in ("string", "object"):
             made[name] = np.array(WORDS)[random.integers(0, len(WORDS), sides)].astype(object)
         elif dtype == "bool":

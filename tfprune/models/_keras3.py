@@ -87,16 +87,16 @@ class BroughtModel:
     def _as_logits(self, graph: Any, classes: int) -> Any:
         """Returns a model that returns a logit for each class, see `_heads.as_logits`."""
         numbers = tuple(graph.outputs[0].shape[1:])
-        chain = _end(graph)
+        chain, answer = _end(graph)
         ends = _kind_of(chain[-1])
         if ends == "softmax" and numbers == (1,):
             raise ModelError(f"model {self.name} ends with a softmax of one number, which is always 1; use a sigmoid")
         if numbers == (1,):
             if classes != 2 or ends not in ("sigmoid", "linear"):
                 return graph
-            return _two_logits(self._without_end(graph, chain) if ends == "sigmoid" else graph)
+            return _two_logits(self._without_end(graph, chain, answer) if ends == "sigmoid" else graph)
         if ends == "softmax":
-            return self._without_end(graph, chain)
+            return self._without_end(graph, chain, answer)
         if ends == "sigmoid":
             log.warning(
                 "model %s ends with %d sigmoids: an example has one class here, so what they are given is trained as "
@@ -104,18 +104,20 @@ class BroughtModel:
                 self.name,
                 numbers[-1],
             )
-            return self._without_end(graph, chain)
+            return self._without_end(graph, chain, answer)
         return graph if ends in ("linear", "other") else _judged(graph, self.name)
 
-    def _without_end(self, graph: Any, chain: list[Any]) -> Any:
+    def _without_end(self, graph: Any, chain: list[Any], answer: Any) -> Any:
         """Leaves out the activation that the answer comes out of."""
         end = chain[-1]
         if _has_activation(end) and all(len(own._inbound_nodes) == 1 for own in chain):
             self._end = end, end.activation
             end.activation = keras.activations.linear
             return graph
-        if len(chain) == 1:  # a layer or operation that does nothing else
-            return keras.Model(graph.inputs[0], end._inbound_nodes[-1].input_tensors[0], name=graph.name)
+        alone = not _has_activation(end) or isinstance(end, keras.layers.Activation)  # it does nothing else
+        if alone and len(chain) == 1:
+            node = end._inbound_nodes[answer._keras_history.node_index]
+            return keras.Model(graph.inputs[0], node.input_tensors[0], name=graph.name)
         return _with_logarithm(graph)  # in a nested model, or called more than once
 
 
@@ -157,15 +159,19 @@ def _check_classes(model: Any, name: str, classes: int) -> None:
         raise ModelError(f"model {name} returns {returned} an example, the data have {classes} classes{hint}")
 
 
-def _end(model: Any) -> list[Any]:
-    """Returns the operation that the answer comes out of, and before it the models that contain it, outermost first."""
-    last = _made_by(model.outputs[0])
-    while _passes_on(last):
-        before = _made_by(last._inbound_nodes[0].input_tensors[0])
-        if isinstance(before, keras.layers.InputLayer):
+def _end(model: Any) -> tuple[list[Any], Any]:
+    """Returns the operation that the answer comes out of, after the models that contain it, and what it returns."""
+    tensor = model.outputs[0]
+    while _passes_on(_made_by(tensor)):
+        before = _made_by(tensor)._inbound_nodes[0].input_tensors[0]
+        if isinstance(_made_by(before), keras.layers.InputLayer):
             break
-        last = before
-    return [last, *_end(getattr(last, "_functional", None) or last)] if has_graph(last) else [last]
+        tensor = before
+    last = _made_by(tensor)
+    if not has_graph(last):
+        return [last], tensor
+    chain, inner = _end(getattr(last, "_functional", None) or last)
+    return [last, *chain], inner
 
 
 def _made_by(tensor: Any) -> Any:

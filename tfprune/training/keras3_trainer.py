@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.batches import Batch, balanced_indices
 from tfprune.adapters.keras3 import fitting
 from tfprune.adapters.keras3.adapter import ADAPTER
@@ -98,7 +97,7 @@ class Keras3Trainer(RunTask):
         if self._checkpointing:
             per_epoch = self.steps_per_epoch
             listeners.append(self._checkpoint_listener(phase, position, checkpoint, per_epoch, board=board))
-        keras.utils.set_random_seed(derive(self.config.seed, "fit"))
+        fitting.seed_everything(derive(self.config.seed, "fit"))
         try:
             with self._checkpointing.signals.deferred() if self._checkpointing else contextlib.nullcontext():
                 self._fit(position, logged, listeners)

@@ -13,8 +13,13 @@ from documented import ROOT, cells, run_python, words_of
 NOTEBOOK = ROOT / "docs" / "keras3.ipynb"
 
 
+def show(value):
+    if value is not None:
+        print(repr(value))
+
+
 def main():
-    sys.displayhook = lambda value: print(repr(value))
+    sys.displayhook = show
     names = {"__name__": "__main__"}
     for code, stored in cells(NOTEBOOK):
         printed = run_python(code, names)

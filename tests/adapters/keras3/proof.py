@@ -129,6 +129,8 @@ def proved(group, name):
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/m.keras")
         loaded = keras.models.load_model(f"{folder}/m.keras")
+    alike = len(model.trainable_variables) == len(loaded.trainable_variables)
+    assert alike, "Keras, pruned or not, loads it with other weights trainable, and so without the optimizer's state"
     remembered = 0
     for own in (model, loaded):
         # In the order of the model: layers that a person's own layer makes are numbered anew where they are loaded.

@@ -72,6 +72,6 @@ def test_the_state_is_all_that_a_training_changes():
     assert {name.split("/")[0] for name in before} == {"weight", "optimizer"}
     net.fit(x, y, verbose=0)
     after = fitting.state_of(net, in_epoch=True)
-    assert {name.split("/")[0] for name in after} == {"weight", "optimizer", "metric"}
+    assert {name.split("/")[0] for name in after} == {"weight", "optimizer", "metric", "draw"}
     changed = [name for name, value in before.items() if not np.array_equal(value, after[name])]
-    assert len(changed) >= 4 + 8 + 1  # weights, two slots of each, the seed of the dropout
+    assert len(changed) >= 4 + 8 + 1  # weights, two slots of each, the number of steps

@@ -18,11 +18,9 @@ def masked_model(optimizer):
     return model, masked
 
 
-def step(model, random, scale=1.0):
-    optimizer = model.optimizer
-    optimizer.apply(
-        [scale * random.normal(size=own.shape) for own in model.trainable_variables], model.trainable_variables
-    )
+def step(model, random):
+    own = model.trainable_variables
+    model.optimizer.apply([random.normal(size=variable.shape).astype(np.float32) for variable in own], own)
 
 
 def of_pruned(model, masks):

@@ -16,6 +16,7 @@ from tfprune.adapters.keras3 import backends, gradients
 from tfprune.adapters.keras3.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.keras3.copies import check_model, remade, uncompiled_copy_of
 from tfprune.adapters.keras3.facts import layers_of, macs_per_kernel, uncounted
+from tfprune.adapters.keras3.fitting import seed_everything
 from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
 from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put_on, take_off
@@ -134,7 +135,7 @@ class Keras3:
     def redraw(self, model: keras.Model, seed: int) -> list[np.ndarray]:
         if not has_graph(model):
             raise ModelError(f"the weights of model {model.name} cannot be re-initialised: it is subclassed")
-        keras.utils.set_random_seed(seed)
+        seed_everything(seed)
         return [backends.numbers(weight) for weight in remade(model).weights]
 
 

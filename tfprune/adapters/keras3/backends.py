@@ -71,6 +71,12 @@ def keep(variable: keras.Variable, mask: keras.Variable, otherwise: float = 0.0)
         variable.assign(where(mask.value, variable.value, otherwise))
 
 
+def settle(variable: keras.Variable) -> None:
+    """Waits until a variable has its values: JAX would take memory for many that are yet to be computed."""
+    if name() == "jax":
+        variable.value.block_until_ready()
+
+
 def _keep_on_replicas(variable: Any, mask: Any, otherwise: float) -> None:
     """Does so on each device, from where a step is made for one of them or for all."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,9 +125,9 @@ def restore_precision(model: Any, policy: str) -> None:
 
 
 def state_of(model: Any, *, in_epoch: bool) -> dict[str, np.ndarray]:
-    """Returns all that a training changes in a compiled model, by numbered names; `in_epoch` its metrics too.
+    """Returns all that a training changes in a compiled model, by numbered names.
 
-    States of what draws at random are among the variables of the layers.
+    `in_epoch` that are metrics and what is drawn from too, which begin anew in each epoch.
     """
     backends.sync(model)
     return {
@@ -139,9 +140,11 @@ def state_of(model: Any, *, in_epoch: bool) -> dict[str, np.ndarray]:
 def variables_of(model: Any, *, in_epoch: bool) -> dict[str, list[Any]]:
     """Returns the variables that a training changes, by part."""
     optimizer = [variable for part in (model.optimizer, *parts(model.optimizer)) for variable in part.variables]
-    known = [*model.variables, *(generator.state for generator in seed_generators(model))]
-    found = {"weight": _distinct(known), "optimizer": _distinct(optimizer)}
-    return found | ({"metric": _distinct(model.metrics_variables)} if in_epoch else {})
+    draws = [generator.state for generator in seed_generators(model)]
+    others = {id(state) for state in draws}
+    weights = [variable for variable in _distinct(model.variables) if id(variable) not in others]
+    found = {"weight": weights, "optimizer": _distinct(optimizer)}
+    return found | ({"metric": _distinct(model.metrics_variables), "draw": _distinct(draws)} if in_epoch else {})
 
 
 def _distinct(variables: Sequence[Any]) -> list[Any]:
@@ -152,6 +155,20 @@ def seed_generators(model: Any) -> list[Any]:
     """Returns what a model's layers draw from, always in the same order, and at last what any other draw comes from."""
     own = [generator for layer in model._flatten_layers() for generator in layer._seed_generators]
     return _distinct([*own, keras3_seeds.global_seed_generator()])
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds what Python, NumPy, Keras and its backend draw; Keras' own function imports TensorFlow on any backend."""
+    if backends.name() == "tensorflow":
+        keras.utils.set_random_seed(seed)
+        return
+    random.seed(seed)
+    np.random.seed(seed)
+    keras3_seeds.global_state.set_global_attribute(keras3_seeds.GLOBAL_SEED_GENERATOR, None)
+    if backends.name() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
 
 
 def reseed(model: Any, seeds: Sequence[int]) -> None:

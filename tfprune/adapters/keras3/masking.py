@@ -68,6 +68,7 @@ class InPlaceMasks:
             mask.assign(alive)
         for _, kernel, mask in self._vars:
             backends.keep(kernel, mask)
+            backends.settle(kernel)
         for part in parts(getattr(self._model, "optimizer", None)):
             self.forget(part)
 
@@ -120,7 +121,9 @@ class InPlaceMasks:
         """Lets what an optimizer remembers start anew where weights are pruned, as after it was read from a file."""
         if part.built:
             self._look_up_starts(part)
-            self._enforce(part, [kernel for _, kernel, _ in self._vars])
+            for _, kernel, _ in self._vars:
+                self._enforce(part, [kernel])
+                backends.settle(kernel)
 
     def _enforce(
         self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable], forget: bool = True

@@ -155,6 +155,17 @@ def reload(path: Path) -> Any:
     return _opened(path, lambda: tf.saved_model.load(str(path)))
 
 
+def load_weights(path: Path, model: Any) -> None:
+    """Gives a model of Keras 3 the weights of a `.keras` file of it; nothing else of the file is made.
+
+    Raises:
+        ModelError: it is no such file, or of another model.
+    """
+    check_kind(path)
+    _described(path, lambda: read_keras(path))  # which looks at what is read then
+    _opened(path, lambda: model.load_weights(str(path)))
+
+
 def reload_keras3(path: Path) -> Any:
     """Loads a `.keras` file of Keras 3 that this process has just written, whatever is in it."""
     return _opened(path, lambda: keras3().saving.load_model(str(path), compile=False, safe_mode=False))
