@@ -5,9 +5,9 @@ import tfprune
 from tfprune.adapters.backend import keras
 from tfprune.structured.budgets import CORRECTIONS, SAMPLES, Budget, Request, choose_within, forms_of, size_of
 from tfprune.structured.channels import channels
-from tfprune.structured.ranking import SCOPES
 from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.surgery import remove_groups
+from tfprune.structured.widths import SCOPES
 from tfprune.utils.errors import ConfigError
 
 layers = keras.layers

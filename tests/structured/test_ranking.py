@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfprune.structured.costs import Product, Side, SumOfProducts
-from tfprune.structured.ranking import NORMALIZERS, SCOPES, Ranked, choose_widths, fit_budget
+from tfprune.structured.ranking import NORMALIZERS, Ranked, choose_widths, fit_budget
+from tfprune.structured.widths import SCOPES
 from tfprune.utils.errors import ConfigError
 
 

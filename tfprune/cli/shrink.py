@@ -13,8 +13,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json
 from tfprune.cli._models import check_backend, echo_written, writes_a_model, written_as_dict
 from tfprune.cli._terminal import start_logging
-from tfprune.structured.ranking import FLOOR, SCOPES
-from tfprune.structured.widths import CRITERIA, DATA_CRITERIA
+from tfprune.structured.widths import CRITERIA, DATA_CRITERIA, FLOOR, SCOPES
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
 

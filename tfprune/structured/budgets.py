@@ -14,10 +14,10 @@ from tfprune.adapters import adapter_of
 from tfprune.structured.channels import Channels, Group
 from tfprune.structured.costs import Cost, FittedTimes, Product, SumOfProducts, fit_times, parts_of_time, product_of
 from tfprune.structured.labels import rows_of
-from tfprune.structured.ranking import FLOOR, NORMALIZERS, SCOPES, Ranked, choose_widths, fit_budget
+from tfprune.structured.ranking import NORMALIZERS, Ranked, choose_widths, fit_budget
 from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
-from tfprune.structured.widths import MULTIPLE, width
+from tfprune.structured.widths import FLOOR, MULTIPLE, SCOPES, width
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
 

@@ -14,11 +14,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 
 from tfprune.structured.costs import Cost
-from tfprune.structured.widths import width
+from tfprune.structured.widths import FLOOR, width
 from tfprune.utils.errors import ConfigError
 
-SCOPES = ("layer", "global", "isomorphic")
-FLOOR = 0.1  # least share of a group's channels that stays when groups compete
 BISECTIONS = 40
 
 

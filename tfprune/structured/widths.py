@@ -9,6 +9,8 @@ from tfprune.pruning.events import PruningEvent, nominal_sparsity
 from tfprune.utils.checks import check_choice, check_names, check_whole
 from tfprune.utils.errors import ConfigError, SparsityError, choose_from
 
+SCOPES = ("layer", "global", "isomorphic")  # see `ranking`
+FLOOR = 0.1  # least share of a group's channels that stays when groups compete
 MULTIPLE = 8  # widths that are no multiple of it made networks slower than unpruned ones
 CRITERIA = {
     "filter": ("l1", "l2", "fpgm", "taylor", "taylor2", "bn", "activation", "random"),  # see `scoring.CRITERIA`
