@@ -94,7 +94,7 @@ def compile_classifier(model: Any, kind: str, rate: Any, settings: Mapping[str, 
                 keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # without penalties
                 keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             ],
-            jit_compile=xla or backends.name() == "jax",
+            jit_compile="auto" if backends.name() == "jax" else xla,  # there wherever the layers allow it
         )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
