@@ -216,6 +216,14 @@ def half(own, folder):
     return ""
 
 
+def stands_zeros(optimizer):
+    """Returns whether an optimizer of plain Keras leaves numbers where a row and a column have no gradient."""
+    kernel = keras.Variable(np.ones((2, 2), np.float32))
+    optimizer.build([kernel])
+    optimizer.apply([keras.ops.convert_to_tensor([[1.0, 0.0], [0.0, 0.0]])], [kernel])
+    return bool(np.isfinite(keras.ops.convert_to_numpy(kernel.value)).all())
+
+
 def tried(own):
     """Returns a key of `pages.OUTCOMES` or `wrong`, and what is to be said."""
     with tempfile.TemporaryDirectory() as name:
@@ -235,6 +243,8 @@ def tried(own):
                 outcome, difference = "unsteady", ""
             difference = difference or half(own, folders[3])
         except TfpruneError as error:
+            if "nan" in str(error) and not stands_zeros(OPTIMIZERS[own[1]]()):
+                return "keras", f"{own[1]} makes NaN where a row and a column have no gradient: {error}"
             return "refused", str(error)
         except Exception:
             return "wrong", traceback.format_exc()[-1500:]
