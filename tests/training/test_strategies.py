@@ -27,13 +27,13 @@ from tfprune.adapters.backend import tf
 Figure.savefig = lambda figure, path, **_: path.touch()  # to print them takes as long as a training
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tfprune.experiments import experiment
+from tfprune.experiments import experiment, tf_keras_runs
 from tfprune.training.config import Config
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.adapters.tf_keras.wrapping import masked_layers
 
 copies = {}
-measured = experiment.on_one_device
+measured = tf_keras_runs.on_one_device
 
 def looked_at(trainer, *rest):
     model = trainer.model
@@ -42,7 +42,7 @@ def looked_at(trainer, *rest):
     copies.update({name: [own.numpy() for own in variable.values] for name, variable in variables.items()})
     return measured(trainer, *rest)
 
-experiment.on_one_device = looked_at
+tf_keras_runs.on_one_device = looked_at
 out, trials = sys.argv[1], json.loads(sys.argv[2])
 said = {}
 for method, own in trials.items():
