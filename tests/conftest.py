@@ -60,6 +60,7 @@ def seeded():
 @pytest.fixture(autouse=True)
 def typed(monkeypatch):
     """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # Python's readline sets it, for the processes of tests too
     monkeypatch.setenv(FUNCTIONS, "residual:tower,recurrent:net,record:small_resnet,test_layer_traits:own_model")
 
 

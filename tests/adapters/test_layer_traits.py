@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune.adapters.backend import keras, tf, tfmot_registry
+from tfprune.adapters.backend import keras, keras3, tf, tfmot_registry
 from tfprune.adapters.layer_traits import ACTIVATIONS, TRAITS, LayerTraits, activation_traits, count_macs, traits_of
 from tfprune.adapters.tf_keras.layers import kernel_attributes
 from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel, uncounted
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
-from tfprune.structured import rules as channel_rules
 from tfprune.structured.channels import channels
+from tfprune.structured.table import RULES
 
 L = keras.layers
 
@@ -113,8 +113,8 @@ def test_every_entry_is_a_layer_and_every_rule_is_used():
         assert isinstance(traits, LayerTraits)
         assert "." in name or hasattr(L, name) or name in inside | hidden, name
         assert traits.zero in (None, "weights", "inputs")
-    assert {traits.channels for traits in TRAITS.values()} == {None, *channel_rules.RULES}
-    assert all(getattr(keras.activations, name) for name in ACTIVATIONS)
+    assert {traits.channels for traits in TRAITS.values()} == {None, *RULES}
+    assert all(activation(name) for name in ACTIVATIONS)
 
 
 def test_what_tfmot_prunes_is_pruned_here():
@@ -124,12 +124,17 @@ def test_what_tfmot_prunes_is_pruned_here():
         assert own <= {*known.kernels}, kind
 
 
+def activation(name):
+    """Returns a function of tf_keras, or of Keras 3 where the other has none of the name."""
+    return getattr(keras.activations, name, None) or getattr(keras3().activations, name)
+
+
 def test_activations_go_by_who_made_them():
     assert activation_traits(None).zero and activation_traits(keras.activations.get("relu")).stackable
     assert activation_traits(keras.activations.softmax) is None
     assert activation_traits(tf.nn.relu) is None and activation_traits(lambda x: x) is None
     for name, traits in ACTIVATIONS.items():
-        values = getattr(keras.activations, name)(tf.constant([0.0, 2.0]))
+        values = activation(name)(tf.constant([0.0, 2.0]))
         assert (float(values[0]) == 0) == traits.zero, name
 
 

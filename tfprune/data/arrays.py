@@ -148,7 +148,8 @@ def _encoded(inputs: Inputs, x: np.ndarray) -> np.ndarray:
     """Returns rows as the exported model encodes them; what it does to them NumPy does alike, without TensorFlow."""
     import numpy as np
 
-    return np.asarray(inputs.encode({"x": x}))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `load` looks at what comes out
+        return np.asarray(inputs.encode({"x": x}))
 
 
 @contextlib.contextmanager

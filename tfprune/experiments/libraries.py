@@ -88,6 +88,7 @@ def has_keras3_model(config: Config, data: Data) -> bool:
     elif is_function(config.model):
         seed_for_building(config)
         found = is_keras3(build_as_brought(config.model, data.input_shape, len(data.labels), config.model_settings)[0])
+        _reset_names(config)
     else:
         found = True
     if found:
@@ -102,7 +103,7 @@ def has_keras3_model(config: Config, data: Data) -> bool:
 
 
 def seed_for_building(config: Config, purpose: str = "init") -> None:
-    """Seeds what a model of either Keras draws when it is built."""
+    """Seeds what a model of either Keras draws when it is built, and forgets the names of layers that were built."""
     from tfprune.adapters.backend import seed_everything
     from tfprune.adapters.keras3 import fitting
 
@@ -110,6 +111,17 @@ def seed_for_building(config: Config, purpose: str = "init") -> None:
     if config.backend == BACKENDS[0]:
         seed_everything(seed, anew=True)
     fitting.seed_everything(seed)
+    _reset_names(config)
+
+
+def _reset_names(config: Config) -> None:
+    from tfprune.adapters.keras3 import fitting
+
+    fitting.reset_names()
+    if config.backend == BACKENDS[0]:
+        from tfprune.adapters.backend import keras
+
+        keras.backend.reset_uids()
 
 
 def library_of(config: Config, data: Data) -> Library:

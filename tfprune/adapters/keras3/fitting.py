@@ -171,6 +171,11 @@ def seed_everything(seed: int) -> None:
         torch.manual_seed(seed)
 
 
+def reset_names() -> None:
+    """Has layers without names of their own be counted from the start, as in a process that has built none."""
+    keras3_seeds.global_state.set_global_attribute("object_name_uids", None)
+
+
 def reseed(model: Any, seeds: Sequence[int]) -> None:
     """Sets what a model's layers draw from now on.
 

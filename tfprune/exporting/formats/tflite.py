@@ -145,9 +145,9 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
     if len(signatures) != 1:
         raise ModelError(f"{path}: this model was not exported by tfprune (it has {len(signatures)} signatures)")
     with quiet_stderr():
-        runner = interpreter.get_signature_runner()
-        taken, returned = runner.get_input_details(), runner.get_output_details()
         try:  # the first call says what computes
+            runner = interpreter.get_signature_runner()
+            taken, returned = runner.get_input_details(), runner.get_output_details()
             runner(**{name: np.zeros((1, *own["shape"][1:]), own["dtype"]) for name, own in taken.items()})
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{path}: this model cannot answer ({one_line(error)})") from None
