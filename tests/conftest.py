@@ -16,6 +16,8 @@ from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
+os.environ.pop("COLUMNS", None)  # Python's readline sets it, for the processes of tests too
+
 # Whose tests or fixtures take half a minute and more.
 LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
 
@@ -60,7 +62,6 @@ def seeded():
 @pytest.fixture(autouse=True)
 def typed(monkeypatch):
     """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
-    monkeypatch.delenv("COLUMNS", raising=False)  # Python's readline sets it, for the processes of tests too
     monkeypatch.setenv(FUNCTIONS, "residual:tower,recurrent:net,record:small_resnet,test_layer_traits:own_model")
 
 
