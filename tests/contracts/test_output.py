@@ -12,8 +12,8 @@ PACKAGE = Path(tfprune.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 TERMINAL = "cli/_terminal.py"  # which alone prints
 READ_BACK = [
-    "experiments/finishing.py",
-    "training/callbacks.py",
+    "experiments/run_data.py",
+    "training/history.py",
 ]  # splits.csv, history.csv: of words and numbers of ours
 AT_THE_END = "training/stopping.py"  # says a sentence of its own while native code has the process
 PRINTERS = ("echo", "secho", "style", "echo_via_pager", "confirm", "prompt", "progressbar", "get_text_stream")

@@ -95,9 +95,9 @@ class Keras3Runs:
             with other.whole() as model:
                 load_weights(result.keras_model, model)
             return [numbers(weight) for weight in other.classifier.weights]
-        from tfprune.exporting import savedmodel  # TensorFlow
+        from tfprune.exporting.savedmodel import load_weights as exported_weights  # TensorFlow
 
-        return savedmodel.load_weights(result.model)[: len(self.brought.classifier.weights)]
+        return exported_weights(result.model)[: len(self.brought.classifier.weights)]
 
     def finish(
         self, trainer: Keras3Trainer, folder: RunDir, seconds: Mapping[str, float], precision: Precision
