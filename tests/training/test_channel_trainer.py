@@ -290,7 +290,7 @@ def test_a_criterion_that_the_model_has_no_use_for_is_said_before_anything_is_wr
 
 
 def test_a_width_that_was_not_asked_for_is_an_error(small, monkeypatch):
-    def one_short(scores, widths):
+    def one_short(scores, widths, found=None):
         return {name: np.arange(len(own) - widths[name] - 1) for name, own in scores.items()}
 
     monkeypatch.setattr("tfprune.training.removal.least_important", one_short)

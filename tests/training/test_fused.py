@@ -39,7 +39,7 @@ def weights_and_history(trainer):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_the_fused_loop_comes_to_the_numbers_of_the_plain_one(tiny, method, settings, monkeypatch):
-    monkeypatch.setattr("tfprune.training.loops.LOGGED_EPOCHS", 10)  # chunks of four epochs, as those of long runs
+    monkeypatch.setattr("tfprune.training.history.LOGGED_EPOCHS", 10)  # chunks of four epochs, as those of long runs
     extra = {"settings": {"rewind_epoch": 7} if method == "lottery" else {"rate_factor": 1.5}}
     plain, fused = (trained(tiny(method, epochs=45, loop=loop, **settings, **extra)) for loop in ("plain", "fused"))
     assert isinstance(fused.model, Fused) and not isinstance(plain.model, Fused)
