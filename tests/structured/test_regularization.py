@@ -105,3 +105,19 @@ def test_a_model_must_be_compiled():
     plain = keras.Sequential([layers.Input((4,)), layers.Dense(16), layers.Dense(2)])
     with pytest.raises(ConfigError, match="the model must be compiled"):
         tfprune.regularize(plain)
+
+
+def test_a_model_that_was_compiled_anew_and_a_second_fit_are_pushed_too(model):
+    callback = tfprune.regularize(model, "bn_scale", strength=0.5)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    gamma = model.get_layer("norm").gamma
+    for count in (1, 2):
+        model.fit(np.zeros((8, 6)), np.zeros((8, 3)), epochs=1, batch_size=8, verbose=0, callbacks=[callback])
+        np.testing.assert_allclose(gamma.numpy(), 1 - 0.1 * 0.5 * count, rtol=1e-6)
+
+
+def test_another_model_is_not_trained_under_it(model):
+    other = keras.models.clone_model(model)
+    other.compile("sgd", "mse")
+    with pytest.raises(ConfigError, match="the penalty is on model .*, and another is trained"):
+        other.fit(np.zeros((8, 6)), np.zeros((8, 3)), verbose=0, callbacks=[tfprune.regularize(model)])

@@ -125,6 +125,9 @@ class Penalties(Protocol):
     def set(self, strengths: Sequence[np.ndarray]) -> None:
         """Sets how strong each penalty is, of its shape; 0 at first."""
 
+    def held(self) -> bool:
+        """Returns whether the model's optimizer of now goes by them; one that it was compiled with since does not."""
+
     def release(self) -> None:
         """Ends the penalties."""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.graphs import Graphs, Penalty
+from tfprune.adapters.graphs import Graphs, Penalties, Penalty
 from tfprune.structured.budgets import step
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.labels import rows_of
@@ -40,7 +40,7 @@ class Regularization(abc.ABC):
     def __init__(self, model: Any, strength: float | None = None, keep: float = 0.5) -> None:
         self.strength = self.default if strength is None else strength
         self.keep = keep
-        self.model = model
+        self.model = self._given = model
         self.params: Mapping[str, Any] = {}
         self.graphs: Graphs = adapter_of(model).graphs
         self.found: Channels = channels(model)
@@ -49,14 +49,24 @@ class Regularization(abc.ABC):
         self._weights = [(weight, axes) for weight, axes in self._penalised() if axes]
         if not self._weights:
             raise ModelError(f"model {model.name} has no weights that {type(self).__name__} is about")
+        self._penalties = self._penalize()
+
+    def _penalize(self) -> Penalties:
         shapes = [
-            tuple(size if axis in axes else 1 for axis, size in enumerate(weight.shape))
-            for weight, axes in self._weights
+            tuple(size if axis in axes else 1 for axis, size in enumerate(own.shape)) for own, axes in self._weights
         ]
-        self._penalties = self.graphs.penalize(
-            model,
-            [Penalty(weight, shape, self.absolute) for (weight, _), shape in zip(self._weights, shapes, strict=True)],
-        )
+        penalties = [Penalty(own, shape, self.absolute) for (own, _), shape in zip(self._weights, shapes, strict=True)]
+        return self.graphs.penalize(self._given, penalties)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Looks whether the model that is trained is the one that was given, under whatever optimizer it has by now."""
+        if self.model is not self._given:
+            raise ConfigError(
+                f"the penalty is on model {self._given.name}, and another is trained: give regularize the model of "
+                "this fit (tfprune.train trains a copy unless in_place=True)"
+            )
+        if not self._penalties.held():
+            self._penalties = self._penalize()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Sets the strengths."""

@@ -16,7 +16,7 @@ from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import width
 from tfprune.utils.checks import check_choice
-from tfprune.utils.errors import ModelError
+from tfprune.utils.errors import ConfigError, ModelError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,12 @@ def shrink_model(
         return remove_groups(model, {})
     _report_stuck(model, found, asked)
     scores = CRITERIA[criterion](model, found, seed, examples)
-    return remove_groups(model, least_important(scores, choose_within(model, found, scores, asked, times), found))
+    widths = choose_within(model, found, scores, asked, times)
+    if all(count == len(found.free[name]) for name, count in widths.items()):
+        if asked.budget is None:
+            raise ConfigError(f"no channel goes at keep={asked.keep:g}: ask for less, or for a lower floor or multiple")
+        log.warning("model %s meets target_%s as it is: nothing was taken out", model.name, asked.budget.what)
+    return remove_groups(model, least_important(scores, widths, found))
 
 
 def _report_stuck(model: Any, found: Channels, asked: Request) -> None:

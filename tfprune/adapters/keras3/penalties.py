@@ -43,6 +43,10 @@ class Penalties:
         for variable, values in zip(self._strengths, strengths, strict=True):
             variable.assign(values)
 
+    def held(self) -> bool:
+        """Returns whether the model's optimizer of now goes by them."""
+        return all(vars(part).get(PENALTIES) is self for part in parts(self._model.optimizer))
+
     def release(self) -> None:
         """Ends the penalties."""
         backends.sync(self._model)

@@ -35,19 +35,28 @@ class Penalties:
         if PENALTIES not in vars(optimizer):
             vars(optimizer)["apply_gradients"] = _penalised(optimizer, optimizer.apply_gradients)
         vars(optimizer)[PENALTIES] = self  # past Keras' tracking: it is no state of the optimizer
-        model.train_function = None  # what was compiled before knows nothing of them
+        self._compile_anew()
 
     def set(self, strengths: Sequence[np.ndarray]) -> None:
         """Sets how strong each penalty is: arrays of the penalties' shapes."""
         for variable, values in zip(self._strengths, strengths, strict=True):
             variable.assign(values)
 
+    def held(self) -> bool:
+        """Returns whether the model's optimizer of now goes by them."""
+        return vars(unwrapped(self._model.optimizer)).get(PENALTIES) is self
+
     def release(self) -> None:
         """Ends the penalties."""
         optimizer = unwrapped(self._model.optimizer)
         if vars(optimizer).get(PENALTIES) is self:
             vars(optimizer)[PENALTIES] = None
-        self._model.train_function = None
+        self._compile_anew()
+
+    def _compile_anew(self) -> None:
+        """Has the step made again that knows nothing of what has changed; `fit` may have it in its hands already."""
+        if self._model.train_function is not None:
+            self._model.make_train_function(force=True)
 
     def added(self, pairs: Pairs) -> list[tuple[Any, tf.Variable]]:
         """Returns gradients and their variables, with the penalties' gradients."""
