@@ -31,7 +31,7 @@ NO_FASTER = 0.95  # of the time of what it is compared with
 @click.command(cls=Command, short_help="Measure the size and speed of models side by side.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|MODEL...", type=click.Path(path_type=Path))
 @click.option("--batch", "batches", default="1,32", show_default=True, metavar="N,...", help="Examples per call.")
-@click.option("--rounds", type=int, default=100, show_default=True, help="Calls of each model, in turns.")
+@click.option("--rounds", type=int, default=100, show_default=True, help="Interleaved calls per model.")
 @click.option("--figure", metavar="FILE", type=click.Path(path_type=Path), help="Draw the times: .png, .svg or .pdf.")
 @takes_data
 @trust_option

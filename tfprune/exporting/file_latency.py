@@ -131,7 +131,7 @@ def bench(models: Sequence[Any] | Any, *, batch: Sequence[int] | int = (1, 32), 
         models: of either Keras, functional or sequential, or paths: `.keras`, `.h5`, `.tflite` and `.onnx` files,
             SavedModels. All take the same inputs; the first is what the others are compared with.
         batch: examples per call, one size or several.
-        rounds: calls of each model, in turns.
+        rounds: interleaved calls per model.
 
     Raises:
         TfpruneError: a model cannot be opened, or takes other inputs than the first.

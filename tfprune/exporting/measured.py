@@ -45,11 +45,11 @@ def times_of(model: Any, data: Any, runtime: str, batch_size: int) -> Callable[[
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     if runtime == "training" and y is None:
         raise ConfigError("runtime='training' is measured on examples with what they are to give: data=(x, y)")
-    count = len(getattr(model, "inputs", None) or ())
-    if count and len(list(leaves(x))) != count:
+    count, given = len(getattr(model, "inputs", None) or ()), len(list(leaves(x)))
+    if count and given != count:
         raise ConfigError(
-            f"the model takes {count} inputs, and data have {len(list(leaves(x)))}: give data=x or data=(x, y), where x "
-            "of several inputs is a list or a dict"
+            f"the model takes {count} inputs, and data have {given}: give data=x or data=(x, y), where x of several "
+            "inputs is a list or a dict"
         )
     x, y = (None if own is None else map_tree(lambda array: _sized(array, batch_size), own) for own in (x, y))
 
