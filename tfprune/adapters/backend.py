@@ -166,15 +166,19 @@ def choose_backend(name: str) -> None:
 
 
 def machine() -> dict[str, str | int | list[str]]:
-    """Returns what seconds depend on: the processor, its cores, the GPUs."""
+    """Returns what seconds and last digits depend on: the processor and its vectors, its cores, the GPUs."""
     import platform
     import re
     from pathlib import Path
 
+    import numpy as np
+
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    cpu = named[1] if named else platform.processor() or platform.machine()
+    vectors = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found")
     return {
-        "cpu": named[1] if named else platform.processor() or platform.machine(),
+        "cpu": f"{cpu}, {vectors[-1]}" if vectors else cpu,  # one name may stand for processors that round otherwise
         "cores": cores(),
         "gpus": _gpus(),
     }
