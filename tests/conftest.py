@@ -17,6 +17,8 @@ from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.training.config import Config
 
 os.environ.pop("COLUMNS", None)  # Python's readline sets it, for the processes of tests too
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small models compile for longer than they train
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Whose tests or fixtures take half a minute and more.
 LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
@@ -34,7 +36,6 @@ def pytest_collection_finish():
     gc.set_threshold(10_000, 10, 10)
 
 
-DRAWING = ("cli", "reporting", "test_experiment.py")  # folders and files whose tests look at the figures of runs
 drawn = matplotlib.figure.Figure.savefig
 
 
@@ -46,7 +47,16 @@ def sketched(figure, path, **arguments):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    matplotlib.figure.Figure.savefig = drawn if {item.path.parent.name, item.path.name} & {*DRAWING} else sketched
+    looked_at = item.path.parent.name == "reporting" or item.get_closest_marker("figures")
+    matplotlib.figure.Figure.savefig = drawn if looked_at else sketched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """What JAX compiles in one process is there for the next."""
+    common = tmp_path_factory.getbasetemp()
+    folder = (common.parent if "PYTEST_XDIST_WORKER" in os.environ else common) / "compiled-by-jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -415,6 +415,7 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     assert code == 2 and "exactly one of --keep, --sparsity and the --target options" in err
 
 
+@pytest.mark.figures
 def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     for method in ("unpruned", "dynamic"):
         train = ("train", "--dataset", "penguins", "--epochs", 6, "--method", method, "--out", tmp_path)

@@ -45,6 +45,7 @@ def finished(tmp_path_factory):
     return train(Config(dataset="penguins", epochs=6, out=str(tmp_path_factory.mktemp("runs"))))
 
 
+@pytest.mark.figures
 def test_a_run_leaves_what_it_should_and_nothing_else(finished):
     assert {path.name for path in finished.folder.root.iterdir()} == FILES
     assert (finished.model / "saved_model.pb").is_file()

@@ -465,7 +465,7 @@ def test_a_run_on_jax_needs_no_tensorflow(config, tmp_path, monkeypatch, capsys)
 
 
 ALL = "cut_at_any_step or comes_back or takes_the_dense or ended_in_the_middle or commands or dry_run"
-SOME = "cut_at_any_step and (dynamic or lottery) or comes_back and (dropped or attending) or ended_in_the_middle"
+SOME = "cut_at_any_step and lottery or comes_back and (dropped or attending) or ended_in_the_middle"
 
 
 @ON_TENSORFLOW

@@ -566,9 +566,10 @@ def fuzz(tmp_path_factory):
     return Fuzz(tmp_path_factory.mktemp("fuzz"))
 
 
-def test_altered_files_are_one_line_or_change_nothing(fuzz, monkeypatch, tmp_path):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_altered_files_are_one_line_or_change_nothing(fuzz, every, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    faults = [told for told in map(fuzz.case, range(STRUCTURES + FLIPS)) if told[1]]
+    faults = [told for told in map(fuzz.case, range(0, STRUCTURES + FLIPS, every)) if told[1]]
     for told, fault in faults[:20]:
         print(f"{told}: {fault}")
     assert [told for told, _ in faults] == []
@@ -609,8 +610,8 @@ def test_each_setting_set_to_anything_is_one_line_or_counts(tmp_path):
         for place, field in enumerate(fields(stored)):
             for number, value in enumerate((*VALUES, [10**9], "1,2", 10**6, 2**40)):
                 if (
-                    len(field) == 1 and (kind + place + number) % 3
-                ):  # what all kinds have: each value in a third of them
+                    len(field) == 1 and (kind + place + number) % 6
+                ):  # each value in a sixth of all kinds
                     continue
                 altered = owner = json.loads(json.dumps(stored))
                 for key in field[:-1]:

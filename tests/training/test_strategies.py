@@ -88,9 +88,14 @@ def test_two_devices_come_to_what_one_comes_to(said, trial):
 
 # What two processes train, one after the other; the first is cut off once.
 RUNS = (
-    {"method": "lottery", "epochs": 24},  # long enough to be cut off in the middle
-    {"method": "dynamic", "epochs": 6, "granularity": "filter", "settings": {"events": (0.5,), "final_sparsity": 0.5}},
-    {"method": "pruned", "epochs": 6, "settings": {"criterion": "taylor"}},
+    {"method": "lottery", "epochs": 12},  # long enough to be cut off in the middle
+    {
+        "method": "dynamic",
+        "epochs": 4,
+        "granularity": "filter",
+        "settings": {"events": (0.5,), "final_sparsity": 0.5},
+        "channel_settings": {"criterion": "taylor"},
+    },
     {
         "method": "pruned",
         "dataset": "fashion_mnist",  # its small copy
