@@ -137,7 +137,7 @@ class TfKerasGraphs:
         return inputs
 
     def slopes(self, model: keras.Model, variables: Sequence[tf.Variable], examples: Examples) -> list[np.ndarray]:
-        variables = [getattr(own, "_primary", own) for own in variables]  # the copy of several devices that is read here
+        variables = [getattr(own, "_primary", own) for own in variables]  # of several devices, the first
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             loss = _loss(model, examples)
