@@ -26,6 +26,7 @@ CLASSIFIERS = [
     "Environment :: Console",
     "Intended Audience :: Developers",
     "Intended Audience :: Science/Research",
+    "Operating System :: MacOS",
     "Operating System :: POSIX :: Linux",
     "Programming Language :: Python :: 3",
     *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
