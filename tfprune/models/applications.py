@@ -49,7 +49,8 @@ def application(
     if f"{prefix}:" == OF_KERAS3:
         keras, other, prefixes = other, keras, prefixes[::-1]
     if name not in (names := _names(keras)):
-        remedy = f"take {prefixes[1]}{name}" if name in _names(other) else choose_from(name, names)
+        elsewhere = f"the other Keras has it, take {prefixes[1]}{name}"
+        remedy = elsewhere if name in _names(other) else choose_from(name, names)
         raise ConfigError(f"unknown model {model}: {remedy}")
     rate = check_fraction("model.dropout", dropout)
     pretrained, frozen = check_switch("model.pretrained", pretrained), check_switch("model.frozen", frozen)
