@@ -123,6 +123,17 @@ def noisy(input_shape, classes):
     )
 
 
+def residual(input_shape, classes):
+    """Images of bytes, three residual branches with BatchNorm and dropout, a softmax."""
+    inputs = L.Input(input_shape)
+    x = L.Conv2D(8, 3, padding="same", name="stem")(inputs)
+    for name in ("one", "two", "three"):
+        y = L.BatchNormalization(name=f"{name}_norm")(L.Conv2D(6, 3, padding="same", name=name)(x))
+        y = L.Conv2D(8, 1, name=f"{name}_back")(L.Dropout(0.2, name=f"{name}_drop")(L.ReLU()(y)))
+        x = L.Add(name=f"{name}_sum")([x, y])
+    return _headed(inputs, L.ReLU()(x), classes)
+
+
 def several_sigmoids(input_shape, classes):
     return keras.Sequential([L.Input(input_shape), L.Dense(8, "relu"), L.Dense(classes, "sigmoid")])
 

@@ -74,7 +74,8 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
     if result.of_keras3 and name == "keras":
         from tfprune.exporting.keras3_file import convert_keras3
 
-        done = convert_keras3(restore_brought(result, data), data, result.masks(), path, quantize)
+        masks = {} if result.config.removes else result.masks()  # of a model that is smaller now
+        done = convert_keras3(restore_brought(result, data), data, masks, path, quantize)
     else:
         done = convert(restore_model(result, data), data, path, name, quantize)
     for line in done.unread:

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from tfprune.adapters import is_keras3
-from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.backend import keras
 from tfprune.data._base import Data
 from tfprune.exporting.description import write_description
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, Format, softmax
+from tfprune.exporting.of_keras3 import OF_GRAPHS, check_backend
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
 from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
-OF_GRAPHS = ("savedmodel", "tflite", "onnx")  # formats of what TensorFlow computes, whichever Keras made it
 LOGITS = ("h5", "keras")  # formats whose files return those, and no probabilities
 FIRST_BATCHES = (1, 3, 7)  # sizes, so that a file for one size of batch alone is found out
 
@@ -115,11 +115,7 @@ def _check_keras3(name: str) -> None:
     """Raises `ConfigError` if a format is not for models of Keras 3, or needs another backend than there is."""
     if name not in OF_GRAPHS:
         raise ConfigError(f"format {name} is for models of tf_keras; a model of Keras 3 is kept by the format keras")
-    if (backend := keras3().backend.backend()) != "tensorflow":
-        raise ConfigError(
-            f"format {name} is written by TensorFlow, and this process has Keras on {backend}: start it with "
-            "KERAS_BACKEND=tensorflow"
-        )
+    check_backend(name)
 
 
 def _check_classifier(model: keras.Model, data: Data) -> None:

@@ -93,7 +93,13 @@ def convert_keras3(
     return Conversion(path, len(split), *right, float(np.max(np.abs(after - before))), size["raw"], size["gzip"])
 
 
-def _check_alike(given: np.ndarray, wanted: np.ndarray, path: Path) -> None:
+def check_alike(given: Any, wanted: Any, examples: Any, what: object) -> None:
+    """Raises `ModelError` if two models of Keras 3 answer differently."""
+    examples = np.asarray(examples[:COMPARED])
+    _check_alike(answers(given, examples), answers(wanted, examples), what)
+
+
+def _check_alike(given: np.ndarray, wanted: np.ndarray, path: object) -> None:
     finite = np.abs(wanted[np.isfinite(wanted)])
     most = TOLERANCE * max(1.0, float(finite.max(initial=0.0)))
     if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0.0, atol=most, equal_nan=True):

@@ -86,6 +86,14 @@ def tables(model: keras.Model) -> list[Any]:
     return [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
 
 
+def module_of(model: Any) -> tf.Module:
+    """Returns what a function of a model needs to be saved, with nothing of Keras."""
+    module = tf.Module(name="model")
+    module.weights, _ = variables_of(model)
+    module.tables = tables(model)
+    return module
+
+
 def load_weights(path: Path) -> list[np.ndarray]:
     """Reads the weights of an exported model, in the order of its layers."""
     return [variable.numpy() for variable in load_graph(path).weights]

@@ -8,6 +8,7 @@ person's own, and what is saved.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +17,11 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
+from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
+from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.models._scales import FIRST_LAYERS, NORMALISING, SCALES
+from tfprune.structured.surgery import Removed, carry_weights, changes_of, channels_or_branches, labels_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -66,6 +70,28 @@ class BroughtModel:
     def of_other(self, model: Any) -> BroughtModel:
         """Returns another model in the place of this one."""
         return BroughtModel(model, self.name, *self._fit)
+
+    def without(self, removed: Removed, *, carried: bool = True) -> BroughtModel:
+        """Returns the model without channels or residual branches, and a classifier of it.
+
+        Args:
+            removed: of the classifier, see `surgery.remove_groups`.
+            carried: whether they have the weights that are left; otherwise initial ones of their own.
+
+        Raises:
+            ModelError: the model cannot be made again.
+        """
+        found = channels_or_branches(self.classifier, removed)
+        gone = labels_of(found, removed)
+        with backends.scope(self.classifier):
+            smaller = Narrowed(self.classifier, changes_of(found, gone), [self.model])
+        if carried:
+            carry_weights(GRAPHS, found, gone, smaller.layers)
+        other = copy.copy(self)
+        other.model, other.classifier = smaller.made(self.model), smaller.model
+        if self._end is not None:
+            other._end = smaller.made(self._end[0]), self._end[1]
+        return other
 
     def kernels(self) -> dict[str, np.ndarray]:
         """Returns the prunable kernels, by the names that the classifier knows."""

@@ -20,12 +20,12 @@ from tfprune.utils.fingerprints import fingerprint
 if TYPE_CHECKING:
     from tfprune.adapters.backend import keras
 
-APPLICATIONS = "applications:"
+APPLICATIONS, OF_KERAS3 = "applications:", "keras3:"  # models of keras.applications, in tf_keras and in Keras 3
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SUFFIXES = (".h5", ".hdf5", ".keras")
 FINGERPRINT = "fingerprint"
 RESCALE = ("auto", "none", "unit", "signed")
-ACCEPTED = "your own model is PACKAGE.MODULE:FUNCTION, a .h5, .keras or SavedModel, or applications:NAME"
+ACCEPTED = "your own model is PACKAGE.MODULE:FUNCTION, a .h5, .keras or SavedModel, applications:NAME or keras3:NAME"
 OF_FILES = {"rescale": "auto"}  # settings of a model from a file, and their defaults
 OF_APPLICATIONS = {"pretrained": False, "frozen": False, "dropout": 0.2}
 
@@ -37,7 +37,12 @@ def is_user_model(name: object) -> bool:
 
 def is_function(name: str) -> bool:
     """Returns whether a model is a user's function, which is imported and so executes code."""
-    return _is_function(name) and not name.startswith(APPLICATIONS)
+    return _is_function(name) and not is_application(name)
+
+
+def is_application(name: str) -> bool:
+    """Returns whether a model is one of `keras.applications`, of either Keras."""
+    return name.startswith((APPLICATIONS, OF_KERAS3))
 
 
 def _is_function(name: str) -> bool:
@@ -63,7 +68,7 @@ def user_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, A
     """Returns a user's own model as runs know it, without importing or opening it.
 
     Args:
-        name: `PACKAGE.MODULE:FUNCTION`, `applications:NAME`, or a path, which is made absolute.
+        name: `PACKAGE.MODULE:FUNCTION`, `applications:NAME`, `keras3:NAME`, or a path, which is made absolute.
         settings: of the model; those of files have a `fingerprint` once they have been completed.
 
     Raises:
@@ -71,7 +76,7 @@ def user_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, A
     """
     given = dict(settings)
     check_choice("model.rescale", given.get("rescale", "auto"), RESCALE)
-    if name.startswith(APPLICATIONS):
+    if is_application(name):
         _check_known(name, given, OF_APPLICATIONS)
         return name, {**OF_APPLICATIONS, **given}
     if _is_function(name):
@@ -145,7 +150,7 @@ def build_model(
         from tfprune.models.applications import application
 
         kept = dict(settings) | ({"pretrained": False} if fresh else {})
-        return application(name.removeprefix(APPLICATIONS), input_shape, classes, **kept)
+        return application(name, input_shape, classes, **kept)
     model, rescale = build_as_brought(name, input_shape, classes, settings)
     model = as_logits(_fit.functional(model, input_shape, name), name, classes)
     model = _fit.rescaled(model, input_shape, dtype, rescale)
@@ -158,13 +163,17 @@ def build_model(
 def build_as_brought(
     name: str, input_shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]
 ) -> tuple[Any, str]:
-    """Returns what a user's function makes or a file holds, of either Keras, and what becomes of the range of images.
+    """Returns a user's own model as it is, of either Keras, and what becomes of the range of images.
 
     Raises:
         ModelError: there is no such model, or it is not allowed.
     """
     from tfprune.adapters.loading.gate import import_function, load_model
 
+    if name.startswith(OF_KERAS3):
+        from tfprune.models.applications import application
+
+        return application(name, input_shape, classes, **settings), "none"
     settings = dict(settings)
     settings.pop(FINGERPRINT, None)
     rescale = settings.pop("rescale", "auto")

@@ -24,7 +24,7 @@ from tfprune.data._user import is_user_data, user_data_name, user_data_spec
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
-from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_user_model, user_model, user_model_name
+from tfprune.models._user import FINGERPRINT, is_application, is_user_model, user_model, user_model_name
 from tfprune.pruning.patterns import NOfM, Pattern, pattern_of
 from tfprune.structured.widths import check_channel_settings
 from tfprune.training.checkpoints import Interval
@@ -381,7 +381,7 @@ class Config:
         """
         for name, known, settings in (("dataset", DATASETS, "data_settings"), ("model", MODELS, "model_settings")):
             value, given = values.get(name), values.get(settings)
-            if not isinstance(value, str) or value in known or value.startswith(APPLICATIONS):
+            if not isinstance(value, str) or value in known or is_application(value):
                 continue
             found = given.get(FINGERPRINT) if isinstance(given, Mapping) else None
             if not isinstance(found, str) or (name == "dataset" and not found):  # what it lacks would be looked up

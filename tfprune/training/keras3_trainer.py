@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch, balanced_indices
 from tfprune.adapters.keras3 import fitting
 from tfprune.adapters.keras3.adapter import ADAPTER
@@ -61,10 +62,15 @@ class Keras3Trainer(RunTask):
         self.model = model
         self._tensorboard = tensorboard
         self.gradients = ADAPTER.gradients(model, self._sample)
-        masked = ADAPTER.attach(model, config.exclude, gradients=self.gradients)
-        self.pruner = Pruner(masked, config.scope, config.units, seeds=[config.seed])
-        self.costs = CostMeter(model, len(data.train))
+        self.pruner = Pruner(self._attached(model), config.scope, config.units, seeds=[config.seed])
+        self.costs = self._cost_meter()
         self._compile(0)
+
+    def _attached(self, model: Any) -> MaskedModel:
+        return ADAPTER.attach(model, self.config.exclude, gradients=self.gradients)
+
+    def _cost_meter(self) -> CostMeter:
+        return CostMeter(self.model, len(self.data.train))
 
     def _train(
         self,
@@ -100,29 +106,40 @@ class Keras3Trainer(RunTask):
         fitting.seed_everything(derive(self.config.seed, "fit"))
         try:
             with self._checkpointing.signals.deferred() if self._checkpointing else contextlib.nullcontext():
-                self._fit(position, logged, listeners)
+                self._fit(position, logged, events, listeners)
         finally:
             progress.close()
         self._count_training(initial_epoch, events)
 
-    def _fit(self, position: TrainingPosition, logged: Sequence[int], listeners: Sequence[Any]) -> None:
-        """Trains what comes after a position, in one call of Keras or, from the middle of an epoch, in two."""
-        relay = _Relay(listeners)
+    def _fit(
+        self,
+        position: TrainingPosition,
+        logged: Sequence[int],
+        events: Mapping[int, PruningEvent],
+        listeners: Sequence[Any],
+    ) -> None:
+        """Trains what comes after a position."""
+        relay = Relay(listeners)
         relay.begin(self.model)
+        self._fit_up_to(self.epochs, position, logged, relay)
+        relay.end()
+
+    def _fit_up_to(self, end: int, position: TrainingPosition, logged: Sequence[int], relay: Relay) -> None:
+        """Trains up to an epoch, in one call of Keras or, from the middle of an epoch, in two."""
         if position.step:
             x, y = np.asarray(self.data.train.x[:1]), self.data.train.y[:1]
             self.model.test_on_batch(x, y)  # metrics have no variables before they have seen an example
-            for saving in (own for own in listeners if isinstance(own, CheckpointListener)):
-                saving.first_step = position.step
+            saving = [own for own in relay.listeners if isinstance(own, CheckpointListener)]
+            for own in saving:
+                own.first_step = position.step
             self._stretch(position, position.epoch + 1, logged, relay)
-            for saving in (own for own in listeners if isinstance(own, CheckpointListener)):
-                saving.first_step = 0
+            for own in saving:
+                own.first_step = 0
             position = TrainingPosition(position.epoch + 1)
-        if position.epoch < self.epochs:
-            self._stretch(position, self.epochs, logged, relay)
-        relay.end()
+        if position.epoch < end:
+            self._stretch(position, end, logged, relay)
 
-    def _stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], relay: _Relay) -> None:
+    def _stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], relay: Relay) -> None:
         examples = training_data(self.data.train, self.config, start, self.steps_per_epoch)
         relay.examples = examples
         self.model.fit(
@@ -178,7 +195,7 @@ class Keras3Trainer(RunTask):
         return Batch(np.asarray(split.x[chosen]), split.y[chosen])
 
     def arrays(self, *, in_epoch: bool) -> dict[str, np.ndarray]:
-        masks = {f"mask/{name}": mask for name, mask in self.masks().items()}
+        masks = {f"mask/{name}": mask for name, mask in self.pruner.masks().items()}
         return masks | fitting.state_of(self.model, in_epoch=in_epoch)
 
     def restore_arrays(self, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
@@ -204,7 +221,7 @@ class _Reseed(Listener):
         fitting.reseed(self.model, [derive(self.seed, f"fit {number} {epoch}") for number in range(count)])
 
 
-class _Relay(Listener):
+class Relay(Listener):
     """Lets listeners see one training where Keras is called more than once.
 
     Attributes:
@@ -219,9 +236,13 @@ class _Relay(Listener):
 
     def begin(self, model: Any) -> None:
         """To be called before the first call of Keras."""
+        self.set_model(model)
+        self._call("on_train_begin")
+
+    def set_model(self, model: Any) -> None:
+        """Says what is trained from now on."""
         for listener in self.listeners:
             listener.model = model
-        self._call("on_train_begin")
 
     def end(self) -> None:
         """To be called after the last one."""

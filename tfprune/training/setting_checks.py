@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import STREAMS
-from tfprune.methods._base import ZEROED
-from tfprune.models._user import APPLICATIONS
+from tfprune.models._user import APPLICATIONS, OF_KERAS3
 from tfprune.pruning.patterns import NOfM, check_every_m
 from tfprune.utils.checks import check_choice, check_plain, check_switch
 from tfprune.utils.errors import ConfigError
@@ -71,9 +70,11 @@ def check_backend(config: Config) -> None:
     if config.backend == "tensorflow":
         return
     if not config.has_own_model or config.model.startswith(APPLICATIONS):
+        name = config.model.removeprefix(APPLICATIONS)
+        known = "a function or a .keras file of Keras 3" if name == config.model else f"{OF_KERAS3}{name}"
         raise ConfigError(
             f"backend {config.backend} is for models of Keras 3, and {config.model} is made in tf_keras, on "
-            "TensorFlow: leave --backend out, or name a function or a .keras file of Keras 3 with --model"
+            f"TensorFlow: leave --backend out, or name {known} with --model"
         )
     check_keras3(config)
 
@@ -89,13 +90,11 @@ def check_keras3(config: Config) -> None:
         raise ConfigError("precision auto is measured for models of tf_keras; for one of Keras 3 choose it by name")
     if config.deterministic and config.backend != "tensorflow":
         raise ConfigError(f"deterministic is TensorFlow's; on {config.backend} leave it out")
-    if config.removes:
+    if config.pruning.width_reduction and not config.removes:
         raise ConfigError(
-            f"granularity {config.granularity} removes parts of a model, which runs do in tf_keras; for one of Keras 3 "
-            f"take {', '.join(ZEROED)}, or tfprune.train(model, ..., granularity={config.granularity!r}) in Python"
+            f"method {config.method} narrows models of tf_keras by their settings; for one of Keras 3 it needs "
+            f"granularity {' or '.join(REMOVING)}"
         )
-    if config.pruning.width_reduction:
-        raise ConfigError(f"method {config.method} narrows models of tf_keras; it is not there for models of Keras 3")
 
 
 def check_granularity(config: Config) -> None:
