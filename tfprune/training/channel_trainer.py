@@ -7,6 +7,7 @@ for each stretch between events.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -89,7 +90,8 @@ class ChannelTrainer(Trainer):
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         random = self.pruner.random("channels")
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
-        examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen])
+        losses = functools.partial(self.data.objective.trained_losses, keras)
+        examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen], losses)
         seed = derive(self.config.seed, f"channels {self.pruner.prunings}")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}
