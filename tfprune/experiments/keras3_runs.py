@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.backend import versions_of_keras3
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.keras3.backends import numbers
@@ -106,7 +107,7 @@ class Keras3Runs:
         started = time.perf_counter()
         config, data, masks, brought = self.config, self.data, trainer.masks(), self.brought
         trainer.check(brought.kernels(), "the trained model")
-        scores = {split: evaluated(brought.classifier, getattr(data, split)) for split in SPLITS}
+        scores = {split: evaluated(brought.classifier, getattr(data, split), data.objective) for split in SPLITS}
         restore_precision(brought.classifier, precision[0])
         exported = brought.kernels()
         if self._kept:
@@ -117,7 +118,7 @@ class Keras3Runs:
         weights = [numbers(weight) for weight in brought.classifier.weights]
         pruned = {name: exported[name] for name in masks}
         metrics = metrics_of(trainer, config, scores, weights, pruned, self.versions())
-        metrics |= trainer.report() | {"data": data_report(data), "backend": config.backend, "devices": 1}
+        metrics |= trainer.report() | {"data": data_report(data, keras), "backend": config.backend, "devices": 1}
         metrics["bytes"] |= path_bytes(folder.keras_model if self._kept else folder.model)
         write_arrays(folder, trainer.history, masks)
         draw(trainer, metrics["sparsity"]["layers"], folder)
@@ -143,9 +144,10 @@ def brought(config: Config, data: Data, purpose: str = "init") -> BroughtModel:
     return _fitted(model, config, data, rescale)
 
 
-def _fitted(model: Any, config: Config, data: Data, rescale: str) -> BroughtModel:
+def _fitted(model: Any, config: Config, data: Data, rescale: str, *, finished: bool = False) -> BroughtModel:
     dtype = data.train.x.dtype.name
-    return BroughtModel(model, config.model_name, data.input_shape, len(data.labels), dtype, rescale)
+    fit = data.input_shape, len(data.labels), dtype, rescale, data.objective
+    return BroughtModel(model, config.model_name, *fit, finished=finished)
 
 
 def redrawn_weights(config: Config, data: Data) -> list[np.ndarray]:
@@ -167,4 +169,4 @@ def restore(result: Result, data: Data) -> BroughtModel:
         raise RunError(f"{result.folder.root}: this run's model could not be kept as a .keras file; use its SavedModel")
     check_model(result.folder)
     rescale = result.config.model_settings.get("rescale", "auto")
-    return _fitted(load_model(result.keras_model), result.config, data, rescale)
+    return _fitted(load_model(result.keras_model), result.config, data, rescale, finished=True)

@@ -86,7 +86,7 @@ class Planner:
         self.channel_tracker = ChannelTracker(model, config)
         self._model, self._found = model, removable(model, config.exclude, config.granularity)
         self._config = config
-        self._rounds = rounds
+        self._rounds, self._objective = rounds, data.objective
         batches = training_batches(data.train, config.batch_size, shuffle=False, seed=0)
         self._batch = next(iter(batches))
         self._calls = self._calls_of(model)
@@ -177,7 +177,7 @@ class Planner:
         self.channel_tracker.remove(last_ones(self._model, self._found, widths, self._config))
 
     def _calls_of(self, model: keras.Model) -> Sequence[Callable[[], object]]:
-        compile_model(model, self._config, steps_per_epoch=1)
+        compile_model(model, self._config, steps_per_epoch=1, objective=self._objective)
         step, batches = model.make_train_function(), iter(tf.data.Dataset.from_tensors(self._batch).repeat())
         answer, one = tf.function(lambda x: model(x, training=False)), self._batch[0][:1]
         return (lambda: float(step(batches)["loss"]), lambda: answer(one).numpy())
