@@ -106,6 +106,15 @@ def mobile(input_shape, classes):
     )
 
 
+def numbers(input_shape, classes):
+    return keras.Sequential([L.Input(input_shape), L.Dense(12, "relu", name="hidden"), L.Dense(classes, name="head")])
+
+
+def several(input_shape, classes):
+    head = L.Dense(classes, "sigmoid", name="head")
+    return keras.Sequential([L.Input(input_shape), L.Dense(12, "relu", name="hidden"), head])
+
+
 def rows(input_shape, classes, *, width=8):
     return keras.Sequential(
         [L.Input(input_shape), L.Dense(width, "relu", name="a"), L.Dense(classes, "softmax", name="b")]

@@ -570,3 +570,25 @@ def test_other_backends_are_held_to_the_same(backend, chosen):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("kind", ["numbers", "several"])
+def test_a_model_of_another_task_comes_back_and_answers_in_the_unit_of_its_targets(kind, nets, tmp_path, monkeypatch):
+    monkeypatch.setenv(FUNCTIONS, f"keras3_nets:{kind}")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 6)).astype(np.float32)
+    y = 1000 + 300 * x[:, :2] if kind == "numbers" else x[:, :2] > 0
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    own = {"backend": BACKEND, "epochs": 3, "settings": {"final_sparsity": 0.5, "events": [0.5]}}
+    config = Config(dataset=str(tmp_path / "rows.npz"), model=f"keras3_nets:{kind}", out=str(tmp_path), **own)
+    result = train(config)
+    data = load_data(config)
+    assert config.task == {"numbers": "regression", "several": "multilabel"}[kind]
+    assert result.sparsity == pytest.approx(0.5, abs=0.02)
+    answers = probabilities(opened(result), data.test.x)
+    found = data.objective.compared(data.test.y, answers)
+    assert {name: result.metrics["test"][name] for name in found} == pytest.approx(found, rel=1e-4)
+    again = restore(result, data)
+    np.testing.assert_allclose(
+        data.objective.answers(again.classifier.predict(data.test.x, verbose=0)), answers, rtol=1e-5
+    )

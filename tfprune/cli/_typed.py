@@ -94,7 +94,8 @@ def as_typed(config: Config, given: Mapping[str, Any]) -> Config:
     typed = {name: given[name] for name in ASIDE if given.get(name) is not None}
     kept = with_typed({name: getattr(config, name) for name in ASIDE}, given)
     places = {name: typed.get(name, kept.get(name)) for name in ASIDE}
-    own = {} if dataset is None else {"dataset": dataset, "data_settings": asked_of(config.data_settings)}
+    asked = {**asked_of(config.data_settings), "task": config.task} if dataset is not None else {}
+    own = {} if dataset is None else {"dataset": dataset, "data_settings": asked}
     return config.replace(**places, **own)
 
 

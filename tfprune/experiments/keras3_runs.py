@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.backend import versions_of_keras3
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.keras3.backends import numbers
-from tfprune.adapters.keras3.fitting import compile_classifier, restore_precision, use_precision
+from tfprune.adapters.keras3.fitting import compile_for, restore_precision, use_precision
 from tfprune.adapters.loading.gate import load_model, load_weights
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import SPLITS, Data
@@ -71,7 +72,9 @@ class Keras3Runs:
     def calls(self, model: Any) -> tuple[Callable[[], object], Callable[[], object]]:
         config, train = self.config, self.data.train
         kind, size = OPTIMIZERS[config.optimizer][0], config.batch_size
-        compile_classifier(model, kind, config.learning_rate, config.optimizer_settings, xla=config.xla)
+        objective = self.data.objective
+        loss, metrics = objective.loss(keras), objective.compiled_metrics(keras)
+        compile_for(model, loss, metrics, kind, config.learning_rate, config.optimizer_settings, xla=config.xla)
         x, y = np.asarray(train.x[:size]), train.y[:size]
         return lambda: model.train_on_batch(x, y), lambda: model.predict_on_batch(x[:1])
 
@@ -128,7 +131,7 @@ class Keras3Runs:
         started = time.perf_counter()
         config, data, masks, brought = self.config, self.data, trainer.pruner.masks(), self._as_trained(trainer)
         trainer.check(brought.kernels(), "the trained model")
-        scores = {split: evaluated(brought.classifier, getattr(data, split)) for split in SPLITS}
+        scores = {split: evaluated(brought.classifier, getattr(data, split), data.objective) for split in SPLITS}
         restore_precision(brought.classifier, precision[0])
         exported = brought.kernels()
         if self._kept:
@@ -139,7 +142,7 @@ class Keras3Runs:
         weights = [numbers(weight) for weight in brought.classifier.weights]
         pruned = {name: exported[name] for name in trainer.masks() if name in exported}
         metrics = metrics_of(trainer, config, scores, weights, pruned, self.versions())
-        metrics |= trainer.report() | {"data": data_report(data), "backend": config.backend, "devices": 1}
+        metrics |= trainer.report() | {"data": data_report(data, keras), "backend": config.backend, "devices": 1}
         metrics["bytes"] |= path_bytes(folder.keras_model if self._kept else folder.model)
         if isinstance(trainer, Keras3ChannelTrainer):
             write_json(folder.channels, trainer.channel_tracker.removed)
@@ -185,9 +188,10 @@ def brought(config: Config, data: Data, purpose: str = "init") -> BroughtModel:
     return narrower
 
 
-def _fitted(model: Any, config: Config, data: Data, rescale: str) -> BroughtModel:
+def _fitted(model: Any, config: Config, data: Data, rescale: str, *, finished: bool = False) -> BroughtModel:
     dtype = data.train.x.dtype.name
-    return BroughtModel(model, config.model_name, data.input_shape, len(data.labels), dtype, rescale)
+    fit = data.input_shape, len(data.labels), dtype, rescale, data.objective
+    return BroughtModel(model, config.model_name, *fit, finished=finished)
 
 
 def redrawn_weights(config: Config, data: Data) -> list[np.ndarray]:
@@ -209,4 +213,4 @@ def restore(result: Result, data: Data) -> BroughtModel:
         raise RunError(f"{result.folder.root}: this run's model could not be kept as a .keras file; use its SavedModel")
     check_model(result.folder)
     rescale = result.config.model_settings.get("rescale", "auto")
-    return _fitted(load_model(result.keras_model), result.config, data, rescale)
+    return _fitted(load_model(result.keras_model), result.config, data, rescale, finished=True)

@@ -61,7 +61,7 @@ class TfKerasRuns:
         return build(self.config, self.data, precision)
 
     def calls(self, model: keras.Model) -> tuple[Callable[[], object], Callable[[], object]]:
-        compile_model(model, self.config, steps_per_epoch=1)
+        compile_model(model, self.config, steps_per_epoch=1, objective=self.data.objective)
         batch = next(iter(training_batches(self.data.train, self.config.batch_size, shuffle=False, seed=0)))
         step, batches = model.make_train_function(), iter(tf.data.Dataset.from_tensors(batch).repeat())
         answer, one = tf.function(lambda x: model(x, training=False)), batch[0][:1]

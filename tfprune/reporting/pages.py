@@ -9,21 +9,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfprune.data.objectives import DEFAULT
 from tfprune.methods import BASELINE
 from tfprune.reporting.across_tables import TITLE as ACROSS
 from tfprune.reporting.across_tables import across_notes, across_sections, across_tables
 from tfprune.reporting.across_tables import as_json as across_json
 from tfprune.reporting.comparison import remarks
 from tfprune.reporting.diverged import with_finished_runs
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.report import Section, Summary, as_json, detail_tables, facts, notes
 from tfprune.reporting.tables import (
-    LEGEND,
     answer_table,
     comparison_table,
     cost_table,
     latex_table,
     layer_sparsities,
     layer_table,
+    legend,
     levels_table,
     markdown_table,
     significance_table,
@@ -94,7 +96,7 @@ def write_html(report: Sequence[Section], path: Path) -> list[Path]:
         sections=[_as_page(section) for section in report],
         across=_across_page(report),
         rule=RULE,
-        legend=LEGEND,
+        legend=legend(section.summary for section in report),
         light=LIGHT,
         dark=DARK,
     )
@@ -117,7 +119,7 @@ def write_markdown(report: Sequence[Section], path: Path) -> list[Path]:
             blocks += ["### Verdicts", markdown_table(verdict_table(section.verdicts)), " ".join(RULE)]
         for name, table in _tables(section.summary).items():
             blocks += [f"### {name}", markdown_table(table)]
-        blocks += [LEGEND]
+        blocks += [legend([section.summary])]
         for figure in _figures(section):
             blocks += [f"### {figure.heading}"]
             if figure.panels:
@@ -160,7 +162,8 @@ def write_csv(report: Sequence[Section], path: Path) -> list[Path]:
         for trial, runs in section.trials.items()
         for run in runs
     ]
-    return [_write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
+    columns = list(dict.fromkeys(name for row in rows for name in row))  # tasks have metrics of their own
+    return [_write_text(path, csv_text(columns, [[row.get(name) for name in columns] for row in rows]))]
 
 
 def write_latex(report: Sequence[Section], path: Path) -> list[Path]:
@@ -210,7 +213,7 @@ def page_block(summary: Summary, source: str) -> str:
     shown = [levels_table(summary) if several else answer_table(summary)]
     folded = [*([answer_table(summary)] if several else []), *([verdict_table(judged)] if judged else [])]
     inner = [markdown_table(table) for table in (*folded, *detail_tables(summary))]
-    details = ("<details>", "<summary>All numbers, verdicts, tests and costs</summary>", *inner, LEGEND)
+    details = ("<details>", "<summary>All numbers, verdicts, tests and costs</summary>", *inner, legend([summary]))
     tables = [markdown_table(table) for table in shown]
     return "\n\n".join((*tables, source, *map(markdown, remarks(summary)), *details, "</details>"))
 
@@ -226,11 +229,12 @@ LAYERS_CAPTION = "Share of zeros in each kernel at the end, in per cent; the mea
 
 
 def _tables(summary: Summary) -> dict[str, Table]:
+    label = measure_of(summary).label
     tables = {
         "Results": answer_table(summary),
         "All results": comparison_table(summary),
-        "Tests of accuracy": significance_table(summary),
-        "Size, speed and accuracy": trade_table(summary),
+        f"Tests of {label}": significance_table(summary),
+        f"Size, speed and {label}": trade_table(summary),
         "Costs": cost_table(summary),
     }
     return {name: table for name, table in tables.items() if table[1]}
@@ -257,6 +261,8 @@ def _figures(section: Section) -> list[Figure]:
     from tfprune.reporting.figures.trade_offs import costs_panels, sparsities_panels
 
     summary = with_finished_runs(section.summary)
+    label = measure_of(summary).label
+    loss = "Cross-entropy" if section.results[0].config.task == DEFAULT else "Loss"
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
     differences = differences_panels(summary)
     several = any(len(values["seeds"]) > 1 for values in summary.values())
@@ -266,7 +272,7 @@ def _figures(section: Section) -> list[Figure]:
     return [
         Figure(
             "sparsity",
-            "Accuracy against sparsity",
+            f"{label[:1].upper()}{label[1:]} against sparsity",
             f"{bars}What prunes nothing is at 0, with a level line. Methods at the same sparsity are drawn a "
             "little apart." + counterpart * narrow,
             sparsities_panels(summary),
@@ -281,7 +287,7 @@ def _figures(section: Section) -> list[Figure]:
         ),
         Figure(
             "scores",
-            "Test loss and accuracy",
+            f"Test loss and {label}",
             "A dot a seed; the large mark is the mean, the bar one standard deviation."
             if several
             else "One seed a method.",
@@ -290,7 +296,7 @@ def _figures(section: Section) -> list[Figure]:
         Figure(
             "curves",
             "Training curves",
-            "Cross-entropy over the epochs of all trainings of a run, on the same scale throughout"
+            f"{loss} over the epochs of all trainings of a run, on the same scale throughout"
             + ("; mean over seeds, and their range as a band." if several else "."),
             curves_panels(histories),
             columns=3,
@@ -298,7 +304,7 @@ def _figures(section: Section) -> list[Figure]:
         ),
         Figure(
             "costs",
-            "Loss and accuracy against training cost",
+            f"Loss and {label} against training cost",
             f"{bars}The cost is that of all trainings of a run. A hollow mark is what the same training needs if "
             "multiplications with pruned weights are left out.",
             costs_panels(summary),

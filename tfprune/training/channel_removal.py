@@ -7,6 +7,7 @@ for each stretch between events.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -55,6 +56,7 @@ class ChannelRemoval:
     pruner: Pruner
     costs: ChannelCosts
     _rewindings: list[Any]
+    _keras: Any  # the module that the model is of
     _reinit_fn: Any
 
     def __init__(self, model: Any, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
@@ -93,7 +95,8 @@ class ChannelRemoval:
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
         random = self.pruner.random("channels")
         chosen = random.permutation(len(self.data.train))[:TAYLOR_EXAMPLES]
-        examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen])
+        losses = functools.partial(self.data.objective.trained_losses, self._keras)
+        examples = (np.asarray(self.data.train.x[chosen]), self.data.train.y[chosen], losses)
         seed = derive(self.config.seed, f"channels {self.pruner.prunings}")
         if isinstance(found, Branches):
             scores = {BRANCHES: OF_BRANCHES[criterion](self.model, found, seed, examples)}

@@ -25,6 +25,8 @@ class ChannelTrainer(ChannelRemoval, Trainer):
         data, config, tensorboard, dense, redraw: as for `Trainer`.
     """
 
+    _keras = keras
+
     def __init__(self, model: keras.Model, data: Data, config: Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(model, data, config.replace(loop="plain"), *args, **kwargs)
         self.config = config

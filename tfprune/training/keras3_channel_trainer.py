@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.pruning.events import PruningEvent
@@ -16,6 +17,8 @@ from tfprune.training.resuming import TrainingPosition
 
 class Keras3ChannelTrainer(ChannelRemoval, Keras3Trainer):
     """The `Task` of a run in Keras 3 that removes channels or residual branches, see `Keras3Trainer`."""
+
+    _keras = keras
 
     def _attached(self, model: Any) -> MaskedModel:
         return ADAPTER.unmasked(model)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.base import MaskedModel
-from tfprune.adapters.batches import Batch, balanced_indices
+from tfprune.adapters.batches import Batch
 from tfprune.adapters.keras3 import fitting
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
@@ -96,7 +97,8 @@ class Keras3Trainer(RunTask):
 
         rows = PhaseRows(self.history, phase, steps, logged, self.sparsity)
         pruning = PruneAtEpochs(actions, start=position.epoch)
-        listeners = [_Reseed(self.config.seed), StopOnNaN(), pruning, *callbacks, rows, progress, *self.observers]
+        listeners = [_Reseed(self.config.seed), StopOnNaN(), pruning, *callbacks, *self._watching(logged)]
+        listeners += [rows, progress, *self.observers]
         board = self._tensorboard and ScalarLog(self._tensorboard, steps, logged, self.sparsity)
         if board:
             listeners.append(board)
@@ -175,7 +177,9 @@ class Keras3Trainer(RunTask):
             factors=cuts,
         )
         kind = OPTIMIZERS[config.optimizer][0]
-        fitting.compile_classifier(self.model, kind, rate, config.optimizer_settings, xla=config.xla)
+        objective = self.data.objective
+        loss, metrics = objective.loss(keras), objective.compiled_metrics(keras)
+        fitting.compile_for(self.model, loss, metrics, kind, rate, config.optimizer_settings, xla=config.xla)
 
     def _take_over(self, dense: BaselineRun, callbacks: Sequence[Rewind]) -> None:
         for callback in callbacks:
@@ -191,7 +195,7 @@ class Keras3Trainer(RunTask):
 
     def _sample(self, per_class: int) -> Batch:
         split = self.data.train
-        chosen = balanced_indices(split.y, per_class, self.pruner.random("sample"))
+        chosen = self._examples(per_class, self.pruner.random("sample"))
         return Batch(np.asarray(split.x[chosen]), split.y[chosen])
 
     def arrays(self, *, in_epoch: bool) -> dict[str, np.ndarray]:
@@ -207,7 +211,7 @@ class Keras3Trainer(RunTask):
         return listener
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        return evaluated(self.model, split)
+        return evaluated(self.model, split, self.data.objective)
 
 
 class _Reseed(Listener):

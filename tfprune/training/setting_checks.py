@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import STREAMS
+from tfprune.data.objectives._base import CLASS_WEIGHTS
 from tfprune.models._user import APPLICATIONS, OF_KERAS3
 from tfprune.pruning.patterns import NOfM, check_every_m
-from tfprune.utils.checks import check_choice, check_plain, check_switch
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.checks import check_choice, check_names, check_plain, check_switch
+from tfprune.utils.errors import ConfigError, choose_from
 
 if TYPE_CHECKING:
     from tfprune.training.config import Config
@@ -24,7 +25,7 @@ LOOPS = ("auto", "plain", "fused")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TEXTS = (
     *("dataset", "method", "model", "backend", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy"),
-    *("scope", "granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
+    *("scope", "granularity", "pattern", "pooling", "class_weight", "data_dir", "stream", "out", "mlflow"),
 )
 
 
@@ -63,6 +64,27 @@ def check_execution(config: Config) -> None:
         raise ConfigError(f"strategy {config.strategy} needs loop auto or plain, and no --xla; or use none")
     if config.strategy == "multiworker" and config.precision == "auto":
         raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
+
+
+def check_scores(config: Config) -> tuple[str, ...]:
+    """Returns the names of metrics if the task has them, and can weigh classes if that is asked for.
+
+    Raises:
+        ConfigError: it has or can not.
+    """
+    names = check_names("metrics", config.metrics)
+    for name in names:
+        if name not in config.objective.metrics:
+            raise ConfigError(
+                f"task {config.task} has no metric {name!r}: {choose_from(name, config.objective.metrics)}"
+            )
+    if config.class_weight is not None:
+        check_choice("class_weight", config.class_weight, CLASS_WEIGHTS)
+        if config.task == "regression":
+            raise ConfigError("class_weight is of classes; task regression has none: leave it out")
+    if config.augment and not config.objective.augments:
+        raise ConfigError(f"augment must be empty for task {config.task}, whose masks would not follow the images")
+    return names
 
 
 def check_backend(config: Config) -> None:

@@ -107,6 +107,7 @@ def by_name(model: Any) -> NamedAnswer:
         with its_own_affairs():
             return {name: np.asarray(own) for name, own in named.call(given).items()}
 
+    answer.inputs = dict(named.inputs)
     return answer
 
 

@@ -24,9 +24,10 @@ def load(path: Path) -> Answer:
     loaded = load_graph(path)
     function = loaded.signatures[ENCODED]
     dtype = function.structured_input_signature[1]["inputs"].dtype
+    name = next((name for name in ("values",) if name in function.structured_outputs), "probabilities")
 
     def answer(inputs: np.ndarray) -> np.ndarray:
-        return function(inputs=tf.constant(inputs, dtype))["probabilities"].numpy()
+        return function(inputs=tf.constant(inputs, dtype))[name].numpy()
 
     answer.keeps = loaded  # its variables live as long as it does
     return answer

@@ -11,8 +11,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from tfprune.data.objectives import OBJECTIVES
 from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of
 from tfprune.reporting.figures.rendering import write_png
+
+METRICS = {name: metric for task in OBJECTIVES for name, metric in OBJECTIVES[task].metrics.items()}
+NO_SCORES = ("phase", "epoch", "step", "sparsity")  # keys of a history's rows
+OF_CLASSES = ["loss", "accuracy"]
+
+
+def _called(name: str, names: Sequence[str]) -> str:
+    """Returns what a score is called in a figure of some; the loss of classes is their cross-entropy."""
+    if name == "loss":
+        return "cross-entropy" if list(names) == OF_CLASSES else "loss"
+    return METRICS[name].label
 
 
 def plot_curves(history: Rows, path: Path, *, title: str) -> None:
@@ -23,9 +35,13 @@ def plot_curves(history: Rows, path: Path, *, title: str) -> None:
         path: the PNG to write.
         title: above the figure.
     """
+    names = [name for name in history[0] if name not in NO_SCORES and not name.startswith("val_")]
     panels = [
-        Panel(functools.partial(_draw_curves, history=history, name=name, label=label), label)
-        for name, label in (("loss", "cross-entropy"), ("accuracy", "accuracy"))
+        Panel(
+            functools.partial(_draw_curves, history=history, name=name, label=_called(name, names)),
+            _called(name, names),
+        )
+        for name in names
     ]
     write_png(panels, path, title=title)
 
@@ -94,7 +110,8 @@ def _draw_mean_curves(
             axes.plot(x, y.mean(axis=0), color=colour, label=label, marker=marker, markersize=3)
             axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, linewidth=0)
     _mark_events(axes, theme, rows, positions)
-    axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=limits)
+    label = "cross-entropy" if rows and "accuracy" in rows[0] else "loss"
+    axes.set(xlabel="epoch", ylabel=label, ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
@@ -105,7 +122,7 @@ def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: s
     _mark_events(axes, theme, rows, positions)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel=label)
-    if name == "accuracy":
+    if name != "loss" and METRICS[name].share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.comparison import paired_difference
-from tfprune.reporting.figures.panels import SCORES, UNITS, Panel, Summary, Theme, label_of, looks_of, percent, ticks
+from tfprune.reporting.figures.panels import Panel, Summary, Theme, label_of, looks_of, percent, scores_of, ticks
 from tfprune.reporting.figures.rendering import write_png
 
 
@@ -30,13 +30,13 @@ def plot_comparison(summary: Summary, path: Path, *, title: str) -> None:
 def comparison_panels(summary: Summary) -> list[Panel]:
     """Returns test loss and test accuracy of each trial, see `plot_comparison`."""
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, unit, _) in scores_of(summary).items():
         strips = {}
         for trial, values in summary.items():
             mean, sd = values["mean"][name], values["sd"][name]
             bar = None if sd is None else (mean - sd, mean + sd)
             strips[trial] = Strip(values["method"], [row[name] for row in values["seeds"].values()], mean, bar)
-        panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=UNITS[name]))
+        panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=unit))
     return panels
 
 
@@ -47,7 +47,7 @@ def differences_panels(summary: Summary) -> list[Panel]:
         No panels where there is no baseline or nothing else.
     """
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, unit, higher) in scores_of(summary).items():
         strips = {}
         for trial, values in summary.items():
             baseline = summary.get(BASELINE, {"seeds": {}})["seeds"]
@@ -58,10 +58,9 @@ def differences_panels(summary: Summary) -> list[Panel]:
             bar = (paired["low"], paired["high"]) if paired else None
             strips[trial] = Strip(values["method"], own, float(np.mean(own)), bar)
         if strips:
-            loss = name == "test_loss"
-            label = f"{label} - {BASELINE}'s{'' if loss else ', points'} ({'less' if loss else 'more'} is better)"
-            unit = UNITS[name].replace("%", "points")
-            panels.append(_strip_panel(strips, summary, label, "95 % interval", unit=unit, zero=True))
+            points = unit.replace("%", "points")
+            label = f"{label} - {BASELINE}'s{', points' * bool(unit)} ({'more' if higher else 'less'} is better)"
+            panels.append(_strip_panel(strips, summary, label, "95 % interval", unit=points, zero=True))
     return panels
 
 

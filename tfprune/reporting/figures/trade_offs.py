@@ -16,16 +16,17 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 from tfprune.methods import BASELINE
 from tfprune.reporting.figures.panels import (
     MARKERS,
-    SCORES,
     Panel,
     Summary,
     Theme,
     height_with_legend,
     looks_of,
     percent,
+    scores_of,
     ticks,
 )
 from tfprune.reporting.figures.rendering import write_png
+from tfprune.reporting.measures import measure_of
 
 NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
 
@@ -55,14 +56,17 @@ def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
 
 def sparsities_panels(summary: Summary) -> list[Panel]:
     """Returns test accuracy against sparsity: all of it and, if that is not all, what is near the best."""
-    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
-    best = max(accuracies)
+    found = measure_of(summary)
+    means = [values["mean"][found.column] for values in summary.values()]
+    best = max(means)
     said = ", ".join(
-        f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {100 * _place(values):.0f} %"
+        f"{trial} {found.text(values['mean'][found.column])} at {100 * _place(values):.0f} %"
         for trial, values in summary.items()
     )
-    panels = [Panel(functools.partial(_draw_sparsities, summary=summary), f"Test accuracy against sparsity: {said}.")]
-    if min(accuracies) < best - 2 * NEAR_THE_BEST:
+    panels = [
+        Panel(functools.partial(_draw_sparsities, summary=summary), f"Test {found.label} against sparsity: {said}.")
+    ]
+    if found.metric.share and min(means) < best - 2 * NEAR_THE_BEST:
         draw = functools.partial(_draw_sparsities, summary=summary, near=best)
         panels.append(Panel(draw, f"The same, within {100 * NEAR_THE_BEST:.0f} points of the best."))
     return [dataclasses.replace(panel, width=4.6, height=height_with_legend(summary)) for panel in panels]
@@ -71,7 +75,7 @@ def sparsities_panels(summary: Summary) -> list[Panel]:
 def costs_panels(summary: Summary) -> list[Panel]:
     """Returns test loss and test accuracy against the FLOPs of the training."""
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, *_) in scores_of(summary).items():
         said = ", ".join(
             f"{trial} {values['mean'][name]:.3f} for {values['mean']['training_flops']:.3g} "
             f"({values['mean']['training_flops_masked']:.3g} with zeros left out)"
@@ -91,10 +95,11 @@ def trade_off_panels(summary: Summary) -> list[Panel]:
     Args:
         summary: what `comparison.summarise` returns, with a baseline.
     """
-    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
-    low, high = np.quantile(accuracies, (0.25, 0.75))
-    lowest = min(accuracy for accuracy in accuracies if accuracy >= low - 3 * (high - low))
-    bottom = lowest - 0.02 if min(accuracies) < lowest else None
+    found = measure_of(summary)
+    means = [values["mean"][found.column] for values in summary.values()]
+    low, high = np.quantile(means, (0.25, 0.75))
+    lowest = min(own for own in means if own >= low - 3 * (high - low))
+    bottom = lowest - 0.02 if found.metric.share and min(means) < lowest else None
     axes = {
         "compression": lambda ratio: 1 / ratio["nonzero_parameters"],
         "training FLOPs / unpruned, zeros left out": lambda ratio: ratio["training_flops_masked"],
@@ -103,11 +108,11 @@ def trade_off_panels(summary: Summary) -> list[Panel]:
     for label, place in axes.items():
         places = {trial: place(values["ratio"]) for trial, values in summary.items()}
         said = ", ".join(
-            f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {places[trial]:.2f}"
+            f"{trial} {found.text(values['mean'][found.column])} at {places[trial]:.2f}"
             for trial, values in summary.items()
         )
         draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label, bottom=bottom)
-        text = f"Test accuracy against {label}: {said}."
+        text = f"Test {found.label} against {label}: {said}."
         panels.append(Panel(draw, text, width=5.4, height=1.0 + height_with_legend(summary)))
     return panels
 
@@ -116,23 +121,26 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
     width = max(map(_place, summary.values())) or 1.0
     looks = looks_of(summary, theme)
     crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
-    barred = not crowded and any(values["sd"]["test_accuracy"] is not None for values in summary.values())
+    found = measure_of(summary)
+    barred = not crowded and any(values["sd"][found.column] is not None for values in summary.values())
     shifts = _apart([_place(values) / width for values in summary.values()]) if barred else [0.0] * len(summary)
     points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
     for values, shift in zip(summary.values(), shifts, strict=True):
         points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
     for method, (colour, marker) in looks.items():
         own = sorted(points[method], key=lambda point: point[0])
-        means = [values["mean"]["test_accuracy"] for _, values in own]
-        deviations = [values["sd"]["test_accuracy"] for _, values in own]
+        means = [values["mean"][found.column] for _, values in own]
+        deviations = [values["sd"][found.column] for _, values in own]
         spread = deviations if barred and None not in deviations else None
         look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
         axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, label=method, zorder=3)
         if not any(_place(values) for _, values in own):
             axes.axhline(means[0], color=colour, linewidth=1, linestyle="--", alpha=0.8)
-    axes.set(xlabel="sparsity", ylabel="test accuracy", xlim=(-0.15 * width, 1.15 * width))
+    axes.set(xlabel="sparsity", ylabel=f"test {found.label}", xlim=(-0.15 * width, 1.15 * width))
     axes.set_xticks([tick for tick in ticks().tick_values(0, width) if 0 <= tick <= min(1.15 * width, 1)])
     axes.xaxis.set_major_formatter(percent)
+    if not found.metric.share:
+        return
     axes.yaxis.set_major_formatter(percent)
     low, high = axes.get_ylim()
     axes.set_ylim(low, min(high, 1.01))
@@ -162,7 +170,7 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         if method not in named:  # without a bar, which a legend has no room for
             axes.plot([], [], **look, **edge, label=method)
             named.add(method)
-    axes.set(xlabel="training FLOPs (hollow: with zeros left out)", ylabel=SCORES[name])
+    axes.set(xlabel="training FLOPs (hollow: with zeros left out)", ylabel=scores_of(summary)[name][0])
     if wide:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -170,7 +178,7 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         axes.set_xlim(0, 1.15 * most)
         axes.xaxis.set_major_locator(ticks())
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    if name == "test_accuracy":
+    if scores_of(summary)[name][1] == "%":
         axes.yaxis.set_major_formatter(percent)
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))
 
@@ -178,10 +186,9 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
 def _draw_trade_off(
     axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str, bottom: float | None
 ) -> None:
+    found = measure_of(summary)
     for place, (method, (colour, marker)) in enumerate(looks_of(summary, theme).items()):
-        own = sorted(
-            (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
-        )
+        own = sorted((places[trial], v["mean"][found.column]) for trial, v in summary.items() if v["method"] == method)
         look = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": theme.paper}
         axes.plot(
             *zip(*own, strict=True),
@@ -192,9 +199,11 @@ def _draw_trade_off(
         )
         if method == BASELINE:
             axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
-    axes.set(xlabel=label, ylabel="test accuracy" if bottom is None else "test accuracy (lower ones are cut off)")
+    cut = "" if bottom is None else " (lower ones are cut off)"
+    axes.set(xlabel=label, ylabel=f"test {found.label}{cut}")
     axes.set_ylim(bottom=bottom)
-    axes.yaxis.set_major_formatter(percent)
+    if found.metric.share:
+        axes.yaxis.set_major_formatter(percent)
     if label == "compression":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g} x")
