@@ -527,17 +527,20 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 assert not any(map(sys.modules.get, HIDDEN))
-assert sys.modules["keras"].backend.backend() == "jax"
+assert sys.modules["keras"].backend.backend() == "{backend}"
 """
+ON_OTHERS = ["jax", pytest.param("torch", marks=pytest.mark.slow)]
 
 
 @ON_TENSORFLOW
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_a_run_on_jax_needs_no_tensorflow(config, tmp_path, monkeypatch, capsys):
-    settings = config("rows", backend="jax")
-    words = ["--dataset", settings.dataset, "--model", settings.model, "--backend", "jax", "--out", settings.out]
+@pytest.mark.parametrize("backend", ON_OTHERS)
+def test_a_run_on_another_backend_needs_no_tensorflow(backend, config, tmp_path, monkeypatch, capsys):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    settings = config("rows", backend=backend)
+    words = ["--dataset", settings.dataset, "--model", settings.model, "--backend", backend, "--out", settings.out]
     words += ["--epochs", "4", "--batch-size", "16", "--set", "augment=[]"]
-    code = WITHOUT_TENSORFLOW.format(arguments=words)
+    code = WITHOUT_TENSORFLOW.format(arguments=words, backend=backend)
     environment = {name: value for name, value in os.environ.items() if name != OF_KERAS}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -558,7 +561,7 @@ SOME += " or comes_back and (dropped or attending)"
 
 @ON_TENSORFLOW
 @pytest.mark.parametrize("chosen", [SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ON_OTHERS)
 def test_other_backends_are_held_to_the_same(backend, chosen):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

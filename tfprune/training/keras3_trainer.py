@@ -13,7 +13,7 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
-from tfprune.adapters.keras3 import fitting
+from tfprune.adapters.keras3 import backends, fitting
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
@@ -215,14 +215,25 @@ class Keras3Trainer(RunTask):
 
 
 class _Reseed(Listener):
-    """Sets what a model's layers draw in an epoch: a function of the seed and the epoch, and of nothing else."""
+    """Sets what a model's layers draw in an epoch: a function of the seed and the epoch, and of nothing else.
+
+    What a backend draws from by itself is set in each step, as no checkpoint holds it.
+
+    Attributes:
+        first_step: see `CheckpointListener`.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.first_step = self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
         count = len(fitting.seed_generators(self.model))
         fitting.reseed(self.model, [derive(self.seed, f"fit {number} {epoch}") for number in range(count)])
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        backends.seed(derive(self.seed, f"step {self.first_step + batch} {self.epoch}"))
 
 
 class Relay(Listener):

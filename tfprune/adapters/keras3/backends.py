@@ -23,6 +23,15 @@ def sync(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
+def seed(number: int) -> None:
+    """Seeds what PyTorch draws from where Keras gives it no generator, as for dropout; other backends have no such."""
+    if name() == "torch":
+        import torch
+
+        seeded = torch if torch.accelerator.is_available() else torch.default_generator  # that of the processor alone
+        seeded.manual_seed(number)
+
+
 def hands_over_state() -> bool:
     """Returns whether a compiled step knows only the variables that it is handed; others would be constants to it."""
     return name() == "jax"

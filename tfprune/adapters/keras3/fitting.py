@@ -164,10 +164,7 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     keras3_seeds.global_state.set_global_attribute(keras3_seeds.GLOBAL_SEED_GENERATOR, None)
-    if backends.name() == "torch":
-        import torch
-
-        torch.manual_seed(seed)
+    backends.seed(seed)
 
 
 def reset_names() -> None:
