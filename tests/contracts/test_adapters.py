@@ -279,7 +279,7 @@ def test_each_backend_of_keras_3_keeps_these_promises_without_tensorflow(backend
         pytest.skip("this is such a process")
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed; for torch see scripts/test")
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:doctest", "-k", "keras and not tf_keras"]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-o", "addopts=", "-k", "keras and not tf_keras"]
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *options, __file__]
     done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]

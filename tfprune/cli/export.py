@@ -122,7 +122,7 @@ def _export_file(
         config=config,
         rescale=rescale,
         force=force,
-        check=lambda found: check_backend(found, backend),
+        check=lambda found: check_backend(found.path, found.written_by, backend),
     )
     for line in done.unread:
         echo(f"Warning: {line}", err=True)

@@ -53,8 +53,10 @@ def of_graph(model: Any) -> Named:
     specs = {name: (shape, getattr(dtype, "name", dtype)) for name, (shape, dtype) in specs.items()}
 
     def call(given: Mapping[str, Any]) -> dict[str, Any]:
-        answers = model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False)
-        return dict(zip(outputs, tree.flatten(answers), strict=True))
+        answers = tree.flatten(model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False))
+        if is_keras3(model) and keras3().backend.backend() == "torch":  # whose tensors NumPy does not take as they are
+            answers = [keras3().ops.convert_to_numpy(own) for own in answers]
+        return dict(zip(outputs, answers, strict=True))
 
     return Named(specs, call)
 

@@ -97,7 +97,7 @@ class Keras3Trainer(RunTask):
 
         rows = PhaseRows(self.history, phase, steps, logged, self.sparsity)
         pruning = PruneAtEpochs(actions, start=position.epoch)
-        listeners = [_Reseed(self.config.seed), StopOnNaN(), pruning, *callbacks, *self._watching(logged)]
+        listeners = [_Reseed(self.config.seed, position), StopOnNaN(), pruning, *callbacks, *self._watching(logged)]
         listeners += [rows, progress, *self.observers]
         board = self._tensorboard and ScalarLog(self._tensorboard, steps, logged, self.sparsity)
         if board:
@@ -219,13 +219,13 @@ class _Reseed(Listener):
 
     What a backend draws from by itself is set in each step, as no checkpoint holds it.
 
-    Attributes:
-        first_step: see `CheckpointListener`.
+    Args:
+        seed: of the run.
+        start: where the training begins, from which Keras counts the steps of its epoch.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.first_step = self.epoch = 0
+    def __init__(self, seed: int, start: TrainingPosition) -> None:
+        self.seed, self.start, self.epoch = seed, start, start.epoch
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
@@ -233,7 +233,8 @@ class _Reseed(Listener):
         fitting.reseed(self.model, [derive(self.seed, f"fit {number} {epoch}") for number in range(count)])
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        backends.seed(derive(self.seed, f"step {self.first_step + batch} {self.epoch}"))
+        step = batch + (self.start.step if self.epoch == self.start.epoch else 0)
+        backends.seed(derive(self.seed, f"step {step} {self.epoch}"))
 
 
 class Relay(Listener):
