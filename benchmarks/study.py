@@ -1,19 +1,20 @@
 """When does pruning in the middle of training pay? The study of docs/study.md, over tables of real data.
 
-    python benchmarks/study.py --data-dir FOLDER               # all tables; finished ones are reused
-    python benchmarks/study.py --data-dir FOLDER --tables wine # one of them, with the time that it took
+    python benchmarks/study.py --data-dir FOLDER               # all tables, the cheapest first; finished ones are read
+    python benchmarks/study.py --data-dir FOLDER --tables wine # one of them
     python benchmarks/study.py --quick                         # two small tables, a minute or two
 
 FOLDER holds a CSV file per table, with the column `class` of labels; without it the tables come from OpenML. What is
-fixed here was fixed before any run of the study, and stands in docs/study.md too.
+fixed here was fixed before any run of the study, and stands in docs/study.md too. Finished tables are those of --out,
+by default the published ones. An interrupted table goes on with the trial that was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import math
-import shutil
 import sys
 import tempfile
 import time
@@ -23,19 +24,29 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.experiments.results import Result
-from tfprune.experiments.rundir import RunDir
-from tfprune.experiments.sweeps import run_all
-from tfprune.methods import BASELINE
-from tfprune.reporting.across import across
-from tfprune.reporting.across_tables import across_notes, across_tables
-from tfprune.reporting.comparison import COLUMNS, row, summary_of, training_time
-from tfprune.reporting.diverged import chance_row, find_diverged
-from tfprune.reporting.report import as_json
-from tfprune.reporting.tables import markdown_table
-from tfprune.training.config import Config
-from tfprune.utils.errors import TfpruneError
-from tfprune.utils.files import write_json
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from _study import (  # noqa: E402
+    EQUAL_TIME,
+    HEADERS,
+    INDEX,
+    SPARSITIES,
+    main_comparison,
+    main_table,
+    read_index,
+    read_rows,
+    summary_of_rows,
+    to_unpruned,
+    write_rows,
+)
+
+from tfprune.methods import BASELINE  # noqa: E402
+from tfprune.reporting.across_tables import across_notes, across_tables  # noqa: E402
+from tfprune.reporting.tables import markdown_table  # noqa: E402
+from tfprune.training.config import Config  # noqa: E402
+from tfprune.utils.errors import TfpruneError  # noqa: E402
+from tfprune.utils.files import write_json  # noqa: E402
 
 TABLES = {  # name in a folder of CSV files -> number on OpenML
     **{"abalone": 183, "adult": 1590, "banknote": 1462, "breast_cancer_ljubljana": 13, "breast_cancer_wisconsin": 1510},
@@ -45,7 +56,6 @@ TABLES = {  # name in a folder of CSV files -> number on OpenML
     **{"soybean": 42, "vote": 56, "wheat_seeds": 1499, "wine": 187, "wine_quality_red": 40691},
     **{"wine_quality_white": 40498},
 }
-SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 QUICK_SPARSITIES = (0.8,)
 SEEDS, TUNING_SEEDS, FIRST_TUNING_SEED = 50, 10, 1000
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -53,10 +63,10 @@ HIDDEN, BATCH = (64,), 32
 STEPS, FEWEST_EPOCHS, MOST_ROWS = 2400, 30, 2560
 REWIND = 0.1  # of a training's epochs, for lottery tickets
 LONGEST = 8  # times the epochs that a small dense network of equal time may have
+LOOKS = 10  # of a training at the validation split, in which nothing happens
 BOTH_SCOPES = ("dynamic", "gradual", "rate_rewinding", "lottery")
 OWN_SCOPE = ("rigl", "set", "synflow", "random", "small_dense")
 TWICE = ("rate_rewinding", "lottery")  # also with both trainings in full, beside `longer`
-EQUAL_TIME = "small_dense of equal time"
 
 
 def main() -> int:
@@ -64,7 +74,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, help="folder of CSV files; by default the tables come from OpenML")
     parser.add_argument("--tables", nargs="+", default=list(TABLES), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--out", type=Path, default=Path("saved_models/study"), help="where finished tables are kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/results/study", help="where finished tables are kept")
     parser.add_argument("--quick", action="store_true", help="two small tables, three seeds, 30 epochs, 80 %% zeros")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -79,16 +89,19 @@ def study(tables: Sequence[str], seeds: int, out: Path, data_dir: Path | None, *
     logging.getLogger("tfprune").setLevel(logging.ERROR)
     summaries = {}
     for name in tables:
-        started = time.perf_counter()
+        started = time.perf_counter(), time.process_time()
         try:
-            summaries[name] = of_table(name, seeds, out, data_dir, quick=quick)
+            summaries[name] = summary_of_rows(of_table(name, seeds, out, data_dir, quick=quick))
         except TfpruneError as error:
             print(f"{name}: left out: {error}", file=sys.stderr)
             continue
-        print(f"{name}: {time.perf_counter() - started:,.0f} s", file=sys.stderr, flush=True)
+        took = time.perf_counter() - started[0], time.process_time() - started[1]
+        print(f"{name}: {took[0]:,.0f} s, {took[1]:,.0f} s of CPU time", file=sys.stderr, flush=True)
+    if not quick and len(summaries) > 1:
+        print(f"\n## Main comparison\n\n{markdown_table(main_table(main_comparison(summaries)))}")
     for level in QUICK_SPARSITIES if quick else SPARSITIES:
         print(f"\n## {100 * level:g} % zeros\n")
-        found = across({name: at_level(summary, level) for name, summary in summaries.items()})
+        found = to_unpruned(summaries, level, described=True)
         if found is None:
             print("One table: nothing to compare over data sets.")
             continue
@@ -96,40 +109,65 @@ def study(tables: Sequence[str], seeds: int, out: Path, data_dir: Path | None, *
     return 0 if len(summaries) == len(tables) else 1
 
 
-def at_level(summary: Mapping[str, Any], level: float) -> dict[str, Any]:
-    """Returns the trials of a sparsity, and those that prune nothing."""
-    ending = f" {100 * level:g} %"
-    return {
-        trial.removesuffix(ending): values
-        for trial, values in summary.items()
-        if trial.endswith(ending) or values["requested_sparsity"] == 0
-    }
+def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: bool = False) -> list[dict[str, Any]]:
+    """Returns the runs of a table: read if it is finished, else trained."""
+    if name in read_index(out):
+        return read_rows(out / f"{name}.csv.gz")
+    from tfprune.adapters.backend import machine, versions
+    from tfprune.experiments.run_data import load_data
+    from tfprune.experiments.together import orders_of
 
-
-def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: bool = False) -> dict[str, Any]:
-    """Returns a table's comparison: read if it is finished, else trained. An interrupted one goes on."""
-    finished = out / f"{name}.json"
-    if finished.is_file():
-        from tfprune.experiments.results import read_comparisons
-
-        return read_comparisons(finished)[0]["methods"]
-    folder = out / name
-    base = base_of(name, folder, data_dir, quick=quick)
-    base = base.replace(learning_rate=RATES[1] if quick else tuned(base))
+    out.mkdir(parents=True, exist_ok=True)
+    base = base_of(name, data_dir, quick=quick)
+    data = load_data(base)
+    kept = Progress(out / f"{name}.part")
+    rate = RATES[1] if quick else kept.rate or tuned(base)
+    kept.write(learning_rate=rate)
+    base = base.replace(learning_rate=rate)
     levels = QUICK_SPARSITIES if quick else SPARSITIES
-    trials = trials_of(base, levels)
-    rows, results = run(trials, range(seeds))
+    drawn = orders_of([base.replace(seed=seed) for seed in range(seeds)], data)
+    chance = {"test_accuracy": 1 / len(data.labels), "test_loss": math.log(len(data.labels))}
+    run(trials_of(base, levels), range(seeds), kept, drawn, chance)
     for level in levels:
-        trials |= (longer := equal_time(base, level, results))
-        more, _ = run(longer, range(seeds), targets=results[BASELINE])
-        rows |= more
-    summary = summary_of({trial: own | {"seeds": rows[trial]} for trial, own in described(trials).items()})
-    write_json(finished, as_json(results[BASELINE], summary))
-    shutil.rmtree(folder)  # of thousands of runs, each a few files
-    return summary
+        run(equal_time(base, level, kept.rows), range(seeds), kept, drawn, chance)
+    write_rows(out / f"{name}.csv.gz", kept.rows)
+    settings = {name: base.to_dict()[name] for name in ("dataset", "epochs", "learning_rate", "data_settings")}
+    shared = settings | {"shape": [*data.train.x.shape], "classes": len(data.labels), "seeds": seeds}
+    shared |= {"cpu_seconds": round(time.process_time(), 1), "versions": versions(), "machine": machine()}
+    write_json(out / INDEX, read_index(out) | {name: shared})
+    kept.path.unlink()
+    return kept.rows
 
 
-def base_of(name: str, folder: Path, data_dir: Path | None, *, quick: bool = False) -> Config:
+class Progress:
+    """What is finished of a table, in a file: a line of settings, then a line per run.
+
+    Attributes:
+        rows: the runs so far.
+        rate: the learning rate, once it is known.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        values = [json.loads(line) for line in lines]
+        self.rate: float | None = values[0]["learning_rate"] if values else None
+        self.rows: list[dict[str, Any]] = [row for own in values[1:] for row in own]
+
+    def write(self, *, learning_rate: float) -> None:
+        """Notes the learning rate."""
+        if self.rate is None:
+            self.path.write_text(json.dumps({"learning_rate": learning_rate}) + "\n", encoding="utf-8")
+            self.rate = learning_rate
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Adds the runs of a trial."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rows) + "\n")
+        self.rows += rows
+
+
+def base_of(name: str, data_dir: Path | None, *, quick: bool = False) -> Config:
     """Returns the settings that all runs of a table share but for the learning rate."""
     config = Config(
         dataset=f"openml:{name if data_dir else TABLES[name]}",
@@ -141,7 +179,6 @@ def base_of(name: str, folder: Path, data_dir: Path | None, *, quick: bool = Fal
         batch_size=BATCH,
         learning_rate_schedule="cosine",
         limit=MOST_ROWS,
-        out=str(folder),
     )
     rows = len(config.spec.load(data_dir, 0).train.y)
     steps = math.ceil(min(rows, MOST_ROWS) / BATCH)
@@ -150,14 +187,20 @@ def base_of(name: str, folder: Path, data_dir: Path | None, *, quick: bool = Fal
 
 def tuned(base: Config) -> float:
     """Returns the learning rate with which unpruned networks have the highest mean validation accuracy."""
-    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + TUNING_SEEDS)
-    scores = {}
+    from tfprune.experiments.run_data import load_data
+    from tfprune.experiments.together import orders_of, score_together
+
+    seeds = [base.replace(seed=seed) for seed in range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + TUNING_SEEDS)]
+    drawn = orders_of(seeds, load_data(base))
+    means = {}
     for rate in RATES:
-        results, _ = run_all([base.replace(learning_rate=rate, seed=seed) for seed in seeds])
-        if len(results) == len(seeds):  # none diverged
-            means = [np.mean([run.metrics["validation"][name] for run in results]) for name in ("accuracy", "loss")]
-            scores[rate] = (means[0], -means[1])
-    return max(scores, key=scores.__getitem__)
+        [found] = score_together(
+            [own.replace(learning_rate=rate) for own in seeds], drawn, max(1, base.epochs // LOOKS)
+        )
+        if not any(score.diverged for score in found):
+            each = [score.scores["validation"] for score in found]
+            means[rate] = tuple(np.mean([own[name] for own in each]) for name in ("accuracy", "loss"))
+    return max(means, key=lambda rate: (means[rate][0], -means[rate][1]))
 
 
 def trials_of(base: Config, levels: Sequence[float] = SPARSITIES) -> dict[str, Config]:
@@ -187,51 +230,42 @@ def pruning(base: Config, method: str, level: float, scope: str | None, training
     return config if scope is None else config.replace(scope=scope)
 
 
-def equal_time(base: Config, level: float, results: Mapping[str, Sequence[Result]]) -> dict[str, Config]:
+def equal_time(base: Config, level: float, rows: Iterable[Mapping[str, Any]]) -> dict[str, Config]:
     """Returns a small dense network that trains for as many epochs as fit into the time of the unpruned one."""
-    small = f"small_dense {100 * level:g} %"
-    times = [np.median([training_time(run.metrics) for run in results[trial]]) for trial in (BASELINE, small)]
-    epochs = round(base.epochs * min(LONGEST, max(1.0, times[0] / times[1])))
+    seconds = {row["trial"]: row["cpu_seconds"] for row in rows}  # of a trial all are the same
+    share = seconds[BASELINE] / seconds[f"small_dense {100 * level:g} %"]
+    epochs = round(base.epochs * min(LONGEST, max(1.0, share)))
     return {f"{EQUAL_TIME} {100 * level:g} %": pruning(base, "small_dense", level, None).replace(epochs=epochs)}
 
 
 def run(
-    trials: Mapping[str, Config], seeds: Iterable[int], targets: Sequence[Result] = ()
-) -> tuple[dict[str, dict[str, Any]], dict[str, list[Result]]]:
-    """Trains trials, all seeds of one as one model.
+    trials: Mapping[str, Config], seeds: Iterable[int], kept: Progress, drawn: Any, chance: Mapping[str, float]
+) -> None:
+    """Trains what is missing of trials, all seeds of one as one model, and adds the runs to `kept`.
 
-    Returns:
-        trial -> seed -> a row of a comparison (at chance for a seed that diverged), and trial -> its finished runs.
+    Args:
+        trials: trial -> its settings.
+        seeds: of all of them.
+        kept: what is finished.
+        drawn: the orders of the examples, for all calls with the same seeds.
+        chance: accuracy and loss of a network that diverged.
     """
-    configs = {trial: [config.replace(seed=seed) for seed in seeds] for trial, config in trials.items()}
-    everything = [config for own in configs.values() for config in own]
-    finished, failures = run_all(everything)
-    by_id = {result.config.run_id: result for result in finished}
-    lost = find_diverged([RunDir(Path(config.out) / config.run_id) for config in everything], [*finished, *targets])
-    diverged = {own.config.run_id: own for own in lost}
-    for failure in failures:
-        if not any(failure.startswith(f"{name}:") for name in diverged):
-            raise TfpruneError(failure)
-    results = {trial: [by_id[c.run_id] for c in own if c.run_id in by_id] for trial, own in configs.items()}
-    losses = {r.config.seed: r.history_columns("val_loss")["val_loss"][-1] for r in (targets or results[BASELINE])}
-    rows = {
-        trial: {
-            str(c.seed): row(by_id[c.run_id], losses.get(c.seed))
-            if c.run_id in by_id
-            else chance_row(diverged[c.run_id], COLUMNS)
-            for c in own
-        }
-        for trial, own in configs.items()
-    }
-    return rows, results
+    from tfprune.experiments.together import score_together
 
-
-def described(trials: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
-    """Returns what a comparison says of each trial."""
-    return {
-        trial: {"method": c.method, "granularity": c.granularity, "requested_sparsity": c.requested_sparsity}
-        for trial, c in trials.items()
-    }
+    finished = {row["trial"] for row in kept.rows}
+    missing = {trial: own for trial, own in trials.items() if trial not in finished}
+    # Trials with the same learning rates follow each other: they share what is compiled.
+    missing = dict(sorted(missing.items(), key=lambda trial: trial[1].pruning.phase_epochs(trial[1].epochs)))
+    configs = [config.replace(seed=seed) for config in missing.values() for seed in seeds]
+    every = max(1, min(config.epochs for config in configs) // LOOKS) if configs else 1
+    for trial, found in zip(missing, score_together(configs, drawn, every) if configs else (), strict=True):
+        rows = []
+        for score in found:
+            own = chance if score.diverged else {f"test_{key}": v for key, v in score.scores["test"].items()}
+            row = {"trial": trial, "seed": score.config.seed, "diverged": "yes" if score.diverged else ""}
+            row |= {"sparsity": score.sparsity, "epochs": score.epochs, "cpu_seconds": round(score.cpu_seconds, 6)}
+            rows.append({name: (row | own)[name] for name in HEADERS})
+        kept.add(rows)
 
 
 def bundled(folder: Path) -> Path:

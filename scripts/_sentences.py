@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import _study
 import numpy as np
 
 from tfprune.reporting.comparison import differences_of
@@ -75,6 +76,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
         yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
     yield from (("README.md", said) for said in _readme(tables))
     yield from (("docs/faster-and-smaller.md", said) for said in _faster())
+    yield from (("docs/study.md", said) for said in _study.sentences(RESULTS / "study"))
 
 
 def _penguins(tables: Mapping[str, Any]) -> Iterator[str]:

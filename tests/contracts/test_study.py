@@ -44,7 +44,7 @@ def test_the_page_and_the_program_have_the_same_numbers(study):
 
 
 def test_all_trials_have_one_budget_but_for_those_that_say_so(study, tables):
-    base = study.base_of("iris", tables / "runs", tables)
+    base = study.base_of("iris", tables)
     trials = study.trials_of(base)
     total = {trial: config.pruning.total_epochs(config.epochs) for trial, config in trials.items()}
     more = {trial for trial, epochs in total.items() if epochs > base.epochs}

@@ -8,7 +8,7 @@ from tfprune.experiments.experiment import train
 from tfprune.experiments.measuring import cost
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
-from tfprune.experiments.together import networks_at_once, train_together
+from tfprune.experiments.together import networks_at_once, score_together, train_together
 from tfprune.methods import METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.training.stacking import stack_weights
@@ -64,6 +64,18 @@ def test_a_run_that_is_trained_together_leaves_the_metrics_of_one_alone(tmp_path
         for row, theirs in zip(alone.history(), together.history(), strict=True):
             assert theirs.pop("phase") == row.pop("phase")
             assert theirs == pytest.approx(row, abs=1e-5)
+
+
+def test_scores_are_those_of_runs_that_leave_folders(tiny, tmp_path):
+    methods = ("unpruned", "dynamic", "lottery")
+    configs = [tiny(method, seed=seed, shuffle=True, epochs=12) for method in methods for seed in (0, 3)]
+    scores = [score for own in score_together(configs, log_every=5) for score in own]
+    assert not tmp_path.exists() or not any(tmp_path.iterdir())
+    for score, run in zip(scores, train_together(configs), strict=True):
+        assert score.config == run.config and not score.diverged and score.cpu_seconds > 0
+        assert (score.sparsity, score.epochs) == (run.sparsity, run.metrics["epochs"])
+        for split in SPLITS:
+            assert score.scores[split] == pytest.approx(run.metrics[split], abs=1e-5)
 
 
 def test_a_network_that_diverges_leaves_the_others_alone(tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
-"""Several runs trained side by side as one model, each with a run folder of its own."""
+"""Several runs trained side by side as one model: each with a run folder of its own, or with its scores alone."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tfprune.experiments.run_data import load_data, write_arrays, write_splits
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.tracking import tracked
 from tfprune.methods import BASELINE
+from tfprune.pruning.counts import sparsity
 from tfprune.pruning.masks import ones_like
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.baseline_run import BaselineRun
@@ -29,12 +30,14 @@ from tfprune.training.clock import COMPILE
 from tfprune.training.config import Config, by_seed
 from tfprune.training.evaluation import evaluate
 from tfprune.training.fused import KEPT, LARGEST_SPLIT, CompiledModelCache, can_fuse
+from tfprune.training.orders import EpochOrders
 from tfprune.training.precision import deterministic_ops
 from tfprune.training.run_task import pattern_report
 from tfprune.training.stacked_trainer import StackedTrainer
 from tfprune.training.stacking import stack, stack_weights, stackable, unstack
 from tfprune.utils.files import write_json
 from tfprune.utils.locks import locked
+from tfprune.utils.seeds import derive
 
 MAX_NETWORKS = 100  # that are trained as one model
 
@@ -76,35 +79,114 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
         TrainingError: all networks diverge.
     """
     with deterministic_ops(configs[0].deterministic):
-        return _train_together(configs)
+        data = _data_of_seeds(configs)
+        return [result for trainer in _trained(configs, data) for result in _finish_together(trainer, data)]
 
 
-def _train_together(configs: Sequence[Config]) -> list[Result]:
+class Score(NamedTuple):
+    """What a network came to.
+
+    Attributes:
+        config: its settings.
+        scores: split -> `loss` and `accuracy`; no numbers for a network that diverged.
+        sparsity: the share of its kernel weights that is zero.
+        epochs: passes over the training split, over all its trainings.
+        cpu_seconds: its share of the CPU time of the networks' trainings, all cores together, without compiling and
+            without drawing the order of the examples.
+    """
+
+    config: Config
+    scores: dict[str, dict[str, float]]
+    sparsity: float
+    epochs: int
+    cpu_seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        return not np.isfinite(self.scores["train"]["loss"])
+
+
+def score_together(
+    configs: Sequence[Config], drawn: EpochOrders | None = None, log_every: int | None = None
+) -> Iterator[list[Score]]:
+    """Trains as `train_together` does, and leaves no files.
+
+    Args:
+        configs: see `train_together`.
+        drawn: the orders of the examples, to be shared with other calls of the same seeds and data.
+        log_every: epochs between two looks at the validation split; None looks as often as `train` does.
+
+    Yields:
+        The scores of a method's networks, seed by seed.
+    """
+    with deterministic_ops(configs[0].deterministic):
+        for trainer in _trained(configs, _data_of_seeds(configs), drawn, log_every):
+            yield _scores(trainer)
+
+
+def _data_of_seeds(configs: Sequence[Config]) -> list[Data]:
+    """Returns the data of each seed; one and the same where seeds do not change the splits."""
     seeds = sorted({config.seed for config in configs})
-    data = [load_data(configs[0].replace(seed=seed)) for seed in seeds]
+    if configs[0].has_own_data:
+        return [load_data(configs[0])] * len(seeds)
+    return [load_data(configs[0].replace(seed=seed)) for seed in seeds]
+
+
+def _trained(
+    configs: Sequence[Config], data: Sequence[Data], drawn: EpochOrders | None = None, log_every: int | None = None
+) -> Iterator[StackedTrainer]:
+    """Trains the methods one after the other; yields what trained each, whose model the next one may take over."""
     dense: dict[str, BaselineRun] = {}
     # a user's function may change between calls
     model_cache = CompiledModelCache(KEPT) if configs[0].has_own_model else MODEL_CACHE
-    results = []
+    drawn = drawn or orders_of(configs, data[0])
+    initial: dict[str, list[np.ndarray]] = {}
     for own in by_seed(configs):
 
         def weights(purpose: str, own: Sequence[Config] = own) -> list[np.ndarray]:
-            return stack_weights([initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)])
+            kind = f"{purpose} {model_settings(own[0], data[0])}"
+            if own[0].has_own_model or kind not in initial:
+                each = [initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)]
+                initial[kind] = stack_weights(each)
+            return initial[kind]
 
-        kind = kind_of(own[0], data[0], len(seeds))
-        model = model_cache.get(kind) or _stacked(own[0], data[0], len(seeds))
+        kind = kind_of(own[0], data[0], len(own))
+        model = model_cache.get(kind) or _stacked(own[0], data[0], len(own))
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, weights("init"))
         baseline = own[0].as_baseline().run_id
-        trainer = StackedTrainer(model, data, own, dense.get(baseline), functools.partial(weights, "reinit"))
+        known = drawn if drawn and drawn.draw(own[0].pruning.phase_epochs(own[0].epochs)) else None
+        reinit_fn = functools.partial(weights, "reinit")
+        trainer = StackedTrainer(model, data, own, dense.get(baseline), reinit_fn, known, log_every)
         own[0].pruning.run(trainer)
         trainer.finish()
         if own[0].method == BASELINE:
             dense[baseline] = trainer.as_baseline_run()
         model_cache.put(kind, trainer.model)
-        results += _finish_together(trainer, data)
+        yield trainer
     tidy_up()
-    return results
+
+
+def orders_of(configs: Sequence[Config], data: Data) -> EpochOrders | None:
+    """Returns the orders of the examples for the seeds of `configs`, none of them drawn; None without shuffling."""
+    seeds = sorted({config.seed for config in configs})
+    return EpochOrders(len(data.train), [derive(s, "order") for s in seeds]) if configs[0].shuffle else None
+
+
+def _scores(trainer: StackedTrainer) -> list[Score]:
+    scores = {name: evaluate(trainer.model, getattr(trainer.data, name)) for name in SPLITS}
+    took = sum(value for part, value in trainer.cpu_seconds.items() if part != COMPILE) / len(trainer.configs)
+    found = []
+    each = zip(trainer.configs, unstack(kernels(trainer.model)), unstack(get_masks(trainer.model)), strict=True)
+    for number, (config, pruned, masks) in enumerate(each):
+        own = {split: {name: float(v[number]) for name, v in values.items()} for split, values in scores.items()}
+        score = Score(
+            config, own, sparsity(config.requested_sparsity, pruned)["achieved"], trainer.trained_epochs, took
+        )
+        if not score.diverged:
+            check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, _named(config))
+        found.append(score)
+    return found
 
 
 def _stacked(config: Config, data: Data, networks: int) -> keras.Model:
@@ -123,14 +205,17 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         own = {split: {name: float(v[number]) for name, v in values.items()} for split, values in scores.items()}
         if not np.isfinite(own["train"]["loss"]):
             continue
-        where = f"the trained model of seed {config.seed}"
-        check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, where)
+        check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, _named(config))
         metrics = metrics_of(trainer, config, own, [weight[..., number] for weight in all_weights], pruned, versions())
         metrics |= _metrics_of_one(trainer, number, metrics) | pattern_report(config, masks)
         metrics |= {"data": data_report(data[number], keras), "networks": len(trainer.configs)}
         metrics |= {"precision": {"policy": "float32", "step_seconds": {}}}
         results.append(_write(config, data[number], history, masks, metrics))
     return results
+
+
+def _named(config: Config) -> str:
+    return f"the trained model of seed {config.seed}"
 
 
 def _metrics_of_one(trainer: StackedTrainer, number: int, metrics: dict[str, Any]) -> dict[str, Any]:

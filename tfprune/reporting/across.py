@@ -36,7 +36,8 @@ class OverDataSets:
         p_signed_rank, p_holm: of Wilcoxon's test; None with fewer than `FEWEST_DATA_SETS`.
         posterior: probabilities that on a further data set it is better, practically equal (within the margin), worse.
         improvement: probability that a run is better than one of the baseline, mean over data sets, with an interval.
-        iqm: interquartile mean of the differences of all runs, with an interval.
+        iqm: interquartile mean of the differences of all runs, with an interval. Both are None where `across` leaves
+            them out.
         runs: data set -> the differences of its seeds.
     """
 
@@ -46,8 +47,8 @@ class OverDataSets:
     p_signed_rank: float | None
     p_holm: float | None
     posterior: tuple[float, float, float]
-    improvement: Interval
-    iqm: Interval
+    improvement: Interval | None
+    iqm: Interval | None
     runs: Mapping[str, Sequence[float]]
 
 
@@ -74,12 +75,13 @@ class Across:
     margin: float = MARGIN
 
 
-def across(summaries: Summaries, margin: float = MARGIN) -> Across | None:
+def across(summaries: Summaries, margin: float = MARGIN, *, described: bool = True) -> Across | None:
     """Compares the trials that all data sets have with the baseline.
 
     Args:
         summaries: data set -> what `comparison.summarise` returns.
         margin: of accuracy, what counts as no difference.
+        described: whether what resamples seeds is computed too, which takes seconds.
 
     Returns:
         None where the data sets have no one metric that is a share, or fewer than two have a baseline and a trial in
@@ -93,7 +95,7 @@ def across(summaries: Summaries, margin: float = MARGIN) -> Across | None:
     shared = [trial for trial in everything if all(_has_pairs(summary, trial) for summary in summaries.values())]
     if len(summaries) < 2 or not set(shared) - {BASELINE}:
         return None
-    over = {trial: _over(summaries, trial, margin) for trial in shared if trial != BASELINE}
+    over = {trial: _over(summaries, trial, margin, described) for trial in shared if trial != BASELINE}
     tested = {trial: own.p_signed_rank for trial, own in over.items() if own.p_signed_rank is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     ranks = np.array(
@@ -149,7 +151,7 @@ def _has_pairs(summary: Mapping[str, Any], trial: str) -> bool:
     return trial in summary and bool(summary[trial]["seeds"].keys() & summary[BASELINE]["seeds"].keys())
 
 
-def _over(summaries: Summaries, trial: str, margin: float) -> OverDataSets:
+def _over(summaries: Summaries, trial: str, margin: float, described: bool) -> OverDataSets:
     scores = {
         name: tuple(
             np.array(
@@ -173,8 +175,8 @@ def _over(summaries: Summaries, trial: str, margin: float) -> OverDataSets:
         p_signed_rank=_signed_rank(means),
         p_holm=None,
         posterior=signed_rank_posterior(means, margin),
-        improvement=_improvement(list(scores.values()), rng),
-        iqm=_interquartile_mean(list(runs.values()), rng),
+        improvement=_improvement(list(scores.values()), rng) if described else None,
+        iqm=_interquartile_mean(list(runs.values()), rng) if described else None,
         runs={name: own.tolist() for name, own in runs.items()},
     )
 

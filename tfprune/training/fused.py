@@ -24,6 +24,7 @@ from tfprune.data._base import Split
 from tfprune.data._pipeline import epoch_order
 from tfprune.data.objectives._base import Objective
 from tfprune.data.objectives.classification import CLASSIFICATION
+from tfprune.training.orders import EpochOrders
 
 MAX_STEPS = 64  # an epoch
 LARGEST_SPLIT = 2**26  # bytes
@@ -143,6 +144,7 @@ def epoch_chunks(
     ends: Sequence[int],
     order_seeds: Sequence[int] | None,
     stacked: bool = False,
+    drawn: EpochOrders | None = None,
 ) -> tf.data.Dataset:
     """Returns what `Fused.train_step` takes, one element per chunk of epochs.
 
@@ -154,6 +156,7 @@ def epoch_chunks(
         order_seeds: of the orders of the examples, one seed per network, with the same orders as
             `data._pipeline.training_batches` draws; None keeps the split's own order.
         stacked: whether the splits are those of several networks.
+        drawn: these orders of several networks, where they are drawn already.
     """
     starts = [first_epoch, *ends[:-1]]
     most = longest_chunk(ends, first_epoch)
@@ -164,11 +167,16 @@ def epoch_chunks(
         drawn = [epoch_order(len(train), seed, epoch) for seed in order_seeds]
         return tf.stack(drawn, axis=-1) if stacked else drawn[0]
 
+    def orders_from(start: tf.Tensor) -> tf.Tensor:
+        if drawn is None:
+            return tf.map_fn(orders, tf.range(start, start + most), fn_output_signature=tf.int64)
+        found = tf.numpy_function(lambda first: drawn.between(first, first + most), [start], tf.int64)
+        return tf.ensure_shape(found, (most, drawn.count, len(drawn.seeds)))
+
     def element(start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
         chunk = fixed | {"epochs": tf.cast(end - start, tf.int32)}
         if order_seeds is not None:
-            epochs = tf.range(start, start + most)
-            chunk["order"] = tf.map_fn(orders, epochs, fn_output_signature=tf.int64)
+            chunk["order"] = orders_from(start)
         return chunk
 
     bounds = (tf.constant(starts, tf.int64), tf.constant(list(ends), tf.int64))

@@ -25,9 +25,9 @@ COLUMNS = (*KEYS, *SCORES, "sparsity")
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 
 
-def logged_epochs(initial: int, epochs: int, events: Collection[int]) -> list[int]:
+def logged_epochs(initial: int, epochs: int, events: Collection[int], every: int | None = None) -> list[int]:
     """Returns the epochs (counted from 1) to log: evenly spread ones, those with an event and the last."""
-    every = max(1, (epochs - initial) // LOGGED_EPOCHS)
+    every = every or max(1, (epochs - initial) // LOGGED_EPOCHS)
     return sorted({*range(initial + every, epochs + 1, every), *events, epochs})
 
 

@@ -17,6 +17,7 @@ from tfprune.training.clock import COMPILE, Clock
 from tfprune.training.compiling import compile_model, devices
 from tfprune.training.config import Config
 from tfprune.training.fused import LAYERS, MAX_STEPS, EpochRemapCallback, Fused, can_fuse, epoch_chunks, longest_chunk
+from tfprune.training.orders import EpochOrders
 from tfprune.training.resuming import TrainingPosition
 from tfprune.training.strategies import distribute_dataset
 from tfprune.utils.errors import ConfigError
@@ -100,13 +101,22 @@ class FusedLoop:
         steps_per_epoch: of the optimizer.
         seeds: of the networks.
         clock: which the compiling is charged to.
+        drawn: the orders of the examples, where they are drawn already.
     """
 
     steps_of_keras = 1
 
-    def __init__(self, data: Data, config: Config, steps_per_epoch: int, seeds: Sequence[int], clock: Clock) -> None:
+    def __init__(
+        self,
+        data: Data,
+        config: Config,
+        steps_per_epoch: int,
+        seeds: Sequence[int],
+        clock: Clock,
+        drawn: EpochOrders | None = None,
+    ) -> None:
         self.data, self.config, self.steps_per_epoch = data, config, steps_per_epoch
-        self._seeds = seeds
+        self._seeds, self._drawn = seeds, drawn
         self._clock = clock
         self._compiled: set[int] = set()  # the lengths of chunks that this run has compiled its step for
 
@@ -143,6 +153,7 @@ class FusedLoop:
             ends=ends,
             order_seeds=[derive(seed, "order") for seed in self._seeds] if self.config.shuffle else None,
             stacked=model.stacked,
+            drawn=self._drawn,
         )
         self._compile_for(model, longest_chunk(ends, initial_epoch) if self.config.shuffle else 0, batches)
         callback = EpochRemapCallback(callbacks, ends, events, self.data.validation, initial_epoch)

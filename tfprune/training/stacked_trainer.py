@@ -14,6 +14,7 @@ from tfprune.data._base import SPLITS, Data
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.clock import COMPILE
 from tfprune.training.config import Config
+from tfprune.training.orders import EpochOrders
 from tfprune.training.stacking import StackedNetworks, stack_splits
 from tfprune.training.trainer import Trainer
 
@@ -28,6 +29,7 @@ class StackedTrainer(Trainer):
         data: the data of each seed.
         configs: the settings of each run; they differ in nothing but the seed.
         dense: as for `Trainer`, of another `StackedTrainer` with the same seeds.
+        drawn, log_every: as for `Trainer`.
     """
 
     def __init__(
@@ -37,13 +39,17 @@ class StackedTrainer(Trainer):
         configs: Sequence[Config],
         dense: BaselineRun | None = None,
         reinit_fn: Callable[[], list[np.ndarray]] | None = None,
+        drawn: EpochOrders | None = None,
+        log_every: int | None = None,
     ) -> None:
         parts = {name: stack_splits([getattr(own, name) for own in data]) for name in SPLITS}
         config = configs[0].replace(loop="fused")
         data = dataclasses.replace(data[0], **parts)
         seeds = [own.seed for own in configs]
-        super().__init__(model, data, config, dense=dense, reinit_fn=reinit_fn, seeds=seeds, networks=StackedNetworks())
+        several = {"seeds": seeds, "networks": StackedNetworks(), "drawn": drawn}
+        super().__init__(model, data, config, dense=dense, reinit_fn=reinit_fn, **several)
         self.configs = configs
+        self.log_every = log_every
 
     def named(self, phase: str) -> str:
         return f"{self.config.method}, {len(self.configs)} seeds, {phase}"

@@ -18,7 +18,7 @@ from tfprune.data._base import Split
 from tfprune.pruning.masks import Arrays
 from tfprune.training.pruner import Networks
 
-SMALL_KERNEL = 1024  # weights; up to here a product that runs over the networks in its innermost loop is faster
+SMALL_KERNEL = 128  # weights; up to here a product that runs over the networks in its innermost loop is faster
 PENALTIES = (
     *("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
     *("kernel_constraint", "bias_constraint"),

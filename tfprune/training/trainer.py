@@ -29,6 +29,7 @@ from tfprune.training.fused import Fused
 from tfprune.training.history import Progress, logged_epochs, scores_of
 from tfprune.training.listeners import Listener
 from tfprune.training.loops import FusedLoop, PlainLoop, in_the_form_of_its_loop
+from tfprune.training.orders import EpochOrders
 from tfprune.training.pruner import Networks, Pruner
 from tfprune.training.resuming import CheckpointPolicy, TrainingPosition
 from tfprune.training.run_task import RunTask
@@ -45,10 +46,14 @@ class Trainer(RunTask):
         data, config, dense, reinit_fn, checkpointing: see `RunTask`.
         tensorboard: folder of the event files; None logs none.
         seeds, networks: of several networks in the model, see `Pruner`.
+        drawn: the orders of the examples of several networks, where they are drawn already.
 
     Attributes:
         loop: goes through the epochs.
+        log_every: epochs between two that are logged; None logs about `LOGGED_EPOCHS` of each training.
     """
+
+    log_every: int | None = None
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Trainer(RunTask):
         *,
         seeds: Sequence[int] = (),
         networks: Networks | None = None,
+        drawn: EpochOrders | None = None,
     ) -> None:
         super().__init__(data, config, dense, reinit_fn, checkpointing)
         self.model = in_the_form_of_its_loop(model, data, config)
@@ -80,7 +86,9 @@ class Trainer(RunTask):
         self.costs = self._cost_meter(networks)
         steps, seeds = self.steps_per_epoch, self.pruner.seeds
         fused = isinstance(self.model, Fused)
-        self.loop = FusedLoop(data, config, steps, seeds, self.clock) if fused else PlainLoop(data, config, steps)
+        self.loop = (
+            FusedLoop(data, config, steps, seeds, self.clock, drawn) if fused else PlainLoop(data, config, steps)
+        )
 
     def _train(
         self,
@@ -104,7 +112,7 @@ class Trainer(RunTask):
         position = TrainingPosition(**checkpoint.state["place"]) if checkpoint else TrainingPosition(initial_epoch)
         if not checkpoint:
             self.costs.begin()
-        logged = logged_epochs(initial_epoch, self.epochs, events)
+        logged = logged_epochs(initial_epoch, self.epochs, events, self.log_every)
         schedule = PruneAtSteps(
             {(epoch - initial_epoch) * self.steps_per_epoch: event for epoch, event in events.items()}
         )

@@ -30,12 +30,20 @@ def svg(panel: Panel, theme: Theme, *, legend: bool = True) -> str:
         theme: its colours.
         legend: whether what is drawn is named below it.
     """
+    with _style(theme):
+        return _as_svg(_figure([dataclasses.replace(panel, title="")], theme, legend=legend))
+
+
+def svg_of_panels(panels: Sequence[Panel], theme: Theme, *, columns: int = 2) -> str:
+    """Draws panels side by side, each with its title, as `svg` does."""
+    with _style(theme):
+        return _as_svg(_figure(panels, theme, columns=columns))
+
+
+def _as_svg(figure: Figure) -> str:
     text = io.StringIO()
     unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with _style(theme):
-        _figure([dataclasses.replace(panel, title="")], theme, legend=legend).savefig(
-            text, format="svg", transparent=True, metadata=unsaid
-        )
+    figure.savefig(text, format="svg", transparent=True, metadata=unsaid)
     content = text.getvalue()
     return content[content.index("<svg") :]
 

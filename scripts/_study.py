@@ -1,0 +1,239 @@
+"""The published data of docs/study.md, docs/results/study/TABLE.csv.gz with a row per run, and what they come to."""
+
+import csv
+import dataclasses
+import functools
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tfprune.methods import BASELINE
+from tfprune.reporting.across import Across, OverDataSets, across
+from tfprune.reporting.across_tables import data_sets_table
+from tfprune.reporting.figures.panels import LIGHT, Panel, Theme
+from tfprune.reporting.figures.rendering import svg_of_panels, write_png
+from tfprune.reporting.statistics import MARGIN, Interval, holm
+from tfprune.reporting.tables import markdown_table, p_text, points
+from tfprune.utils.text import Table
+
+INDEX = "tables.json"  # table -> settings, versions, machine
+HEADERS = (*("trial", "seed", "test_accuracy", "test_loss", "sparsity", "epochs", "cpu_seconds", "diverged"),)
+SPARSITIES = (0.5, 0.8, 0.9, 0.95)
+EQUAL_TIME = "small_dense of equal time"
+MAIN = [(trial, level) for level in (0.8, 0.9) for trial in ("dynamic global", "gradual global")]
+DRAWN = (  # a panel each
+    *(
+        "dynamic global",
+        "gradual global",
+        "rate_rewinding global",
+        "lottery global",
+        "rigl",
+        "set",
+        "synflow",
+        "random",
+    ),
+    EQUAL_TIME,
+)
+LEVEL = re.compile(r" (\d+) %$")
+NUMBERS = HEADERS[2:-1]
+Summary = dict[str, dict[str, Any]]  # trial -> `requested_sparsity`, `seeds` (seed -> a row) and `mean` of its columns
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes the runs of a table, the same bits for the same numbers."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HEADERS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Returns the runs of a table; a network that diverged counts at chance, and is marked."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        return [
+            {"trial": row["trial"], "seed": row["seed"], "diverged": bool(row["diverged"])}
+            | {name: float(row[name]) if row[name] else None for name in NUMBERS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def read_index(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns what the runs of each finished table share, in the order in which they were run."""
+    path = folder / INDEX
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def read_study(folder: Path) -> dict[str, Summary]:
+    """Returns the comparison of each finished table."""
+    return {name: summary_of_rows(read_rows(folder / f"{name}.csv.gz")) for name in read_index(folder)}
+
+
+def summary_of_rows(rows: Iterable[Mapping[str, Any]]) -> Summary:
+    """Returns what `across` needs of the trials of a table, and the mean of what else is known."""
+    trials: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        level = LEVEL.search(row["trial"])
+        own = {"requested_sparsity": int(level[1]) / 100 if level else 0.0, "seeds": {}}
+        trials.setdefault(row["trial"], own)["seeds"][str(row["seed"])] = row
+    for own in trials.values():
+        own["mean"] = {name: float(np.mean([row[name] for row in own["seeds"].values()])) for name in NUMBERS}
+    return trials
+
+
+def at_level(summary: Mapping[str, Any], level: float) -> Summary:
+    """Returns the trials of a sparsity, and those that prune nothing."""
+    ending = f" {100 * level:g} %"
+    return {
+        trial.removesuffix(ending): values
+        for trial, values in summary.items()
+        if trial.endswith(ending) or values["requested_sparsity"] == 0
+    }
+
+
+def to_unpruned(summaries: Mapping[str, Summary], level: float, *, described: bool = False) -> Across | None:
+    """Compares all trials of a sparsity with the unpruned network; None for a single table. See `across`."""
+    return across({name: at_level(summary, level) for name, summary in summaries.items()}, described=described)
+
+
+def main_comparison(summaries: Mapping[str, Summary]) -> dict[tuple[str, float], OverDataSets]:
+    """Compares pruning in the middle of training with the small dense network of equal time; empty for a single table.
+
+    Returns:
+        (trial, sparsity) -> the comparison over data sets, whose `p_holm` is corrected for all of them.
+    """
+    found = {}
+    for trial, level in MAIN:
+        levels = {name: at_level(summary, level) for name, summary in summaries.items()}
+        both = across(
+            {name: {BASELINE: own[EQUAL_TIME], trial: own[trial]} for name, own in levels.items()}, described=False
+        )
+        if both is not None:
+            found[trial, level] = both.trials[trial]
+    tested = [key for key, own in found.items() if own.p_signed_rank is not None]
+    for key, p in zip(tested, holm([found[key].p_signed_rank for key in tested]), strict=True):
+        found[key] = dataclasses.replace(found[key], p_holm=p)
+    return found
+
+
+def main_table(found: Mapping[tuple[str, float], OverDataSets]) -> Table:
+    """Returns headers and rows of the main comparison."""
+    headers = (
+        *("method", "zeros", "data sets better / equal / worse", f"points to {EQUAL_TIME} (95 %)"),
+        *("P(better) / P(equal) / P(worse)", "p (Holm)"),
+    )
+    rows = [(trial, f"{100 * level:g} %", *_compared(own)) for (trial, level), own in found.items()]
+    return headers, rows
+
+
+def panels(summaries: Mapping[str, Summary]) -> list[Panel]:
+    """Returns a panel per trial: its mean difference to the unpruned network over data sets, all others in grey."""
+    levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
+    means = {trial: [levels[level].trials[trial].mean for level in SPARSITIES] for trial in DRAWN}
+    return [
+        Panel(
+            draw=functools.partial(_draw, own, means),
+            alt=f"{own}: points to unpruned at four sparsities",
+            title=own,
+            width=2.6,
+            height=2.2,
+        )
+        for own in DRAWN
+    ]
+
+
+def _draw(own: str, means: Mapping[str, Sequence[Interval]], axes: Axes, theme: Theme) -> None:
+    places = range(len(SPARSITIES))
+    for trial, values in means.items():
+        if trial != own:
+            axes.plot(places, [100 * value.mean for value in values], color=theme.muted, alpha=0.45, linewidth=0.8)
+    values = [[100 * number for number in value] for value in means[own]]
+    color = theme.methods[1]
+    axes.vlines(places, [low for _, low, _ in values], [high for _, _, high in values], color=color, linewidth=1.2)
+    axes.plot(places, [mean for mean, _, _ in values], "o-", color=color, markersize=4)
+    axes.axhspan(-100 * MARGIN, 100 * MARGIN, color=theme.muted, alpha=0.18, linewidth=0)
+    axes.set_yscale("symlog", linthresh=1.0, linscale=0.8)
+    axes.set_ylim(-60, 10)
+    axes.set_yticks([3, 1, 0, -1, -3, -10, -30], ["+3", "+1", "0", "-1", "-3", "-10", "-30"])
+    axes.minorticks_off()
+    axes.set_xticks(places, [f"{100 * level:g} %" for level in SPARSITIES])
+
+
+def draw(folder: Path, data: Path) -> None:
+    """Draws the picture of the page, as PNG and SVG."""
+    summaries = read_study(data)
+    if len(summaries) > 1:
+        found, path = panels(summaries), folder / "study.png"
+        write_png(found, path, title="", columns=3)
+        path.with_suffix(".svg").write_text(svg_of_panels(found, LIGHT, columns=3), encoding="utf-8")
+
+
+def blocks(data: Path) -> dict[str, str]:
+    """Returns the tables of the page by the name of their place; none as long as there is nothing to compare."""
+    summaries = read_study(data)
+    if len(summaries) < 2:
+        return {}
+    levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
+    details = [
+        f"**{100 * level:g} % zeros**\n\n"
+        + "\n\n".join(map(markdown_table, (secondary_table(found), data_sets_table(found))))
+        for level, found in levels.items()
+    ]
+    return {
+        "study main": markdown_table(main_table(main_comparison(summaries))),
+        "study tables": markdown_table(tables_table(read_index(data), summaries)),
+        "study unpruned": markdown_table(secondary_table(levels[0.8])),
+        "study details": "\n\n".join(details),
+    }
+
+
+def secondary_table(found: Across) -> Table:
+    """Returns headers and rows of the trials of a sparsity, compared with the unpruned network."""
+    headers = (
+        *("method", "data sets better / equal / worse", f"points to {BASELINE} (95 %)"),
+        *("P(better) / P(equal) / P(worse)", "p (Holm)", "mean rank"),
+    )
+    rows = [(trial, *_compared(own), f"{found.ranks[trial]:.2f}") for trial, own in found.trials.items()]
+    return headers, [*rows, (BASELINE, "", "", "", "", f"{found.ranks[BASELINE]:.2f}")]
+
+
+def _compared(own: OverDataSets) -> tuple[str, ...]:
+    counts, shares = " / ".join(map(str, own.counts)), " / ".join(f"{share:.2f}" for share in own.posterior)
+    return counts, points(*own.mean), shares, "" if own.p_holm is None else p_text(own.p_holm)
+
+
+def tables_table(index: Mapping[str, Mapping[str, Any]], summaries: Mapping[str, Summary]) -> Table:
+    """Returns headers and rows of the data sets that are finished."""
+    rows = [
+        (
+            f"`{name}`",
+            f"{own['shape'][0]:,}",
+            str(own["shape"][1]),
+            str(own["classes"]),
+            f"{own['learning_rate']:g}",
+            f"{100 * summaries[name][BASELINE]['mean']['test_accuracy']:.1f} %",
+        )
+        for name, own in index.items()
+    ]
+    return ("table", "training rows", "inputs", "classes", "learning rate", "accuracy, unpruned"), rows
+
+
+def sentences(data: Path) -> list[str]:
+    """Returns the sentences of the page that hold figures."""
+    index, summaries = read_index(data), read_study(data)
+    if len(summaries) < 2:
+        return []
+    seconds = sum(own["cpu_seconds"] for own in index.values())
+    runs = sum(len(values["seeds"]) for summary in summaries.values() for values in summary.values())
+    lost = sum(bool(r["diverged"]) for s in summaries.values() for v in s.values() for r in v["seeds"].values())
+    return [
+        f"{len(index)} of 26 tables so far, the {len(index)} cheapest",
+        f"{runs:,} networks in {seconds / 60:,.0f} minutes of CPU time; {lost or 'none'} diverged",
+    ]
