@@ -48,13 +48,12 @@ from tfprune.training.config import Config  # noqa: E402
 from tfprune.utils.errors import TfpruneError  # noqa: E402
 from tfprune.utils.files import write_json  # noqa: E402
 
-TABLES = {  # name in a folder of CSV files -> number on OpenML
-    **{"abalone": 183, "adult": 1590, "banknote": 1462, "breast_cancer_ljubljana": 13, "breast_cancer_wisconsin": 1510},
-    **{"credit_g": 31, "diabetes": 37, "digits": 28, "ecoli": 39, "glass": 41},
-    **{"haberman": 43, "horse_colic": 25, "hypothyroid": 57, "ionosphere": 59, "iris": 61},
-    **{"mammography": 310, "new_thyroid": 40682, "phoneme": 1489, "segment": 36, "sonar": 40},
-    **{"soybean": 42, "vote": 56, "wheat_seeds": 1499, "wine": 187, "wine_quality_red": 40691},
-    **{"wine_quality_white": 40498},
+TABLES = {  # name in a folder of CSV files -> number on OpenML; in the order of rows times columns, and of the runs
+    **{"iris": 61, "haberman": 43, "new_thyroid": 40682, "wheat_seeds": 1499, "glass": 41, "ecoli": 39, "wine": 187},
+    **{"breast_cancer_ljubljana": 13, "banknote": 1462, "diabetes": 37, "horse_colic": 25, "vote": 56},
+    **{"ionosphere": 59, "sonar": 40, "breast_cancer_wisconsin": 1510, "wine_quality_red": 40691, "credit_g": 31},
+    **{"soybean": 42, "phoneme": 1489, "abalone": 183, "segment": 36, "wine_quality_white": 40498},
+    **{"mammography": 310, "hypothyroid": 57, "digits": 28, "adult": 1590},
 }
 QUICK_SPARSITIES = (0.8,)
 SEEDS, TUNING_SEEDS, FIRST_TUNING_SEED = 50, 10, 1000
@@ -63,6 +62,7 @@ HIDDEN, BATCH = (64,), 32
 STEPS, FEWEST_EPOCHS, MOST_ROWS = 2400, 30, 2560
 REWIND = 0.1  # of a training's epochs, for lottery tickets
 LONGEST = 8  # times the epochs that a small dense network of equal time may have
+COST_OF, COMPILED = ("unpruned", "dynamic global 80 %", "rigl 80 %"), 17  # of a table: rates, budgets and widths
 LOOKS = 10  # of a training at the validation split, in which nothing happens
 BOTH_SCOPES = ("dynamic", "gradual", "rate_rewinding", "lottery")
 OWN_SCOPE = ("rigl", "set", "synflow", "random", "small_dense")
@@ -75,12 +75,17 @@ def main() -> int:
     parser.add_argument("--tables", nargs="+", default=list(TABLES), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--out", type=Path, default=ROOT / "docs/results/study", help="where finished tables are kept")
+    parser.add_argument("--cost", action="store_true", help="measure what the tables would cost, and train little")
     parser.add_argument("--quick", action="store_true", help="two small tables, three seeds, 30 epochs, 80 %% zeros")
     arguments = parser.parse_args()
     if arguments.quick:
         with tempfile.TemporaryDirectory() as folder:
             data = arguments.data_dir or bundled(Path(folder))
             return study(["iris", "wine"], 3, Path(folder) / "study", data, quick=True)
+    if arguments.cost:
+        for name in arguments.tables:
+            print(json.dumps(cost(name, arguments.seeds, arguments.data_dir)), flush=True)
+        return 0
     return study(arguments.tables, arguments.seeds, arguments.out, arguments.data_dir)
 
 
@@ -121,9 +126,9 @@ def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: 
     base = base_of(name, data_dir, quick=quick)
     data = load_data(base)
     kept = Progress(out / f"{name}.part")
-    rate = RATES[1] if quick else kept.rate or tuned(base)
-    kept.write(learning_rate=rate)
-    base = base.replace(learning_rate=rate)
+    if kept.rate is None:
+        kept.add(learning_rate=RATES[1] if quick else tuned(base))
+    base = base.replace(learning_rate=kept.rate)
     levels = QUICK_SPARSITIES if quick else SPARSITIES
     drawn = orders_of([base.replace(seed=seed) for seed in range(seeds)], data)
     chance = {"test_accuracy": 1 / len(data.labels), "test_loss": math.log(len(data.labels))}
@@ -133,18 +138,19 @@ def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: 
     write_rows(out / f"{name}.csv.gz", kept.rows)
     settings = {name: base.to_dict()[name] for name in ("dataset", "epochs", "learning_rate", "data_settings")}
     shared = settings | {"shape": [*data.train.x.shape], "classes": len(data.labels), "seeds": seeds}
-    shared |= {"cpu_seconds": round(time.process_time(), 1), "versions": versions(), "machine": machine()}
+    shared |= {"cpu_seconds": round(kept.cpu_seconds, 1), "versions": versions(), "machine": machine()}
     write_json(out / INDEX, read_index(out) | {name: shared})
     kept.path.unlink()
     return kept.rows
 
 
 class Progress:
-    """What is finished of a table, in a file: a line of settings, then a line per run.
+    """What is finished of a table, in a file: a line with the learning rate, then a line per trial.
 
     Attributes:
         rows: the runs so far.
         rate: the learning rate, once it is known.
+        cpu_seconds: what all of it took.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,19 +158,18 @@ class Progress:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         values = [json.loads(line) for line in lines]
         self.rate: float | None = values[0]["learning_rate"] if values else None
-        self.rows: list[dict[str, Any]] = [row for own in values[1:] for row in own]
+        self.rows: list[dict[str, Any]] = [row for own in values for row in own.get("rows", ())]
+        self.cpu_seconds = sum(own["cpu_seconds"] for own in values)
+        self._clock = time.process_time()
 
-    def write(self, *, learning_rate: float) -> None:
-        """Notes the learning rate."""
-        if self.rate is None:
-            self.path.write_text(json.dumps({"learning_rate": learning_rate}) + "\n", encoding="utf-8")
-            self.rate = learning_rate
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Adds the runs of a trial."""
+    def add(self, **values: Any) -> None:
+        """Adds the `learning_rate`, or the `rows` of a trial."""
+        took, self._clock = time.process_time() - self._clock, time.process_time()
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows) + "\n")
-        self.rows += rows
+            file.write(json.dumps(values | {"cpu_seconds": took}) + "\n")
+        self.rate = values.get("learning_rate", self.rate)
+        self.rows += values.get("rows", ())
+        self.cpu_seconds += took
 
 
 def base_of(name: str, data_dir: Path | None, *, quick: bool = False) -> Config:
@@ -265,7 +270,41 @@ def run(
             row = {"trial": trial, "seed": score.config.seed, "diverged": "yes" if score.diverged else ""}
             row |= {"sparsity": score.sparsity, "epochs": score.epochs, "cpu_seconds": round(score.cpu_seconds, 6)}
             rows.append({name: (row | own)[name] for name in HEADERS})
-        kept.add(rows)
+        kept.add(rows=rows)
+
+
+def cost(name: str, seeds: int, data_dir: Path | None) -> dict[str, Any]:
+    """Measures the CPU time of a few trials of a table, and says what all of them would take.
+
+    The first trial is compiled; the others of `COST_OF` use what it left. A table takes as many trainings as all its
+    trials have epochs in units of the unpruned network's, each as long as that of a method that prunes with no
+    gradients; what `rigl` takes beyond, at each sparsity; and what a first trial takes beyond, for each of `COMPILED`.
+    Small dense networks are counted as the unpruned one, and those of equal time as one training each.
+    """
+    from tfprune.experiments.run_data import load_data
+    from tfprune.experiments.together import orders_of, score_together
+
+    base = base_of(name, data_dir).replace(learning_rate=RATES[1])
+    trials = trials_of(base)
+    configs = [trials[trial].replace(seed=seed) for trial in COST_OF for seed in range(seeds)]
+    clock = time.process_time
+    started = clock()
+    drawn = orders_of(configs, load_data(base))
+    drawn.draw(base.epochs)
+    orders, took, training = clock() - started, {}, {}
+    started = clock()
+    for trial, scores in zip(COST_OF, score_together(configs, drawn, max(1, base.epochs // LOOKS)), strict=True):
+        took[trial], started = clock() - started, clock()
+        training[trial] = scores[0].cpu_seconds * seeds
+    first, plain, gradients = took.values()
+    trainings = len(SPARSITIES) + sum(own.pruning.total_epochs(own.epochs) for own in trials.values()) / base.epochs
+    table = 2 * orders + trainings * plain + len(SPARSITIES) * (gradients - plain) + COMPILED * (first - plain)
+    return {
+        **{"table": name, "seeds": seeds, "epochs": base.epochs, "orders": round(orders, 1)},
+        **{"trials": {trial: round(seconds, 1) for trial, seconds in took.items()}},
+        **{"training": {trial: round(seconds, 1) for trial, seconds in training.items()}},
+        **{"trainings": round(trainings, 1), "estimated": round(table)},
+    }
 
 
 def bundled(folder: Path) -> Path:

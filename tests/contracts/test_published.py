@@ -23,7 +23,7 @@ def recompute(root=ROOT, *arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("figures", "cifar10"))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("figures", "cifar10", "study"))
     shutil.copy(ROOT / "README.md", tmp_path)
     (tmp_path / "docs" / "figures").mkdir()
     return tmp_path

@@ -63,6 +63,30 @@ def test_all_trials_have_one_budget_but_for_those_that_say_so(study, tables):
 
 
 @pytest.mark.slow
+def test_an_interrupted_table_goes_on_and_a_finished_one_is_read(study, tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "BOTH_SCOPES", ("dynamic",))
+    monkeypatch.setattr(study, "OWN_SCOPE", ("small_dense",))
+    monkeypatch.setattr(study, "TWICE", ())
+    out, equal_time = tmp_path / "out", study.equal_time
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "equal_time", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.study(["iris"], 2, out, tables, quick=True)
+    assert len((out / "iris.part").read_text().splitlines()) == 1 + 5  # the learning rate, and the trials so far
+    monkeypatch.setattr(study, "equal_time", equal_time)
+    assert study.study(["iris"], 2, out, tables, quick=True) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["iris.csv.gz", "tables.json"]
+    rows = study.read_rows(out / "iris.csv.gz")
+    assert len(rows) == 2 * 6 and study.read_index(out)["iris"]["cpu_seconds"] > 0
+    assert {row["sparsity"] > 0.7 for row in rows if row["trial"].startswith("dynamic")} == {True}
+    monkeypatch.setattr(study, "base_of", interrupted)
+    assert study.of_table("iris", 2, out, tables, quick=True) == rows  # nothing is trained
+
+
+@pytest.mark.slow
 def test_a_quick_run_compares_all_methods(tables):
     command = [sys.executable, ROOT / "benchmarks" / "study.py", "--quick", "--data-dir", tables]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tables)
