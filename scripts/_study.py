@@ -163,6 +163,7 @@ def _draw(own: str, means: Mapping[str, Sequence[Interval]], axes: Axes, theme: 
     axes.set_ylim(-60, 10)
     axes.set_yticks([3, 1, 0, -1, -3, -10, -30], ["+3", "+1", "0", "-1", "-3", "-10", "-30"])
     axes.minorticks_off()
+    axes.set(xlabel="zeros", ylabel=f"points to {BASELINE}")
     axes.set_xticks(places, [f"{100 * level:g} %" for level in SPARSITIES])
 
 
@@ -213,7 +214,7 @@ def tables_table(index: Mapping[str, Mapping[str, Any]], summaries: Mapping[str,
     """Returns headers and rows of the data sets that are finished."""
     rows = [
         (
-            f"`{name}`",
+            name,
             f"{own['shape'][0]:,}",
             str(own["shape"][1]),
             str(own["classes"]),
