@@ -6,9 +6,10 @@ from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.data._base import SPLITS
 from tfprune.experiments.experiment import train
 from tfprune.experiments.measuring import cost
+from tfprune.experiments.run_data import load_data
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.sweeps import run_all
-from tfprune.experiments.together import networks_at_once, score_together, train_together
+from tfprune.experiments.together import networks_at_once, orders_of, score_together, train_together
 from tfprune.methods import METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.training.stacking import stack_weights
@@ -69,7 +70,9 @@ def test_a_run_that_is_trained_together_leaves_the_metrics_of_one_alone(tmp_path
 def test_scores_are_those_of_runs_that_leave_folders(tiny, tmp_path):
     methods = ("unpruned", "dynamic", "lottery")
     configs = [tiny(method, seed=seed, shuffle=True, epochs=12) for method in methods for seed in (0, 3)]
-    scores = [score for own in score_together(configs, log_every=5) for score in own]
+    drawn = orders_of(configs, load_data(configs[0]))
+    scores = [score for own in score_together(configs, drawn, log_every=5) for score in own]
+    assert drawn.epochs == 12
     assert not tmp_path.exists() or not any(tmp_path.iterdir())
     for score, run in zip(scores, train_together(configs), strict=True):
         assert score.config == run.config and not score.diverged and score.cpu_seconds > 0

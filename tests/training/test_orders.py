@@ -14,7 +14,7 @@ def drawn():
 
 
 def test_orders_are_those_of_each_seed_and_epoch(drawn):
-    assert drawn.draw(2) and drawn.draw(3) and drawn.draw(1) and len(drawn) == 3
+    assert drawn.draw(2) and drawn.draw(3) and drawn.draw(1) and drawn.epochs == 3
     found = drawn.between(1, 5)
     assert found.shape == (4, 7, 2) and found.dtype == np.int64
     for number, seed in enumerate((5, 6)):
@@ -38,5 +38,5 @@ def test_chunks_have_the_orders_that_are_drawn_already(drawn):
 
 def test_orders_of_a_long_training_are_not_kept(drawn, monkeypatch):
     monkeypatch.setattr("tfprune.training.orders.MAX_BYTES", 27)
-    assert not drawn.draw(2) and len(drawn) == 0
+    assert not drawn.draw(2) and drawn.epochs == 0
     assert drawn.draw(1)

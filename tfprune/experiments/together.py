@@ -139,7 +139,7 @@ def _trained(
     dense: dict[str, BaselineRun] = {}
     # a user's function may change between calls
     model_cache = CompiledModelCache(KEPT) if configs[0].has_own_model else MODEL_CACHE
-    drawn = drawn or orders_of(configs, data[0])
+    drawn = orders_of(configs, data[0]) if drawn is None else drawn
     initial: dict[str, list[np.ndarray]] = {}
     for own in by_seed(configs):
 
@@ -155,7 +155,8 @@ def _trained(
         set_masks(model, ones_like(get_masks(model)))
         set_weights(model, weights("init"))
         baseline = own[0].as_baseline().run_id
-        known = drawn if drawn and drawn.draw(own[0].pruning.phase_epochs(own[0].epochs)) else None
+        epochs = own[0].pruning.phase_epochs(own[0].epochs)
+        known = drawn if drawn is not None and drawn.draw(epochs) else None
         reinit_fn = functools.partial(weights, "reinit")
         trainer = StackedTrainer(model, data, own, dense.get(baseline), reinit_fn, known, log_every)
         own[0].pruning.run(trainer)

@@ -31,15 +31,16 @@ class EpochOrders:
             lambda epoch: tf.stack([epoch_order(count, seed, epoch) for seed in seeds], axis=-1), autograph=False
         )
 
-    def __len__(self) -> int:
-        """Returns how many epochs are drawn."""
+    @property
+    def epochs(self) -> int:
+        """How many epochs are drawn."""
         return len(self._drawn)
 
     def draw(self, epochs: int) -> bool:
         """Draws those of the first `epochs` that are missing; returns False if all of them take too much memory."""
         if epochs * self._drawn.itemsize * self.count * len(self.seeds) > MAX_BYTES:
             return False
-        new = [self._one_epoch(tf.constant(epoch, tf.int64)).numpy() for epoch in range(len(self), epochs)]
+        new = [self._one_epoch(tf.constant(epoch, tf.int64)).numpy() for epoch in range(self.epochs, epochs)]
         if new:
             self._drawn = np.concatenate([self._drawn, np.asarray(new, self._drawn.dtype)])
         return True
