@@ -27,7 +27,7 @@ def test_orders_are_those_of_each_seed_and_epoch(drawn):
 def test_chunks_have_the_orders_that_are_drawn_already(drawn):
     drawn.draw(3)
     split = Split(np.zeros((7, 1, 2), np.float32), np.zeros((7, 2), np.int64))
-    settings = {"first_epoch": 0, "ends": [2, 3], "order_seeds": [5, 6]}
+    settings = {"first_epoch": 0, "ends": [2, 3], "order_seeds": [5, 6], "stacked": True}
     for own, other in zip(
         epoch_chunks(split, split, **settings), epoch_chunks(split, split, **settings, drawn=drawn), strict=True
     ):
