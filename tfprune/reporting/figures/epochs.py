@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of
+from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of, mark
 from tfprune.reporting.figures.rendering import write_png
+
+MOST_TIPS = 24  # of a line on a page
 
 
 def plot_curves(history: Rows, path: Path, *, title: str) -> None:
@@ -93,9 +95,16 @@ def _draw_mean_curves(
             marker = "o" if len(own) == 1 else None
             axes.plot(x, y.mean(axis=0), color=colour, label=label, marker=marker, markersize=3)
             axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+            shown = range(0, len(x), -(-len(x) // MOST_TIPS))
+            points = axes.plot([x[n] for n in shown], y.mean(axis=0)[shown], "o", color=colour, alpha=0, markersize=3)
+            mark(points, "", [f"epoch {x[n]:,.4g}, {split}: {y[:, n].mean():.4f}{_range(y[:, n])}" for n in shown])
     _mark_events(axes, theme, rows, positions)
     axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _range(values: np.ndarray) -> str:
+    return f" ({values.min():.4f} to {values.max():.4f})" if len(values) > 1 else ""
 
 
 def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: str) -> None:

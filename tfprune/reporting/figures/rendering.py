@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,13 +31,26 @@ def svg(panel: Panel, theme: Theme, *, legend: bool = True) -> str:
         legend: whether what is drawn is named below it.
     """
     text = io.StringIO()
+    savefig(panel, theme, text, legend=legend)
+    content = text.getvalue()
+    return content[content.index("<svg") :]
+
+
+def savefig(panel: Panel, theme: Theme, file: IO[str], *, legend: bool) -> None:
+    """Writes a panel without its title as an SVG file, see `svg`."""
     unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with _style(theme):
         _figure([dataclasses.replace(panel, title="")], theme, legend=legend).savefig(
-            text, format="svg", transparent=True, metadata=unsaid
+            file, format="svg", transparent=True, metadata=unsaid
         )
-    content = text.getvalue()
-    return content[content.index("<svg") :]
+
+
+def write_vector(panels: Sequence[Panel], path: Path, *, title: str, columns: int = 2) -> None:
+    """Draws panels side by side on white paper, as the suffix says: `.svg` or `.pdf`."""
+    undated = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None}
+    with _style(LIGHT), atomic_write(path) as draft:
+        figure = _figure(panels, LIGHT, title=title, columns=columns)
+        figure.savefig(draft, format=path.suffix[1:], metadata=undated)
 
 
 def _style(theme: Theme) -> Any:
@@ -58,7 +71,6 @@ def _style(theme: Theme) -> Any:
             "xtick.labelcolor": theme.ink,
             "ytick.color": theme.muted,
             "ytick.labelcolor": theme.ink,
-            "svg.fonttype": "path",
             "svg.hashsalt": "tfprune",
         }
     )
