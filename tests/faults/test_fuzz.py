@@ -609,9 +609,7 @@ def test_each_setting_set_to_anything_is_one_line_or_counts(tmp_path):
         stored = json.loads(json.dumps(config.to_dict()))
         for place, field in enumerate(fields(stored)):
             for number, value in enumerate((*VALUES, [10**9], "1,2", 10**6, 2**40)):
-                if (
-                    len(field) == 1 and (kind + place + number) % 6
-                ):  # each value in a sixth of all kinds
+                if len(field) == 1 and (kind + place + number) % 6:  # each value in a sixth of all kinds
                     continue
                 altered = owner = json.loads(json.dumps(stored))
                 for key in field[:-1]:

@@ -1,7 +1,7 @@
 """What readers ask of a comparison first: which is best, which is smallest and no worse, which is fastest.
 
-Each answer says what the seeds do not decide. Differences are paired seed by seed and tested by paired t tests, corrected
-by Holm for the number of trials that an answer is compared with.
+Each answer says what the seeds do not decide. Differences are paired seed by seed and tested by paired t tests,
+corrected by Holm for the number of trials that an answer is compared with.
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ def answers(summary: Summary, margin: float | None = None) -> list[Answer]:
 
     Args:
         summary: what `comparison.summarise` returns.
-        margin: how much worse still counts for the smallest, as the metric is stored; None is the metric's own.
+        margin: how much worse still counts for the smallest, in points of a share or the metric's unit; None is the
+            metric's own.
     """
     measure = measure_of(summary)
     if margin is not None:
-        measure = dataclasses.replace(measure, margin=margin)
+        measure = dataclasses.replace(measure, margin=margin / measure.metric.scale)
     known = {trial: values for trial, values in summary.items() if values["mean"]["nonzero_parameters"] is not None}
     if not known:
         return []
-    return [_best(known, measure), _smallest(known, measure), *_fastest(known)]
+    best = _best(known, measure)
+    return [best, _smallest(known, measure), *_fastest(known)] if len(known) > 1 else [best]
 
 
 def lines(found: Sequence[Answer]) -> list[str]:
@@ -80,7 +82,9 @@ def _best(summary: Summary, measure: Measure) -> Answer:
         second = next(iter(tested))
         lead = measure.interval(*statistics.t_interval(measure.sign * tested[second]))
         return Answer(
-            question, best, f"{score}, clearly {_direction(measure)} than all others; from {second} {lead}{''.join(told)}."
+            question,
+            best,
+            f"{score}, clearly {_direction(measure)} than all others; from {second} {lead}{''.join(told)}.",
         )
     seeds = len(own["seeds"])
     need = _more_seeds(tested[alike[0]], len(tested))
@@ -141,7 +145,9 @@ def _fastest(summary: Summary) -> list[Answer]:
 
 def _too_near(summary: Summary, one: str, other: str) -> bool:
     sides = [summary[trial]["seeds"] for trial in (one, other)]
-    pairs = [(sides[0][seed]["training_time"], sides[1][seed]["training_time"]) for seed in sides[0] if seed in sides[1]]
+    pairs = [
+        (sides[0][seed]["training_time"], sides[1][seed]["training_time"]) for seed in sides[0] if seed in sides[1]
+    ]
     logs = np.log([a / b for a, b in pairs if a and b])
     if len(logs) < 2 or any(map(trained_as_stacks, sides)):
         medians = [summary[trial]["median"]["training_time"] for trial in (one, other)]
@@ -175,7 +181,9 @@ def _direction(measure: Measure) -> str:
 
 
 def _score(summary: Summary, trial: str, measure: Measure) -> str:
-    return f"{measure.label} {measure.text(summary[trial]['mean'][measure.column], summary[trial]['sd'][measure.column])}"
+    return (
+        f"{measure.label} {measure.text(summary[trial]['mean'][measure.column], summary[trial]['sd'][measure.column])}"
+    )
 
 
 def _size(sizes: Mapping[str, float], trial: str, reference: str) -> str:

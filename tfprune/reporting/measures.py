@@ -25,6 +25,11 @@ class Metric:
     higher: bool = True
     share: bool = True
 
+    @property
+    def scale(self) -> float:
+        """What a number is multiplied by where it is shown."""
+        return 100.0 if self.share else 1.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Measure:

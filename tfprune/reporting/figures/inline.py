@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 
 import matplotlib
+from matplotlib.markers import MarkerStyle
 
-from tfprune.reporting.figures.panels import LIGHT, MARK, Panel
+from tfprune.reporting.figures.panels import LIGHT, MARK, Panel, Theme
 from tfprune.reporting.figures.rendering import savefig
 from tfprune.utils.text import printable
 
@@ -20,12 +21,11 @@ _FONT = re.compile(r"font: ([\d.]+)px [^;]*")
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 
 
-def colour_names() -> dict[str, str]:
-    """Returns the colours of a light figure and the CSS variables of a page that stand for them."""
-    named = {"ink": LIGHT.ink, "mark": LIGHT.muted, "paper": LIGHT.paper, "sparsity": LIGHT.sparsity}
-    named |= {"train": LIGHT.train, "validation": LIGHT.validation}
-    named |= {f"method-{place}": colour for place, colour in enumerate(LIGHT.methods)}
-    return {colour.lower(): name for name, colour in named.items()}
+def variables(theme: Theme) -> dict[str, str]:
+    """Returns the CSS variables of a page for the colours of a theme: name -> colour."""
+    named = {"ink": theme.ink, "mark": theme.muted, "paper": theme.paper, "sparsity": theme.sparsity}
+    named |= {"train": theme.train, "validation": theme.validation}
+    return named | {f"method-{place}": colour for place, colour in enumerate(theme.methods)}
 
 
 def inline_svg(panel: Panel, prefix: str, *, legend: bool = False) -> str:
@@ -44,7 +44,7 @@ def inline_svg(panel: Panel, prefix: str, *, legend: bool = False) -> str:
         for child in root.findall(f"{{{SVG}}}{name}"):
             if name == "metadata" or child.find(f"{{{SVG}}}style") is not None:
                 root.remove(child)
-    names = colour_names()
+    names = {colour.lower(): name for name, colour in variables(LIGHT).items()}
     for element in root.iter():
         _rename(element, prefix)
         _recolour(element, names)
@@ -54,6 +54,18 @@ def inline_svg(panel: Panel, prefix: str, *, legend: bool = False) -> str:
     root.set("role", "img")
     root.set("aria-label", printable(panel.alt))
     return _as_html(root)
+
+
+def marker_svg(marker: str) -> str:
+    """Returns the path of one of `panels.MARKERS` within a square of 14 by 14."""
+    style = MarkerStyle(marker)
+    path = style.get_path().transformed(style.get_transform().scale(9, -9).translate(7, 7))
+    drawn = " ".join(
+        f"{'M' if code == path.MOVETO else 'L'}{x:.2f} {y:.2f}"
+        for (x, y), code in ((points[-2:], code) for points, code in path.iter_segments(curves=False))
+        if code != path.CLOSEPOLY
+    )
+    return f'<path d="{drawn}Z" fill="currentColor"/>'
 
 
 def _rename(element: ElementTree.Element, prefix: str) -> None:

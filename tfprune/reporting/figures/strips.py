@@ -47,7 +47,9 @@ def comparison_panels(summary: Summary) -> list[Panel]:
         for trial, values in summary.items():
             mean, sd = values["mean"][name], values["sd"][name]
             bar = None if sd is None else within_range(mean - sd, mean + sd, UNITS[name])
-            strips[trial] = Strip(values["method"], {seed: row[name] for seed, row in values["seeds"].items()}, mean, bar)
+            strips[trial] = Strip(
+                values["method"], {seed: row[name] for seed, row in values["seeds"].items()}, mean, bar
+            )
         panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=UNITS[name]))
     return panels
 
