@@ -102,10 +102,15 @@ def _smallest(summary: Summary, measure: Measure) -> Answer:
     called = BASELINE if reference == BASELINE else f"the best ({reference})"
     question = f"Smallest within {measure.margin_text} of {called}"
     sizes = {trial: values["mean"]["nonzero_parameters"] for trial, values in summary.items()}
-    near = [trial for trial in sizes if trial != reference and gains[trial] >= gains[reference] - measure.margin]
-    near = [trial for trial in near if sizes[trial] < sizes[reference]]
+    smaller = [trial for trial in sizes if sizes[trial] < sizes[reference]]
+    near = [trial for trial in smaller if gains[trial] >= gains[reference] - measure.margin]
     if not near:
-        return Answer(question, None, "none of the smaller networks comes that near.")
+        text = "none of the networks is smaller."
+        if smaller:
+            nearest = max(smaller, key=gains.__getitem__)
+            text = f"none. The nearest is {nearest}: {_score(summary, nearest, measure)}, "
+            text += f"{_size(sizes, nearest, reference)}."
+        return Answer(question, None, text)
     shown = {trial: _shown_near(summary, trial, reference, measure, len(summary) - 1) for trial in near}
     smallest = min(near, key=sizes.__getitem__)
     proven = [trial for trial in near if shown[trial]]

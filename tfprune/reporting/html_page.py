@@ -19,7 +19,7 @@ from tfprune.reporting.report import Section, Summary, asked_verdicts, facts, la
 from tfprune.reporting.section_figures import Figure, figures_of
 from tfprune.reporting.tables import LEGEND, layer_sparsities, verdict_table
 from tfprune.reporting.verdicts import RULE, UNDECIDED
-from tfprune.utils.text import printable
+from tfprune.utils.text import Table, printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -74,6 +74,7 @@ def _as_page(section: Section, number: int, folder: Path) -> dict[str, Any]:
     """
     judged = asked_verdicts(section)
     decided = [own for own in judged if own.outcome != UNDECIDED]
+    tables = {name: _without_blank(table) for name, table in section_tables(section.summary).items()}
     links = {trial: [_link(run, folder) for run in runs] for trial, runs in section.trials.items()}
     return {
         "title": section.title,
@@ -89,13 +90,21 @@ def _as_page(section: Section, number: int, folder: Path) -> dict[str, Any]:
             }.items()
             if own
         },
-        "tables": section_tables(section.summary),
+        "answer": tables.pop(next(iter(tables))),
+        "tables": tables,
         "figures": [_figure(figure, f"s{number}-{figure.name}", section) for figure in figures_of(section)],
         "trials": list(section.trials),
         "layers": layer_sparsities(section.trials),
         "layers_caption": layers_caption(section),
         "runs": links,
     }
+
+
+def _without_blank(table: Table) -> Table:
+    """Returns a table without the columns that no row has anything in."""
+    headers, rows = table
+    kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
+    return tuple(headers[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
 
 
 def _figure(figure: Figure, prefix: str, section: Section) -> dict[str, Any]:
