@@ -18,7 +18,7 @@ from tfprune.reporting.made import TITLE, Made, write_text
 from tfprune.reporting.report import Section, Summary, asked_verdicts, facts, layers_caption, notes, section_tables
 from tfprune.reporting.section_figures import Figure, figures_of
 from tfprune.reporting.tables import LEGEND, layer_sparsities, verdict_table
-from tfprune.reporting.verdicts import RULE, UNDECIDED
+from tfprune.reporting.verdicts import BY_CONSTRUCTION, REFUTED, RULE, SUPPORTED, UNDECIDED
 from tfprune.utils.text import Table, printable
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _as_page(section: Section, number: int, folder: Path) -> dict[str, Any]:
         folder: that the page is in, for links.
     """
     judged = asked_verdicts(section)
-    decided = [own for own in judged if own.outcome != UNDECIDED]
+    decided = [own for own in judged if own.outcome in (SUPPORTED, REFUTED)]
     tables = {name: _without_blank(table) for name, table in section_tables(section.summary).items()}
     links = {trial: [_link(run, folder) for run in runs] for trial, runs in section.trials.items()}
     return {
@@ -86,6 +86,7 @@ def _as_page(section: Section, number: int, folder: Path) -> dict[str, Any]:
             name: verdict_table(own)
             for name, own in {
                 "Decided": decided if len(decided) > MOST_BOXES else [],
+                "By construction": [own for own in judged if own.outcome == BY_CONSTRUCTION],
                 "Undecided": [own for own in judged if own.outcome == UNDECIDED],
             }.items()
             if own

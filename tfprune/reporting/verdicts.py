@@ -73,11 +73,11 @@ def verdicts(summary: Mapping[str, Summary], methods: Collection[str] | None = (
 
     Args:
         summary: what `comparison.summarise` returns.
-        methods: that are judged; None is all but the baseline, of which the second statement is for `dynamic` alone.
+        methods: that are judged; None is all that prune, of which the second statement is for `dynamic` alone.
     """
     found = []
     for trial, own in summary.items():
-        if trial == BASELINE or (methods is not None and own["method"] not in methods):
+        if own["method"] not in methods if methods is not None else not own["requested_sparsity"]:
             continue
         if BASELINE in summary and any(r["epochs_to_reach"] is not None for r in summary[BASELINE]["seeds"].values()):
             found.append(_fewer_epochs(trial, own, summary[BASELINE]))

@@ -82,7 +82,7 @@ def _highlighting_panels(summary: Summary) -> list[Panel]:
         methods.setdefault(values["method"], []).append(values)
     if max(map(len, methods.values())) < 2:
         return []
-    limits = _limits([values["mean"]["test_accuracy"] for values in summary.values()])
+    limits = _limits([(v["mean"]["test_accuracy"], v["sd"]["test_accuracy"] or 0.0) for v in summary.values()])
     panels = []
     for method, own in methods.items():
         said = "; ".join(_point_text(method, values) for values in own)
@@ -91,12 +91,14 @@ def _highlighting_panels(summary: Summary) -> list[Panel]:
     return panels
 
 
-def _limits(accuracies: Sequence[float]) -> tuple[float, float]:
-    """Returns what is shown of accuracies: what is far below nearly all of them is cut off."""
-    low, high = np.quantile(accuracies, (0.25, 0.75))
-    bottom = min(accuracy for accuracy in accuracies if accuracy >= low - 3 * (high - low))
-    margin = 0.05 * (max(accuracies) - bottom) or 0.01
-    return float(bottom - margin), float(min(max(accuracies) + margin, 1.01))
+def _limits(bars: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Returns what is shown of means and deviations: what is far below nearly all of them is cut off."""
+    means = [mean for mean, _ in bars]
+    low, high = np.quantile(means, (0.25, 0.75))
+    shown = [(mean - deviation, mean + deviation) for mean, deviation in bars if mean >= low - 3 * (high - low)]
+    bottom, top = max(0.0, min(low for low, _ in shown)), min(1.0, max(high for _, high in shown))
+    margin = 0.05 * (top - bottom) or 0.01
+    return bottom - margin, min(top + margin, 1.01)
 
 
 def _draw_highlighted(
