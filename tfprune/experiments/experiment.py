@@ -11,6 +11,7 @@ from typing import Any
 
 from tfprune.data._base import Data
 from tfprune.experiments.libraries import Library, Precision, library_of, prepare
+from tfprune.experiments.model_card import write_card
 from tfprune.experiments.results import (
     Result,
     check_same,
@@ -169,6 +170,7 @@ def _train(
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
         raise run_folder_missing(folder.root)
     metrics = metrics_with_checksum(folder, metrics)
+    write_card(Result(folder, config, metrics), folder.card)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)

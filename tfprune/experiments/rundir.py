@@ -75,6 +75,10 @@ class RunDir:
         return self.root / "model.keras"
 
     @property
+    def card(self) -> Path:
+        return self.root / "model_card.md"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 
