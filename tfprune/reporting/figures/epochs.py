@@ -143,7 +143,7 @@ def _draw_layers(axes: Axes, theme: Theme, *, layers: Mapping[str, Mapping[str, 
             color=theme.paper if inside else theme.ink,
             fontsize=8,
         )
-    axes.set(xlabel="zeros", xlim=(0, 1))
+    axes.set(xlabel="pruned", xlim=(0, 1))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
