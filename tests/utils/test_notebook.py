@@ -19,6 +19,7 @@ def notebook(monkeypatch):
     shown = []
     handle = types.SimpleNamespace(update=lambda figure: shown.append(("update", figure)))
     ipython = types.ModuleType("IPython")
+    ipython.version_info = (9, 0)
     ipython.get_ipython = ZMQInteractiveShell
     ipython.display = types.ModuleType("IPython.display")
     ipython.display.display = lambda figure, display_id: shown.append(("display", figure)) or handle

@@ -30,7 +30,7 @@ from tfprune.reporting.figures.panels import (
 )
 from tfprune.reporting.figures.rendering import write_png
 
-MOST_TOGETHER = 8  # methods in one panel; of more each has its own
+MOST_TOGETHER = 8  # lines in one panel; of more each method has its own
 NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
 
 
@@ -62,8 +62,11 @@ def sparsities_panels(summary: Summary) -> list[Panel]:
     """Returns test accuracy against sparsity: all of it and, if that is not all, what is near the best."""
     accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
     best = max(accuracies)
-    if len(looks_of(summary, LIGHT)) > MOST_TOGETHER:
+    count = len(looks_of(summary, LIGHT))
+    if count > MOST_TOGETHER and count < len(summary):
         return _highlighting_panels(summary)
+    if count > len(MARKERS):  # at one sparsity each, where they would cover each other
+        return []
     said = ", ".join(
         f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {100 * _place(values):.0f} %"
         for trial, values in summary.items()
@@ -76,12 +79,10 @@ def sparsities_panels(summary: Summary) -> list[Panel]:
 
 
 def _highlighting_panels(summary: Summary) -> list[Panel]:
-    """Returns a panel per method: it in colour, all others in grey; none where no method has several sparsities."""
+    """Returns a panel per method: it in colour, all others in grey."""
     methods: dict[str, list[Mapping[str, Any]]] = {}
     for values in summary.values():
         methods.setdefault(values["method"], []).append(values)
-    if max(map(len, methods.values())) < 2:
-        return []
     limits = _limits([(v["mean"]["test_accuracy"], v["sd"]["test_accuracy"] or 0.0) for v in summary.values()])
     panels = []
     for method, own in methods.items():
