@@ -19,6 +19,7 @@ MLFLOW_IN_TESTS = [f"{package}; python_version >= '3.11'" for package in MLFLOW]
 RAY = ["ray>=2.50,<3"]
 OPENML = ["scikit-learn>=1.5,<2"]  # its reader of OpenML
 JAX = ["jax>=0.6,<0.12"]  # Keras 3 on JAX
+OF_TORCH = ["sympy>=1.13,<2"]  # all that PyTorch imports beside the rest, so that scripts/test can install it alone
 DOCS = ["furo>=2025.9,<2027", "myst-nb>=1.2,<2", "sphinx>=8.1,<10", "sphinx-copybutton>=0.5,<1"]
 
 CLASSIFIERS = [
@@ -26,6 +27,7 @@ CLASSIFIERS = [
     "Environment :: Console",
     "Intended Audience :: Developers",
     "Intended Audience :: Science/Research",
+    "Operating System :: MacOS",
     "Operating System :: POSIX :: Linux",
     "Programming Language :: Python :: 3",
     *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
@@ -93,6 +95,7 @@ setup(
         "dev": [
             *DOCS,
             *JAX,
+            *OF_TORCH,
             *OPENML,
             *EXPORT,
             *RAY,

@@ -20,6 +20,7 @@ CONTENTS = {  # the pages after the README, which is the first; those that are m
     "Start": ["docs/quick-start", "docs/which-method", "docs/which-keras", "docs/notebook", "docs/keras3"],
     "Guides": [
         "docs/own-data-and-models",
+        "docs/tasks",
         "docs/model-files",
         "docs/compatibility",
         "docs/faster-and-smaller",

@@ -4,6 +4,8 @@
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
 stamp=$venv/.tfprune # what is installed in .venv; "unfinished" while that is being changed
+# The build of PyTorch that is tested, for CPUs: PyPI has none but for gigabytes of CUDA, so each takes it from an index of their own.
+torch=torch==2.13.0+cpu
 
 fail() {
   echo "$(basename -- "$0"): $*" >&2

@@ -173,7 +173,7 @@ def test_wrong_settings_of_a_table_are_named(table, settings, message):
         ("a,b\n" + "1,x\n2,y\n" * 9 + "1.2.3,x\n", "column a, row 19: '1.2.3' is no number, as most cells"),
         ("a,c,b\n" + "1,,x\n2,,y\n" * 9, "column c is empty; leave it out with --set data.ignore=c"),
         ("a,b\n" + "".join(f"name{n},{'xy'[n % 2]}\n" for n in range(150)), "column a has 150 different texts"),
-        ("a,b\n" + "".join(f"1,{n / 7}\n" for n in range(99)), "b has 99 different values in 99 examples; labels must"),
+        ("a,b\n" + "".join(f"1,w{n / 7}\n" for n in range(99)), "b has 99 different values in 99 examples"),
     ],
 )
 def test_a_bad_table_is_refused_in_one_line(tmp_path, content, message):
@@ -416,7 +416,10 @@ X, Y = numbers()
         ({"x": X[:, 0], "y": Y}, "examples must be numbers of two dimensions or more, got float64 of 1"),
         ({"x": X * np.nan, "y": Y}, "x has values that are not finite"),
         ({"x": X, "y": np.eye(60)}, r"y must hold one class an example, got shape \(60, 60\); y.argmax\(axis=1\)"),
-        ({"x": X, "y": X[:, 0]}, "y must hold whole numbers or names of classes, got float64"),
+        (
+            {"x": X, "y": np.where(X[:, 0] > 0, np.nan, 1)},
+            "column y has 'nan' among its labels, and task regression needs",
+        ),
         ({"x": X, "y": np.array([None] * 60)}, r"y holds Python objects, .* y.astype\(str\)"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, 1:], "y_test": Y}, r"examples of x_test are \(3,\), those of"),
     ],

@@ -106,6 +106,15 @@ def mobile(input_shape, classes):
     )
 
 
+def numbers(input_shape, classes):
+    return keras.Sequential([L.Input(input_shape), L.Dense(12, "relu", name="hidden"), L.Dense(classes, name="head")])
+
+
+def several(input_shape, classes):
+    head = L.Dense(classes, "sigmoid", name="head")
+    return keras.Sequential([L.Input(input_shape), L.Dense(12, "relu", name="hidden"), head])
+
+
 def rows(input_shape, classes, *, width=8):
     return keras.Sequential(
         [L.Input(input_shape), L.Dense(width, "relu", name="a"), L.Dense(classes, "softmax", name="b")]
@@ -121,6 +130,17 @@ def noisy(input_shape, classes):
             L.Dense(classes, "softmax", name="b"),
         ]
     )
+
+
+def residual(input_shape, classes):
+    """Images of bytes, three residual branches with BatchNorm and dropout, a softmax."""
+    inputs = L.Input(input_shape)
+    x = L.Conv2D(8, 3, padding="same", name="stem")(inputs)
+    for name in ("one", "two", "three"):
+        y = L.BatchNormalization(name=f"{name}_norm")(L.Conv2D(6, 3, padding="same", name=name)(x))
+        y = L.Conv2D(8, 1, name=f"{name}_back")(L.Dropout(0.2, name=f"{name}_drop")(L.ReLU()(y)))
+        x = L.Add(name=f"{name}_sum")([x, y])
+    return _headed(inputs, L.ReLU()(x), classes)
 
 
 def several_sigmoids(input_shape, classes):

@@ -30,6 +30,7 @@ from tfprune.utils.errors import ConfigError, ModelError
 
 BACKEND = os.environ.get(OF_KERAS, "tensorflow")
 HERE = Path(__file__).parent
+SLOWLY = pytest.mark.slow
 ON_TENSORFLOW = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's")
 
 pytestmark = pytest.mark.filterwarnings(
@@ -281,6 +282,74 @@ def test_a_run_takes_the_dense_training_of_another_over(config):
     assert own.history() == other.history() and own.metrics["test"] == other.metrics["test"]
 
 
+# --- runs that remove channels or residual branches
+
+REMOVED = {
+    "dynamic": ("noisy", {"settings": {"final_sparsity": 0.5, "events": [0.34, 0.67], "rate_factor": 1.5}}),
+    "lottery": ("noisy", {"settings": {"rounds": 2, "rewind_epoch": 1}}),
+    "gradual": ("residual", {"settings": {"final_sparsity": 0.5}, "channel_settings": {"criterion": "taylor"}}),
+    "fine_tuned": ("residual", {"granularity": "branch", "settings": {"sparsity": 0.5}}),
+}
+SLOW = ("lottery", "gradual", "fine_tuned")
+
+
+@pytest.mark.parametrize("method", [own if own not in SLOW else pytest.param(own, marks=SLOWLY) for own in REMOVED])
+def test_a_run_that_makes_its_model_smaller_and_is_cut_goes_on_to_the_same_bits(method, config, tmp_path, monkeypatch):
+    """Saved after each step but at the end of an epoch with an event: also right before and after a removal."""
+    kind, changes = REMOVED[method]
+    settings = {"granularity": "filter", "channel_settings": {"multiple": 1}} | changes
+    settings = config(
+        kind, method=method, epochs=3, checkpoint_every="1e-9s", shuffle=True, optimizer="adam",
+        learning_rate_schedule="cosine", **settings,
+    )  # fmt: skip
+    check_cuts(settings, tmp_path, monkeypatch, [2, 3])
+
+
+@pytest.mark.parametrize("kind", ["noisy", pytest.param("residual", marks=SLOWLY)])
+def test_what_is_kept_of_it_is_the_smaller_model_with_its_softmax(kind, config, nets):
+    changes = {"granularity": "filter", "channel_settings": {"multiple": 1, "dropout": "scale", "recalibrate": 8}}
+    result = train(config(kind, **changes))
+    model, whole = opened(result), getattr(nets, kind)({"noisy": (6,), "residual": (8, 8, 3)}[kind], 3)
+    assert type(model) is type(whole) and [own.name for own in model.layers[-2:]] == [
+        own.name for own in whole.layers[-2:]
+    ]
+    assert model.layers[-1].activation is keras3().activations.softmax
+    dropped = [[own.rate for own in net.layers if isinstance(own, keras3().layers.Dropout)] for net in (model, whole)]
+    np.testing.assert_allclose(dropped[0], np.multiply(0.5, dropped[1]))
+    counted = result.metrics["channels"]
+    assert model.count_params() == result.metrics["parameters"] == counted["parameters"]["after"]
+    assert all(own["after"] == own["before"] / 2 for own in counted["groups"].values())
+    history, data = result.history(), load_data(result.config)
+    assert [row["sparsity"] for row in history] == [0.5, 0.5] and result.sparsity == 0.5
+    answers = probabilities(model, data.validation.x.astype(np.float32))
+    assert -np.mean(np.log(answers[np.arange(len(answers)), data.validation.y])) == pytest.approx(
+        history[-1]["val_loss"], abs=1e-4
+    )
+
+
+def test_a_dense_network_of_the_same_widths_is_trained_beside_it(config):
+    settings = {"granularity": "filter", "channel_settings": {"multiple": 1}, "method": "small_dense"}
+    result = train(config("noisy", settings={"sparsity": 0.5}, **settings))
+    assert opened(result).get_layer("a").units == 8 and result.metrics["parameters"] == 8 * 6 + 8 + 4 * 8 + 8 * 3 + 3
+
+
+def test_what_cannot_be_made_again_is_said_before_the_training(config, nets, monkeypatch):
+    class Own(keras3().Model):
+        def __init__(self, inputs, outputs, extra):
+            super().__init__(inputs, outputs, name="own")
+
+    noisy = nets.noisy
+
+    def made(input_shape, classes):
+        plain = noisy(input_shape, classes)
+        return Own(plain.inputs[0], plain.outputs[0], 1)
+
+    monkeypatch.setattr(nets, "noisy", made)
+    monkeypatch.setattr("tfprune.experiments.keras3_runs.why_not_kept", lambda *given: None)
+    with pytest.raises(ModelError, match="model own is of a class of its own, Own, which cannot be made again"):
+        train(config("noisy", granularity="filter", channel_settings={"multiple": 1}))
+
+
 # --- which Keras, which backend
 
 
@@ -297,10 +366,8 @@ def test_run_ids_know_of_a_backend_only_where_it_is_not_the_usual_one(config):
     [
         ({"loop": "fused"}, "loop fused is for models of tf_keras"),
         ({"strategy": "mirrored", "batch_size": 16}, "strategy mirrored is for models of tf_keras"),
-        ({"granularity": "filter"}, "granularity filter removes parts of a model"),
-        ({"granularity": "branch"}, "granularity branch removes parts of a model"),
         ({"precision": "auto"}, "precision auto is measured for models of tf_keras"),
-        ({"method": "small_dense", "settings": {}}, "small_dense narrows models of tf_keras"),
+        ({"method": "small_dense", "settings": {}}, "small_dense narrows .* it needs granularity filter or branch"),
         ({"xla": True, "loop": "fused"}, "loop fused is for"),
     ],
 )
@@ -410,6 +477,26 @@ def test_commands_on_such_runs(config, data, monkeypatch, capsys):
     assert code == 0 and "largest difference" in out, err
 
 
+def test_commands_on_runs_that_make_their_model_smaller(config, monkeypatch, capsys):
+    settings = config("noisy")
+    typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--granularity", "filter")
+    words = ("--epochs", 2, "--batch-size", 16, "--out", settings.out, "--set", "channels.multiple=1")
+    code, out, err = command(monkeypatch, capsys, "plan", *typed, "--keep", 0.5, "--rounds", 2, *words[4:])
+    assert code == 0 and "a training step, ms" in out and "Next: tfprune train" in out, err
+    more = ("--method", "dynamic", "--sparsity", 0.5, "--set", "augment=[]", "--set", "events=[0.5]")
+    code, out, err = command(monkeypatch, capsys, "train", *typed, *words, *more)
+    assert code == 0, err
+    (run,) = Path(settings.out).iterdir()
+    own = ("--dataset", settings.dataset)
+    for words in (
+        *(("show", run), ("report", settings.out, "--out", run / "page.html"), ("compact", run, *own)),
+        *(("export", run, "--format", "keras", *own), ("bench", run, "--batch", 1, "--rounds", 2, *own)),
+    ):
+        code, out, err = command(monkeypatch, capsys, *words)
+        assert code == 0, err
+    assert keras3().saving.load_model(run / "exports" / "model.keras").get_layer("a").units == 8
+
+
 def test_a_dry_run_measures_such_a_model(config, monkeypatch, capsys):
     settings = config("rows")
     typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--out", settings.out)
@@ -440,17 +527,20 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 assert not any(map(sys.modules.get, HIDDEN))
-assert sys.modules["keras"].backend.backend() == "jax"
+assert sys.modules["keras"].backend.backend() == "{backend}"
 """
+ON_OTHERS = ["jax", pytest.param("torch", marks=pytest.mark.slow)]
 
 
 @ON_TENSORFLOW
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_a_run_on_jax_needs_no_tensorflow(config, tmp_path, monkeypatch, capsys):
-    settings = config("rows", backend="jax")
-    words = ["--dataset", settings.dataset, "--model", settings.model, "--backend", "jax", "--out", settings.out]
+@pytest.mark.parametrize("backend", ON_OTHERS)
+def test_a_run_on_another_backend_needs_no_tensorflow(backend, config, tmp_path, monkeypatch, capsys):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    settings = config("rows", backend=backend)
+    words = ["--dataset", settings.dataset, "--model", settings.model, "--backend", backend, "--out", settings.out]
     words += ["--epochs", "4", "--batch-size", "16", "--set", "augment=[]"]
-    code = WITHOUT_TENSORFLOW.format(arguments=words)
+    code = WITHOUT_TENSORFLOW.format(arguments=words, backend=backend)
     environment = {name: value for name, value in os.environ.items() if name != OF_KERAS}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -464,13 +554,14 @@ def test_a_run_on_jax_needs_no_tensorflow(config, tmp_path, monkeypatch, capsys)
     assert code == 0, err
 
 
-ALL = "cut_at_any_step or comes_back or takes_the_dense or ended_in_the_middle or commands or dry_run"
-SOME = "cut_at_any_step and lottery or comes_back and (dropped or attending) or ended_in_the_middle"
+ALL = "cut_at_any_step or smaller or comes_back or takes_the_dense or ended_in_the_middle or commands or dry_run"
+SOME = "cut_at_any_step and lottery or smaller_and and dynamic or ended_in_the_middle"
+SOME += " or comes_back and (dropped or attending)"
 
 
 @ON_TENSORFLOW
 @pytest.mark.parametrize("chosen", [SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ON_OTHERS)
 def test_other_backends_are_held_to_the_same(backend, chosen):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
@@ -482,3 +573,25 @@ def test_other_backends_are_held_to_the_same(backend, chosen):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize("kind", ["numbers", "several"])
+def test_a_model_of_another_task_comes_back_and_answers_in_the_unit_of_its_targets(kind, nets, tmp_path, monkeypatch):
+    monkeypatch.setenv(FUNCTIONS, f"keras3_nets:{kind}")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 6)).astype(np.float32)
+    y = 1000 + 300 * x[:, :2] if kind == "numbers" else x[:, :2] > 0
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    own = {"backend": BACKEND, "epochs": 3, "settings": {"final_sparsity": 0.5, "events": [0.5]}}
+    config = Config(dataset=str(tmp_path / "rows.npz"), model=f"keras3_nets:{kind}", out=str(tmp_path), **own)
+    result = train(config)
+    data = load_data(config)
+    assert config.task == {"numbers": "regression", "several": "multilabel"}[kind]
+    assert result.sparsity == pytest.approx(0.5, abs=0.02)
+    answers = probabilities(opened(result), data.test.x)
+    found = data.objective.compared(data.test.y, answers)
+    assert {name: result.metrics["test"][name] for name in found} == pytest.approx(found, rel=1e-4)
+    again = restore(result, data)
+    np.testing.assert_allclose(
+        data.objective.answers(again.classifier.predict(data.test.x, verbose=0)), answers, rtol=1e-5
+    )

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from tfprune.experiments.building import build, load_data
+from tfprune.experiments.libraries import library_of
 from tfprune.experiments.planning import Planner, Times
+from tfprune.experiments.run_data import load_data
 from tfprune.exporting.latency import Latency
 from tfprune.structured.surgery import build_smaller
 from tfprune.training.config import Config
@@ -17,8 +18,7 @@ def planner(copies):
         dataset="fashion_mnist", method="pruned", data_dir=copies, limit=16, batch_size=8, granularity="filter",
         channel_settings={"multiple": 4}, model_settings=SMALL,
     )  # fmt: skip
-    data = load_data(config)
-    planner = Planner(build(config, data), config, data, rounds=2)
+    planner = Planner(library_of(config, load_data(config)), rounds=2)
     return planner
 
 
@@ -27,8 +27,7 @@ def test_of_branches_those_go_that_are_named_and_then_the_last_ones():
         dataset="penguins", method="pruned", granularity="branch", model="residual:tower",
         channel_settings={"order": ("two",)},
     )  # fmt: skip
-    data = load_data(config)
-    planner = Planner(build(config, data), config, data, rounds=2)
+    planner = Planner(library_of(config, load_data(config)), rounds=2)
     assert [own.widths["residual branches"] for own in planner.candidates] == [4, 3, 2, 1]
     half = planner.at(0.5)
     assert planner.channel_tracker.removed == {"residual branches": ["two", "four"]}

@@ -8,7 +8,7 @@ from tfprune.data._base import Split
 from tfprune.experiments.building import load_data
 from tfprune.experiments.experiment import train
 from tfprune.experiments.exports import models_of
-from tfprune.exporting.latency import Latency, Model, accuracy, latencies
+from tfprune.exporting.latency import Latency, Model, latencies, score
 from tfprune.training.config import Config
 
 
@@ -36,8 +36,8 @@ def test_ratios_are_of_calls_of_the_same_round():
 def test_accuracy_is_that_of_all_batches():
     x, y = np.arange(600.0)[:, None], np.arange(600) % 2
     right = model(lambda batch: np.eye(2)[(batch[:, 0] % 2).astype(int)])
-    assert accuracy(right, Split(x, y)) == 1.0
-    assert accuracy(right, Split(x, np.where(y < 2, 0, y))) == 0.5
+    assert score(right, Split(x, y)) == 1.0
+    assert score(right, Split(x, np.where(y < 2, 0, y))) == 0.5
 
 
 def test_a_runs_model_is_as_right_as_its_metrics_say(tmp_path):
@@ -47,7 +47,7 @@ def test_a_runs_model_is_as_right_as_its_metrics_say(tmp_path):
         only.run == result.config.run_id and only.multiplications == 180 == result.metrics["cost"]["forward_flops"] / 2
     )
     assert only.nonzero_multiplications == 125 and only.raw == result.metrics["bytes"]["raw"]
-    assert accuracy(only, load_data(result.config).test) == pytest.approx(result.metrics["test"]["accuracy"])
+    assert score(only, load_data(result.config).test) == pytest.approx(result.metrics["test"]["accuracy"])
 
 
 def test_what_bought_no_speed_is_said_with_the_reason():

@@ -67,7 +67,7 @@ PLACES = {  # the first that is on a process's stack is where it was hit
         *("experiments/rundir.py:resume", "training/resuming.py:truncate_files"),
     ),
     "pruning event": (
-        *("training/trainer.py:_prune", "training/channel_trainer.py:_prune", "training/channel_trainer.py:_take_out"),
+        *("training/run_task.py:_prune", "training/channel_removal.py:_prune", "training/channel_removal.py:_take_out"),
     ),
     "between trainings": (
         *("training/trainer.py:prune", "training/callbacks.py:on_train_begin"),

@@ -148,7 +148,7 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
 @pytest.mark.parametrize(
     ("method", "granularity"),
     [("dynamic", "filter"), ("lottery", "filter"), ("early_bird", "filter"), ("snip", "filter"), ("dynamic", "n:m"),
-     ("dynamic", "branch"), ("lottery", "branch")],
+     ("dynamic", "branch"), pytest.param("lottery", "branch", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
     model = "residual:tower" if granularity == "branch" else None

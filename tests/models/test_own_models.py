@@ -15,7 +15,7 @@ from tfprune.adapters.loading.gate import load_model, model_from_json
 from tfprune.adapters.loading.trust import FUNCTIONS, TRUST, trust_function
 from tfprune.experiments.building import initial_weights, load_data, restore
 from tfprune.experiments.experiment import train
-from tfprune.models._user import build_model, is_function, user_model
+from tfprune.models._user import build_as_brought, build_model, is_function, user_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, ModelError
 
@@ -306,6 +306,15 @@ def test_applications_by_name(name):
     model = build_model(f"applications:{name}", (32, 32, 3), 5, settings, dtype="uint8")
     assert model.output_shape == (None, 5) and model.input.dtype == "uint8"
     assert [weight.name for weight in model.trainable_weights] == ["logits/kernel:0", "logits/bias:0"]
+
+
+def test_those_of_keras3_are_of_keras3():
+    settings = user_model("keras3:MobileNet", {"frozen": True})[1]
+    model, _ = build_as_brought("keras3:MobileNet", (32, 32, 3), 5, settings)
+    assert isinstance(model, keras3().Model) and model.output_shape == (None, 5) and model.input.dtype == "uint8"
+    assert [weight.path for weight in model.trainable_weights] == ["logits/kernel", "logits/bias"]
+    with pytest.raises(ConfigError, match="keras3:RegNetX002: the other Keras has it, take applications:RegNetX002"):
+        build_as_brought("keras3:RegNetX002", (32, 32, 3), 5, settings)
 
 
 @pytest.mark.parametrize(

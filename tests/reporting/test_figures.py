@@ -7,7 +7,7 @@ from PIL import Image
 
 from tfprune.reporting.comparison import paired_difference
 from tfprune.reporting.figures.epochs import _one_axis, curves_panels, plot_curves, plot_mean_curves, plot_sparsity
-from tfprune.reporting.figures.panels import DARK, LIGHT, MARKERS, SCORES, looks_of
+from tfprune.reporting.figures.panels import DARK, LIGHT, MARKERS, looks_of
 from tfprune.reporting.figures.rendering import _figure, _style, svg
 from tfprune.reporting.figures.strips import comparison_panels, differences_panels, plot_comparison
 from tfprune.reporting.figures.trade_offs import costs_panels, plot_sparsities, sparsities_panels, trade_off_panels
@@ -73,9 +73,9 @@ def summary_of(seeds=3, levels=(0.5,), methods=("pruned", "dynamic")):
             str(seed): {"test_loss": 0.5 + 0.1 * place + 0.01 * seed * place, "test_accuracy": 0.9 - 0.02 * place}
             for seed in range(seeds)
         }
-        mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in SCORES}
+        mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in ("test_loss", "test_accuracy")}
         mean |= {"sparsity": level, "training_flops": 1e6 * (1 + place % 2), "training_flops_masked": 9e5}
-        sd = {name: 0.01 if seeds > 1 else None for name in SCORES}
+        sd = {name: 0.01 if seeds > 1 else None for name in ("test_loss", "test_accuracy")}
         values = {"method": method, "requested_sparsity": level, "seeds": rows, "mean": mean, "sd": sd}
         values["ratio"] = {"nonzero_parameters": 1 - level, "training_flops_masked": 1 - level / 2}
         summary[f"{method} {100 * level:.0f} %" if len(levels) > 1 and level else method] = values

@@ -33,6 +33,8 @@ class TfOps:
     einsum = staticmethod(lambda text, *xs: tf.einsum(text, *xs))
     sigmoid = staticmethod(lambda x: tf.sigmoid(x))
     unstack = staticmethod(lambda x, axis: tf.unstack(x, axis=axis))
+    flip = staticmethod(lambda x, axis: tf.reverse(x, [axis]))
+    arange = staticmethod(lambda count, dtype: tf.range(count, dtype=dtype))
 
 
 def library(name: str) -> tuple[Any, Any]:
@@ -233,15 +235,15 @@ def own_layers(k, ops):
         "counted": Scale(16, name="width"),
         "plain": layer("Plain", lambda self, x: x * x + 1),
         "rooted": layer("Rooted", lambda self, x: x / float(x.shape[-1]) ** 0.5),
-        "numbered": layer("Numbered", lambda self, x: x * np.arange(x.shape[-1], dtype=np.float32)),
-        "turned": layer("Turned", lambda self, x: x[..., ::-1]),
+        "numbered": layer("Numbered", lambda self, x: x * ops.arange(x.shape[-1], dtype="float32")),
+        "turned": layer("Turned", lambda self, x: ops.flip(x, -1)),
         "shifted": layer("Shifted", lambda self, x: x - 0.01 * x[..., :1]),
     }.items():
         x = own(L.Dense(16, name=name)(x))
     x = L.Dense(16, name="start")(x)
     for name, own in {
         "together": layer("Together", lambda self, xs: xs[0] + 0.3 * xs[1] * self.scale, scale=1),
-        "across": layer("Across", lambda self, xs: xs[0] + 0.3 * xs[1][..., ::-1]),
+        "across": layer("Across", lambda self, xs: xs[0] + 0.3 * ops.flip(xs[1], -1)),
     }.items():
         x = own([x, L.Dense(16, name=name)(x)])
         x = L.Dense(16, "relu", name=f"{name}_on")(x)

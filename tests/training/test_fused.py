@@ -93,7 +93,7 @@ def test_orders_of_a_chunk_are_those_of_the_plain_pipeline():
     np.testing.assert_array_equal(elements[1]["order"][0], expected[2])
 
     both = stack_splits([split, split])
-    stacked = next(iter(epoch_chunks(both, both, first_epoch=1, ends=[2], order_seeds=[6, 5])))["order"]
+    stacked = next(iter(epoch_chunks(both, both, first_epoch=1, ends=[2], order_seeds=[6, 5], stacked=True)))["order"]
     assert stacked.shape == (1, 10, 2)
     np.testing.assert_array_equal(stacked[0, :, 1], expected[1])
 

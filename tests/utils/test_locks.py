@@ -85,3 +85,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         locked(tmp_path / "file" / "run"),
     ):
         pass
+
+
+def test_without_the_locks_of_posix_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfprune.utils.locks.fcntl", None)
+    with pytest.raises(RunError, match="runs need Linux or macOS, or WSL 2 on Windows"), locked(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()

@@ -16,7 +16,8 @@ from tfprune.adapters.batches import Batch
 from tfprune.adapters.kernel_names import KernelNames
 
 Shape = tuple[int | None, ...]
-Examples = tuple[np.ndarray, np.ndarray] | Batch  # inputs and class numbers of a model that returns logits; or a batch
+# inputs and class numbers of a model that returns logits, or labels and a function of them and outputs; or a batch
+Examples = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, Callable[[Any, Any], Any]] | Batch
 
 
 @dataclasses.dataclass(frozen=True)

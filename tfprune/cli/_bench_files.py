@@ -30,7 +30,7 @@ def bench_files(
     models = [open_for_latency(path) for path in paths]
     for own in models:
         if own.model is not None:
-            check_backend(own, backend)
+            check_backend(own.path, own.kind, backend)
     checked(models)
     measured = [
         file_latencies(models, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)

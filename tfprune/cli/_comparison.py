@@ -45,8 +45,11 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
 
 
 def headline(summary: Summary) -> str:
-    """Returns in a line whether methods differ in accuracy from the unpruned network."""
-    others = {name: values["accuracy"] for name, values in summary.items() if name != BASELINE}
+    """Returns in a line whether methods differ in the task's metric from the unpruned network."""
+    from tfprune.reporting.measures import measure_of
+
+    measure = measure_of(summary)
+    others = {name: values[measure.name] for name, values in summary.items() if name != BASELINE}
     seeds = max(len(values["seeds"]) for values in summary.values())
     if BASELINE not in summary:
         return f"Nothing is compared: there is no run of {BASELINE}; add it to --methods."
@@ -62,17 +65,21 @@ def headline(summary: Summary) -> str:
         return f"No clear difference from {BASELINE} with {seeds} seeds{'; use more' if seeds < FEW_SEEDS else ''}."
     order = sorted(found, key=lambda outcome: (*OUTCOMES, outcome).index(outcome))
     said = "; ".join(f"{outcome}: {', '.join(found[outcome])}" for outcome in order)
-    return f"Test accuracy beside {BASELINE}, {seeds} seeds: {said}."
+    direction = "" if measure.metric.higher else f" ({measure.metric.better} is better)"
+    return f"Test {measure.label} beside {BASELINE}, {seeds} seeds{direction}: {said}."
 
 
 def best_first(summary: Summary) -> Summary:
-    """Returns a comparison with the most accurate method first; those without an accuracy are last."""
+    """Returns a comparison with the best method first; those without the task's metric are last."""
+    from tfprune.reporting.measures import measure_of
 
-    def accuracy(name: str) -> float:
-        mean = summary[name]["mean"]["test_accuracy"]
-        return -1.0 if mean is None or mean != mean else mean
+    measure = measure_of(summary)
 
-    return {name: summary[name] for name in sorted(summary, key=accuracy, reverse=True)}
+    def gain(name: str) -> float:
+        mean = summary[name]["mean"][measure.column]
+        return float("-inf") if mean is None or mean != mean else measure.sign * mean
+
+    return {name: summary[name] for name in sorted(summary, key=gain, reverse=True)}
 
 
 def echo_across(over: Across | None, reason: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.cli._json import echo_json
 from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.data.objectives import DEFAULT
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 from tfprune.utils.text import percent
@@ -64,6 +65,16 @@ def _as_dict(config: Config, found: Forecast) -> dict[str, Any]:
 
 def _echo_data(data: Data, splits: Iterable[str]) -> None:
     counts = data.class_counts()
+    for note in data.notes:
+        echo(note)
+    if data.objective.name != DEFAULT:
+        sizes = [
+            (split, f"{len(getattr(data, split)):,}", *map(_short_number, counts[split].values())) for split in splits
+        ]
+        echo_table(sizes, ("split", "examples", *(f"{data.objective.counted} {label}" for label in data.labels)))
+        for warning in data.warnings:
+            echo(warning)
+        return
     rows = [
         (label, *(f"{own[label]:,} ({percent(own[label] / max(1, sum(own.values())))})" for own in counts.values()))
         for label in data.labels
@@ -104,6 +115,10 @@ def _echo_costs(config: Config, found: Forecast) -> None:
         f"Time         about {_duration(found.seconds)}: {start}{each}{looks}; saving, logging, export come on top",
         f"Memory       {memory}, at most, while this was measured",
     )
+
+
+def _short_number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ _BRACKETED = re.compile(r"\[default: \((.*)\)\]", re.DOTALL)  # how click shows 
 QUIET = "Neither progress nor warnings on stderr."
 VERBOSE = "Say each step on stderr, also where that is no terminal."
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any command, in this order
-    "Data": ("dataset", "label", "missing", "data_dir", "stream", "rescale"),
+    "Data": ("dataset", "label", "text", "task", "missing", "data_dir", "stream", "rescale"),
     "Model": ("model", "pretrained", "trust", "include"),
     "Pruning": (
         *("method", "methods", "sparsity", "compression", "keep", "granularity", "pattern", "pooling", "scope"),
@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any comman
     ),
     "Training": (
         *("epochs", "finetune_epochs", "equal_budget", "batch_size", "learning_rate", "optimizer", "seed", "seeds"),
-        *("first_seed", "precision", "strategy", "xla", "deterministic"),
+        *("metrics", "class_weight", "first_seed", "precision", "strategy", "xla", "deterministic"),
     ),
     "Where it runs": ("executor", "jobs", "backend", "address", "cpus_per_trial", "gpus_per_trial"),
     "Output": (

@@ -22,7 +22,7 @@ from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.on_files import Written
-    from tfprune.exporting.model_files import ModelFile, Size
+    from tfprune.exporting.model_files import Size
 
 _KINDS = {"keras": "a .keras file", "h5": "an HDF5 file", "savedmodel": "a SavedModel"}
 
@@ -65,12 +65,11 @@ def writes_a_model(command: Callable) -> Callable:
     return command
 
 
-def check_backend(found: ModelFile, backend: str | None) -> None:
+def check_backend(path: Path, written_by: str, backend: str | None) -> None:
     """Raises `ConfigError` if a backend was asked for and the model is of tf_keras, which has one."""
-    if backend not in (None, "tensorflow") and found.written_by != "Keras 3":
+    if backend not in (None, "tensorflow") and written_by != "Keras 3":
         raise ConfigError(
-            f"{found.path}: it was written by {found.written_by}, which computes with TensorFlow alone; leave "
-            "--backend out"
+            f"{path}: it was written by {written_by}, which computes with TensorFlow alone; leave --backend out"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS
+from tfprune.data.objectives import AUTO, DEFAULT, OBJECTIVES
+from tfprune.data.objectives._base import CLASS_WEIGHTS
 from tfprune.experiments.executors import EXECUTORS
 from tfprune.experiments.rundir import RunDir
 from tfprune.models._user import is_function
@@ -35,7 +37,21 @@ trust_option = click.option(
     help="Let a model's file execute code: you know where it comes from.",
 )
 _OPTIONS = (
-    click.option("--label", metavar="COLUMN", help="Column of a table that holds the labels (data.label)."),
+    click.option(
+        "--label",
+        metavar="COLUMN",
+        multiple=True,
+        help="Column of a table with the labels (data.label); several: numbers to predict, or labels of 0 and 1.",
+    ),
+    click.option(
+        "--task",
+        metavar="|".join((AUTO, *OBJECTIVES)),
+        help="What is learnt from the labels (data.task).",
+        show_default=f"{AUTO}: goes by the labels",
+    ),
+    click.option("--text", metavar="COLUMN", help="Read the words of that column of a table alone (data.text)."),
+    click.option("--metrics", metavar="NAME,...", help="Metrics beside those of the task: f1, auc, ..."),
+    click.option("--class-weight", metavar="|".join(CLASS_WEIGHTS), help="Have all classes count alike in the loss."),
     click.option("--missing", metavar="refuse|drop|impute", help="What becomes of missing cells (data.missing)."),
     click.option(
         "--model",
@@ -118,7 +134,13 @@ _OPTIONS = (
     ),
 )
 
-_SHORT = {"pretrained": "model.pretrained", "label": "data.label", "missing": "data.missing"}
+_SHORT = {
+    "pretrained": "model.pretrained",
+    "label": "data.label",
+    "missing": "data.missing",
+    "task": "data.task",
+    "text": "data.text",
+}
 
 
 def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
@@ -191,8 +213,9 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         values = with_typed(values, given) | {"out": str(resolved.parent.parent)}
     sparsity, assignments = given.pop("sparsity", None), dict(map(_parse, given.pop("assignments", ())))
     for option, setting in _SHORT.items():
-        if (value := given.pop(option, None)) is not None:
-            assignments.setdefault(setting, value)
+        if (value := given.pop(option, None)) not in (None, ()):
+            assignments.setdefault(setting, one_or_all(value) if option == "label" else value)
+    assignments = _without_usual_task(given.get("dataset", values.get("dataset")), assignments)
     if given.get("method", values.get("method")) != values.get("method"):
         values.pop("settings", None)  # the file's were for its own method
     if given.get("dataset", values.get("dataset")) != values.get("dataset"):
@@ -214,6 +237,21 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         if problem := explain_bad_name(getattr(config, name) or ""):
             raise ConfigError(problem)
     return config
+
+
+def one_or_all(names: Sequence[str]) -> str | list[str]:
+    """Returns the name of a column, or those of several."""
+    return names[0] if len(names) == 1 else list(names)
+
+
+def _without_usual_task(dataset: object, assignments: dict[str, Any]) -> dict[str, Any]:
+    """Lets a data set of tfprune, which has no settings, be asked for the task that it has."""
+    task = assignments.get("data.task")
+    if task is None or dataset not in DATASETS:
+        return assignments
+    if task not in (AUTO, DEFAULT):
+        raise ConfigError(f"data set {dataset} is of task {DEFAULT}, got {task}; a table of your own can have another")
+    return {key: value for key, value in assignments.items() if key != "data.task"}
 
 
 def _parse(assignment: str) -> tuple[str, Any]:

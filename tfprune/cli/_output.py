@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from tfprune.cli._terminal import echo, echo_table
+from tfprune.data._base import SPLITS
+from tfprune.data.objectives import DEFAULT
 from tfprune.experiments.results import Result
 from tfprune.training.config import Config
 from tfprune.utils.text import percent
@@ -29,15 +31,27 @@ def result_as_dict(result: Result) -> dict[str, Any]:
     return {**places, "settings": result.config.to_dict(), "metrics": result.metrics}
 
 
+def scores_table(result: Result) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Returns rows and headers of the scores of each split, of other tasks than classes also of a constant answer."""
+    known = result.config.objective.metrics
+    names = [name for name in result.metrics["test"] if name in known]
+    scores = {name: result.metrics[name] for name in SPLITS}
+    if result.config.task != DEFAULT:
+        scores["one answer for all, test"] = result.constant["test"]
+    rows = [
+        (split, f"{own['loss']:.4f}", *(known[name].text(own[name]) if name in own else "" for name in names))
+        for split, own in scores.items()
+    ]
+    return rows, ("split", "loss", *(known[name].label for name in names))
+
+
 def echo_result(result: Result) -> None:
     """Prints loss, accuracy, sparsity and sizes of a finished run."""
     metrics = result.metrics
     echo("", f"{result.config.run_id}, finished in {metrics['seconds']['total']:.0f} s", "")
-    splits = ("train", "validation", "test")
-    echo_table(
-        [(name, f"{metrics[name]['loss']:.4f}", percent(metrics[name]["accuracy"])) for name in splits],
-        ("split", "loss", "accuracy"),
-    )
+    for note in metrics.get("data", {}).get("notes", ()):
+        echo(f"Labels       {note}", "")
+    echo_table(*scores_table(result))
     layers = metrics["sparsity"]["layers"].values()
     zeros, total = sum(layer["zeros"] for layer in layers), sum(layer["size"] for layer in layers)
     exported = "raw" in metrics["bytes"]

@@ -95,7 +95,12 @@ def _default(config: Config) -> Config:
 def _data_options(config: Config) -> list[str]:
     words = []
     for key, value in asked_of(config.data_settings).items() if config.has_own_data else ():
-        words += [f"--{key}", value] if key in ("label", "missing") else ["--set", f"data.{key}={_text(value)}"]
+        if key == "label":
+            words += [word for name in ([value] if isinstance(value, str) else value) for word in ("--label", name)]
+        else:
+            words += (
+                [f"--{key}", value] if key in ("missing", "task", "text") else ["--set", f"data.{key}={_text(value)}"]
+            )
     return words
 
 

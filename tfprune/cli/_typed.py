@@ -16,7 +16,7 @@ import click
 
 from tfprune.adapters.loading.trust import check_function, trust_function, trusted
 from tfprune.data._user import asked_of, is_in_a_collection, is_user_data
-from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_function, is_user_model
+from tfprune.models._user import FINGERPRINT, is_application, is_function, is_user_model
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError
 
@@ -71,7 +71,7 @@ def check_typed(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     dataset, model = values.get("dataset"), values.get("model")
     if is_user_data(dataset) and not is_in_a_collection(dataset) and given.get("dataset") is None:
         raise ConfigError(f"the run's data set is read only if it is typed: add --dataset {dataset}, or --trust")
-    is_file = is_user_model(model) and not is_function(model) and not model.startswith(APPLICATIONS)
+    is_file = is_user_model(model) and not is_function(model) and not is_application(model)
     if is_file and given.get("model") is None:
         raise ConfigError(f"the run's model is read only if it is typed: add --model {model}, or --trust")
 
@@ -94,7 +94,8 @@ def as_typed(config: Config, given: Mapping[str, Any]) -> Config:
     typed = {name: given[name] for name in ASIDE if given.get(name) is not None}
     kept = with_typed({name: getattr(config, name) for name in ASIDE}, given)
     places = {name: typed.get(name, kept.get(name)) for name in ASIDE}
-    own = {} if dataset is None else {"dataset": dataset, "data_settings": asked_of(config.data_settings)}
+    asked = {**asked_of(config.data_settings), "task": config.task} if dataset is not None else {}
+    own = {} if dataset is None else {"dataset": dataset, "data_settings": asked}
     return config.replace(**places, **own)
 
 
@@ -108,7 +109,7 @@ def again(given: Mapping[str, Any]) -> str:
 def resuming(config: Config, folder: Path) -> str:
     """Returns the command that goes on with a run of one's own."""
     own_data = config.has_own_data and not is_in_a_collection(config.dataset)
-    own_model = config.has_own_model and not config.model.startswith(APPLICATIONS)
+    own_model = config.has_own_model and not is_application(config.model)
     typed = {"dataset": config.dataset if own_data else None, "model": config.model if own_model else None}
     places = {name: getattr(config, name) for name in ASIDE}
     return f"tfprune resume {shlex.quote(str(folder))}{again(typed | places)}"
@@ -121,7 +122,7 @@ def with_model(config: Config, model: str | None) -> Config:
         ConfigError: the model is a file that nobody typed.
         ModelError: it is a function that nobody typed.
     """
-    if not is_user_model(config.model) or config.model.startswith(APPLICATIONS):
+    if not is_user_model(config.model) or is_application(config.model):
         if model is not None:
             raise ConfigError(f"--model names a model of your own; this run's is {config.model}")
         return config

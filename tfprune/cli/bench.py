@@ -22,6 +22,7 @@ from tfprune.utils.progress import bars_off
 from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
+    from tfprune.data.objectives._base import Metric
     from tfprune.exporting.latency import Latency, Model
 
 FIGURES = (".png", ".svg", ".pdf")
@@ -85,7 +86,7 @@ def _bench_runs(
     from tfprune.experiments.results import check_model, read_result
     from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
-    from tfprune.exporting.latency import accuracy, latencies
+    from tfprune.exporting.latency import latencies, score
     from tfprune.utils.files import written_to
 
     results = [read_result(RunDir(run)) for run in runs]
@@ -97,14 +98,17 @@ def _bench_runs(
     data = load_data(as_typed(results[0].config, given))
     test = data.test
     models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
-    right = [accuracy(model, test) for model in tqdm(models, "accuracy", unit="file", disable=bars_off(), leave=False)]
+    objective = data.objective
+    metric = objective.metrics[objective.primary]
+    through = tqdm(models, metric.label, unit="file", disable=bars_off(), leave=False)
+    scores = [score(model, test, objective) for model in through]
     measured = [
         latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
     ]
     if as_json:
-        echo_json({"models": _as_dicts(models, right, measured, results[0].config.run_id)})
+        echo_json({"models": _as_dicts(models, metric, scores, measured, results[0].config.run_id)})
         return
-    echo_table(*_sizes_table(models, right))
+    echo_table(*_sizes_table(models, metric, scores))
     echo()
     first = results[0].config.run_id
     echo_table(*_times_table(models, measured, first))
@@ -133,15 +137,17 @@ def _sizes(batches: str) -> list[int]:
     return sizes
 
 
-def _sizes_table(models: Sequence[Model], right: Sequence[float]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+def _sizes_table(
+    models: Sequence[Model], metric: Metric, scores: Sequence[float]
+) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     rows = [
         (
             *(model.file, model.run, f"{model.raw / 1000:,.1f}", f"{model.gzip / 1000:,.1f}"),
-            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", percent(share, 2)),
+            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", metric.text(own, 2)),
         )
-        for model, share in zip(models, right, strict=True)
+        for model, own in zip(models, scores, strict=True)
     ]
-    return rows, ("file", "run", "kB", "kB gzipped", "MACs", "with zeros left out", "test accuracy")
+    return rows, ("file", "run", "kB", "kB gzipped", "MACs", "with zeros left out", f"test {metric.label}")
 
 
 def _times_table(
@@ -181,10 +187,10 @@ def _alone(models: Sequence[Model], first: str, run: Path) -> list[str]:
 
 
 def _as_dicts(
-    models: Sequence[Model], right: Sequence[float], measured: Sequence[Sequence[Latency]], run: str
+    models: Sequence[Model], metric: Metric, scores: Sequence[float], measured: Sequence[Sequence[Latency]], run: str
 ) -> list[dict[str, Any]]:
     found = []
-    for number, (model, share) in enumerate(zip(models, right, strict=True)):
+    for number, (model, score) in enumerate(zip(models, scores, strict=True)):
         first = _first(models, model, run)
         times = [
             {
@@ -197,7 +203,7 @@ def _as_dicts(
             for own in measured
         ]
         sizes = {"raw": model.raw, "gzip": model.gzip, "macs": model.multiplications}
-        nonzero = {"macs_without_zeros": model.nonzero_multiplications, "test_accuracy": share}
+        nonzero = {"macs_without_zeros": model.nonzero_multiplications, f"test_{metric.name}": score}
         found.append({"run": model.run, "file": model.file, **sizes, **nonzero, "times": times})
     return found
 

@@ -91,7 +91,7 @@ def compare(
     from tfprune.experiments.sweeps import run_all
     from tfprune.reporting.across_tables import across_sections
     from tfprune.reporting.pages import comparisons_json, draw_across
-    from tfprune.reporting.tables import LEGEND
+    from tfprune.reporting.tables import legend
     from tfprune.utils.files import write_json, written_to
 
     results, failures = run_all(configs, executor)
@@ -105,7 +105,7 @@ def compare(
     else:
         for section in found:
             echo_section(section, many=len(found) > 1, wide=wide)
-        echo(LEGEND if wide else BRIEFLY)
+        echo(legend(section.summary for section in found) if wide else BRIEFLY)
         echo_across(over, reason)
     folder = figures or Path(configs[0].out)
     with written_to(folder / "figure"):

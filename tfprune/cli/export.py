@@ -18,7 +18,6 @@ from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.files import written_to
-from tfprune.utils.text import percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
@@ -78,23 +77,26 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
     if result.of_keras3 and name == "keras":
         from tfprune.exporting.keras3_file import convert_keras3
 
-        done = convert_keras3(restore_brought(result, data), data, result.masks(), path, quantize)
+        masks = {} if result.config.removes else result.masks()  # of a model that is smaller now
+        done = convert_keras3(restore_brought(result, data), data, masks, path, quantize)
     else:
         done = convert(restore_model(result, data), data, path, name, quantize)
     for line in done.unread:
         echo(f"Warning: {line}", err=True)
-    if done.before - done.after > LOSS:
-        echo(f"Warning: {100 * (done.before - done.after):.1f} points of accuracy are lost.", err=True)
     card = _write_card(result, path)
+    metric = done.metric
+    if done.loss > (LOSS if metric.share else LOSS * abs(done.before)):
+        lost = f"{100 * done.loss:.1f} points of {metric.label} are lost"
+        echo(f"Warning: {lost if metric.share else f'{metric.label} is {metric.text(done.loss)} higher'}.", err=True)
     if as_json:
-        accuracies = {"before": done.before, "after": done.after}
-        echo_json(_as_dict(run, name, quantize, done) | {"accuracy": accuracies, "difference": done.difference})
+        scores = {"before": done.before, "after": done.after}
+        echo_json(_as_dict(run, name, quantize, done) | {metric.name: scores, "difference": done.difference})
         return
     echo_table(
         [
-            ("accuracy before, validation", f"{percent(done.before, 2)} of {done.examples:,}"),
-            ("accuracy after", percent(done.after, 2)),
-            ("largest difference of a probability", f"{done.difference:.2g}"),
+            (f"{metric.label} before, validation", f"{metric.text(done.before, 2)} of {done.examples:,}"),
+            (f"{metric.label} after", metric.text(done.after, 2)),
+            (f"largest difference of a {'probability' if metric.share else 'value'}", f"{done.difference:.2g}"),
             _size(done),
         ],
         ("exported", str(done.path)),
@@ -138,7 +140,7 @@ def _export_file(
         config=config,
         rescale=rescale,
         force=force,
-        check=lambda found: check_backend(found, backend),
+        check=lambda found: check_backend(found.path, found.written_by, backend),
     )
     for line in done.unread:
         echo(f"Warning: {line}", err=True)

@@ -12,6 +12,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo
 from tfprune.data import DATASETS
+from tfprune.data.objectives import OBJECTIVES, primary_metric
 from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.methods import METHODS
 from tfprune.models import MODELS
@@ -30,7 +31,7 @@ GRANULARITIES = {  # what --granularity can be, and what goes then
 @click.command("list", cls=Command, short_help="List data sets, models and methods.")
 @json_option
 def list_names(as_json: bool) -> None:
-    """List data sets, models and methods with their settings; granularities and export formats."""
+    """List data sets, models and methods with their settings; tasks, granularities and export formats."""
     if as_json:
         echo_json(_as_dict())
         return
@@ -43,6 +44,10 @@ def list_names(as_json: bool) -> None:
     echo("", "MODELS (--model; settings with --set model.KEY=VALUE)")
     for name in MODELS:
         _echo(name, inspect.getdoc(MODELS[name]).splitlines()[0], model_defaults(name))
+    echo("", "TASKS (--task; the metric by which methods are compared, and the others)")
+    for name in OBJECTIVES:
+        others = [own for own in OBJECTIVES[name].metrics if own != OBJECTIVES[name].primary]
+        echo(f"  {name}: {primary_metric(name).better}; {', '.join(others)}", bold=name)
     echo("", "CRITERIA (--set criterion=NAME, of methods that have it)")
     echo(f"  {', '.join(CRITERIA)}")
     echo("", "GRANULARITIES (--granularity)")
@@ -66,6 +71,10 @@ def _as_dict() -> dict[str, Any]:
     return {
         "datasets": {name: {key: getattr(spec, key) for key in names} for name, spec in sets.items()},
         "models": {name: model_defaults(name) for name in MODELS},
+        "tasks": {
+            name: {"compared_by": OBJECTIVES[name].primary, "metrics": list(OBJECTIVES[name].metrics)}
+            for name in OBJECTIVES
+        },
         "criteria": list(CRITERIA),
         "methods": {
             name: {

@@ -67,18 +67,14 @@ def plan(
     if config.strategy != "none":
         raise ConfigError("plan measures on one device; leave --strategy out")
     start_logging(steps=True)
-    from tfprune.experiments.libraries import has_keras3_model, prepare
+    from tfprune.experiments.libraries import library_of, prepare
 
     prepare(config)
-    from tfprune.experiments.building import build, choose_precision
     from tfprune.experiments.planning import Planner
     from tfprune.experiments.run_data import load_data
     from tfprune.structured.branches import BRANCHES
 
-    data = load_data(config)
-    has_keras3_model(config, data)  # which is refused: it cannot be narrowed
-    precision, _ = choose_precision(config, data)
-    planner = Planner(build(config, data, precision), config, data, rounds)
+    planner = Planner(library_of(config, load_data(config)), rounds)
     if keep is not None:
         chosen = planner.at(keep)
     elif target_speedup is not None:

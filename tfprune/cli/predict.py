@@ -13,6 +13,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table
+from tfprune.data.objectives import DEFAULT, OBJECTIVES
 from tfprune.utils.errors import ConfigError, DataError
 from tfprune.utils.files import atomic_write, written_to
 from tfprune.utils.progress import bars_off
@@ -33,7 +34,7 @@ SUFFIXES = (".csv", ".json")  # of --out
     "--out",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A .csv or .json file to write, with all digits, instead of a table.",
+    help="A .csv or .json file to write, with all digits, instead of a table; for masks a folder of PNG.",
 )
 @trust_option
 @json_option
@@ -43,7 +44,7 @@ def predict(model: Path, paths: tuple[Path, ...], out: Path | None, as_json: boo
     A model of images takes image files and folders of them; a model of rows takes CSV and
     Parquet files, one of arrays .npz and .npy files.
     """
-    if out is not None:
+    if out is not None and out.suffix:
         _check_out(out, (model, *paths))
     from tfprune.experiments.exports import model_folder
     from tfprune.experiments.results import check_model
@@ -53,13 +54,17 @@ def predict(model: Path, paths: tuple[Path, ...], out: Path | None, as_json: boo
     if RunDir(model).exported:
         check_model(RunDir(model))
     predictor = Predictor(model_folder(model))
+    masks = out is not None and not out.suffix and "mask" in OBJECTIVES[predictor.task].returned
+    if out is not None and not masks:
+        _check_out(out, (model, *paths))
     read = _images if predictor.reads_images else _rows
     answers, notes = read(predictor, paths)
     if out is not None:
-        _write(out, predictor, answers)
+        (_write_masks if masks else _write)(out, predictor, answers)
         echo(f"Wrote {out}: {len(answers):,} {'answer' if len(answers) == 1 else 'answers'}", err=as_json)
     if as_json:
-        echo_json({"target": predictor.target, "labels": predictor.labels, "answers": _as_dicts(answers)})
+        task = {} if predictor.task == DEFAULT else {"task": predictor.task}
+        echo_json({"target": predictor.target, "labels": predictor.labels, **task, "answers": _as_dicts(answers)})
     elif out is None:
         (_echo_images if predictor.reads_images else _echo_rows)(predictor, answers)
     for note in notes:
@@ -112,16 +117,33 @@ def _echo_rows(predictor: Predictor, answers: Sequence[Answer]) -> None:
     rows = [
         (
             *((path,) if several else ()),
-            *(number, own.label, *(f"{own.probabilities[label]:.4f}" for label in predictor.labels)),
+            *(number, *_named(own), *(f"{value:,.6g}" for value in own.values.values())),
+            *(f"{own.probabilities[label]:.4f}" for label in own.probabilities),
         )
         for path, number, own in answers
     ]
-    echo_table(rows, (*(("file",) if several else ()), "row", predictor.target, *predictor.labels))
+    echo_table(rows, (*(("file",) if several else ()), "row", *_headers(predictor, answers)))
+
+
+def _named(answer: Prediction) -> tuple[str, ...]:
+    """Returns the label of an answer, if it has one."""
+    return () if answer.label is None else (answer.label,)
+
+
+def _headers(predictor: Predictor, answers: Sequence[Answer]) -> tuple[str, ...]:
+    """Returns the columns of answers: the label where they have one, then a number for each label or target."""
+    named = any(own.label is not None for _, _, own in answers)
+    return (*((predictor.target,) if named else ()), *predictor.labels)
 
 
 def _echo_images(predictor: Predictor, answers: Sequence[Answer]) -> None:
-    rows = [(path, own.label, _most_probable(own)) for path, _, own in answers]
-    echo_table(rows, ("file", predictor.target, "probabilities"))
+    if any(own.values for _, _, own in answers):
+        rows = [(path, *(f"{value:,.6g}" for value in own.values.values())) for path, _, own in answers]
+        echo_table(rows, ("file", *predictor.labels))
+        return
+    rows = [(path, *_named(own), _most_probable(own)) for path, _, own in answers]
+    masks = any(own.mask is not None for _, _, own in answers)
+    echo_table(rows, ("file", *(() if masks else (predictor.target,)), "pixels" if masks else "probabilities"))
 
 
 def _most_probable(answer: Prediction) -> str:
@@ -130,19 +152,38 @@ def _most_probable(answer: Prediction) -> str:
 
 
 def _as_dicts(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    return [
-        {"file": str(path), "row": number, "label": own.label, "probabilities": own.probabilities}
-        for path, number, own in answers
-    ]
+    found = []
+    for path, number, own in answers:
+        numbers = {"values": own.values} if own.values else {"label": own.label, "probabilities": own.probabilities}
+        if own.mask is not None:
+            numbers = {"pixels": own.probabilities, "mask": own.mask.tolist()}
+        found.append({"file": str(path), "row": number, **numbers})
+    return found
+
+
+def _write_masks(out: Path, predictor: Predictor, answers: Sequence[Answer]) -> None:
+    """Writes a mask of class numbers for each image into a folder, as PNG."""
+    from PIL import Image
+
+    names = [f"{path.stem}.png" for path, _, _ in answers]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--out {out}: two images have the same name; name those of one folder")
+    if any(path.resolve() == (out / name).resolve() for (path, _, _), name in zip(answers, names, strict=True)):
+        raise ConfigError(f"--out {out}: the images are in this folder; name another one for the masks")
+    with written_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, (_, _, own) in zip(names, answers, strict=True):
+            with atomic_write(out / name) as draft:
+                Image.fromarray(own.mask).save(draft, "png")
 
 
 def _write(out: Path, predictor: Predictor, answers: Sequence[Answer]) -> None:
     if out.suffix.lower() == ".json":
         text = json.dumps(_as_dicts(answers), indent=2) + "\n"
     else:
-        headers = ("file", "row", predictor.target, *predictor.labels)
+        headers = ("file", "row", *_headers(predictor, answers))
         cells = [
-            (str(path), number, own.label, *(own.probabilities[label] for label in predictor.labels))
+            (str(path), number, *_named(own), *(own.values or own.probabilities).values())
             for path, number, own in answers
         ]
         text = csv_text(headers, cells)

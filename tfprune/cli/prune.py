@@ -63,7 +63,7 @@ def prune(
         *(model, out),
         force=force,
         training=training,
-        check=lambda found: check_backend(found, backend),
+        check=lambda found: check_backend(found.path, found.written_by, backend),
         exclude=names(exclude),
         include=names(include),
         **given,

@@ -82,7 +82,7 @@ def shrink(model: Path, out: Path, force: bool, as_json: bool, backend: str | No
         *(model, out),
         force=force,
         training=training,
-        check=lambda found: check_backend(found, backend),
+        check=lambda found: check_backend(found.path, found.written_by, backend),
         seed=seed,
         **given,
     )

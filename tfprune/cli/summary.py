@@ -29,7 +29,7 @@ def summary(model: Path, include: str, as_json: bool, backend: str | None) -> No
     from tfprune.structured.summaries import summary as summarised
 
     found = read_model(model)
-    check_backend(found, backend)
+    check_backend(found.path, found.written_by, backend)
     table, size = summarised(found.model, names(include)), path_bytes(model)
     if as_json:
         totals = {"parameters": table.parameters, "sparsity": table.sparsity, "macs": table.macs}

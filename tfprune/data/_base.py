@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -26,7 +29,7 @@ class Split:
 
     Args:
         x: inputs of the model, examples first; what reads some of a split takes `np.asarray` of them.
-        y: class numbers, int64, one an example.
+        y: what the model learns, one entry an example, as the task has it: of classes their numbers, int64.
     """
 
     x: np.ndarray | Stored
@@ -61,6 +64,7 @@ class Inputs:
         reading: how a user's table is read where it is not as usual: `missing_marks`, `decimal`, `encoding`.
         described: what `encode` does, as JSON holds it, in the order of the model's inputs: for files of formats that
             cannot hold it.
+        resources: what `encode` looks up in, such as the words that it knows.
     """
 
     signature: Mapping[str, tuple[str, tuple[int | None, ...]]]
@@ -70,6 +74,7 @@ class Inputs:
     unused: tuple[str, ...] = ()
     reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     described: tuple[Mapping[str, Any], ...] = ()
+    resources: tuple[Any, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,12 +83,14 @@ class Data:
 
     Args:
         train, validation, test: disjoint splits.
-        labels: class names, in the order of their numbers.
+        labels: class names, in the order of their numbers; of other tasks the names of the targets or labels.
         target: what the classes are of, e.g. `"species"`.
         inputs: signature of the exported model -> what it takes; `"serving_default"` among them.
         split_members: split -> where its examples are in what they were read from (row numbers from 0, or file names);
             None for data sets whose splits follow from their name and the seed.
         warnings: a line on each thing that a person should know, such as rows that were left out.
+        objective: the task: what a model learns from the labels.
+        notes: how the labels were read, and why, where that is a choice.
     """
 
     train: Split
@@ -94,6 +101,8 @@ class Data:
     inputs: Mapping[str, Inputs]
     split_members: Mapping[str, np.ndarray] | None = None
     warnings: tuple[str, ...] = ()
+    objective: Objective = CLASSIFICATION
+    notes: tuple[str, ...] = ()
 
     def first(self, count: int | None) -> Data:
         """Returns the data with the first `count` examples of each split; None means all."""
@@ -103,15 +112,39 @@ class Data:
         places = self.split_members and {name: part[:count] for name, part in self.split_members.items()}
         return dataclasses.replace(self, **parts, split_members=places)
 
-    def class_counts(self) -> dict[str, dict[str, int]]:
-        """Returns how many examples of each class are in each split: split -> label -> number."""
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Shape of what a model returns for an example."""
+        return self.objective.outputs(len(self.labels), self.input_shape)
+
+    def as_asked(self, metrics: tuple[str, ...] = (), class_weight: str | None = None) -> Data:
+        """Returns the data with more metrics, and with classes that weigh alike."""
+        if not metrics and class_weight is None:
+            return self
+        weights = self.objective.balanced(self.train.y, self.labels) if class_weight else ()
+        objective = dataclasses.replace(self.objective, extra=metrics, class_weights=weights)
+        return dataclasses.replace(self, objective=objective)
+
+    def class_counts(self) -> dict[str, dict[str, Any]]:
+        """Returns what is in each split, split -> label -> number: of classes the examples, of numbers the mean."""
+        return {name: self.objective.describe(getattr(self, name).y, self.labels) for name in SPLITS}
+
+    def constant(self, keras: Any) -> dict[str, dict[str, float]]:
+        """Returns what the best answer that is the same for all examples comes to: split -> score -> number."""
         import numpy as np
 
-        counts = {name: np.bincount(getattr(self, name).y, minlength=len(self.labels)) for name in SPLITS}
-        return {name: dict(zip(self.labels, map(int, own), strict=True)) for name, own in counts.items()}
+        one = self.objective.constant(self.train.y)
+        found = {}
+        for name in ("validation", "test"):
+            y = getattr(self, name).y
+            outputs = np.ascontiguousarray(np.broadcast_to(one, (len(y), *one.shape[1:])), np.float32)
+            found[name] = self.objective.evaluate(keras, y, outputs)
+        return found
 
     def imbalance(self) -> str | None:
         """Returns a line on classes of which there are many more training examples than of others, if there are."""
+        if self.objective.name != CLASSIFICATION.name:
+            return None
         counts = self.class_counts()
         fewest, most = (choose(counts["train"], key=counts["train"].__getitem__) for choose in (min, max))
         few, many = counts["train"][fewest], counts["train"][most]

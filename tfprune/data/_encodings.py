@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import tf
+from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Inputs
+from tfprune.utils.errors import DataError
 
 DEVIATION_OF_A_CONSTANT = 1.0
 
@@ -103,8 +104,54 @@ class Category:
             return tf.cast(hits, tf.float32)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Words:
+    """A column of texts, as the numbers of their words: 0 fills up, 1 is a word that is not known.
+
+    Args:
+        layer: of Keras, which knows the words of the training split.
+        length: words of a text.
+    """
+
+    layer: Any
+    length: int
+
+    dtype = "string"
+
+    @classmethod
+    def of(cls, training_cells: np.ndarray, words: int, length: int) -> Words:
+        """Looks at the training split's texts."""
+        layer = keras.layers.TextVectorization(words, output_sequence_length=length)
+        layer.adapt(tf.constant([cell or "" for cell in training_cells.tolist()]))
+        known = layer.get_vocabulary()[2:]
+        if not known:
+            raise DataError("the texts of the training split have no words")
+        again = keras.layers.TextVectorization(words, output_sequence_length=length, vocabulary=known)
+        return cls(again, length)
+
+    @property
+    def width(self) -> int:
+        """Model inputs that the column becomes."""
+        return self.length
+
+    @property
+    def resources(self) -> tuple[Any, ...]:
+        """What the words are looked up in."""
+        return (self.layer._lookup_layer.lookup_table,)
+
+    def described(self, name: str) -> dict[str, Any]:
+        """Returns what `encode` does, as JSON holds it."""
+        how = "lower case, without punctuation, split at spaces; 0 fills up, 1 is any other word, then the known ones"
+        known = list(map(str, self.layer.get_vocabulary()[2:]))
+        return {"column": name, "kind": "words", "length": self.length, "how": how, "words": known}
+
+    def encode(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Returns int64 [rows, length]."""
+        return self.layer(values)
+
+
 def row_inputs(
-    columns: Mapping[str, Number | Category], unused: Sequence[str], reading: Mapping[str, Any] | None = None
+    columns: Mapping[str, Number | Category | Words], unused: Sequence[str], reading: Mapping[str, Any] | None = None
 ) -> Inputs:
     """Returns what an exported model of rows takes: an argument a column.
 
@@ -127,10 +174,13 @@ def row_inputs(
         unused=tuple(unused),
         reading=reading or {},
         described=tuple(columns[name].described(name) for name in arguments.values()),
+        resources=tuple(own for name in arguments.values() for own in getattr(columns[name], "resources", ())),
     )
 
 
-def _may_be_missing(column: Number | Category) -> bool:
+def _may_be_missing(column: Number | Category | Words) -> bool:
+    if isinstance(column, Words):
+        return False
     return (column.median if isinstance(column, Number) else column.usual) is not None
 
 

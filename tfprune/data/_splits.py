@@ -46,10 +46,10 @@ def three_splits(
     """Returns the places of the examples of each split, each split in an order of its own.
 
     Args:
-        y: class numbers of all examples.
+        y: class numbers of all examples; all the same where there are no classes.
         given: splits that the data come with; what is missing of `validation` and `test` is held out of `train`,
             with the same mix of classes.
-        labels: class names.
+        labels: class names; none where there are no classes.
         validation, test: shares of what there is to hold out from, in (0, 1).
         seed: of the draws.
 
@@ -63,6 +63,8 @@ def three_splits(
     for number, count in enumerate(np.bincount(y[splits["train"]], minlength=len(labels))):
         if count < needed:
             kind = "training examples" if given.keys() > {"train"} else "examples"
+            if not labels:
+                raise DataError(f"there are {count} {kind}, at least {needed} are needed")
             raise DataError(
                 f"class {labels[number]!r} has {count} {kind}, at least {needed} are needed: add some, or leave it out"
             )

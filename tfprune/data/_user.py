@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from tfprune.data import DATASETS
 from tfprune.data._base import Data, DatasetSpec
+from tfprune.data.objectives import AUTO, DEFAULT, OBJECTIVES
 from tfprune.utils.checks import check_fraction, check_text, check_whole
 from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.registry import Registry
@@ -27,6 +28,8 @@ KINDS = Registry(
     {
         "table": "tfprune.data.table:Table",
         "images": "tfprune.data.folder:ImageFolder",
+        "listed": "tfprune.data.listed:ListedImages",
+        "masks": "tfprune.data.masks:MaskFolder",
         "arrays": "tfprune.data.arrays:Arrays",
         "tfds": "tfprune.data.any_tfds:AnyTfds",
         "openml": "tfprune.data.openml:OpenMLTable",
@@ -48,15 +51,20 @@ class Source(abc.ABC):
         validation, test: shares of the examples to hold out, in (0, 1), no more than half of them together; not used
             where the data come with such a split.
         split_seed: of the draw of the splits. The run's seed does not change them.
+        task: what is learnt from the labels: `classification`, `regression`, `multilabel` or `segmentation`; or `auto`,
+            which looks at them.
         examples: how many there are, about; found.
         fingerprint: of the content; found.
     """
 
     found: ClassVar[tuple[str, ...]] = ("examples", "fingerprint")  # settings that are not asked for but looked up
+    tasks: ClassVar[tuple[str, ...]] = (DEFAULT,)  # that such data can have, the usual one first
+    later: ClassVar[tuple[str, ...]] = ("task",)  # settings that ids of runs leave out where they are default
 
     validation: float = 0.15
     test: float = 0.15
     split_seed: int = 0
+    task: str = DEFAULT
     examples: int = 0
     fingerprint: str = ""
 
@@ -68,6 +76,10 @@ class Source(abc.ABC):
                 f"data.validation and data.test must be no more than {MAX_HELD_OUT:g} together, "
                 f"got {self.validation:g} and {self.test:g}"
             )
+        if self.task not in (AUTO, *self.tasks):
+            if self.task in OBJECTIVES:
+                raise ConfigError(f"task {self.task} is not one of such data, which have {', '.join(self.tasks)}")
+            raise ConfigError(f"unknown task {self.task!r}: {choose_from(str(self.task), (AUTO, *OBJECTIVES))}")
         self._store("split_seed", check_whole("data.split_seed", self.split_seed, least=0))
         self._store("examples", check_whole("data.examples", self.examples, least=0))
         check_text("data.fingerprint", self.fingerprint)
@@ -169,14 +181,26 @@ def user_data_spec(
         if key not in known:
             raise ConfigError(f"{dataset}: data of the kind {kind} have no setting {key!r}: {choose_from(key, known)}")
     folder = Path(data_dir) if data_dir else None
-    source = KINDS[kind](**given)
+    stored = bool(given.get("fingerprint"))
+    source = KINDS[kind](**given if stored else {"task": AUTO, **given})
     if not is_in_a_collection(dataset):
         dataset = os.path.abspath(dataset)
     if not source.fingerprint:
         source = source.described(dataset, folder)
+    if source.task == AUTO:
+        source = dataclasses.replace(source, task=source.tasks[0])
     completed = {KIND: kind} | {name: getattr(source, name) for name in known}
+    kept = given if stored else _against_the_labels(source, given, dataset, folder)
+    completed = {k: v for k, v in completed.items() if k not in source.later or v != known[k] or k in kept}
     load = functools.partial(_load, source, dataset)
     return dataset, completed, dataclasses.replace(source.spec(), load=load)
+
+
+def _against_the_labels(source: Source, given: Mapping[str, Any], dataset: str, folder: Path | None) -> tuple[str, ...]:
+    """Returns `task` if the usual one was asked for, and the labels look like those of another."""
+    if given.get("task") != DEFAULT or len(source.tasks) < 2:
+        return ()
+    return ("task",) if dataclasses.replace(source, task=AUTO).described(dataset, folder).task != DEFAULT else ()
 
 
 def asked_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +210,9 @@ def asked_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in settings.items()
-        if key != KIND and key not in kind.found and value != (list(d) if isinstance(d := known[key], tuple) else d)
+        if key != KIND
+        and key not in kind.found
+        and (key == "task" or value != (list(d) if isinstance(d := known[key], tuple) else d))
     }
 
 
@@ -198,7 +224,14 @@ def _kind(dataset: str) -> str | None:
     if is_in_a_collection(dataset):
         return COLLECTIONS[f"{dataset.partition(':')[0]}:"]
     path = Path(dataset)
-    return "images" if path.is_dir() else SUFFIXES.get(path.suffix.lower())
+    return _kind_of_folder(path) if path.is_dir() else SUFFIXES.get(path.suffix.lower())
+
+
+def _kind_of_folder(path: Path) -> str:
+    from tfprune.data.listed import is_listed
+    from tfprune.data.masks import are_masks
+
+    return "masks" if are_masks(path) else "listed" if is_listed(path) else "images"
 
 
 def _looks_like_a_path(dataset: str) -> bool:

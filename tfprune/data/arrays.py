@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
+from tfprune.data._targets import read_targets
 from tfprune.data._user import Source
 from tfprune.data.folder import images_spec
-from tfprune.data.table import classes_of, rows_spec
+from tfprune.data.objectives import AUTO, DEFAULT, OBJECTIVES
+from tfprune.data.objectives._base import Targets
+from tfprune.data.objectives.classification import classes_of
+from tfprune.data.table import rows_spec
 from tfprune.utils.checks import check_choice, check_switch, check_whole_numbers
 from tfprune.utils.errors import BROKEN_ARCHIVE, DataError
 from tfprune.utils.fingerprints import fingerprint
@@ -33,7 +37,7 @@ NEEDED = "x and y, or x_train and y_train (and x_validation, y_validation, x_tes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arrays(Source):
-    """Arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and so on; `y` holds numbers or names of classes.
+    """Arrays `x` and `y`, or `x_train`, `y_train`, `x_test` and so on; `y` holds classes, numbers, or rows of 0 and 1.
 
     Args:
         standardise: whether rows of numbers (x of two dimensions) are standardised by the training split's mean and
@@ -43,6 +47,7 @@ class Arrays(Source):
     """
 
     found: ClassVar[tuple[str, ...]] = ("examples", "fingerprint", "shape", "dtype")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel")
 
     standardise: bool = True
     shape: tuple[int, ...] = ()
@@ -58,10 +63,11 @@ class Arrays(Source):
         with _opened(Path(path)) as arrays:
             x = arrays[_pairs(arrays, path)["train"][0]]
             shape, dtype = _example_shape(x, path), "uint8" if x.dtype == "uint8" else "float32"
-            count = sum(len(_class_names(arrays[y], y, path)) for _, y in _pairs(arrays, path).values())
-        return dataclasses.replace(
-            self, examples=count, shape=shape, dtype=dtype, fingerprint=fingerprint([Path(path)])
-        )
+            labels = {y: arrays[y] for _, y in _pairs(arrays, path).values()}
+        task = self.task if self.task != AUTO else _task(next(iter(labels.values())))
+        count = sum(len(_labels(y, name, path, task)) for name, y in labels.items())
+        found = {"examples": count, "shape": shape, "dtype": dtype, "task": task}
+        return dataclasses.replace(self, **found, fingerprint=fingerprint([Path(path)]))
 
     def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         import numpy as np
@@ -70,7 +76,7 @@ class Arrays(Source):
 
         with _opened(Path(path)) as arrays:
             pairs = _pairs(arrays, path)
-            parts = {split: (arrays[x], _class_names(arrays[y], y, path)) for split, (x, y) in pairs.items()}
+            parts = {split: (arrays[x], _labels(arrays[y], y, path, self.task)) for split, (x, y) in pairs.items()}
         for split, (x, y) in parts.items():
             name = pairs[split][0]
             if len(x) != len(y):
@@ -79,13 +85,17 @@ class Arrays(Source):
                 raise DataError(f"{path}: examples of {name} are {x.shape[1:]}, those of the training {self.shape}")
             if x.dtype.kind == "f" and not np.all(np.isfinite(x)):
                 raise DataError(f"{path}: {name} has values that are not finite; fill them in or leave those rows out")
-        labels, y = classes_of(np.concatenate([y for _, y in parts.values()]), pairs["train"][1], path)
+        name = pairs["train"][1]
+        targets = _targets(np.concatenate([y for _, y in parts.values()]), name, path, self.task)
         with np.errstate(over="ignore"):  # looked for below
             x = np.concatenate([x.reshape(len(x), *self.shape).astype(self.dtype) for x, _ in parts.values()])
         ends = np.cumsum([len(own) for own, _ in parts.values()])
         given = {name: np.arange(end - len(parts[name][1]), end) for name, end in zip(parts, ends, strict=True)}
         try:
-            places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
+            strata = np.zeros(len(targets.y), np.int64) if targets.strata is None else targets.strata
+            labels = () if targets.strata is None else targets.labels
+            how = {"validation": self.validation, "test": self.test, "seed": self.split_seed}
+            places = three_splits(strata, given, labels, **how)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         inputs = self._inputs(x[places["train"]])
@@ -93,12 +103,16 @@ class Arrays(Source):
             x = _encoded(inputs["serving_default"], x)
         if not np.all(np.isfinite(x)):
             raise DataError(f"{path}: {pairs['train'][0]} has values that are too large for float32; divide them")
+        objective = OBJECTIVES[self.task].fitted(targets.y[places["train"]])
+        y = objective.encoded(targets.y)
         return Data(
             **{name: Split(x[own], y[own]) for name, own in places.items()},
-            labels=labels,
-            target=pairs["train"][1],
+            labels=targets.labels,
+            target=name,
             inputs=inputs,
             split_members=places,
+            objective=objective,
+            notes=(targets.note,) if targets.note else (),
         )
 
     def _inputs(self, train: np.ndarray) -> dict[str, Inputs]:
@@ -223,6 +237,37 @@ def _example_shape(x: np.ndarray, path: str) -> tuple[int, ...]:
         raise DataError(f"{path}: there are no examples, or no numbers in them: an array has the shape {x.shape}")
     shape = tuple(map(int, x.shape[1:]))
     return (*shape, 1) if x.ndim == 3 and x.dtype == "uint8" else shape
+
+
+def _task(y: np.ndarray) -> str:
+    """Returns the task of labels: rows of 0 and 1 are several labels unless each has one 1; numbers with decimals, and
+    other rows, are to be predicted; all else is of classes.
+    """
+    import numpy as np
+
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "uifb":
+        if not np.all((y == 0) | (y == 1)):
+            return "regression"
+        return DEFAULT if np.all(y.sum(axis=1) == 1) else "multilabel"
+    return "regression" if y.dtype.kind == "f" and not np.all(y == np.floor(y)) else DEFAULT
+
+
+def _labels(y: np.ndarray, name: str, path: str, task: str) -> np.ndarray:
+    """Returns labels of classes as `_class_names` does, others as rows."""
+    if task == DEFAULT:
+        return _class_names(y, name, path)
+    if y.dtype.kind not in "uifb" or y.ndim not in (1, 2):
+        raise DataError(f"{path}: {name} must hold numbers, one or a row of them an example, got {y.dtype} {y.shape}")
+    return y.reshape(len(y), -1)
+
+
+def _targets(y: np.ndarray, name: str, path: str, task: str) -> Targets:
+    if task == DEFAULT:
+        labels, numbers = classes_of(y, name, path)
+        return Targets(labels, numbers, numbers)
+    names = [name] if y.shape[1] == 1 else [f"{name}[{place}]" for place in range(y.shape[1])]
+    cells = {own: column.astype(str).astype(object) for own, column in zip(names, y.T, strict=True)}
+    return read_targets(task, cells, path)
 
 
 def _class_names(y: np.ndarray, name: str, path: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -60,11 +60,7 @@ class ImageFolder(Source):
         """Finds the images and chooses the side and the channels that are not set."""
         root = Path(path)
         files = [file for _, classes in _found(root).items() for own in classes.values() for file in own]
-        side, channels = self.side, self.channels
-        if not (side and channels):
-            sizes, grey = _look_at(files[:: max(1, len(files) // LOOKED_AT)])
-            side = side or _side(sizes)
-            channels = channels or (1 if grey else 3)
+        side, channels = self.size_chosen(files)
         digits = fingerprint(sorted(files), relative_to=root)
         return dataclasses.replace(self, side=side, channels=channels, fingerprint=digits, examples=len(files))
 
@@ -72,7 +68,7 @@ class ImageFolder(Source):
         import numpy as np
 
         from tfprune.data._splits import three_splits
-        from tfprune.data._tfds import image_inputs, is_turned, streamed
+        from tfprune.data._tfds import image_inputs
 
         root = Path(path)
         found = _found(root)
@@ -85,6 +81,36 @@ class ImageFolder(Source):
                 y += [labels.index(label)] * len(own)
             given[split] = np.arange(first, len(files))
         y = np.array(y, np.int64)
+        x, readable, warnings = self.read(files, path, stream)
+        given = {split: places[readable[places]] for split, places in given.items()}
+        try:
+            places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        return Data(
+            **{name: Split(x[own], y[own]) for name, own in places.items()},
+            labels=labels,
+            target="label",
+            inputs=image_inputs(self.side, self.channels),
+            split_members=names_in_splits(files, root, places),
+            warnings=warnings,
+        )
+
+    def read(
+        self, files: Sequence[Path], path: str, stream: str
+    ) -> tuple[np.ndarray | Stored, np.ndarray, tuple[str, ...]]:
+        """Reads image files as the settings say.
+
+        Returns:
+            See `read_files`: the images, and one bool per file: whether it is one; and lines for people.
+
+        Raises:
+            DataError: a file is no image, and such files are refused.
+        """
+        import numpy as np
+
+        from tfprune.data._tfds import is_turned, streamed
+
         stored = streamed(stream, len(files) * self.side**2 * self.channels, path)
         x, readable, reason = read_files(files, self.side, self.channels, stored=stored)
         warnings = []
@@ -103,23 +129,27 @@ class ImageFolder(Source):
                 f"{turned:,} of {len(files):,} images are stored lying and marked to be turned (EXIF): they are read "
                 "as they are stored; turn them in the files (mogrify -auto-orient) if that matters"
             )
-        given = {split: places[readable[places]] for split, places in given.items()}
-        try:
-            places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        names = np.array([file.relative_to(root).as_posix() for file in files])
-        return Data(
-            **{name: Split(x[own], y[own]) for name, own in places.items()},
-            labels=labels,
-            target="label",
-            inputs=image_inputs(self.side, self.channels),
-            split_members={name: names[own] for name, own in places.items()},
-            warnings=tuple(warnings),
-        )
+        return x, readable, tuple(warnings)
+
+    def size_chosen(self, files: Sequence[Path]) -> tuple[int, int]:
+        """Returns the side and the channels of the images, those that are not set by a look at some."""
+        side, channels = self.side, self.channels
+        if not (side and channels):
+            sizes, grey = _look_at(files[:: max(1, len(files) // LOOKED_AT)])
+            side = side or _side(sizes)
+            channels = channels or (1 if grey else 3)
+        return side, channels
 
     def spec(self) -> DatasetSpec:
         return images_spec(self.examples, self.side, self.channels, streams=True)
+
+
+def names_in_splits(files: Sequence[Path], root: Path, places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns split -> the names of its files, from the numbers that they have in `files`."""
+    import numpy as np
+
+    names = np.array([file.relative_to(root).as_posix() for file in files])
+    return {name: names[own] for name, own in places.items()}
 
 
 def images_spec(examples: int, side: int, channels: int, *, streams: bool = False) -> DatasetSpec:
@@ -143,7 +173,7 @@ def images_spec(examples: int, side: int, channels: int, *, streams: bool = Fals
 
 def _found(root: Path) -> dict[str, dict[str, list[Path]]]:
     """Returns split -> class -> its image files, sorted; all are `train` if there are no folders of splits."""
-    folders = _folders(root)
+    folders = folders_in(root)
     named = {folder: SPLIT_FOLDERS.get(folder.name.lower()) for folder in folders}
     if not any(named.values()):
         found = {"train": _classes(root, folders)}
@@ -155,7 +185,7 @@ def _found(root: Path) -> dict[str, dict[str, list[Path]]]:
             raise DataError(f"{root}: there is no folder 'train' beside {', '.join(f.name for f in folders)}")
         if len(set(named.values())) < len(named):
             raise DataError(f"{root}: a split is there twice: {', '.join(folder.name for folder in folders)}")
-        found = {split: _classes(folder, _folders(folder)) for folder, split in named.items()}
+        found = {split: _classes(folder, folders_in(folder)) for folder, split in named.items()}
     labels = set(found["train"])
     if len(labels) < 2:
         raise DataError(f"{root}: at least two folders of images are needed, one a class, got {len(labels)}")
@@ -165,7 +195,7 @@ def _found(root: Path) -> dict[str, dict[str, list[Path]]]:
     return found
 
 
-def _folders(root: Path) -> list[Path]:
+def folders_in(root: Path) -> list[Path]:
     try:
         return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:
@@ -175,7 +205,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _classes(root: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
-    classes = {folder.name: sorted(file for file in folder.rglob("*") if _is_image(file)) for folder in folders}
+    classes = {folder.name: sorted(file for file in folder.rglob("*") if is_image(file)) for folder in folders}
     for name, files in classes.items():
         if not files:
             raise DataError(
@@ -185,7 +215,7 @@ def _classes(root: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
     return classes
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

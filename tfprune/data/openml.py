@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from tfprune.data._base import Data
 from tfprune.data._user import OPENML
+from tfprune.data.objectives import AUTO
 from tfprune.data.table import Table
 from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.text import one_line
@@ -40,16 +41,18 @@ class OpenMLTable(Table):
     def described(self, path: str, data_dir: Path | None) -> OpenMLTable:
         if file := _csv_file(path, data_dir):
             table = _as_table(self, self.label or LABEL).described(str(file), data_dir)
-            found = {"fingerprint": table.fingerprint, "examples": table.examples}
+            found = {"fingerprint": table.fingerprint, "examples": table.examples, "task": table.task}
             return dataclasses.replace(self, label=table.label, where="csv", **found)
         bunch = _fetched(path, data_dir)
         label = self.label or bunch.details.get("default_target_attribute", "")
         names = [*bunch.feature_names, *bunch.target_names]
-        if label not in names:
-            raise ConfigError(f"{path}: --label must name the column of labels. {choose_from(label, names)}")
+        for name in (label,) if isinstance(label, str) else label:
+            if name not in names:
+                raise ConfigError(f"{path}: --label must name the column of labels. {choose_from(name, names)}")
         content = f"{bunch.details['id']} {bunch.details['md5_checksum']}"
         digits = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return dataclasses.replace(self, label=label, where="openml", fingerprint=digits, examples=len(bunch.data))
+        found = dataclasses.replace(self, label=label, where="openml", fingerprint=digits, examples=len(bunch.data))
+        return dataclasses.replace(found, task=found._task(_columns(bunch), path)) if self.task == AUTO else found
 
     def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         if file := _csv_file(path, data_dir):

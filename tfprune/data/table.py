@@ -1,14 +1,15 @@
-"""A table of a user's own: a CSV, TSV or Parquet file with a column of labels."""
+"""A table of a user's own: a CSV, TSV or Parquet file with a column of labels, or several."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Split
 from tfprune.data._user import Source
+from tfprune.data.objectives import AUTO, OBJECTIVES
 from tfprune.utils.checks import check_choice, check_encoding, check_names, check_whole
 from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.fingerprints import fingerprint
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 DECIMALS = (".", ",")
 MISSING_CELLS = ("refuse", "drop", "impute")
-MAX_CLASSES = 1000
 INDEX_NAMES = ("", "Unnamed: 0", "index", "__index_level_0__")  # of row numbers, as pandas writes and reads them
 
 
@@ -27,7 +27,7 @@ class Table(Source):
     """Rows with a label each. Text becomes one-hot, numbers are standardised; the exported model does it too.
 
     Args:
-        label: name of the column of labels.
+        label: name of the column of labels, or of several: numbers to predict, or labels of 0 and 1.
         missing: what becomes of rows with missing cells: `refuse` them, `drop` them, or `impute` the training split's
             median or most frequent category, which the exported model then does too.
         ignore: columns to leave out.
@@ -36,9 +36,15 @@ class Table(Source):
         missing_marks: texts that stand for a missing cell, beside an empty one, NA, NaN and null.
         decimal: "." or ",": what stands before the decimals of a number.
         encoding: of a text file, as Python names it; "" is UTF-8.
+        text: name of a column of texts that are read word by word; it is the only input then.
+        words: different words of those that are known, at most: the most frequent ones of the training split.
+        length: words of a text that are read, at most.
     """
 
-    label: str = ""
+    later: ClassVar[tuple[str, ...]] = (*Source.later, "text", "words", "length")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel")
+
+    label: str | tuple[str, ...] = ""
     missing: str = "refuse"
     ignore: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -46,6 +52,9 @@ class Table(Source):
     missing_marks: tuple[str, ...] = ()
     decimal: str = "."
     encoding: str = ""
+    text: str = ""
+    words: int = 5000
+    length: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,25 +65,59 @@ class Table(Source):
         self._store("missing_marks", check_names("data.missing_marks", self.missing_marks))
         self._store("decimal", check_choice("data.decimal", str(self.decimal), DECIMALS))
         check_encoding("data.encoding", self.encoding)
+        self._store("words", check_whole("data.words", self.words, least=3))
+        self._store("length", check_whole("data.length", self.length, least=1))
         if not isinstance(self.label, str):
-            raise ConfigError(f"label must be a column's name, got {self.label!r}")
+            self._store_labels()
+
+    def _store_labels(self) -> None:
+        """Stores several columns of labels; of one alone its name."""
+        if not isinstance(self.label, (list, tuple)) or not all(isinstance(name, str) for name in self.label):
+            raise ConfigError(f"label must be a column's name, or a list of some, got {self.label!r}")
+        if len(set(self.label)) < len(self.label):
+            raise ConfigError(f"label names a column twice: {', '.join(self.label)}")
+        self._store("label", self.label[0] if len(self.label) == 1 else tuple(self.label))
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of labels."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
     def described(self, path: str, data_dir: Path | None) -> Table:
         """Checks that the columns that the settings name are there."""
-        from tfprune.data._columns import column_names, count_rows
+        from tfprune.data._columns import column_names, count_rows, read_table
 
         digits = fingerprint([Path(path)])
         names = column_names(Path(path), self.encoding)
         if not self.label:
             raise ConfigError(f"{path}: --label must name the column of labels. {choose_from('', names)}")
-        named = {"label": (self.label,), "data.ignore": self.ignore, "data.categories": self.categories}
+        named = {"label": self.label_columns, "data.ignore": self.ignore, "data.categories": self.categories}
+        named["text"] = (self.text,) if self.text else ()
         for setting, columns in named.items():
             for column in columns:
                 if column not in names:
                     raise ConfigError(f"{path}: {setting} names no column {column!r}: {choose_from(column, names)}")
-        if self.label in self.ignore:
-            raise ConfigError(f"{path}: data.ignore names {self.label!r}, which is the label")
-        return dataclasses.replace(self, fingerprint=digits, examples=count_rows(Path(path)))
+        for name in self.label_columns:
+            if name in self.ignore:
+                raise ConfigError(f"{path}: data.ignore names {name!r}, which is the label")
+            if name == self.text:
+                raise ConfigError(f"{path}: text names {name!r}, which is the label")
+        task = self.task if self.task != AUTO else self._task(read_table(Path(path), self._reading), path)
+        return dataclasses.replace(self, fingerprint=digits, examples=count_rows(Path(path)), task=task)
+
+    def _task(self, columns: Mapping[str, Any], path: str) -> str:
+        """Returns the task that the labels are for."""
+        from tfprune.data._columns import missing_cells, texts
+        from tfprune.data._targets import task_of
+
+        try:
+            cells = {name: texts(columns[name], name) for name in self.label_columns}
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        cells = {name: own[~missing_cells(own)] for name, own in cells.items()}
+        if not all(map(len, cells.values())):
+            return self.tasks[0]  # which `load` says more of
+        return task_of(cells, path, self.decimal)
 
     def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
         from tfprune.data._columns import read_table
@@ -101,34 +144,38 @@ class Table(Source):
         import numpy as np
 
         from tfprune.data._columns import texts
-        from tfprune.data._encodings import Category, Number, row_inputs
+        from tfprune.data._encodings import Category, Number, Words, row_inputs
         from tfprune.data._splits import three_splits
+        from tfprune.data._targets import read_targets
 
         try:
-            labels_of_rows = texts(columns[self.label], self.label)
+            labels_of_rows = {name: texts(columns[name], name) for name in self.label_columns}
             cells = {name: self._cells(column, name) for name, column in columns.items() if self._is_input(name)}
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         if not cells:
-            raise DataError(f"{path}: there is no column beside the label {self.label!r}")
+            raise DataError(f"{path}: there is no column beside the label {', '.join(map(repr, self.label_columns))}")
         kept, warnings = self._rows_to_keep(labels_of_rows, cells, path)
         cells = {name: values[kept] for name, values in cells.items()}
-        labels, y = classes_of(_by_size(labels_of_rows[kept]), self.label, path)
+        kept_labels = {name: own[kept] for name, own in labels_of_rows.items()}
+        targets = read_targets(self.task, kept_labels, path, self.decimal)
         numbers = np.full(len(kept), -1)
         numbers[kept] = np.arange(kept.sum())
         places = {name: numbers[rows][numbers[rows] >= 0] for name, rows in (given or {}).items()}
         try:
             places = three_splits(
-                y,
-                places or {"train": np.arange(len(y))},
-                labels,
+                targets.strata if targets.strata is not None else np.zeros(len(targets.y), np.int64),
+                places or {"train": np.arange(len(targets.y))},
+                targets.labels if targets.strata is not None else (),
                 validation=self.validation,
                 test=self.test,
                 seed=self.split_seed,
             )
             impute, train = self.missing == "impute", places["train"]
             encodings = {
-                name: self._number(name, Number.of(values[train], impute))
+                name: Words.of(values[train], self.words, self.length)
+                if name == self.text
+                else self._number(name, Number.of(values[train], impute))
                 if values.dtype == np.float64
                 else self._category(name, Category.of(values, values[train], impute))
                 for name, values in cells.items()
@@ -139,25 +186,29 @@ class Table(Source):
             encodings, [name for name in columns if name not in cells and name != self.label], self._reading
         )
         x = _encoded(inputs, cells)
+        objective = OBJECTIVES[self.task].fitted(targets.y[places["train"]])
+        y = objective.encoded(targets.y)
         splits = {name: Split(x[own], y[own]) for name, own in places.items()}
         warnings += _repeated(splits) + _marked(encodings) + _counting(cells)
         original = np.flatnonzero(kept)
         return Data(
             **splits,
-            labels=labels,
-            target=self.label,
+            labels=targets.labels,
+            target=", ".join(self.label_columns),
             inputs={"serving_default": inputs},
             split_members={name: original[own] for name, own in places.items()},
             warnings=tuple(warnings),
+            objective=objective,
+            notes=(targets.note,) if targets.note else (),
         )
 
     def _is_input(self, name: str) -> bool:
-        return name != self.label and name not in self.ignore
+        return name == self.text if self.text else name not in self.label_columns and name not in self.ignore
 
     def _cells(self, column: Any, name: str) -> np.ndarray:
         from tfprune.data._columns import numbers, texts
 
-        values = None if name in self.categories else numbers(column, name, self.decimal)
+        values = None if name in (*self.categories, self.text) else numbers(column, name, self.decimal)
         return texts(column, name) if values is None else values
 
     def _number(self, name: str, number: Any) -> Any:
@@ -172,18 +223,20 @@ class Table(Source):
         if len(category.known) > self.most_categories:
             raise DataError(
                 f"column {name} has {len(category.known):,} different texts, more than data.most_categories="
-                f"{self.most_categories}; leave it out with --set data.ignore={name}, or raise that"
+                f"{self.most_categories}; leave it out with --set data.ignore={name}, raise that, or read the words of "
+                f"that column alone with --text {name}"
             )
         return category
 
     def _rows_to_keep(
-        self, labels: np.ndarray, cells: Mapping[str, np.ndarray], path: str
+        self, labels: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray], path: str
     ) -> tuple[np.ndarray, list[str]]:
         import numpy as np
 
         from tfprune.data._columns import missing_cells
 
-        absent = {name: missing_cells(values) for name, values in ({self.label: labels} | dict(cells)).items()}
+        absent = {name: missing_cells(values) for name, values in (dict(labels) | dict(cells)).items()}
+        rows = len(next(iter(absent.values())))
         for name, values in cells.items():
             if np.all(absent[name]):
                 raise DataError(f"{path}: column {name} is empty; leave it out with --set data.ignore={name}")
@@ -194,22 +247,27 @@ class Table(Source):
         if missing and self.missing == "refuse":
             listed = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
             raise DataError(
-                f"{path}: of {len(labels):,} rows these columns miss some: {listed}; drop such rows with "
+                f"{path}: of {rows:,} rows these columns miss some: {listed}; drop such rows with "
                 "--missing drop, or fill them with --missing impute"
             )
-        dropped = absent[self.label] if self.missing == "impute" else np.any(list(absent.values()), axis=0)
+        needed = self.label_columns if self.missing == "impute" else absent
+        dropped = np.any([absent[name] for name in needed], axis=0)
         if np.all(dropped):
             raise DataError(f"{path}: there is no row without a missing cell; use --missing impute")
         warnings = []
         if dropped.any():
             why = "without a label" if self.missing == "impute" else "with missing cells"
-            warnings.append(f"{int(dropped.sum()):,} of {len(labels):,} rows are left out: {why}")
-        if self.missing == "impute" and (filled := {n: c for n, c in missing.items() if n != self.label}):
+            warnings.append(f"{int(dropped.sum()):,} of {rows:,} rows are left out: {why}")
+        if self.missing == "impute" and (filled := {n: c for n, c in missing.items() if n not in self.label_columns}):
             warnings.append(f"missing cells are filled in: {', '.join(f'{n} ({c:,})' for n, c in filled.items())}")
         return ~dropped, warnings
 
     def spec(self) -> DatasetSpec:
-        return rows_spec(self.examples, f"rows of a table, labelled by {self.label!r}")
+        if self.text:
+            spec = rows_spec(self.examples, f"texts in {self.text!r}, labelled by {self.label!r}")
+            spec = dataclasses.replace(spec, epochs=min(30, spec.epochs))
+            return dataclasses.replace(spec, model="text_pool", model_settings={"words": self.words})
+        return rows_spec(self.examples, f"rows of a table, labelled by {', '.join(map(repr, self.label_columns))}")
 
 
 def rows_spec(examples: int, summary: str) -> DatasetSpec:
@@ -226,36 +284,6 @@ def rows_spec(examples: int, summary: str) -> DatasetSpec:
         learning_rate=1e-3,
         optimizer="adam",
     )
-
-
-def classes_of(cells: np.ndarray, label: str, path: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names of the classes, sorted (numbers by their size), and each example's class number.
-
-    Raises:
-        DataError: there are too few classes, or so many that they are none.
-    """
-    import numpy as np
-
-    labels, y = np.unique(cells, return_inverse=True)
-    if len(labels) < 2:
-        raise DataError(f"{path}: all labels in {label} are {str(labels[0])!r}; two classes or more are needed")
-    if len(labels) > min(MAX_CLASSES, len(cells) / 2):
-        raise DataError(
-            f"{path}: {label} has {len(labels):,} different values in {len(cells):,} examples; labels must be "
-            "classes (numbers are not predicted)"
-        )
-    return tuple(map(str, labels)), y.reshape(-1).astype(np.int64)
-
-
-def _by_size(cells: np.ndarray) -> np.ndarray:
-    """Returns whole numbers for text that spells them, so that class 10 comes after class 2."""
-    import numpy as np
-
-    try:
-        whole = np.array([int(cell) for cell in cells])
-    except (ValueError, OverflowError):
-        return cells.astype(str)
-    return whole if all(str(number) == cell for number, cell in zip(whole, cells, strict=True)) else cells.astype(str)
 
 
 def _encoded(inputs: Any, cells: Mapping[str, np.ndarray]) -> np.ndarray:

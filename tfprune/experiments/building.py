@@ -78,7 +78,8 @@ def plain_model(config: Config, data: Data, settings: Mapping[str, Any], *, fres
 def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh: bool = False) -> keras.Model:
     """Makes the run's model with these settings, see `plain_model`."""
     dtype = data.train.x.dtype.name
-    return build_model(config.model, data.input_shape, len(data.labels), settings, dtype=dtype, fresh=fresh)
+    how = {"dtype": dtype, "fresh": fresh, "objective": data.objective}
+    return build_model(config.model, data.input_shape, len(data.labels), settings, **how)
 
 
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def choose_precision(config: Config, data: Data) -> tuple[str, dict[str, float]]
 
     def step(precision: str) -> Callable[[], object]:
         model = build(config, data, precision)
-        compile_model(model, config, steps_per_epoch=1)
+        compile_model(model, config, steps_per_epoch=1, objective=data.objective)
         return lambda: model.train_on_batch(images, labels)
 
     return fastest({precision: step(precision) for precision in candidates()})

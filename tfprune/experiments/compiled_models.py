@@ -42,4 +42,4 @@ def kind_of(config: Config, data: Data, networks: int = 0) -> str:
     common = config.as_baseline().replace(seed=0).identity()
     own = config.pruning.phase_epochs(config.epochs), config.pruning.width_reduction
     shapes = [getattr(data, name).x.shape for name in SPLITS]
-    return json.dumps([common, own, shapes, len(data.labels), networks])
+    return json.dumps([common, own, shapes, len(data.labels), repr(data.objective), networks])

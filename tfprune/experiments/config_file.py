@@ -13,6 +13,7 @@ from typing import Any
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import SPLITS, Data
 from tfprune.data._user import KIND, KINDS, asked_of
+from tfprune.data.objectives import DEFAULT
 from tfprune.models import MODELS
 from tfprune.models._user import FINGERPRINT
 from tfprune.structured.widths import DEFAULTS, check_channel_settings
@@ -51,7 +52,7 @@ def settings_file(config: Config, data: Data | None = None, typed: Mapping[str, 
 def describe_data(data: Data) -> Iterator[str]:
     """Yields lines on what was found in a user's data."""
     counts = data.class_counts()
-    sizes = ", ".join(f"{sum(counts[split].values()):,} for {split}" for split in SPLITS)
+    sizes = ", ".join(f"{len(getattr(data, split)):,} for {split}" for split in SPLITS)
     yield f"Examples: {sizes}."
     inputs = data.inputs["serving_default"]
     names = [
@@ -63,9 +64,14 @@ def describe_data(data: Data) -> Iterator[str]:
         yield from _wrapped(f"Columns: {_few(names)}.")
     else:
         yield f"An example has the shape {' x '.join(map(str, data.input_shape))}."
-    total = {label: sum(own[label] for own in counts.values()) for label in data.labels}
-    yield from _wrapped(f"Classes ({data.target}): {_few([f'{label} {count:,}' for label, count in total.items()])}.")
-    for warning in (*data.warnings, data.imbalance()):
+    if data.objective.name == DEFAULT:
+        total = {label: sum(own[label] for own in counts.values()) for label in data.labels}
+        yield from _wrapped(
+            f"Classes ({data.target}): {_few([f'{label} {count:,}' for label, count in total.items()])}."
+        )
+    else:
+        yield from _wrapped(f"Task {data.objective.name}, {data.objective.told}: {_few(list(data.labels))}.")
+    for warning in (*data.notes, *data.warnings, data.imbalance()):
         yield from _wrapped(warning or "")
 
 

@@ -189,6 +189,8 @@ def _read_data(config: Config, folder: RunDir, checkpoint: Checkpoint | None) ->
     log.info("Reading %s ...", config.data_name)
     stream = checkpoint.state["run"].get("stream", config.stream) if checkpoint else config.stream
     data = load_data(config.replace(stream=stream))
+    for note in data.notes:
+        log.info("%s: %s", config.data_name, note)
     for warning in (*data.warnings, data.imbalance()):
         if warning:
             log.warning("%s: %s", config.data_name, warning)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tfprune.adapters.backend import choose_backend, installed_backend
 from tfprune.data._base import Data
+from tfprune.data.objectives import DEFAULT
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import Answer, softmax
+from tfprune.exporting.formats._base import Answer, Format, single
 from tfprune.exporting.latency import Model
 from tfprune.pruning.counts import path_bytes
 from tfprune.structured.compaction import Compaction, compact
@@ -120,7 +123,7 @@ def models_of(result: Result, data: Data | None = None) -> list[Model]:
     files = {"model": (result.folder.model, FORMATS["savedmodel"].load)} if result.folder.model.is_dir() else {}
     if result.keras_model.is_file():
         files[result.keras_model.name] = (result.keras_model, lambda path: _answering(result, data))
-    loads = {FORMATS[name].suffix: FORMATS[name].load for name in FORMATS}
+    loads = {FORMATS[name].suffix: _loading(result, FORMATS[name]) for name in FORMATS}
     for path in sorted(result.folder.exports.iterdir()) if result.folder.exports.is_dir() else ():
         if path.is_file() and path.suffix in loads and path.name not in files:
             files[path.name] = (path, loads[path.suffix])
@@ -141,4 +144,12 @@ def models_of(result: Result, data: Data | None = None) -> list[Model]:
 
 def _answering(result: Result, data: Data) -> Answer:
     classifier = restore_brought(result, data).classifier
-    return lambda inputs: softmax(classifier.predict_on_batch(inputs))
+    return lambda inputs: data.objective.answers(np.asarray(classifier.predict_on_batch(inputs)))
+
+
+def _loading(result: Result, chosen: Format) -> Callable[[Path], Answer]:
+    """Returns what opens an exported file: of other tasks than classes one with its answers by name."""
+    if result.config.task == DEFAULT or not chosen.suffix:
+        return chosen.load
+
+    return lambda path: single(chosen.load_named(path), result.config.objective.answer)

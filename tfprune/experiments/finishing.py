@@ -39,13 +39,13 @@ def finish(trainer: Trainer, folder: RunDir, seconds: Mapping[str, float]) -> di
     trainer.check(exported, "the exported model")
 
     scores = {
-        split: {name: float(value) for name, value in evaluate(stripped, getattr(data, split)).items()}
+        split: {name: float(v) for name, v in evaluate(stripped, getattr(data, split), data.objective).items()}
         for split in SPLITS
     }
     pruned = {name: exported[name] for name in masks if name in exported}
     metrics = metrics_of(trainer, config, scores, stripped.get_weights(), pruned, versions())
     metrics |= trainer.report()
-    metrics["data"] = data_report(data)
+    metrics["data"] = data_report(data, keras)
     metrics["bytes"] |= folder_bytes(folder.model)
     if isinstance(trainer, ChannelTrainer):
         write_json(folder.channels, trainer.channel_tracker.removed)

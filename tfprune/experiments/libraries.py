@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +13,7 @@ from tfprune.adapters.loading.gate import library_of_file
 from tfprune.data._base import Data
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
-from tfprune.models._user import APPLICATIONS, build_as_brought, is_function
+from tfprune.models._user import APPLICATIONS, OF_KERAS3, build_as_brought, is_function
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.config import Config
 from tfprune.training.resuming import CheckpointPolicy
@@ -31,7 +31,15 @@ Precision = tuple[
 
 
 class Library(Protocol):
-    """What trains the models of one Keras."""
+    """What trains the models of one Keras.
+
+    Attributes:
+        config: the run's settings.
+        data: what it is trained on.
+    """
+
+    config: Config
+    data: Data
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of packages that a result depends on."""
@@ -47,6 +55,12 @@ class Library(Protocol):
         checkpointing: CheckpointPolicy | None = None,
     ) -> RunTask:
         """Builds the run's model, and returns the task of its method; without a folder nothing is written."""
+
+    def plain_model(self, precision: str) -> Any:
+        """Builds the run's model with initial weights and no masks, as it is narrowed."""
+
+    def calls(self, model: Any) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Returns what makes a training step of a model on the run's first batch, and what answers to one example."""
 
     def weights_of(self, result: Result) -> list[np.ndarray]:
         """Reads the weights of a finished run's model, in the order in which the task's model has them."""
@@ -73,7 +87,11 @@ def prepare(config: Config) -> None:
 def _may_be_keras3(config: Config) -> bool:
     if not config.has_own_model or config.model.startswith(APPLICATIONS):
         return False
-    return is_function(config.model) or library_of_file(Path(config.model)) == "keras"
+    return (
+        config.model.startswith(OF_KERAS3)
+        or is_function(config.model)
+        or library_of_file(Path(config.model)) == "keras"
+    )
 
 
 def has_keras3_model(config: Config, data: Data) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfprune.data.objectives import OBJECTIVES
 from tfprune.experiments.results import read_config, read_result, run_folders
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
@@ -16,6 +17,8 @@ from tfprune.utils.errors import ConfigError, RunError, choose_from
 from tfprune.utils.text import Table, csv_text
 
 WORDS = ("method", "dataset", "model", "state", "path", "failure")
+METRICS = {name: metric for task in OBJECTIVES for name, metric in OBJECTIVES[task].metrics.items()}
+COMPARED = {OBJECTIVES[task].primary for task in OBJECTIVES} - {"accuracy"}
 NUMBERS = ("seed", "sparsity", "accuracy", "loss", "parameters", "bytes", "epochs", "seconds")
 COLUMNS = (*WORDS[:3], *NUMBERS, *WORDS[3:])
 SHOWN = ("path", "sparsity", "accuracy", "loss", "epochs", "state")  # on a screen; the path names the rest
@@ -30,7 +33,9 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
 }
 _CONDITION = re.compile(r"\s*([\w-]+)\s*([<>=!~]+)\s*(.*?)\s*")
-Row = dict[str, Any]  # a value for each of `COLUMNS`, None where there is none
+Row = dict[
+    str, Any
+]  # a value for each of `COLUMNS`, None where there is none, and for the other metrics that a run has
 
 
 def list_runs(paths: Iterable[Path]) -> tuple[list[Row], list[str]]:
@@ -62,7 +67,7 @@ def _row(folder: RunDir) -> Row:
         metrics = result.metrics
         row |= _described_run(result.config) | {
             "sparsity": metrics["sparsity"]["achieved"],
-            **{name: metrics["test"][name] for name in ("accuracy", "loss")},
+            **{name: value for name, value in metrics["test"].items() if name in METRICS or name == "loss"},
             "parameters": metrics["nonzero_parameters"],
             "bytes": metrics["bytes"]["weights"]["gzip"],
             "epochs": metrics["epochs"],
@@ -100,13 +105,13 @@ def condition(text: str) -> Callable[[Row], bool]:
     if sign not in OPERATORS:
         raise ConfigError(f"condition {text!r} has an unknown operator {sign!r}: {choose_from('', OPERATORS)}")
     value: str | float = word
-    if _column(column) in NUMBERS:
+    if _column(column) not in WORDS:
         try:
             value = float(word)
         except ValueError:
             raise ConfigError(f"condition {text!r}: {column} is compared with a number, got {word!r}") from None
     compare = OPERATORS[sign]
-    return lambda row: row[column] is not None and compare(row[column], value)
+    return lambda row: row.get(column) is not None and compare(row[column], value)
 
 
 def in_order(rows: Iterable[Row], key: str) -> list[Row]:
@@ -118,13 +123,13 @@ def in_order(rows: Iterable[Row], key: str) -> list[Row]:
     column = _column(key.removeprefix("-"))
     known, unknown = [], []
     for row in rows:
-        (unknown if row[column] is None else known).append(row)
+        (unknown if row.get(column) is None else known).append(row)
     return [*sorted(known, key=operator.itemgetter(column), reverse=key.startswith("-")), *unknown]
 
 
 def _column(name: str) -> str:
-    if name not in COLUMNS:
-        raise ConfigError(f"runs have no column {name!r}: {choose_from(name, COLUMNS)}")
+    if name not in COLUMNS and name not in METRICS:
+        raise ConfigError(f"runs have no column {name!r}: {choose_from(name, (*COLUMNS, *METRICS))}")
     return name
 
 
@@ -135,23 +140,43 @@ def runs_table(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Tab
         rows: of `list_runs`.
         columns: that are shown; None is all but why a run failed, which is left to `as_csv` and `as_json`.
     """
-    shown = [column for column in columns or COLUMNS if column != "failure"]
+    rows = list(rows)
+    shown = [column for column in columns or _columns_of(rows) if column != "failure"]
+    if columns and "accuracy" in shown and (others := [own for own in _other_metrics(rows) if own in COMPARED]):
+        place = shown.index("accuracy")
+        shown[place : place + 1] = (["accuracy"] if any(_is_of_classes(row) for row in rows) else []) + others
     forms: dict[str, Callable[[Any], str]] = {
         "sparsity": lambda share: f"{100 * share:.1f} %",
-        "accuracy": lambda share: f"{100 * share:.1f} %",
+        **{name: metric.text for name, metric in METRICS.items()},
         "loss": lambda loss: f"{loss:.4f}",
         **dict.fromkeys(("parameters", "bytes", "epochs"), lambda count: f"{count:,}"),
         "seconds": lambda seconds: f"{seconds:,.1f}",
     }
     cells = [
-        tuple("" if row[column] is None else forms.get(column, str)(row[column]) for column in shown) for row in rows
+        tuple("" if row.get(column) is None else forms.get(column, str)(row[column]) for column in shown)
+        for row in rows
     ]
     return tuple(shown), cells
 
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Returns rows as CSV with a line of headers; numbers keep all their digits."""
-    return csv_text(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+    columns = _columns_of(rows)
+    return csv_text(columns, [[row.get(column) for column in columns] for row in rows])
+
+
+def _is_of_classes(row: Row) -> bool:
+    return row.get("accuracy") is not None and not any(row.get(name) is not None for name in COMPARED)
+
+
+def _columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Returns the columns of rows: after the accuracy the metrics of other tasks that some have."""
+    place = COLUMNS.index("accuracy") + 1
+    return (*COLUMNS[:place], *_other_metrics(rows), *COLUMNS[place:])
+
+
+def _other_metrics(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row if name in METRICS and name not in COLUMNS))
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfprune.adapters.backend import machine
 from tfprune.data._base import Data
+from tfprune.data.objectives import DEFAULT
 from tfprune.experiments.results import SCHEMA
 from tfprune.pruning.counts import array_bytes, parameters, sparsity
 from tfprune.pruning.events import nominal_sparsity
@@ -47,9 +48,16 @@ def metrics_of(
     }
 
 
-def data_report(data: Data) -> dict[str, Any]:
-    """Returns what `metrics.json` says of the data: the classes of each split, and what is to be known of them."""
-    return {"classes": data.class_counts(), "remarks": list(data.warnings)}
+def data_report(data: Data, keras: Any) -> dict[str, Any]:
+    """Returns what `metrics.json` says of the data: what is in each split, and what is to be known of them.
+
+    Of tasks other than classes also what one answer for all comes to, computed with a Keras.
+    """
+    found = {"classes": data.class_counts(), "remarks": list(data.warnings)}
+    found |= {"notes": list(data.notes)} if data.notes else {}
+    if data.objective.name == DEFAULT:
+        return found
+    return {"task": data.objective.name, **found, "constant": data.constant(keras)}
 
 
 def cost(trainer: RunTask) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from tfprune.utils.files import atomic_write
 from tfprune.utils.text import Table, markdown, percent, printable, shortened
 
 
+HUB = {"multilabel": "classification"}  # tasks that the hub calls otherwise
+
+
 def write_card(result: Result, path: Path, files: Iterable[Path] = ()) -> Path:
     """Writes the card of a finished run's model; returns its path.
 
@@ -71,10 +74,9 @@ def _metadata(result: Result) -> dict[str, Any]:
 
 def _task(result: Result) -> str:
     """Returns the hub's name of what the model does."""
-    task = getattr(result.config, "task", "classification")
-    if task in ("classification", "classes"):
-        return "image-classification" if result.config.spec.augment else "tabular-classification"
-    return task
+    task = result.config.task
+    kind = "image" if result.config.spec.augment or task == "segmentation" else "tabular"
+    return f"{kind}-{HUB.get(task, task)}"
 
 
 def _about(result: Result) -> str:
@@ -144,12 +146,13 @@ def _data(result: Result) -> str:
 def _scores(result: Result) -> Table:
     metrics = result.metrics
     names = list(metrics["test"])
-    rows = [(split, *(_score(name, metrics[split].get(name)) for name in names)) for split in SPLITS]
+    rows = [(split, *(_score(result, name, metrics[split].get(name)) for name in names)) for split in SPLITS]
     return ("split", *names), rows
 
 
-def _score(name: str, value: float | None) -> str:
-    return "" if value is None else percent(value) if name == "accuracy" else f"{value:.4f}"
+def _score(result: Result, name: str, value: float | None) -> str:
+    metric = result.config.objective.metrics.get(name)
+    return "" if value is None else f"{value:.4f}" if metric is None else metric.text(value)
 
 
 def _use(result: Result, files: Sequence[Path]) -> str:

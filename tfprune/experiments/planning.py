@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from tfprune.adapters.backend import keras, tf
-from tfprune.data._base import Data
-from tfprune.data._pipeline import training_batches
+from tfprune.experiments.libraries import Library
 from tfprune.exporting.latency import Latency, interleaved_latency
 from tfprune.structured.surgery import build_smaller
 from tfprune.structured.widths import width
 from tfprune.training.channel_tracker import ChannelTracker
-from tfprune.training.compiling import compile_model
-from tfprune.training.config import Config
 from tfprune.training.removal import last_ones, multiple_of, removable
 from tfprune.utils.errors import ConfigError
 
@@ -69,9 +65,8 @@ class Planner:
     """Narrower versions of a model and what they would take.
 
     Args:
-        model: the whole one, as `building.build` makes it; its weights do not matter.
-        config: of granularity `filter` or `branch`; of branches those of `channels.order` go first, then the last ones.
-        data: what it would be trained on.
+        library: makes and trains the whole model; its settings are of granularity `filter` or `branch`. Of branches
+            those of `channels.order` go first, then the last ones.
         rounds: measurements of each time.
 
     Attributes:
@@ -82,14 +77,15 @@ class Planner:
         ModelError: no channel of the model can go.
     """
 
-    def __init__(self, model: keras.Model, config: Config, data: Data, rounds: int = 15) -> None:
-        self.channel_tracker = ChannelTracker(model, config)
-        self._model, self._found = model, removable(model, config.exclude, config.granularity)
-        self._config = config
+    def __init__(self, library: Library, rounds: int = 15) -> None:
+        precision, _ = library.choose_precision()
+        self._library, self._config = library, library.config
+        self._model = model = library.plain_model(precision)
+        self.channel_tracker = ChannelTracker(model, self._config)
+        self._found = removable(model, self._config.exclude, self._config.granularity)
         self._rounds = rounds
-        batches = training_batches(data.train, config.batch_size, shuffle=False, seed=0)
-        self._batch = next(iter(batches))
-        self._calls = self._calls_of(model)
+        self._examples = min(self._config.batch_size, len(library.data.train))  # of a training step
+        self._calls = library.calls(model)
         self._measured: dict[float, Times] = {}
         distinct: dict[tuple[int, ...], Candidate] = {}
         for number in range(KEEPS, 0, -1):
@@ -166,8 +162,8 @@ class Planner:
         """Measures a version beside the whole model."""
         if candidate.keep not in self._measured:
             self._remove(candidate.widths)
-            narrower = self._calls_of(build_smaller(self._model, self.channel_tracker.removed))
-            pairs = zip(self._calls, narrower, (len(self._batch[1]), 1), strict=True)
+            narrower = self._library.calls(build_smaller(self._model, self.channel_tracker.removed))
+            pairs = zip(self._calls, narrower, (self._examples, 1), strict=True)
             measured = [tuple(interleaved_latency(pair[:2], pair[2], self._rounds)) for pair in pairs]
             self._measured[candidate.keep] = Times(*measured)
         return self._measured[candidate.keep]
@@ -175,9 +171,3 @@ class Planner:
     def _remove(self, widths: Mapping[str, int]) -> None:
         self.channel_tracker.alive = {name: np.arange(size) for name, size in self.channel_tracker.sizes.items()}
         self.channel_tracker.remove(last_ones(self._model, self._found, widths, self._config))
-
-    def _calls_of(self, model: keras.Model) -> Sequence[Callable[[], object]]:
-        compile_model(model, self._config, steps_per_epoch=1)
-        step, batches = model.make_train_function(), iter(tf.data.Dataset.from_tensors(self._batch).repeat())
-        answer, one = tf.function(lambda x: model(x, training=False)), self._batch[0][:1]
-        return (lambda: float(step(batches)["loss"]), lambda: answer(one).numpy())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tfprune.data.objectives import primary_metric
 from tfprune.methods import METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
@@ -16,6 +17,7 @@ from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.text import Table
 
 if TYPE_CHECKING:
+    from tfprune.data.objectives._base import Metric
     from tfprune.experiments.results import Result
 
 PARTS = ("methods", "sparsities", "seeds", "grid", "runs")  # of a plan; all else is a setting of every run
@@ -142,7 +144,7 @@ class Outcome(NamedTuple):
     config: Config
     validation_loss: float
     test_loss: float
-    test_accuracy: float
+    test_score: float  # the task's metric
     sparsity: float
     seconds: float
     networks: int
@@ -155,7 +157,7 @@ def outcome(result: Result) -> Outcome:
         result.config,
         metrics["validation"]["loss"],
         metrics["test"]["loss"],
-        metrics["test"]["accuracy"],
+        metrics["test"][result.config.objective.primary],
         metrics["sparsity"]["achieved"],
         metrics["seconds"]["total"],
         metrics.get("networks", 1),
@@ -179,21 +181,27 @@ def plan_table(outcomes: Iterable[Outcome]) -> Table:
     mixed = len(set(sizes)) > 1 or "," in "".join(sizes)
     rows = []
     for own, runs, size in zip(described, trials.values(), sizes, strict=True):
-        _, validation_loss, test_loss, accuracy, sparsity, seconds, _ = zip(*runs, strict=True)
+        _, validation_loss, test_loss, scores, sparsity, seconds, _ = zip(*runs, strict=True)
+        metric = _metric(runs[0])
         rows.append(
             (
                 *(str(own.get(name, "")) for name in varying),
                 str(len(runs)),
                 f"{statistics.median(validation_loss):.4f}",
                 f"{statistics.median(test_loss):.4f}",
-                f"{100 * statistics.median(accuracy):.1f} %",
+                metric.text(statistics.median(scores)),
                 f"{100 * statistics.median(sparsity):.1f} %",
                 f"{statistics.median(seconds):.3g}",
                 *([size] if mixed else []),
             )
         )
-    scores = ("seeds", "validation loss", "test loss", "test accuracy", "sparsity", "seconds")
-    return (*varying, *scores, *(["networks at once"] if mixed else [])), rows
+    labels = dict.fromkeys(_metric(runs[0]).label for runs in trials.values())
+    columns = ("seeds", "validation loss", "test loss", f"test {' or '.join(labels)}", "sparsity", "seconds")
+    return (*varying, *columns, *(["networks at once"] if mixed else [])), rows
+
+
+def _metric(own: Outcome) -> Metric:
+    return primary_metric(own.config.task)
 
 
 def _described(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 import html
 import itertools
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -92,6 +93,18 @@ class Result:
         return self.metrics["sparsity"]["achieved"]
 
     @property
+    def constant(self) -> dict[str, dict[str, float]]:
+        """What a network that guesses comes to: split -> score -> number; {} where earlier versions do not say it.
+
+        Of classes that is equal probabilities for all, of other tasks the best answer that all examples share.
+        """
+        data = self.metrics.get("data", {})
+        if "constant" in data or "classes" not in data:
+            return data.get("constant", {})
+        classes = len(data["classes"]["test"])
+        return {"test": {"loss": math.log(classes), "accuracy": 1 / classes}}
+
+    @property
     def total_sparsity(self) -> float:
         """Fraction of all numbers of the exported model that is zero: kernels, biases, statistics, all else."""
         return 1 - self.metrics["nonzero_parameters"] / self.metrics["parameters"]
@@ -114,11 +127,15 @@ class Result:
             figure = html_image(curves(self.history()), "loss and sparsity over epochs")
         except RunError as error:  # the folder has been removed since, or altered
             figure = f"<p>{html.escape(str(error))}</p>"
-        scores = [(n, f"{self.metrics[n]['loss']:.4f}", f"{100 * self.metrics[n]['accuracy']:.1f} %") for n in SPLITS]
+        known = {name: metric for name, metric in self.config.objective.metrics.items() if name in self.metrics["test"]}
+        scores = [
+            (n, f"{self.metrics[n]['loss']:.4f}", *(known[name].text(self.metrics[n][name]) for name in known))
+            for n in SPLITS
+        ]
         layers = self.metrics["sparsity"]["layers"].items()
         rows = [(n, f"{c['zeros']:,}", f"{c['size']:,}", f"{100 * c['zeros'] / c['size']:.1f} %") for n, c in layers]
         tables = (
-            html_table(scores, ("split", "loss", "accuracy")),
+            html_table(scores, ("split", "loss", *(metric.label for metric in known.values()))),
             html_table(rows, ("kernel", "gone", "of", "sparsity")),
         )
         return f"<p>{html.escape(printable(self.config.run_id))}: {share}</p>{figure}{''.join(tables)}"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def load_data(config: Config) -> Data:
     """Loads the splits of the run's data set, or as much of each as the run is limited to."""
-    return config.spec.load(config.data_dir and Path(config.data_dir), config.seed, config.stream).first(config.limit)
+    data = config.spec.load(config.data_dir and Path(config.data_dir), config.seed, config.stream).first(config.limit)
+    return data.as_asked(config.metrics, config.class_weight)
 
 
 def write_splits(path: Path, data: Data) -> None:

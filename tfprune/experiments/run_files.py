@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from tfprune.experiments.schemas import COMPLETE, HISTORY, LONGEST_NAME
+from tfprune.experiments.schemas import COMPLETE, HISTORY, LONGEST_NAME, SCORES
 from tfprune.utils.archives import check_archive
 from tfprune.utils.errors import BROKEN_ARCHIVE, RunError
 from tfprune.utils.files import MEGABYTE, read_bytes
@@ -95,7 +95,7 @@ def read_history(content: bytes, path: Path, names: Sequence[str] = ()) -> dict[
     Args:
         content: of the file.
         path: of the file, for errors.
-        names: of the columns; all of `HISTORY` if none is named.
+        names: of the columns; all that are known if none is named.
 
     Returns:
         Column -> its cells, numbers as numbers; None is a number that was not measured, or is not finite.
@@ -109,18 +109,20 @@ def read_history(content: bytes, path: Path, names: Sequence[str] = ()) -> dict[
         raise RunError(f"{path}: cannot be read ({error})") from None
     if len(set(header)) < len(header):
         raise RunError(f"{path}: cannot be read (a column is there twice)")
-    for name in HISTORY:
+    scores = [name for name in header if name in SCORES and not name.startswith("val_")] or ["accuracy"]
+    for name in (*HISTORY, *scores, *(f"val_{name}" for name in scores)):
         if name not in header:
             raise RunError(f"{path}: this is no history of a run (it has no {name!r})")
     if not rows or set(map(len, rows)) != {len(header)}:
         raise RunError(f"{path}: cannot be read ({'its rows are not of one length' if rows else 'it has no rows'})")
     cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    return {name: _column(name, cells[name], path) for name in names or HISTORY}
+    known = [name for name in header if name in HISTORY or name in SCORES]
+    return {name: _column(name, cells[name], path) for name in names or known}
 
 
 def _column(name: str, cells: Sequence[str], path: Path) -> Sequence[Any]:
     """Returns a column of a history."""
-    kind, low, high = HISTORY[name]
+    kind, low, high = HISTORY.get(name) or SCORES[name]
     if kind is str:
         if max(map(len, cells)) > LONGEST_NAME:
             raise RunError(f"{path}: {name}: a name of more than {LONGEST_NAME} characters")

@@ -10,10 +10,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tfprune.data.objectives import DEFAULT, OBJECTIVES, primary_metric
+
 LONGEST_NAME = 500  # characters: of layers, groups, phases and devices
 LONGEST_TEXT = 10_000
 LARGEST_LOSS = 1e39  # above float32's largest number
 LARGEST_AMOUNT = 1e30  # seconds, examples, FLOPs
+
+PRIMARY = {task: primary_metric(task).name for task in OBJECTIVES}  # the metric that no run is without
 
 Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
@@ -27,11 +31,13 @@ Difference = Annotated[float, Meta(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class Scores(msgspec.Struct):
-    """Of a model over a split."""
+def _primaries(prefix: str, share: Any, amount: Any) -> list[tuple[str, Any, Any]]:
+    """Returns a field for the metric of each task, of which a file has one."""
+    found = {metric.name: metric.share for metric in map(primary_metric, OBJECTIVES)}
+    return [(f"{prefix}{name}", (share if own else amount) | UnsetType, UNSET) for name, own in found.items()]
 
-    loss: Loss
-    accuracy: Share
+
+Scores = msgspec.defstruct("Scores", [("loss", Loss), *_primaries("", Share, Amount)])  # of a model over a split
 
 
 class Zeros(msgspec.Struct):
@@ -150,6 +156,14 @@ class Pattern(msgspec.Struct):
     layers: dict[Name, Units]
 
 
+class Described(msgspec.Struct):
+    """Of the data of a run."""
+
+    task: Name = DEFAULT
+    constant: dict[Name, Scores] = {}
+    notes: list[Text] = []
+
+
 class Metrics(msgspec.Struct):
     """`metrics.json`: what is read of it."""
 
@@ -174,10 +188,17 @@ class Metrics(msgspec.Struct):
     backend: Name | UnsetType = UNSET
     channels: Channels | UnsetType = UNSET
     pattern: Pattern | UnsetType = UNSET
+    data: Described = msgspec.field(default_factory=Described)
     files: dict[Text, Digest] = {}
     checksum: Digest | None = None
 
     def __post_init__(self) -> None:
+        primary = PRIMARY.get(self.data.task)
+        if primary is None:
+            raise ValueError(f"Expected a task of {', '.join(PRIMARY)}, got {self.data.task!r}")
+        for name in ("train", "validation", "test"):
+            if getattr(getattr(self, name), primary) is UNSET:
+                raise ValueError(f"Object missing required field `{primary}` - at `$.{name}`")
         if self.nonzero_parameters > self.parameters:
             raise ValueError(f"Expected `nonzero_parameters` of at most {self.parameters}, which there are")
         for name, seconds in (("seconds", self.seconds), ("cpu_seconds", self.cpu_seconds)):
@@ -244,17 +265,9 @@ class TrainingState(msgspec.Struct):
     levels: list[Amount] = msgspec.field(name="_levels")
 
 
-class Means(msgspec.Struct):
-    """Of a trial, over its seeds."""
-
-    test_accuracy: Share
-    sparsity: Share
-
-
-class Deviations(msgspec.Struct):
-    """Of a trial, over its seeds."""
-
-    test_accuracy: Amount | None
+# of a trial, over its seeds
+Means = msgspec.defstruct("Means", [("sparsity", Share), *_primaries("test_", Share, Amount)])
+Deviations = msgspec.defstruct("Deviations", _primaries("test_", Amount | None, Amount | None))
 
 
 class Delta(msgspec.Struct):
@@ -272,6 +285,15 @@ class Trial(msgspec.Struct):
     mean: Means
     sd: Deviations
     delta: Delta | None
+    task: Name = DEFAULT
+    constant: Amount | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in PRIMARY:
+            raise ValueError(f"Expected a task of {', '.join(PRIMARY)}, got {self.task!r}")
+        for values, place in ((self.mean, "mean"), (self.sd, "sd")):
+            if getattr(values, name := f"test_{PRIMARY[self.task]}") is UNSET:
+                raise ValueError(f"Object missing required field `{name}` - at `$.{place}`")
 
 
 class Judged(msgspec.Struct):
@@ -305,9 +327,13 @@ HISTORY: dict[str, tuple[type, float, float]] = {  # columns of `history.csv`: t
     "epoch": (int, 1, 2**63 - 1),
     "step": (int, 1, 2**63 - 1),
     "loss": (float, -LARGEST_LOSS, LARGEST_LOSS),
-    "accuracy": (float, 0.0, 1.0),
     "val_loss": (float, -LARGEST_LOSS, LARGEST_LOSS),
-    "val_accuracy": (float, 0.0, 1.0),
     "sparsity": (float, 0.0, 1.0),
+}
+SCORES = {  # columns of metrics, of which each history has some
+    f"{prefix}{metric.name}": (float, 0.0, 1.0) if metric.share else (float, -LARGEST_LOSS, LARGEST_LOSS)
+    for task in OBJECTIVES
+    for metric in OBJECTIVES[task].metrics.values()
+    for prefix in ("", "val_")
 }
 COMPLETE = ("epoch", "step", "sparsity")  # columns without empty cells

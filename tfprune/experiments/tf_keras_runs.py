@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import versions
+from tfprune.adapters.backend import keras, tf, versions
 from tfprune.data._base import Data
+from tfprune.data._pipeline import training_batches
 from tfprune.experiments.building import build, choose_precision, initial_weights, on_one_device
 from tfprune.experiments.compiled_models import MODEL_CACHE, compiled_already, kind_of, recurs, tidy_up
 from tfprune.experiments.finishing import finish
@@ -20,7 +21,7 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.compiling import devices
+from tfprune.training.compiling import compile_model, devices
 from tfprune.training.config import Config
 from tfprune.training.resuming import CheckpointPolicy
 from tfprune.training.trainer import Trainer
@@ -55,6 +56,16 @@ class TfKerasRuns:
         make = ChannelTrainer if config.removes else Trainer
         reinit_fn = functools.partial(initial_weights, config, data, "reinit")
         return make(model, data, config, folder and folder.tensorboard, dense, reinit_fn, checkpointing)
+
+    def plain_model(self, precision: str) -> keras.Model:
+        return build(self.config, self.data, precision)
+
+    def calls(self, model: keras.Model) -> tuple[Callable[[], object], Callable[[], object]]:
+        compile_model(model, self.config, steps_per_epoch=1, objective=self.data.objective)
+        batch = next(iter(training_batches(self.data.train, self.config.batch_size, shuffle=False, seed=0)))
+        step, batches = model.make_train_function(), iter(tf.data.Dataset.from_tensors(batch).repeat())
+        answer, one = tf.function(lambda x: model(x, training=False)), batch[0][:1]
+        return lambda: float(step(batches)["loss"]), lambda: answer(one).numpy()
 
     def weights_of(self, result: Result) -> list[np.ndarray]:
         return load_weights(result.model)

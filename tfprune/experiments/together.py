@@ -12,6 +12,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
+from tfprune.data.objectives import DEFAULT
 from tfprune.experiments.building import initial_weights, make_model, masked_model, model_settings
 from tfprune.experiments.compiled_models import MODEL_CACHE, kind_of, tidy_up
 from tfprune.experiments.libraries import has_keras3_model
@@ -45,6 +46,9 @@ def networks_at_once(config: Config) -> int:
         or config.strategy != "none"
         or config.augment
         or config.precision not in ("float32", "auto")
+        or config.task != DEFAULT
+        or config.metrics
+        or config.class_weight
     ):
         return 1
     data = load_data(config)
@@ -123,7 +127,7 @@ def _finish_together(trainer: StackedTrainer, data: Sequence[Data]) -> list[Resu
         check_pattern(pruned, masks, config.pruning.pruning_events, config.scope, config.units, where)
         metrics = metrics_of(trainer, config, own, [weight[..., number] for weight in all_weights], pruned, versions())
         metrics |= _metrics_of_one(trainer, number, metrics) | pattern_report(config, masks)
-        metrics |= {"data": data_report(data[number]), "networks": len(trainer.configs)}
+        metrics |= {"data": data_report(data[number], keras), "networks": len(trainer.configs)}
         metrics |= {"precision": {"policy": "float32", "step_seconds": {}}}
         results.append(_write(config, data[number], history, masks, metrics))
     return results

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.tf_keras.from_keras3 import as_tf_keras
+from tfprune.adapters.loading.gate import reload_keras3
 from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import strip
 from tfprune.exporting.conversion import FIRST_BATCHES, chosen_format, drafted, quantized, unread, writing
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import CALIBRATION, NamedAnswer, Served
+from tfprune.exporting.formats.h5 import by_name, its_own_affairs
 from tfprune.exporting.named import Named, examples_of, of_any
+from tfprune.exporting.of_keras3 import OF_GRAPHS, check_backend, ready
 from tfprune.pruning.counts import path_bytes
 from tfprune.training.precision import in_float32
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
@@ -30,7 +33,6 @@ TOLERANCE = 1e-4  # largest difference of an output, as a share of its largest n
 MUCH = 0.1  # of the largest number of an output: what quantizing changes by more is pointed out
 COMPARED = 256  # examples
 BATCH = 32
-GRAPHS = ("savedmodel", "tflite", "onnx")  # formats whose inputs are arguments of a function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,20 +103,23 @@ def export(model: keras.Model, path: str | Path, data: Any, *, format: str = "",
     path = Path(path)
     name = format or _by_suffix(path)
     chosen = chosen_format(name, quantize, path)
-    model = _ready(model)
+    model = _ready(model, name)
     named = of_any(model, data)
     examples = examples_of(named, data)
-    if name in GRAPHS:
+    if name in OF_GRAPHS:
         _check_arguments(named)
     specs = {key: tf.TensorSpec(shape, tf.as_dtype(dtype), name=key) for key, (shape, dtype) in named.inputs.items()}
     served = Served(model, specs, named.call, lambda: _drawn(examples))
     compared = {key: own[:COMPARED] for key, own in examples.items()}
     batches = list(_batches(compared))
-    expected = [_numpy(named.call(batch)) for batch in batches]
+    with its_own_affairs():
+        expected = [_numpy(named.call(batch)) for batch in batches]
+    is_layers = is_keras3(model) and name not in OF_GRAPHS  # perhaps of a person's own, which this process knows
     with writing(path), drafted(path) as draft:
         chosen.write_named(served, draft, quantize)
         with quantized(quantize):
-            differences = _differences(path, chosen.load_named(draft), batches, expected, quantize == "none")
+            answer = by_name(reload_keras3(draft)) if is_layers else chosen.load_named(draft)
+            differences = _differences(path, answer, batches, expected, quantize == "none")
         lines = [
             unread(library, lambda load=load: _differences(path, load(draft), batches[:2], expected, True), draft)
             for library, load in chosen.others_named.items()
@@ -138,7 +143,7 @@ def answer_of_file(model: Any, path: Path, data: Any, format: str) -> Callable[[
 
     The file may be removed afterwards.
     """
-    chosen, model = chosen_format(format, "none", path), _ready(model)
+    chosen, model = chosen_format(format, "none", path), _ready(model, format)
     examples = examples_of(of_any(model, data), data)
     export(model, path, data, format=format)
     return functools.partial(chosen.load_named(path), examples)
@@ -153,9 +158,11 @@ def _by_suffix(path: Path) -> str:
     return found[0]
 
 
-def _ready(model: Any) -> keras.Model:
-    """Returns a model of tf_keras, without wrappers, in float32."""
-    model = as_tf_keras(model, "the model")
+def _ready(model: Any, name: str) -> Any:
+    """Returns a model of either Keras, without wrappers, in float32."""
+    if is_keras3(model):
+        check_backend(name)
+        return ready(model)
     if not isinstance(model, keras.Model):
         hint = "; pass its .model" if isinstance(getattr(model, "model", None), keras.Model) else ""
         raise ModelError(f"only Keras models are exported, got {type(model).__name__}{hint}")

@@ -7,22 +7,25 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3
 from tfprune.data._base import Data
+from tfprune.data.objectives._base import Metric
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.exporting.description import write_description
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import Answer, Format, softmax
+from tfprune.exporting.formats._base import Answer, Format, single, softmax
+from tfprune.exporting.of_keras3 import OF_GRAPHS, check_backend
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
 from tfprune.utils.files import atomic_write
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
-OF_GRAPHS = ("savedmodel", "tflite", "onnx")  # formats of what TensorFlow computes, whichever Keras made it
 LOGITS = ("h5", "keras")  # formats whose files return those, and no probabilities
 FIRST_BATCHES = (1, 3, 7)  # sizes, so that a file for one size of batch alone is found out
 
@@ -34,12 +37,14 @@ class Conversion:
     Attributes:
         path: the file or folder.
         examples: of the validation split, on which it was compared.
-        before, after: accuracy on them of the model and of the file, in [0, 1].
-        difference: the largest of a probability.
+        before, after: the task's metric on them of the model and of the file: of classes the accuracy, in [0, 1].
+        difference: the largest of a probability, or in the unit of the targets.
         raw, gzip: bytes.
         unread: a line on each library that the format is for too, and that does not read this file.
         description: the JSON file beside it that says what it cannot hold, the preprocessing and the labels; None if it
             holds them.
+        metric: what `before` and `after` are.
+        loss: how much worse the file is, in points of the metric or its unit; below 0 where it is better.
     """
 
     path: Path
@@ -51,13 +56,18 @@ class Conversion:
     gzip: int
     unread: tuple[str, ...] = ()
     description: Path | None = None
+    metric: Metric = CLASSIFICATION.metrics[CLASSIFICATION.primary]
+
+    @property
+    def loss(self) -> float:
+        return self.before - self.after if self.metric.higher else self.after - self.before
 
 
 def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str = "none") -> Conversion:
     """Writes a model in a format, loads it again and compares it on the validation split.
 
     Args:
-        model: a stripped float32 model of either Keras that returns logits.
+        model: a stripped float32 model of either Keras that returns logits, or what else the task is trained on.
         data: what it was trained on; int8 is calibrated on its training split.
         path: file or folder to write; replaced in one go.
         name: of `FORMATS`.
@@ -72,6 +82,8 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     _check_classifier(model, data)
     if is_keras3(model):
         _check_keras3(name)
+    if data.objective.name != CLASSIFICATION.name:
+        return _convert_finished(model, data, path, name, quantize)
     split = data.validation
     expected = _all(lambda inputs: softmax(model(inputs, training=False)), split.x)
     with writing(path), drafted(path) as draft:
@@ -92,6 +104,33 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     said = tuple(line for line in lines if line)
     description = write_description(data, path, name, quantize, "logits" if name in LOGITS else "probabilities")
     return Conversion(path, len(split), before, after, difference, size["raw"], size["gzip"], said, description)
+
+
+def _convert_finished(model: Any, data: Data, path: Path, name: str, quantize: str) -> Conversion:
+    """Writes a model together with what makes answers of its outputs, as standardised targets in their unit."""
+    from tfprune.exporting.any_model import export
+
+    objective, split, answer = data.objective, data.validation, data.objective.answer
+    library = keras3() if is_keras3(model) else keras
+    chosen, unread_by = FORMATS[name], ()
+    expected = objective.answers(_all(lambda inputs: np.asarray(model(inputs, training=False)), split.x))
+    if name == "savedmodel":  # which has the preprocessing too
+        with writing(path), drafted(path) as draft:
+            chosen.write(model, data, draft, quantize)
+        load = chosen.load(path)
+    else:
+        finished = objective.finished(library, model)
+        unread_by = export(finished, path, np.asarray(data.train.x), format=name, quantize=quantize).unread
+        load = single(chosen.load_named(path), answer)
+    with quantized(quantize):
+        answers = _all(load, split.x)
+    difference = float(np.max(np.abs(answers - expected)))
+    metric = objective.metrics[objective.primary]
+    before, after = (objective.compared(split.y, own)[metric.name] for own in (expected, answers))
+    size = path_bytes(path)
+    description = write_description(data, path, name, quantize, answer)
+    sizes = size["raw"], size["gzip"]
+    return Conversion(path, len(split), before, after, difference, *sizes, unread_by, description, metric)
 
 
 def chosen_format(name: str, quantize: str, path: Path) -> Format:
@@ -115,19 +154,16 @@ def _check_keras3(name: str) -> None:
     """Raises `ConfigError` if a format is not for models of Keras 3, or needs another backend than there is."""
     if name not in OF_GRAPHS:
         raise ConfigError(f"format {name} is for models of tf_keras; a model of Keras 3 is kept by the format keras")
-    if (backend := keras3().backend.backend()) != "tensorflow":
-        raise ConfigError(
-            f"format {name} is written by TensorFlow, and this process has Keras on {backend}: start it with "
-            "KERAS_BACKEND=tensorflow"
-        )
+    check_backend(name)
 
 
 def _check_classifier(model: keras.Model, data: Data) -> None:
     """Raises `ModelError` unless a model takes one input and returns one number a class."""
     inputs, outputs = len(model.inputs), len(model.outputs)
-    if inputs != 1 or outputs != 1 or tuple(model.output_shape[1:]) != (len(data.labels),):
+    if inputs != 1 or outputs != 1 or tuple(model.output_shape[1:])[-1:] != (len(data.labels),):
+        what = data.objective.told
         raise ModelError(
-            f"a model to export takes one input and returns one number for each of {len(data.labels)} classes; this "
+            f"a model to export takes one input and returns one number for each of {len(data.labels)} {what}; this "
             f"has {inputs} inputs and {outputs} outputs, of shape {model.output_shape}: use tfprune.export"
         )
 

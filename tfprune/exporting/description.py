@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfprune.data._base import Data
+from tfprune.data.objectives import DEFAULT
 from tfprune.utils.files import atomic_write
 
 SCHEMA = 1
@@ -25,16 +26,17 @@ def described(data: Data, path: Path, name: str, quantize: str, returns: str) ->
         data: that the model was trained on.
         path: the exported file.
         name, quantize: its format, and what its numbers are stored as.
-        returns: `probabilities` or `logits`.
+        returns: `probabilities`, `logits` or `values`.
     """
     raw = data.inputs["serving_default"]
+    task = {} if data.objective.name == DEFAULT else {"task": data.objective.name}
     return {
         "schema": SCHEMA,
         "file": path.name,
         "format": name,
         "quantize": quantize,
         "input": {"shape": [None, *data.input_shape], "dtype": str(data.train.x.dtype), "made_of": list(raw.described)},
-        "output": {"kind": returns, "target": data.target, "labels": list(data.labels)},
+        "output": {"kind": returns, "target": data.target, "labels": list(data.labels)} | task,
     }
 
 

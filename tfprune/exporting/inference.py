@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tfprune.adapters.backend import tf
 from tfprune.adapters.loading.gate import load_graph
@@ -16,19 +13,12 @@ from tfprune.data._columns import is_parquet, read_parquet_columns
 from tfprune.data._csv import number, read_columns, text, whole
 from tfprune.data._tfds import unfit
 from tfprune.data.arrays import read_array
+from tfprune.data.objectives import DEFAULT, OBJECTIVES
+from tfprune.data.objectives._base import Prediction
 from tfprune.utils.errors import DataError, ModelError
 from tfprune.utils.text import one_line
 
 IMAGE_FILES = "image_bytes"  # the signature that takes the contents of image files
-_OUTPUTS = {"class", "label", "probabilities"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One answer: the label and the probability of each label, in the model's order."""
-
-    label: str
-    probabilities: dict[str, float]
 
 
 class Predictor:
@@ -46,8 +36,13 @@ class Predictor:
             raise ModelError(f"{folder}: this is no model folder (it has no saved_model.pb)")
         self._model = load_graph(folder)
         self._classify = self._model.signatures.get("serving_default")
-        if self._classify is None or not set(self._classify.structured_outputs) >= _OUTPUTS:
-            raise ModelError(f"{folder}: this model was not exported by tfprune (no class, label and probabilities)")
+        self.task = self._model.task.numpy().decode() if hasattr(self._model, "task") else DEFAULT
+        returned = (
+            OBJECTIVES[self.task].returned if self.task in OBJECTIVES else frozenset({"what a task of ours does"})
+        )
+        if self._classify is None or not set(self._classify.structured_outputs) >= returned:
+            needed = ", ".join(sorted(returned))
+            raise ModelError(f"{folder}: this model was not exported by tfprune (it does not return {needed})")
         self.labels = tuple(label.decode() for label in self._model.labels.numpy())
         self.target = self._model.target.numpy().decode()
         rows = json.loads(self._model.rows.numpy()) if hasattr(self._model, "rows") else {}
@@ -100,7 +95,7 @@ class Predictor:
         columns = read(
             path,
             {column: kinds.get(self._specs[argument].dtype, number) for column, argument in of_column.items()},
-            ignore=(self.target, *self._unused),
+            ignore=(self.target, *self._unused, *(self.labels if self.task != DEFAULT else ())),
             optional=optional,
             reading=self._reading,
         )
@@ -126,11 +121,7 @@ class Predictor:
             raise DataError(f"{path}: {_reason(error)}") from None
 
     def _predictions(self, answers: dict[str, tf.Tensor]) -> list[Prediction]:
-        probabilities = np.asarray(answers["probabilities"])
-        return [
-            Prediction(label.decode(), dict(zip(self.labels, map(float, row), strict=True)))
-            for label, row in zip(answers["label"].numpy(), probabilities, strict=True)
-        ]
+        return OBJECTIVES[self.task].predictions({name: own.numpy() for name, own in answers.items()}, self.labels)
 
 
 def image_paths(paths: Iterable[Path]) -> Iterator[Path]:

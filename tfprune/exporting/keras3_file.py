@@ -14,10 +14,9 @@ from tfprune.adapters.keras3.fitting import answers
 from tfprune.adapters.loading.gate import reload_keras3
 from tfprune.data._base import Data
 from tfprune.exporting.conversion import Conversion, chosen_format, writing
-from tfprune.exporting.formats._base import softmax
 from tfprune.models._keras3 import BroughtModel
 from tfprune.pruning.counts import path_bytes
-from tfprune.training.keras3_data import logits_of
+from tfprune.training.keras3_data import outputs_of
 from tfprune.utils.errors import ModelError, SparsityError
 from tfprune.utils.files import atomic_write
 from tfprune.utils.text import one_line
@@ -87,13 +86,21 @@ def convert_keras3(
     with writing(path):
         write_keras3(brought, split.x, masks, path)
     again = brought.of_other(reload_keras3(path))
-    before, after = (softmax(logits_of(own.classifier, split)) for own in (brought, again))
-    right = [float(np.mean(given.argmax(axis=-1) == split.y)) for given in (before, after)]
-    size = path_bytes(path)
-    return Conversion(path, len(split), *right, float(np.max(np.abs(after - before))), size["raw"], size["gzip"])
+    objective = data.objective
+    before, after = (objective.answers(outputs_of(own.classifier, split)) for own in (brought, again))
+    metric = objective.metrics[objective.primary]
+    scores = [objective.compared(split.y, given)[metric.name] for given in (before, after)]
+    size, difference = path_bytes(path), float(np.max(np.abs(after - before)))
+    return Conversion(path, len(split), *scores, difference, size["raw"], size["gzip"], metric=metric)
 
 
-def _check_alike(given: np.ndarray, wanted: np.ndarray, path: Path) -> None:
+def check_alike(given: Any, wanted: Any, examples: Any, what: object) -> None:
+    """Raises `ModelError` if two models of Keras 3 answer differently."""
+    examples = np.asarray(examples[:COMPARED])
+    _check_alike(answers(given, examples), answers(wanted, examples), what)
+
+
+def _check_alike(given: np.ndarray, wanted: np.ndarray, path: object) -> None:
     finite = np.abs(wanted[np.isfinite(wanted)])
     most = TOLERANCE * max(1.0, float(finite.max(initial=0.0)))
     if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0.0, atol=most, equal_nan=True):

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tfprune.data._base import Split
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.exporting.formats._base import Answer
 
 BATCH = 256  # in which the accuracy is taken
@@ -71,13 +73,11 @@ class Latency:
         return self.batch / self.median
 
 
-def accuracy(model: Model, split: Split) -> float:
-    """Returns the share of examples that a model labels right, in [0, 1]."""
-    right = 0
-    for start in range(0, len(split), BATCH):
-        answers = model.answer(np.asarray(split.x[start : start + BATCH]))
-        right += int(np.sum(answers.argmax(axis=-1) == split.y[start : start + BATCH]))
-    return right / len(split)
+def score(model: Model, split: Split, objective: Objective = CLASSIFICATION) -> float:
+    """Returns the task's metric on a split: of classes the share of examples that a model labels right, in [0, 1]."""
+    parts = (np.asarray(split.x[start : start + BATCH]) for start in range(0, len(split), BATCH))
+    answers = np.concatenate([model.answer(part) for part in parts])
+    return objective.compared(split.y, answers)[objective.primary]
 
 
 def latencies(models: Sequence[Model], examples: np.ndarray, batch: int, rounds: int) -> list[Latency]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import is_keras3
+from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
@@ -43,7 +43,8 @@ def of_graph(model: Any) -> Named:
     if is_keras3(model):
         graph = getattr(model, "_functional", None) or model  # a sequential model holds its graph
         taken, returned = graph._inputs_struct, graph._outputs_struct
-        inputs, outputs = [tensor.name for tensor in model.inputs], _unique(graph.output_names)
+        inputs = [tensor._keras_history.operation.name for tensor in model.inputs]  # names of tensors are in no file
+        outputs = _unique(graph.output_names)
     else:
         taken, returned = model._nested_inputs, model._nested_outputs
         inputs, outputs = model.input_names, model.output_names
@@ -52,8 +53,10 @@ def of_graph(model: Any) -> Named:
     specs = {name: (shape, getattr(dtype, "name", dtype)) for name, (shape, dtype) in specs.items()}
 
     def call(given: Mapping[str, Any]) -> dict[str, Any]:
-        answers = model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False)
-        return dict(zip(outputs, tree.flatten(answers), strict=True))
+        answers = tree.flatten(model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False))
+        if is_keras3(model) and keras3().backend.backend() == "torch":  # whose tensors NumPy does not take as they are
+            answers = [keras3().ops.convert_to_numpy(own) for own in answers]
+        return dict(zip(outputs, answers, strict=True))
 
     return Named(specs, call)
 
@@ -104,12 +107,27 @@ def of_any(model: keras.Model, data: Any) -> Named:
     Raises:
         ModelError: the model takes batches of one size only, or tensors that are ragged or sparse.
     """
+    if is_keras3(model):
+        return _of_keras3(model, data)
     if not has_graph(model):
         return _of_examples(model, data)
     for tensor in model.inputs:
         if not isinstance(tensor.type_spec, tf.TensorSpec):
             raise ModelError(f"input {tensor.name} takes {type(tensor.type_spec).__name__[:-4]}s, which no format does")
         if tensor.shape.rank and tensor.shape[0] is not None:
+            raise ModelError(
+                f"input {tensor.name} takes batches of {tensor.shape[0]} alone; make the model without a batch size"
+            )
+    return of_graph(model)
+
+
+def _of_keras3(model: Any, data: Any) -> Named:
+    if not adapter_of(model).graphs.has_graph(model):
+        return _of_examples(model, data)
+    for tensor in model.inputs:
+        if kind := next((own for own in ("sparse", "ragged") if getattr(tensor, own, False)), None):
+            raise ModelError(f"input {tensor.name} takes {kind} tensors, which no format does")
+        if len(tensor.shape) and tensor.shape[0] is not None:
             raise ModelError(
                 f"input {tensor.name} takes batches of {tensor.shape[0]} alone; make the model without a batch size"
             )

@@ -14,6 +14,8 @@ from tfprune.adapters.keras3.layers import NAMES
 from tfprune.adapters.loading.gate import load_graph, reload
 from tfprune.adapters.tf_keras.mask_values import kernel_variables
 from tfprune.data._base import Data, Inputs
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.utils.errors import ModelError, SparsityError
 from tfprune.utils.files import atomic_write
 
@@ -23,26 +25,37 @@ ENCODED = "model_inputs"  # a signature beside the data set's own: takes what th
 
 
 class Classifier(tf.Module):
-    """What is exported: raw inputs to class, label and probabilities, with nothing of Keras in it.
+    """What is exported: raw inputs to answers (of classes class, label and probabilities), with nothing of Keras in it.
 
     Args:
-        model: a stripped model of either Keras, on TensorFlow, that returns logits.
+        model: a stripped model of either Keras, on TensorFlow, that returns what the task is trained on, as logits.
         inputs: signature -> what raw inputs it takes and how they are encoded.
-        labels: class names in order.
+        labels: class names in order, or those of targets or labels.
         target: what the classes are of, e.g. `"species"`.
+        objective: the task.
     """
 
-    def __init__(self, model: keras.Model, inputs: Mapping[str, Inputs], labels: tuple[str, ...], target: str) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        inputs: Mapping[str, Inputs],
+        labels: tuple[str, ...],
+        target: str,
+        objective: Objective = CLASSIFICATION,
+    ) -> None:
         super().__init__(name="classifier")
         # Tracks the variables and not the layers, whose many traces would only make the file larger.
         self.weights, self.kernels = variables_of(model)
         self.tables = tables(model)
         self.labels = tf.Variable(list(labels), trainable=False, name="labels")
+        self.task = tf.Variable(objective.name, trainable=False, name="task")
         self.target = tf.Variable(target, trainable=False, name="target")
         rows = inputs.get("serving_default", Inputs({}, dict))
         described = {"columns": dict(rows.columns), "optional": list(rows.optional), "unused": list(rows.unused)}
         described |= {"reading": dict(rows.reading)} if rows.reading else {}
         self.rows = tf.Variable(json.dumps(described), trainable=False, name="rows")  # what `tfprune predict` reads
+        self._served = objective.served
+        self.resources = [own for inputs in inputs.values() for own in inputs.resources]
         self._apply = lambda encoded: model(encoded, training=False)
         self._inputs = inputs
         dtype = tf.as_dtype(model.input.dtype)
@@ -68,9 +81,7 @@ class Classifier(tf.Module):
         )
 
     def _classify(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = tf.nn.softmax(tf.cast(self._apply(encoded), tf.float32))
-        number = tf.argmax(probabilities, axis=-1)
-        return {"class": number, "label": tf.gather(self.labels, number), "probabilities": probabilities}
+        return self._served(tf.cast(self._apply(encoded), tf.float32), self.labels)
 
 
 def variables_of(model: Any) -> tuple[list[tf.Variable], dict[str, tf.Variable]]:
@@ -86,6 +97,14 @@ def tables(model: keras.Model) -> list[Any]:
     return [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
 
 
+def module_of(model: Any) -> tf.Module:
+    """Returns what a function of a model needs to be saved, with nothing of Keras."""
+    module = tf.Module(name="model")
+    module.weights, _ = variables_of(model)
+    module.tables = tables(model)
+    return module
+
+
 def load_weights(path: Path) -> list[np.ndarray]:
     """Reads the weights of an exported model, in the order of its layers."""
     return [variable.numpy() for variable in load_graph(path).weights]
@@ -95,7 +114,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     """Writes a SavedModel, loads it again and compares it with the model.
 
     Args:
-        model: a stripped model that returns logits.
+        model: a stripped model that returns logits, or what else the task is trained on.
         data: gives the raw inputs, the labels and the examples to compare on (of the validation split).
         masks: of the pruned kernels.
         path: folder to write; replaced in one go.
@@ -107,19 +126,18 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
         ModelError: the reloaded model answers differently.
         SparsityError: a pruned weight of the reloaded model is not zero.
     """
-    classifier = Classifier(model, data.inputs, data.labels, data.target)
+    classifier = Classifier(model, data.inputs, data.labels, data.target, data.objective)
+    answer, magnitude = data.objective.answer, data.objective.magnitude
     signatures = classifier.signatures()
     with atomic_write(path) as draft:
         tf.saved_model.save(classifier, str(draft), signatures=signatures)
         loaded = reload(draft)
         examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)
-        expected = signatures[ENCODED](inputs=examples)["probabilities"].numpy()
-        answers = loaded.signatures[ENCODED](inputs=examples)["probabilities"].numpy()
+        expected = signatures[ENCODED](inputs=examples)[answer].numpy()
+        answers = loaded.signatures[ENCODED](inputs=examples)[answer].numpy()
         difference = float(np.max(np.abs(answers - expected)))
-        if not difference <= TOLERANCE:
-            raise ModelError(
-                f"{path}: the exported model's probabilities differ from the trained one's by {difference:.2g}"
-            )
+        if not difference <= TOLERANCE * magnitude:
+            raise ModelError(f"{path}: the exported model's {answer} differ from the trained one's by {difference:.2g}")
         kernels = {name: variable.numpy() for name, variable in loaded.kernels.items()}
         for name, mask in masks.items():
             if np.any(kernels[name][mask == 0]):

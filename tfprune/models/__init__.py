@@ -18,5 +18,7 @@ MODELS = Registry(
         "resnet56": "tfprune.models.resnets:resnet56",
         "flowers_resnet": "tfprune.models.resnets:flowers_resnet",
         "mobilenetv2": "tfprune.models.mobilenets:mobilenetv2",
+        "unet": "tfprune.models.unets:unet",
+        "text_pool": "tfprune.models.texts:text_pool",
     },
 )

@@ -15,6 +15,9 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
+from tfprune.models._user import check_end
 from tfprune.utils.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,21 @@ SMALLEST = 1e-7  # probability, as Keras has it in its own losses
 ROUNDING = 2e-2  # of sums of probabilities, which half precision rounds too
 OTHERS = ("relu", "elu", "selu", "gelu", "swish", "mish", "tanh", "softplus", "softsign", "exponential")
 LOOKS_ALIKE = ("Flatten", "Reshape", "Dropout")  # return what they get, in another shape
+
+
+def as_trained(model: keras.Model, name: str, classes: int, objective: Objective) -> keras.Model:
+    """Returns a model that returns what a task is trained on: logits, or numbers.
+
+    Raises:
+        ModelError: the model ends with an activation that is not the task's.
+    """
+    if objective.name == CLASSIFICATION.name:
+        return as_logits(model, name, classes)
+    if len(model.outputs) != 1 or len(model.inputs) != 1:
+        return model  # is refused later
+    ends = _ends_with(model)
+    check_end(ends, name, objective)
+    return _without_end(model) if ends == objective.activation != "linear" else model
 
 
 def as_logits(model: keras.Model, name: str, classes: int) -> keras.Model:

@@ -8,6 +8,7 @@ person's own, and what is saved.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +17,14 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
+from tfprune.adapters.keras3.graphs import GRAPHS
 from tfprune.adapters.keras3.layers import NAMES, has_graph
+from tfprune.adapters.keras3.narrowing import Narrowed
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.models._scales import FIRST_LAYERS, NORMALISING, SCALES
+from tfprune.models._user import check_end, check_outputs
+from tfprune.structured.surgery import Removed, carry_weights, changes_of, channels_or_branches, labels_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -41,31 +48,69 @@ class BroughtModel:
         dtype: of the examples.
         rescale: of images of uint8: `unit` to [0, 1], `signed` to [-1, 1], `none`, or `auto`: `unit` unless the model
             takes uint8 or one of its first layers normalises.
+        objective: the task.
+        finished: whether the model is one that `whole` gave, which answers in the unit of the targets.
 
     Attributes:
         model: the person's own.
-        classifier: takes examples of the run, returns logits; its layers are those of the model.
+        classifier: takes examples of the run, returns logits, or standardised targets; its layers are those of the
+            model.
 
     Raises:
         ModelError: it does not fit the data.
     """
 
     def __init__(
-        self, model: Any, name: str, input_shape: tuple[int, ...], classes: int, dtype: str, rescale: str
+        self,
+        model: Any,
+        name: str,
+        input_shape: tuple[int, ...],
+        classes: int,
+        dtype: str,
+        rescale: str,
+        objective: Objective = CLASSIFICATION,
+        *,
+        finished: bool = False,
     ) -> None:
         self.name = name
-        self.model = model
-        self._fit = input_shape, classes, dtype, rescale
+        self.objective = objective
+        self._fit = input_shape, classes, dtype, rescale, objective
         self._end: tuple[Any, Any] | None = None  # the layer whose activation is left out, and that
         graph = _functional(model, input_shape, name)
         _check_ends(graph, name, input_shape, dtype)
-        logits = self._as_logits(graph, classes)
-        _check_classes(logits, name, classes)
+        if finished and not objective.of_logits:
+            model = graph = _without_unit(graph)
+        self.model = model
+        self._graph = graph
+        logits = self._as_trained(graph, classes)
+        check_outputs(tuple(logits.outputs[0].shape[1:]), name, input_shape, classes, objective)
         self.classifier = _rescaled(logits, input_shape, dtype, rescale)
 
     def of_other(self, model: Any) -> BroughtModel:
-        """Returns another model in the place of this one."""
-        return BroughtModel(model, self.name, *self._fit)
+        """Returns another model, that `whole` gave, in the place of this one."""
+        return BroughtModel(model, self.name, *self._fit, finished=True)
+
+    def without(self, removed: Removed, *, carried: bool = True) -> BroughtModel:
+        """Returns the model without channels or residual branches, and a classifier of it.
+
+        Args:
+            removed: of the classifier, see `surgery.remove_groups`.
+            carried: whether they have the weights that are left; otherwise initial ones of their own.
+
+        Raises:
+            ModelError: the model cannot be made again.
+        """
+        found = channels_or_branches(self.classifier, removed)
+        gone = labels_of(found, removed)
+        with backends.scope(self.classifier):
+            smaller = Narrowed(self.classifier, changes_of(found, gone), [self.model])
+        if carried:
+            carry_weights(GRAPHS, found, gone, smaller.layers)
+        other = copy.copy(self)
+        other.model, other.classifier = smaller.made(self.model), smaller.model
+        if self._end is not None:
+            other._end = smaller.made(self._end[0]), self._end[1]
+        return other
 
     def kernels(self) -> dict[str, np.ndarray]:
         """Returns the prunable kernels, by the names that the classifier knows."""
@@ -73,7 +118,10 @@ class BroughtModel:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[Any]:
-        """Gives the person's model with its own end, which the classifier leaves out."""
+        """Gives the person's model with its own end, which the classifier leaves out; or one in the targets' unit."""
+        if not self.objective.of_logits:
+            yield self.objective.finished(keras, self._graph)
+            return
         if self._end is None:
             yield self.model
             return
@@ -83,6 +131,15 @@ class BroughtModel:
             yield self.model
         finally:
             layer.activation = without
+
+    def _as_trained(self, graph: Any, classes: int) -> Any:
+        """Returns a model that returns what the task is trained on, see `_heads.as_trained`."""
+        if self.objective.name == CLASSIFICATION.name:
+            return self._as_logits(graph, classes)
+        chain, answer = _end(graph)
+        ends = _kind_of(chain[-1])
+        check_end(ends, self.name, self.objective)
+        return self._without_end(graph, chain, answer) if ends == self.objective.activation != "linear" else graph
 
     def _as_logits(self, graph: Any, classes: int) -> Any:
         """Returns a model that returns a logit for each class, see `_heads.as_logits`."""
@@ -152,11 +209,10 @@ def _check_ends(model: Any, name: str, input_shape: tuple[int, ...], dtype: str)
         raise ModelError(f"model {name} takes images of uint8, 0 to 255; the data are {dtype}")
 
 
-def _check_classes(model: Any, name: str, classes: int) -> None:
-    returned = tuple(model.outputs[0].shape[1:])
-    if returned != (classes,):
-        hint = "; for two classes return two logits" if returned == (1,) and classes == 2 else ""
-        raise ModelError(f"model {name} returns {returned} an example, the data have {classes} classes{hint}")
+def _without_unit(graph: Any) -> Any:
+    """Returns a model without the layer that makes answers of targets in their unit."""
+    last = _made_by(graph.outputs[0])
+    return keras.Model(graph.inputs[0], last._inbound_nodes[0].input_tensors[0], name=graph.name)
 
 
 def _end(model: Any) -> tuple[list[Any], Any]:

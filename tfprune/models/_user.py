@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.models import MODELS
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
@@ -20,12 +22,12 @@ from tfprune.utils.fingerprints import fingerprint
 if TYPE_CHECKING:
     from tfprune.adapters.backend import keras
 
-APPLICATIONS = "applications:"
+APPLICATIONS, OF_KERAS3 = "applications:", "keras3:"  # models of keras.applications, in tf_keras and in Keras 3
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SUFFIXES = (".h5", ".hdf5", ".keras")
 FINGERPRINT = "fingerprint"
 RESCALE = ("auto", "none", "unit", "signed")
-ACCEPTED = "your own model is PACKAGE.MODULE:FUNCTION, a .h5, .keras or SavedModel, or applications:NAME"
+ACCEPTED = "your own model is PACKAGE.MODULE:FUNCTION, a .h5, .keras or SavedModel, applications:NAME or keras3:NAME"
 OF_FILES = {"rescale": "auto"}  # settings of a model from a file, and their defaults
 OF_APPLICATIONS = {"pretrained": False, "frozen": False, "dropout": 0.2}
 
@@ -37,7 +39,12 @@ def is_user_model(name: object) -> bool:
 
 def is_function(name: str) -> bool:
     """Returns whether a model is a user's function, which is imported and so executes code."""
-    return _is_function(name) and not name.startswith(APPLICATIONS)
+    return _is_function(name) and not is_application(name)
+
+
+def is_application(name: str) -> bool:
+    """Returns whether a model is one of `keras.applications`, of either Keras."""
+    return name.startswith((APPLICATIONS, OF_KERAS3))
 
 
 def _is_function(name: str) -> bool:
@@ -63,7 +70,7 @@ def user_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, A
     """Returns a user's own model as runs know it, without importing or opening it.
 
     Args:
-        name: `PACKAGE.MODULE:FUNCTION`, `applications:NAME`, or a path, which is made absolute.
+        name: `PACKAGE.MODULE:FUNCTION`, `applications:NAME`, `keras3:NAME`, or a path, which is made absolute.
         settings: of the model; those of files have a `fingerprint` once they have been completed.
 
     Raises:
@@ -71,7 +78,7 @@ def user_model(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, A
     """
     given = dict(settings)
     check_choice("model.rescale", given.get("rescale", "auto"), RESCALE)
-    if name.startswith(APPLICATIONS):
+    if is_application(name):
         _check_known(name, given, OF_APPLICATIONS)
         return name, {**OF_APPLICATIONS, **given}
     if _is_function(name):
@@ -121,8 +128,9 @@ def build_model(
     *,
     dtype: str = "float32",
     fresh: bool = False,
+    objective: Objective = CLASSIFICATION,
 ) -> keras.Model:
-    """Builds a model of tf_keras that returns logits, a registered one or a user's own.
+    """Builds a model of tf_keras that returns logits, or what else the task is trained on; registered or a user's own.
 
     Args:
         name: of `MODELS`, or see `user_model`.
@@ -131,25 +139,27 @@ def build_model(
         settings: the model's.
         dtype: of the examples.
         fresh: draw all weights anew instead of those that the model comes with.
+        objective: the task.
 
     Raises:
         ModelError: there is no such model, or it does not fit the data.
     """
     if not is_user_model(name):
-        return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype)
+        return _fitting(MODELS[name](input_shape, classes, **settings), name, input_shape, classes, dtype, objective)
     from tfprune.adapters.backend import keras
     from tfprune.models import _fit
-    from tfprune.models._heads import as_logits
+    from tfprune.models._heads import as_trained
 
     if name.startswith(APPLICATIONS):
         from tfprune.models.applications import application
 
         kept = dict(settings) | ({"pretrained": False} if fresh else {})
-        return application(name.removeprefix(APPLICATIONS), input_shape, classes, **kept)
+        made = application(name, input_shape, classes, **kept)
+        return _fitting(made, name, input_shape, classes, dtype, objective)
     model, rescale = build_as_brought(name, input_shape, classes, settings)
-    model = as_logits(_fit.functional(model, input_shape, name), name, classes)
+    model = as_trained(_fit.functional(model, input_shape, name), name, classes, objective)
     model = _fit.rescaled(model, input_shape, dtype, rescale)
-    _fitting(model, name, input_shape, classes, dtype)
+    _fitting(model, name, input_shape, classes, dtype, objective)
     if fresh:
         model = keras.models.clone_model(model)
     return model
@@ -158,13 +168,17 @@ def build_model(
 def build_as_brought(
     name: str, input_shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]
 ) -> tuple[Any, str]:
-    """Returns what a user's function makes or a file holds, of either Keras, and what becomes of the range of images.
+    """Returns a user's own model as it is, of either Keras, and what becomes of the range of images.
 
     Raises:
         ModelError: there is no such model, or it is not allowed.
     """
     from tfprune.adapters.loading.gate import import_function, load_model
 
+    if name.startswith(OF_KERAS3):
+        from tfprune.models.applications import application
+
+        return application(name, input_shape, classes, **settings), "none"
     settings = dict(settings)
     settings.pop(FINGERPRINT, None)
     rescale = settings.pop("rescale", "auto")
@@ -195,7 +209,14 @@ def _called(
     return function(**{**given, **settings})
 
 
-def _fitting(model: keras.Model, name: str, input_shape: tuple[int, ...], classes: int, dtype: str) -> keras.Model:
+def _fitting(
+    model: keras.Model,
+    name: str,
+    input_shape: tuple[int, ...],
+    classes: int,
+    dtype: str,
+    objective: Objective = CLASSIFICATION,
+) -> keras.Model:
     """Returns the model if it takes such examples and returns so many numbers."""
     from tfprune.adapters.backend import tf
 
@@ -207,10 +228,32 @@ def _fitting(model: keras.Model, name: str, input_shape: tuple[int, ...], classe
     wanted, given = model.inputs[0].shape[1:], tuple(input_shape)
     if not wanted.is_compatible_with(given):
         raise ModelError(f"model {name} takes examples of shape {tuple(wanted)}, the data's are {given}")
-    returned = tuple(model.outputs[0].shape[1:])
-    if returned != (classes,):
-        hint = "; for two classes return two logits" if returned == (1,) and classes == 2 else ""
-        raise ModelError(f"model {name} returns {returned} an example, the data have {classes} classes{hint}")
+    check_outputs(tuple(model.outputs[0].shape[1:]), name, input_shape, classes, objective)
     if model.inputs[0].dtype == "uint8" and not tf.as_dtype(dtype).is_compatible_with(tf.uint8):
         raise ModelError(f"model {name} takes images of uint8, 0 to 255; the data are {dtype}")
     return model
+
+
+def check_outputs(
+    returned: tuple[int | None, ...], name: str, input_shape: tuple[int, ...], classes: int, objective: Objective
+) -> None:
+    """Raises `ModelError` if a model returns something else for an example than the task needs."""
+    wanted = objective.outputs(classes, input_shape)
+    if len(returned) == len(wanted) and all(own in (None, side) for own, side in zip(returned, wanted, strict=True)):
+        return
+    hint = "; for two classes return two logits" if returned == (1,) and wanted == (2,) else ""
+    shape = "" if len(wanted) == 1 else f", which takes {wanted}"
+    raise ModelError(
+        f"model {name} returns {returned} an example, the data have {classes} {objective.told}{shape}{hint}"
+    )
+
+
+def check_end(ends: str, name: str, objective: Objective) -> None:
+    """Raises `ModelError` if a model ends with an activation that is not the task's."""
+    if ends in ("softmax", "sigmoid") and ends != objective.activation:
+        wanted = (
+            "a layer without activation"
+            if not objective.of_logits
+            else f"a layer with {objective.activation}, or logits"
+        )
+        raise ModelError(f"model {name} ends with a {ends}; for task {objective.name} let it end with {wanted}")

@@ -1,11 +1,15 @@
-"""The models of `keras.applications`, by name."""
+"""The models of `keras.applications`, by name, in either Keras."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras as tf_keras
+from tfprune.adapters.backend import keras3_module as keras3
 from tfprune.models._images import image_input, logits
+from tfprune.models._user import APPLICATIONS, OF_KERAS3
 from tfprune.utils.checks import check_fraction, check_switch
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
 from tfprune.utils.text import one_line
@@ -19,18 +23,18 @@ BLUE_FIRST_MEAN = (123.68, 116.779, 103.939)  # of red, green and blue
 
 
 def application(
-    name: str,
+    model: str,
     input_shape: tuple[int, ...],
     classes: int,
     *,
     pretrained: bool = False,
     frozen: bool = False,
     dropout: float = 0.2,
-) -> keras.Model:
+) -> Any:
     """A model of `keras.applications` with a classifier of its own on top.
 
     Args:
-        name: as Keras spells it, e.g. `MobileNetV2`.
+        model: as Keras spells it, after `applications:` or, in Keras 3, `keras3:`, e.g. `keras3:MobileNetV2`.
         input_shape: height, width and channels.
         classes: number of logits.
         pretrained: start from weights trained on ImageNet, which Keras downloads.
@@ -40,35 +44,45 @@ def application(
     Raises:
         ModelError: there is no such model, it does not take such images, or the weights cannot be had.
     """
-    names = [key for key in dir(keras.applications) if key[0].isupper()]
-    if name not in names:
-        raise ConfigError(f"unknown model applications:{name}: {choose_from(name, names)}")
+    prefix, _, name = model.rpartition(":")
+    keras, other, prefixes = tf_keras, keras3, (APPLICATIONS, OF_KERAS3)
+    if f"{prefix}:" == OF_KERAS3:
+        keras, other, prefixes = other, keras, prefixes[::-1]
+    if name not in (names := _names(keras)):
+        elsewhere = f"the other Keras has it, take {prefixes[1]}{name}"
+        remedy = elsewhere if name in _names(other) else choose_from(name, names)
+        raise ConfigError(f"unknown model {model}: {remedy}")
     rate = check_fraction("model.dropout", dropout)
     pretrained, frozen = check_switch("model.pretrained", pretrained), check_switch("model.frozen", frozen)
     if pretrained and input_shape[-1] != 3:
         raise ConfigError(f"model.pretrained needs images of 3 channels, got {input_shape[-1]}")
-    inputs, x = _prepared(name, input_shape, pretrained)
+    inputs, x = _prepared(keras, model, input_shape, pretrained)
     try:
         body = getattr(keras.applications, name)(
             input_tensor=x, include_top=False, weights="imagenet" if pretrained else None
         )
     except (OSError, ValueError) as error:
-        raise ModelError(f"applications:{name} cannot be made ({one_line(error)})") from None
+        raise ModelError(f"{model} cannot be made ({one_line(error)})") from None
     except Exception as error:  # what Keras raises when a download fails is no more than that
         if not str(error).startswith("URL fetch failure"):
             raise
-        raise ModelError(f"the weights of applications:{name} cannot be downloaded ({one_line(error)})") from None
+        raise ModelError(f"the weights of {model} cannot be downloaded ({one_line(error)})") from None
     if pretrained and name.startswith(BLUE_FIRST) and not name.endswith("V2"):
-        _reads_red_first(body)
+        _reads_red_first(keras, body)
     for layer in body.layers:
         layer.trainable = not frozen
     x = keras.layers.GlobalAveragePooling2D(name="features")(body.output)
     x = keras.layers.Dropout(rate, name="features_dropout")(x) if rate else x
-    return keras.Model(inputs, logits(x, classes), name=name.lower())
+    return keras.Model(inputs, logits(x, classes, library=keras), name=name.lower())
 
 
-def _prepared(name: str, input_shape: tuple[int, ...], pretrained: bool) -> tuple[keras.KerasTensor, ...]:
-    inputs, signed = image_input(f"applications:{name}", input_shape)
+def _names(keras: Any) -> list[str]:
+    return [key for key in dir(keras.applications) if key[0].isupper()]
+
+
+def _prepared(keras: Any, model: str, input_shape: tuple[int, ...], pretrained: bool) -> tuple[Any, ...]:
+    inputs, signed = image_input(model, input_shape, library=keras)
+    name = model.rpartition(":")[2]
     scale, offset = 1 / 127.5, -1.0
     if name.startswith(RAW):
         scale, offset = 1.0, 0.0
@@ -82,7 +96,7 @@ def _prepared(name: str, input_shape: tuple[int, ...], pretrained: bool) -> tupl
     return inputs, keras.layers.Rescaling(scale, offset, name="rescale")(inputs)
 
 
-def _reads_red_first(body: keras.Model) -> None:
+def _reads_red_first(keras: Any, body: Any) -> None:
     """Turns the first kernel's input channels round: these weights were trained on blue, green, red."""
     first = next(layer for layer in body.layers if isinstance(layer, keras.layers.Conv2D))
     kernel, *rest = first.get_weights()

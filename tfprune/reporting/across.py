@@ -14,6 +14,8 @@ import numpy as np
 from scipy import stats
 
 from tfprune.methods import BASELINE
+from tfprune.reporting.comparison import ACCURACY
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.statistics import CONFIDENCE, MARGIN, Interval, holm, t_interval
 
 SAMPLES = 50_000  # of the posterior of the Bayesian signed-rank test
@@ -80,23 +82,27 @@ def across(summaries: Summaries, margin: float = MARGIN) -> Across | None:
         margin: of accuracy, what counts as no difference.
 
     Returns:
-        None where there are fewer than two data sets with a baseline and a trial in common.
+        None where the data sets have no one metric that is a share, or fewer than two have a baseline and a trial in
+        common.
     """
     summaries = {name: summary for name, summary in summaries.items() if BASELINE in summary}
+    found = next((measure_of(summary) for summary in summaries.values()), ACCURACY)
+    if not found.metric.share or any(measure_of(summary).metric != found.metric for summary in summaries.values()):
+        return None
     everything = dict.fromkeys(trial for summary in summaries.values() for trial in summary)
     shared = [trial for trial in everything if all(_has_pairs(summary, trial) for summary in summaries.values())]
     if len(summaries) < 2 or not set(shared) - {BASELINE}:
         return None
-    found = {trial: _over(summaries, trial, margin) for trial in shared if trial != BASELINE}
-    tested = {trial: own.p_signed_rank for trial, own in found.items() if own.p_signed_rank is not None}
+    over = {trial: _over(summaries, trial, margin) for trial in shared if trial != BASELINE}
+    tested = {trial: own.p_signed_rank for trial, own in over.items() if own.p_signed_rank is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     ranks = np.array(
-        [stats.rankdata([-summary[t]["mean"]["test_accuracy"] for t in shared]) for summary in summaries.values()]
+        [stats.rankdata([-summary[t]["mean"][found.column] for t in shared]) for summary in summaries.values()]
     )
     several = len(shared) > 2
     return Across(
         datasets=list(summaries),
-        trials={t: dataclasses.replace(own, p_holm=corrected.get(t)) for t, own in found.items()},
+        trials={t: dataclasses.replace(own, p_holm=corrected.get(t)) for t, own in over.items()},
         ranks=dict(zip(shared, ranks.mean(axis=0).tolist(), strict=True)),
         p_friedman=_friedman(ranks) if several else None,
         critical_difference=critical_difference(len(shared), len(summaries)) if several else None,
@@ -146,7 +152,10 @@ def _has_pairs(summary: Mapping[str, Any], trial: str) -> bool:
 def _over(summaries: Summaries, trial: str, margin: float) -> OverDataSets:
     scores = {
         name: tuple(
-            np.array([summary[own]["seeds"][seed]["test_accuracy"] for seed in _shared_seeds(summary, trial)], float)
+            np.array(
+                [summary[own]["seeds"][seed][measure_of(summary).column] for seed in _shared_seeds(summary, trial)],
+                float,
+            )
             for own in (trial, BASELINE)
         )
         for name, summary in summaries.items()

@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tfprune.data.objectives import DEFAULT, primary_metric
 from tfprune.experiments.results import Result
 from tfprune.methods import BASELINE
 from tfprune.reporting import statistics
 from tfprune.reporting.diverged import Diverged, chance_row
+from tfprune.reporting.measures import Measure, measure, measure_of
 from tfprune.reporting.timing import KEY, timing_notes, timing_of, why_times_differ
 from tfprune.training.config import Config
 
-COLUMNS = (
-    *("test_loss", "test_accuracy", "sparsity", "nonzero_parameters", "weights_gzip", "epochs", "examples"),
+_OTHERS = (
+    *("sparsity", "nonzero_parameters", "weights_gzip", "epochs", "examples"),
     *("forward_flops_masked", "training_flops", "training_flops_masked", "seconds", "training_time"),
 )
 RATIOS = (
@@ -23,6 +25,15 @@ RATIOS = (
     *("nonzero_parameters", "forward_flops_masked"),  # of what is left
 )
 TIMES = ("training_time",)  # among the ratios
+ACCURACY = measure(DEFAULT)
+
+
+def columns_of(found: Measure) -> tuple[str, ...]:
+    """Returns the columns of a comparison by a metric."""
+    return ("test_loss", found.column, *_OTHERS)
+
+
+COLUMNS = columns_of(ACCURACY)
 Ran = TypeVar("Ran", bound=Any)  # what has a `config`
 EARLY_BIRD_EPOCHS = 10  # that five looks within the first half of a run need
 Rows = Mapping[str, Mapping[str, Any]]  # seed -> what a comparison says of its run
@@ -36,11 +47,11 @@ def row(result: Result, target: float | None = None) -> dict[str, Any]:
         target: a validation loss; the row then says after how many epochs and seconds the network had
             reached it, None if it never did, see `reached`.
     """
-    metrics = result.metrics
+    metrics, found = result.metrics, measure(result.config.task)
     arrived = None if target is None else reached(result, target)
     return {
         "test_loss": metrics["test"]["loss"],
-        "test_accuracy": metrics["test"]["accuracy"],
+        found.column: metrics["test"][found.name],
         "sparsity": metrics["sparsity"]["achieved"],
         "nonzero_parameters": metrics["nonzero_parameters"],
         "weights_gzip": metrics["bytes"]["weights"]["gzip"],
@@ -53,16 +64,16 @@ def row(result: Result, target: float | None = None) -> dict[str, Any]:
         "training_time": training_time(metrics),
         "epochs_to_reach": arrived and arrived[0],
         "seconds_to_reach": arrived and arrived[1],
-        "untuned_accuracy": _untuned(metrics),
+        found.untuned: _untuned(metrics, found.name),
         KEY: timing_of(metrics),
         "uncounted": list(metrics["cost"].get("uncounted", ())),
     }
 
 
-def _untuned(metrics: Mapping[str, Any]) -> float | None:
-    """Returns the test accuracy between the last pruning of a trained network and what training came after it."""
+def _untuned(metrics: Mapping[str, Any], name: str) -> float | None:
+    """Returns the test metric between the last pruning of a trained network and what training came after it."""
     untuned = metrics.get("untuned")  # which runs of earlier versions do not have
-    return untuned["test"]["accuracy"] if untuned else None
+    return untuned["test"][name] if untuned else None
 
 
 def training_time(metrics: Mapping[str, Any]) -> float:
@@ -115,7 +126,7 @@ def remarks(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if seeds := [seed for seed, row in values["seeds"].items() if row.get("diverged")]:
             notes.append(
                 f"Of {trial} diverged: seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}; counted at chance "
-                "(accuracy and loss of a network that guesses), and left out of all other columns."
+                f"({measure_of(summary).label} and loss of a network that guesses), and left out of all other columns."
             )
     return notes + _short_early_birds(summary)
 
@@ -185,10 +196,11 @@ def summarise(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> d
                 "method": runs[0].config.method,
                 "granularity": runs[0].config.granularity,
                 "requested_sparsity": runs[0].config.requested_sparsity,
+                **_task_of(runs),
                 "seeds": {
                     str(run.config.seed): row(run, targets.get(run.config.seed))
                     if isinstance(run, Result)
-                    else chance_row(run, tuple(COLUMNS))
+                    else chance_row(run, columns_of(measure(run.config.task)))
                     for run in runs
                 },
             }
@@ -197,11 +209,22 @@ def summarise(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> d
     )
 
 
+def _task_of(runs: Sequence[Any]) -> dict[str, Any]:
+    """Returns the task of a trial and what one answer for all comes to, where it is another than the usual one."""
+    task = runs[0].config.task
+    if task == DEFAULT:
+        return {}
+    name = primary_metric(task).name
+    constants = [run.constant["test"][name] for run in runs]
+    return {"task": task, "constant": float(np.median(constants))}
+
+
 def summary_of(trials: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Computes all that is said of trials from the rows of their runs.
 
     Args:
-        trials: trial -> `method`, `granularity`, `requested_sparsity` and `seeds` (seed -> a `row`).
+        trials: trial -> `method`, `granularity`, `requested_sparsity` and `seeds` (seed -> a `row`); of another task
+            than classes `task` and `constant`, see `measures`.
 
     Returns:
         trial -> the same and `mean`, `median` and `sd` (of each column; the sample's standard deviation, None for a
@@ -212,32 +235,33 @@ def summary_of(trials: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
         which they did (None if fewer than half did), `times_differ`: why its times cannot be compared with the
         baseline's (None if they can: otherwise ratios of time and seconds until its loss are None), `delta`: see
         `paired_difference`, of the test loss, with `p_holm`, the p value after Holm's correction for the number of
-        trials that are compared, and `accuracy`: see `accuracy_difference`.
+        trials that are compared, and by the name of the task's metric (`accuracy`) what `metric_difference` returns.
     """
     seeds = {trial: values["seeds"] for trial, values in trials.items()}
     baseline = seeds.get(BASELINE, {})
+    found = measure_of(trials)
     targets_known = any(row["epochs_to_reach"] is not None for row in baseline.values())  # it reaches its own loss
     summary = {}
     for trial, rows in seeds.items():
         reason = why_times_differ(trial, rows, BASELINE, baseline)
-        columns = {name: _column(rows, name) for name in COLUMNS}
+        columns = {name: _column(rows, name) for name in columns_of(found)}
         compared = trial != BASELINE
         summary[trial] = {
             **trials[trial],
             "mean": {name: float(v.mean()) if len(v) else None for name, v in columns.items()},
             "median": {name: float(np.median(v)) if len(v) else None for name, v in columns.items()},
             "sd": {name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in columns.items()},
-            "untuned_accuracy": _mean_of_all([r["untuned_accuracy"] for r in rows.values() if not r.get("diverged")]),
+            found.untuned: _mean_of_all([r[found.untuned] for r in rows.values() if not r.get("diverged")]),
             "ratio": {
                 name: None if reason and name in TIMES else _median_ratio(rows, baseline, name) for name in RATIOS
             },
             "reached": (_reached(rows) | ({"seconds_to_reach": None} if reason else {})) if targets_known else None,
             "times_differ": reason,
             "delta": paired_difference(rows, baseline, "test_loss") if compared else None,
-            "accuracy": accuracy_difference(rows, baseline) if compared else None,
+            found.name: metric_difference(rows, baseline, found) if compared else None,
         }
     _correct([delta for values in summary.values() if (delta := values["delta"])], ("p",))
-    _judge([found for values in summary.values() if (found := values["accuracy"])])
+    _judge([own for values in summary.values() if (own := values[found.name])], found.sign)
     return summary
 
 
@@ -273,16 +297,17 @@ def paired_difference(rows: Rows, baseline: Rows, name: str) -> dict[str, float]
     }
 
 
-def accuracy_difference(rows: Rows, baseline: Rows, margin: float = statistics.MARGIN) -> dict[str, Any] | None:
-    """Compares test accuracies with the baseline's, seed by seed.
+def metric_difference(rows: Rows, baseline: Rows, found: Measure = ACCURACY) -> dict[str, Any] | None:
+    """Compares the task's metric on the test split with the baseline's, seed by seed.
 
     Returns:
         `mean`, `low`, `high` as in `paired_difference`, `bootstrap`: the bounds of a BCa interval, `margin`, `seeds`,
         `p_better`, `p_non_inferior`, `p_worse`, `p_lower` and `p_equivalent` of one-sided t tests (the last is TOST),
-        and `differences`; None where fewer than two seeds are paired. `summary_of` puts `outcome`, `seeds_needed` and
-        p values after Holm's correction in the place of `differences`.
+        and `differences`, those of the metric itself; None where fewer than two seeds are paired. `summary_of` puts
+        `outcome`, `seeds_needed` and p values after Holm's correction in the place of `differences`.
     """
-    differences = differences_of(rows, baseline, "test_accuracy")
+    differences = differences_of(rows, baseline, found.column)
+    gains, margin = found.sign * differences, found.margin
     if len(differences) < 2:
         return None
     return {
@@ -290,11 +315,11 @@ def accuracy_difference(rows: Rows, baseline: Rows, margin: float = statistics.M
         "bootstrap": statistics.bootstrap_interval(differences),
         "margin": margin,
         "seeds": len(differences),
-        "p_better": statistics.p_above(differences, 0.0),
-        "p_non_inferior": statistics.p_above(differences, -margin),
-        "p_worse": statistics.p_above(-differences, margin),
-        "p_lower": statistics.p_above(-differences, 0.0),
-        "p_equivalent": statistics.p_equivalent(differences, margin),
+        "p_better": statistics.p_above(gains, 0.0),
+        "p_non_inferior": statistics.p_above(gains, -margin),
+        "p_worse": statistics.p_above(-gains, margin),
+        "p_lower": statistics.p_above(-gains, 0.0),
+        "p_equivalent": statistics.p_equivalent(gains, margin),
         "differences": differences.tolist(),
     }
 
@@ -304,14 +329,16 @@ def differences_of(rows: Rows, baseline: Rows, name: str) -> np.ndarray:
     return np.array([values[name] - baseline[seed][name] for seed, values in rows.items() if seed in baseline], float)
 
 
-def _judge(found: Sequence[dict[str, Any]]) -> None:
+def _judge(found: Sequence[dict[str, Any]], sign: int) -> None:
     """Adds what the tests come to after Holm's correction for the number of trials, and how many seeds would tell."""
     tests = ("p_better", "p_non_inferior", "p_worse", "p_lower")
     _correct(found, (*tests, "p_equivalent"))
     for own in found:
         own["outcome"] = statistics.outcome(*(own[f"{name}_holm"] for name in tests))
         lower = own["outcome"] == statistics.LOWER
-        distance = abs(own["mean"] + own["margin"]) if lower else own["margin"]
+        if lower and sign < 0:
+            own["outcome"] = statistics.HIGHER
+        distance = abs(sign * own["mean"] + own["margin"]) if lower else own["margin"]
         own["seeds_needed"] = statistics.seeds_needed(own.pop("differences"), distance, len(found))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfprune.experiments.results import Result, read_config
 from tfprune.experiments.rundir import RunDir
+from tfprune.reporting.measures import measure
 from tfprune.training.config import Config
 from tfprune.utils.errors import RunError
 
@@ -17,24 +17,24 @@ class Diverged(NamedTuple):
 
     Attributes:
         config: its settings.
-        classes: how many classes the data have.
+        constant: what a network that guesses comes to: split -> score -> number.
     """
 
     config: Config
-    classes: int
+    constant: Mapping[str, Mapping[str, float]]
 
 
 def find_diverged(folders: Iterable[RunDir], results: Iterable[Result]) -> list[Diverged]:
     """Returns the runs in folders that diverged, of data sets of which `results` has a finished run."""
-    classes = {data_of(run.config): len(counts["test"]) for run in results if (counts := _classes(run))}
+    chance = {data_of(run.config): run.constant for run in results if run.constant}
     found = []
     for folder in folders:
         try:
             config = read_config(folder) if folder.config.is_file() and folder.diverged else None
         except RunError:  # of another version, as `find_results` says of it
             continue
-        if config is not None and data_of(config) in classes:
-            found.append(Diverged(config, classes[data_of(config)]))
+        if config is not None and data_of(config) in chance:
+            found.append(Diverged(config, chance[data_of(config)]))
     return found
 
 
@@ -52,17 +52,15 @@ def data_of(config: Config) -> str:
     return f"{config.dataset} {sorted(config.data_settings.items())}"
 
 
-def _classes(run: Result) -> dict[str, Any] | None:
-    return run.metrics.get("data", {}).get("classes")  # which runs of earlier versions do not have
-
-
 def chance_row(run: Diverged, columns: Sequence[str]) -> dict[str, Any]:
-    """Returns a row of a comparison: accuracy and loss of equal probabilities for all classes, and nothing else.
+    """Returns a row of a comparison: metric and loss of a network that guesses, and nothing else.
 
-    >>> row = chance_row(Diverged(Config(dataset="penguins"), 4), ("epochs",))
+    >>> guess = {"test": {"loss": 1.39, "accuracy": 0.25}}
+    >>> row = chance_row(Diverged(Config(dataset="penguins"), guess), ("epochs",))
     >>> row["test_accuracy"], row["epochs"], row["diverged"]
     (0.25, None, True)
     """
-    scores = {"test_loss": math.log(run.classes), "test_accuracy": 1 / run.classes}
-    others = dict.fromkeys((*columns, "epochs_to_reach", "seconds_to_reach", "untuned_accuracy"))
+    found, test = measure(run.config.task), run.constant["test"]
+    scores = {"test_loss": test["loss"], found.column: test[found.name]}
+    others = dict.fromkeys((*columns, "epochs_to_reach", "seconds_to_reach", found.untuned))
     return {**others, **scores, "diverged": True}

@@ -17,7 +17,7 @@ from tfprune.reporting.diverged import with_finished_runs
 from tfprune.reporting.made import TITLE, Made, write_text
 from tfprune.reporting.report import Section, Summary, asked_verdicts, facts, layers_caption, notes, section_tables
 from tfprune.reporting.section_figures import Figure, figures_of
-from tfprune.reporting.tables import LEGEND, layer_sparsities, verdict_table
+from tfprune.reporting.tables import layer_sparsities, legend, verdict_table
 from tfprune.reporting.verdicts import BY_CONSTRUCTION, REFUTED, RULE, SUPPORTED, UNDECIDED
 from tfprune.utils.text import Table, printable
 
@@ -55,7 +55,7 @@ def write_html(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
         sections=[_as_page(section, number, path.parent) for number, section in enumerate(report, start=1)],
         across=_across_page(report),
         rule=RULE,
-        legend=LEGEND,
+        legend=legend(section.summary for section in report),
         light=_colours(LIGHT),
         dark=_colours(DARK),
         script=_markup(script),

@@ -26,10 +26,10 @@ from tfprune.reporting.report import (
 )
 from tfprune.reporting.section_figures import figures_of
 from tfprune.reporting.tables import (
-    LEGEND,
     answer_table,
     latex_table,
     layer_table,
+    legend,
     levels_table,
     markdown_table,
     verdict_table,
@@ -75,7 +75,7 @@ def write_markdown(report: Sequence[Section], path: Path, made: Made) -> list[Pa
             blocks += ["### Verdicts", markdown_table(verdict_table(judged)), " ".join(RULE)]
         for name, table in section_tables(section.summary).items():
             blocks += [f"### {name}", markdown_table(table)]
-        blocks += [LEGEND]
+        blocks += [legend([section.summary])]
         for figure in figures_of(section):
             blocks += [f"### {figure.heading}"]
             if figure.panels:
@@ -118,7 +118,8 @@ def write_csv(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
         for trial, runs in section.trials.items()
         for run in runs
     ]
-    return [write_text(path, csv_text(list(rows[0]), [list(row.values()) for row in rows]))]
+    columns = list(dict.fromkeys(name for row in rows for name in row))  # tasks have metrics of their own
+    return [write_text(path, csv_text(columns, [[row.get(name) for name in columns] for row in rows]))]
 
 
 def write_latex(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
@@ -170,7 +171,7 @@ def page_block(summary: Summary, source: str) -> str:
     shown = [levels_table(summary) if several else answer_table(summary)]
     folded = [*([answer_table(summary)] if several else []), *([verdict_table(judged)] if judged else [])]
     inner = [markdown_table(table) for table in (*folded, *detail_tables(summary))]
-    details = ("<details>", "<summary>All numbers, verdicts, tests and costs</summary>", *inner, LEGEND)
+    details = ("<details>", "<summary>All numbers, verdicts, tests and costs</summary>", *inner, legend([summary]))
     tables = [markdown_table(table) for table in shown]
     return "\n\n".join((*tables, source, *map(markdown, remarks(summary)), *details, "</details>"))
 

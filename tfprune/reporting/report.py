@@ -13,6 +13,7 @@ from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.answers import Answer, answers
 from tfprune.reporting.comparison import by_trial, remarks, summarise
 from tfprune.reporting.diverged import Diverged
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.tables import (
     answer_table,
     comparison_table,
@@ -147,11 +148,12 @@ def result_tables(summary: Summary) -> list[Table]:
 
 def section_tables(summary: Summary) -> dict[str, Table]:
     """Returns the tables of a report by their headings."""
+    label = measure_of(summary).label
     tables = {
         "Results": answer_table(summary),
         "All results": comparison_table(summary),
-        "Tests of accuracy": significance_table(summary),
-        "Size, speed and accuracy": trade_table(summary),
+        f"Tests of {label}": significance_table(summary),
+        f"Size, speed and {label}": trade_table(summary),
         "Costs": cost_table(summary),
     }
     return {name: table for name, table in tables.items() if table[1]}

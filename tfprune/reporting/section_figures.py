@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfprune.data.objectives import DEFAULT
 from tfprune.methods import BASELINE
 from tfprune.reporting.diverged import with_finished_runs
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.report import Section
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def figures_of(section: Section) -> list[Figure]:
     from tfprune.reporting.figures.trade_offs import costs_panels, sparsities_panels
 
     summary = with_finished_runs(section.summary)
+    label = measure_of(summary).label
+    loss = "Cross-entropy" if section.results[0].config.task == DEFAULT else "Loss"
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
     differences, sparsities = differences_panels(summary), sparsities_panels(summary)
     several = any(len(values["seeds"]) > 1 for values in summary.values())
@@ -50,7 +54,7 @@ def figures_of(section: Section) -> list[Figure]:
     return [
         Figure(
             "sparsity",
-            "Accuracy against sparsity",
+            f"{label[:1].upper()}{label[1:]} against sparsity",
             _sparsities_caption(bars, sparsities) + counterpart * narrow,
             sparsities,
             columns=3 if len(sparsities) > 2 else 2,
@@ -66,7 +70,7 @@ def figures_of(section: Section) -> list[Figure]:
         ),
         Figure(
             "scores",
-            "Test loss and accuracy",
+            f"Test loss and {label}",
             "A dot a seed; the large mark is the mean, the bar one standard deviation."
             if several
             else "One seed a method.",
@@ -75,7 +79,7 @@ def figures_of(section: Section) -> list[Figure]:
         Figure(
             "curves",
             "Training curves",
-            "Cross-entropy over the epochs of all trainings of a run, on the same scale throughout"
+            f"{loss} over the epochs of all trainings of a run, on the same scale throughout"
             + ("; mean over seeds, and their range as a band." if several else "."),
             curves_panels(histories),
             columns=3,
@@ -83,7 +87,7 @@ def figures_of(section: Section) -> list[Figure]:
         ),
         Figure(
             "costs",
-            "Loss and accuracy against training cost",
+            f"Loss and {label} against training cost",
             f"{bars}The cost is that of all trainings of a run. A hollow mark is what the same training needs if "
             "multiplications with pruned weights are left out.",
             costs_panels(summary),

@@ -20,6 +20,7 @@ FEWEST_SEEDS = 6  # that a sign test can decide with: five of five alike have a 
 MOST_SEEDS = 100_000  # that `seeds_needed` counts up to
 BETTER, NON_INFERIOR, WORSE, OPEN = "better", "non-inferior", "worse", "open"
 LOWER = "open (lower)"  # than the baseline; whether by more than the margin is open
+HIGHER = "open (higher)"  # the same of an error
 
 
 class Interval(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfprune.reporting.statistics import CONFIDENCE, LEVEL, LOWER, MARGIN, OPEN
+from tfprune.reporting.measures import Measure, measure_of
+from tfprune.reporting.statistics import CONFIDENCE, HIGHER, LEVEL, LOWER, MARGIN, OPEN
 from tfprune.reporting.timing import trained_as_stacks
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import MEGABYTE, atomic_write, read_text
@@ -14,7 +15,7 @@ from tfprune.utils.text import Table, markdown, printable
 
 MAX_PAGE = 64 * MEGABYTE  # bytes of a Markdown page
 
-LEGEND = (
+LEGEND = (  # of a comparison of accuracies, see `legend`
     "Mean ± standard deviation over seeds. Intervals are over seeds and say nothing of other data: all seeds share a "
     "data set, and of most data sets a test split. The accuracy is better than unpruned's, non-inferior (above it less "
     f"{100 * MARGIN:g} points) or worse (below that) by one-sided paired t tests at {100 * LEVEL:g} %, corrected for "
@@ -30,24 +31,38 @@ LEGEND = (
 )
 
 
+def legend(summaries: Iterable[Mapping[str, Mapping[str, Any]]]) -> str:
+    """Returns what the columns of tables mean, for comparisons by one metric or another."""
+    found = list(dict.fromkeys(map(measure_of, summaries)))
+    if all(own.metric.name == "accuracy" for own in found):
+        return LEGEND
+    labels = " or ".join(dict.fromkeys(own.label for own in found))
+    margins = " or ".join(own.margin_text for own in found)
+    lower = "" if all(own.metric.higher for own in found) else " of an error lower is better;"
+    return LEGEND.replace("The accuracy is", f"The {labels} is").replace(
+        f"(above it less {100 * MARGIN:g} points)", f"(no more than {margins} worse;{lower} see the headers)"
+    )
+
+
 def answer_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     """Returns headers and rows of the question that a comparison answers: what accuracy is kept, at what size and cost.
 
     Args:
         summary: what `comparison.summarise` returns.
     """
+    own = measure_of(summary)
     headers = (
-        *("method", "test accuracy", "- unpruned, points (95 %)", f"at a margin of {100 * MARGIN:g} points"),
+        *("method", f"test {own.label}", f"- unpruned{own.points} (95 %)", f"at a margin of {own.margin_text}"),
         *("non-zero parameters", "epochs"),
     )
     rows = []
     for method, values in summary.items():
-        mean, sd, found = values["mean"], values["sd"], values["accuracy"]
+        mean, sd, found = values["mean"], values["sd"], values[own.name]
         rows.append(
             (
                 method,
-                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
-                points(found["mean"], found["low"], found["high"]) if found else "",
+                own.text(mean[own.column], sd[own.column]),
+                own.interval(found["mean"], found["low"], found["high"]) if found else "",
                 outcome_text(found),
                 _number(mean["nonzero_parameters"], ",.0f"),
                 _number(mean["epochs"], ",.0f"),
@@ -57,27 +72,27 @@ def answer_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def significance_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Returns headers and rows of the tests on accuracy, each corrected by Holm for the trials of the comparison.
+    """Returns headers and rows of the tests on the task's metric, each corrected by Holm for the trials compared.
 
     Args:
         summary: what `comparison.summarise` returns.
     """
-    names = ("better", "non_inferior", "worse", "equivalent")
+    names, own = ("better", "non_inferior", "worse", "equivalent"), measure_of(summary)
     headers = (
-        *("method", "seeds", "accuracy - unpruned, points", "t interval", "bootstrap interval"),
+        *("method", "seeds", f"{own.label} - unpruned{own.points}", "t interval", "bootstrap interval"),
         *(f"p {name.replace('_', '-')} (Holm)" for name in names),
         "outcome",
     )
     rows = []
     for method, values in summary.items():
-        if found := values["accuracy"]:
+        if found := values[own.name]:
             bounds = ((found["low"], found["high"]), found["bootstrap"] or ())
             rows.append(
                 (
                     method,
                     str(found["seeds"]),
-                    f"{100 * found['mean']:+.2f}",
-                    *(" to ".join(f"{100 * bound:+.2f}" for bound in pair) for pair in bounds),
+                    own.difference(found["mean"]),
+                    *(" to ".join(map(own.difference, pair)) for pair in bounds),
                     *(p_text(found[f"p_{name}_holm"]) for name in names),
                     outcome_text(found),
                 )
@@ -95,7 +110,7 @@ def outcome_text(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     outcome, needed = found["outcome"], found["seeds_needed"]
-    if outcome not in (OPEN, LOWER) or (needed is not None and needed <= found["seeds"]):
+    if outcome not in (OPEN, LOWER, HIGHER) or (needed is not None and needed <= found["seeds"]):
         return outcome
     return f"{outcome}; needs {seeds_text(needed)}"
 
@@ -116,8 +131,9 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     Args:
         summary: what `comparison.summarise` returns.
     """
+    own = measure_of(summary)
     headers = (
-        *("method", "seeds", "test loss", "loss - unpruned (95 %)", "p (Holm)", "test accuracy", "sparsity"),
+        *("method", "seeds", "test loss", "loss - unpruned (95 %)", "p (Holm)", f"test {own.label}", "sparsity"),
         *("non-zero parameters", "weights, kB gzipped", "epochs", "time / unpruned"),
     )
     rows = []
@@ -130,7 +146,7 @@ def comparison_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
                 f"{mean['test_loss']:.4f}" + _plus_minus(sd["test_loss"], ".4f"),
                 f"{delta['mean']:+.4f} ({delta['low']:+.4f} to {delta['high']:+.4f})" if delta else "",
                 p_text(delta["p_holm"]) if delta else "",
-                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
+                own.text(mean[own.column], sd[own.column]),
                 _number(mean["sparsity"], ".1f", 100, " %"),
                 _number(mean["nonzero_parameters"], ",.0f"),
                 _number(mean["weights_gzip"], ",.1f", 0.001),
@@ -172,7 +188,7 @@ def cost_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Returns headers and rows with a method a row and a sparsity a column: accuracy, and the loss beside unpruned's.
+    """Returns headers and rows with a method a row and a sparsity a column: its metric, and the loss beside unpruned's.
 
     Args:
         summary: what `comparison.summarise` returns, with methods at several sparsities. What has none stands in the
@@ -180,9 +196,10 @@ def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     """
     levels = sorted({values["requested_sparsity"] for values in summary.values()} - {0.0})
     rows: dict[str, dict[float, str]] = {}
+    found = measure_of(summary)
     for trial, values in summary.items():
         mean, sd, delta = values["mean"], values["sd"], values["delta"]
-        cell = f"{100 * mean['test_accuracy']:.1f}{_plus_minus(sd['test_accuracy'], '.1f', 100)} %"
+        cell = found.text(mean[found.column], sd[found.column])
         cell += f", loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})" if delta else ""
         level = values["requested_sparsity"]
         rows.setdefault(trial.replace(f" {100 * level:.3g} %", ""), {})[level or levels[0]] = cell
@@ -198,21 +215,22 @@ def trade_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     Args:
         summary: what `comparison.summarise` returns.
     """
+    own = measure_of(summary)
     headers = (
         *("method", "compression", "theoretical speed-up", "FLOPs / unpruned, zeros left out"),
-        *("test accuracy", "before tuning"),
+        *(f"test {own.label}", "before tuning"),
     )
     rows = []
     for method, values in summary.items():
-        mean, sd, ratio, untuned = values["mean"], values["sd"], values["ratio"], values["untuned_accuracy"]
+        mean, sd, ratio, untuned = values["mean"], values["sd"], values["ratio"], values[own.untuned]
         left = (ratio["nonzero_parameters"], ratio["forward_flops_masked"])
         rows.append(
             (
                 method,
                 *(f"{1 / share:.1f} x" if share else "" for share in left),
                 _ratio(ratio["training_flops_masked"]),
-                f"{100 * mean['test_accuracy']:.1f}" + _plus_minus(sd["test_accuracy"], ".1f", 100) + " %",
-                "" if untuned is None else f"{100 * untuned:.1f} %",
+                own.text(mean[own.column], sd[own.column]),
+                "" if untuned is None else own.text(untuned),
             )
         )
     return headers, rows
@@ -252,7 +270,7 @@ def overview_table(comparisons: Sequence[Mapping[str, Any]]) -> Table:
         settings, summary = comparison["settings"], comparison["methods"]
         seeds = max(len(values["seeds"]) for values in summary.values())
         trained = f"{settings['model']}, {settings['epochs']:,} epochs, {seeds} seed{'s' if seeds > 1 else ''}"
-        cells = (_overview_cell(summary[method]) for method in methods)
+        cells = (_overview_cell(summary[method], measure_of(summary)) for method in methods)
         rows.append(((comparison["dataset"], trained), *cells))
     return ("data set", *methods), rows
 
@@ -267,9 +285,9 @@ def overview_verdicts(comparisons: Sequence[Mapping[str, Any]]) -> Table:
     return ("statement", *(comparison["dataset"] for comparison in comparisons)), rows
 
 
-def _overview_cell(values: Mapping[str, Any]) -> tuple[str, ...]:
+def _overview_cell(values: Mapping[str, Any], own: Measure) -> tuple[str, ...]:
     mean, sd, delta = values["mean"], values["sd"], values["delta"]
-    parts = [f"{100 * mean['test_accuracy']:.1f}{_plus_minus(sd['test_accuracy'], '.1f', 100)} %"]
+    parts = [own.text(mean[own.column], sd[own.column])]
     if mean["sparsity"]:
         granularity = values.get("granularity", "weight")
         what = "zeros" if granularity == "weight" else f"of the {granularity}s removed"

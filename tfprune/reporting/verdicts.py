@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from tfprune.methods import BASELINE
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.statistics import CONFIDENCE, FEWEST_SEEDS, MARGIN, Interval, seeds_needed, t_interval
 from tfprune.reporting.tables import seeds_text
 from tfprune.reporting.timing import trained_as_stacks, why_times_differ
@@ -32,7 +33,9 @@ RULE = (
     "no interval of their times.",
     "No loss of accuracy: the difference of test accuracies, mean with a t interval. Supported (non-inferior) if it "
     f"lies above -{100 * MARGIN:g} points; refuted (inferior) if it lies below that, or if the network is no smaller; "
-    "else undecided, with the number of seeds that would show equal networks to be so four times in five.",
+    "else undecided, with the number of seeds that would show equal networks to be so four times in five. Other tasks "
+    f"have their own metric in its place, whose margin is {100 * MARGIN:g} points of a share, or {100 * MARGIN:g} % of "
+    "the error of always answering the mean, in the unit of the target.",
 )  # what `verdicts` does, for readers
 EQUAL_EPOCHS = 0.02  # of the epochs of one of two trainings: less is no difference
 Summary = Mapping[str, Any]  # of one trial, see `comparison.summarise`
@@ -154,20 +157,27 @@ def _time_ratio(trial: str, own: Summary, rival: str, values: Summary) -> tuple[
 
 
 def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
-    statement = f"{trial} gives a smaller network than {BASELINE} and loses no accuracy beyond {100 * MARGIN:g} points"
-    pairs = _pairs(own, baseline, "test_accuracy")
+    found = measure_of({trial: own})
+    loses = f"loses no {found.label} beyond {found.margin_text}"
+    if not found.metric.higher:
+        loses = f"has a {found.label} that is lower, or no more than {found.margin_text} higher"
+    statement = f"{trial} gives a smaller network than {BASELINE} and {loses}"
+    pairs = _pairs(own, baseline, found.column)
     sizes = own["mean"]["nonzero_parameters"], baseline["mean"]["nonzero_parameters"]
     if len(pairs) < 2 or None in sizes:
         return Verdict(trial, statement, UNDECIDED, _too_few(len(pairs)))
     size, differences = sizes[0] / sizes[1], [a - b for a, b in pairs]
     mean, low, high = t_interval(differences)
-    outcome = REFUTED if size >= 1 else judge(low, high, least=-MARGIN)
+    bounds = sorted((found.sign * low, found.sign * high))  # of the gain
+    outcome = REFUTED if size >= 1 else judge(*bounds, least=-found.margin)
+    points = " points" if found.metric.share else ""
     evidence = (
-        f"{_percent(size)} of the parameters, accuracy {100 * mean:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})"
+        f"{_percent(size)} of the parameters, {found.label} {found.difference(mean)}{points} "
+        f"({found.difference(low)} to {found.difference(high)})"
     )
     if outcome == UNDECIDED:
         # Equal networks are what would be shown; of those that are lower, on which side of the margin they are.
-        needed = seeds_needed(differences, abs(mean + MARGIN) if high < 0 else MARGIN)
+        needed = seeds_needed(differences, abs(found.sign * mean + found.margin) if bounds[1] < 0 else found.margin)
         evidence += f"; needs {seeds_text(needed)}"
     return Verdict(trial, statement, outcome, evidence, low, high)
 

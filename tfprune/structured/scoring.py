@@ -61,12 +61,12 @@ def _makers(model: Any, found: Channels) -> list[Any]:
 def _squared_slopes(model: Any, makers: list[Any], examples: Examples) -> dict[int, np.ndarray]:
     """Returns the mean of the squared derivatives of single examples' losses."""
     graphs = adapter_of(model).graphs
-    batch = examples if isinstance(examples, Batch) else Batch(*examples)
+    batch = examples if isinstance(examples, Batch) else Batch(*examples[:2])
     totals = [0.0] * len(makers)
     count = min(len(batch), CURVATURE)
     for number in range(count):
         one = batch.select(np.array([number]))
-        slopes = graphs.slopes(model, makers, one if isinstance(examples, Batch) else (one.x, one.y))
+        slopes = graphs.slopes(model, makers, one if isinstance(examples, Batch) else (one.x, one.y, *examples[2:]))
         totals = [total + np.square(slope) / count for total, slope in zip(totals, slopes, strict=True)]
     return {id(own): np.asarray(total) for own, total in zip(makers, totals, strict=True)}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.graphs import Change, Changes
+from tfprune.adapters.graphs import Change, Changes, Graphs
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.labels import Axes, Fixed, drop_axes, goes
@@ -48,6 +48,29 @@ def remove_groups(
     found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
     smaller, layers = graphs.make_again(model, changes_of(found, gone))
+    pairs = carry_weights(graphs, found, gone, layers)
+
+    def narrowed(weight: Any, slot: np.ndarray) -> np.ndarray:
+        return drop_axes(slot, found.axes.get(id(weight), {}), gone)
+
+    graphs.carry_on(model, smaller, pairs if slots_kept else (), narrowed, compiled)
+    return smaller
+
+
+def carry_weights(
+    graphs: Graphs, found: Channels, gone: np.ndarray, layers: Iterable[tuple[Any, Any]]
+) -> list[tuple[Any, Any]]:
+    """Gives the layers of a smaller model what is left of the weights of the larger one's.
+
+    Args:
+        graphs: of their Keras.
+        found: the channels or branches of the larger model.
+        gone: the labels of those that went.
+        layers: each of the larger model, with what became of it.
+
+    Returns:
+        Each weight of the larger model, with that of the smaller one.
+    """
     pairs: list[tuple[Any, Any]] = []
     for old_layer, new_layer in layers:
         if not graphs.has_graph(old_layer):
@@ -57,12 +80,7 @@ def remove_groups(
             _check_fit(old_layer, values or (), new_layer)
             graphs.carry(old_layer, new_layer, values)
             pairs += [pair for pair in own if hasattr(pair[0], "shape")]  # and no vocabularies
-
-    def narrowed(weight: Any, slot: np.ndarray) -> np.ndarray:
-        return drop_axes(slot, found.axes.get(id(weight), {}), gone)
-
-    graphs.carry_on(model, smaller, pairs if slots_kept else (), narrowed, compiled)
-    return smaller
+    return pairs
 
 
 def build_smaller(model: Any, removed: Removed) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.backend import keras
 from tfprune.training.channel_tracker import ChannelTracker
 from tfprune.training.costs import CostMeter
 
@@ -20,7 +19,7 @@ class ChannelCosts(CostMeter):
         channel_tracker: which channels have gone.
     """
 
-    def __init__(self, model: keras.Model, examples: int, channel_tracker: ChannelTracker) -> None:
+    def __init__(self, model: Any, examples: int, channel_tracker: ChannelTracker) -> None:
         self._ledger = channel_tracker
         super().__init__(model, examples)
 

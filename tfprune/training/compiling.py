@@ -5,6 +5,8 @@ from __future__ import annotations
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.optimizers import build_optimizer
 from tfprune.adapters.tf_keras.wrapping import hold_masks
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.training.config import Config
 from tfprune.training.fused import Fused
 from tfprune.training.learning_rates import build_learning_rate
@@ -19,10 +21,11 @@ def compile_model(
     first_step: int | tf.Variable = 0,
     scale: tf.Variable | None = None,
     step_multiplier: float | tf.Variable = 1.0,
+    objective: Objective = CLASSIFICATION,
 ) -> None:
     """Compiles a model as a run's settings say, with a fresh optimizer that starts at a step of the run.
 
-    Its logs have the cross-entropy alone as `loss`, where penalties are trained on too.
+    Its logs have the objective's loss alone as `loss`, where penalties are trained on too.
     """
     learning_rate = build_learning_rate(
         config.learning_rate_schedule,
@@ -37,11 +40,8 @@ def compile_model(
     with model.distribute_strategy.scope():
         model.compile(
             optimizer=build_optimizer(config.optimizer, learning_rate, config.optimizer_settings),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[
-                keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # without penalties
-                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            ],
+            loss=objective.loss(keras),
+            metrics=objective.compiled_metrics(keras),
             steps_per_execution=steps_per_epoch if steps_per_epoch <= STEPS_IN_ONE_CALL and not fused else 1,
             jit_compile=config.xla or fused or None,
         )

@@ -21,10 +21,12 @@ from tfprune.data import DATASETS
 from tfprune.data._base import DatasetSpec
 from tfprune.data._pipeline import check_augment
 from tfprune.data._user import is_user_data, user_data_name, user_data_spec
+from tfprune.data.objectives import DEFAULT, OBJECTIVES
+from tfprune.data.objectives._base import Objective
 from tfprune.methods import BASELINE, METHODS
 from tfprune.methods._base import Method
 from tfprune.models import MODELS
-from tfprune.models._user import APPLICATIONS, FINGERPRINT, is_user_model, user_model, user_model_name
+from tfprune.models._user import FINGERPRINT, is_application, is_user_model, user_model, user_model_name
 from tfprune.pruning.patterns import NOfM, Pattern, pattern_of
 from tfprune.structured.widths import check_channel_settings
 from tfprune.training.checkpoints import Interval
@@ -37,6 +39,7 @@ from tfprune.training.setting_checks import (
     check_execution,
     check_granularity,
     check_removal,
+    check_scores,
     check_tables,
     check_texts,
 )
@@ -109,6 +112,8 @@ class Config:
         optimizer_settings: the optimizer's own settings.
         data_settings: those of your own data (their label, how they are split) and what was found in them.
         channel_settings: those of the granularities `filter` and `branch`, see `widths.check_channel_settings`.
+        metrics: scores beside those that each run of the task has, which are logged too.
+        class_weight: `balanced` has all classes count alike in the loss, however frequent they are; None: all examples.
         limit: use so many examples of each split at most, to try something out; None uses all.
         data_dir: folder of prepared data sets; None is TFDS's usual one.
         stream: where images are: `memory` reads all of them, `shards` leaves them in their files and reads each when
@@ -156,6 +161,8 @@ class Config:
     optimizer_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     data_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     channel_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    class_weight: str | None = None
     limit: int | None = None
     data_dir: str | None = None
     stream: str = "auto"
@@ -182,6 +189,7 @@ class Config:
         check_execution(self)
         self._store("augment", check_augment(check_names("augment", self.augment)))
         self._store("shuffle", check_switch("shuffle", self.shuffle))
+        self._store("metrics", check_scores(self))
         if self.limit is not None:
             self._store("limit", check_whole("limit", self.limit, least=1))
         self._store_pattern()
@@ -262,6 +270,16 @@ class Config:
     def has_own_data(self) -> bool:
         """Whether the data are a user's own, and no registered data set."""
         return (bool(self.data_settings) and self.dataset not in DATASETS) or is_user_data(self.dataset)
+
+    @property
+    def task(self) -> str:
+        """What is learnt from the labels, of `data.objectives.OBJECTIVES`."""
+        return self.data_settings.get("task", DEFAULT) if self.has_own_data else DEFAULT
+
+    @property
+    def objective(self) -> type[Objective]:
+        """The class of the task."""
+        return OBJECTIVES[self.task]
 
     @property
     def data_name(self) -> str:
@@ -381,7 +399,7 @@ class Config:
         """
         for name, known, settings in (("dataset", DATASETS, "data_settings"), ("model", MODELS, "model_settings")):
             value, given = values.get(name), values.get(settings)
-            if not isinstance(value, str) or value in known or value.startswith(APPLICATIONS):
+            if not isinstance(value, str) or value in known or is_application(value):
                 continue
             found = given.get(FINGERPRINT) if isinstance(given, Mapping) else None
             if not isinstance(found, str) or (name == "dataset" and not found):  # what it lacks would be looked up

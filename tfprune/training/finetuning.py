@@ -13,6 +13,7 @@ from tfprune.adapters import adapter_of, is_keras3
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
+from tfprune.data.objectives import DEFAULT
 from tfprune.utils.errors import ModelError, TrainingError
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,11 @@ def fitted(model: Any, data: Data, rescale: str = "auto") -> Fitted:
     Raises:
         ModelError: the model takes or returns something else.
     """
+    if data.objective.name != DEFAULT:
+        raise ModelError(
+            f"model files are measured and trained on classes, and the labels are of task {data.objective.name}: take "
+            "--set data.task=classification, or tfprune train --model for the task"
+        )
     inputs, outputs = list(getattr(model, "inputs", None) or ()), list(getattr(model, "outputs", None) or ())
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(

@@ -22,6 +22,8 @@ from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.data._base import Split
 from tfprune.data._pipeline import epoch_order
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 
 MAX_STEPS = 64  # an epoch
 LARGEST_SPLIT = 2**26  # bytes
@@ -46,11 +48,15 @@ class Fused(keras.Model):
     Args:
         inputs, outputs: of a model that returns logits, [examples, classes] or [examples, networks, classes].
         batch_size: examples per step.
+        objective: what is trained and scored; of several networks it is a class.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, batch_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self, inputs: Any, outputs: Any, batch_size: int, objective: Objective = CLASSIFICATION, **kwargs: Any
+    ) -> None:
         super().__init__(inputs, outputs, **kwargs)
         self.batch_size = batch_size
+        self.objective = objective
         self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)  # of the run, where the optimizer starts
         self.step_multiplier = tf.Variable(1.0, trainable=False)  # 0 where the learning rate stays at that step's
         self.rate_scale = tf.Variable(1.0, trainable=False)
@@ -76,8 +82,9 @@ class Fused(keras.Model):
         def step(epoch: tf.Tensor, first: tf.Tensor | int, size: int, totals: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             x, y = _batch(data, epoch, first, size)
             with tf.GradientTape() as tape:
-                scores = self.scores(y, self(x, training=True))
-                loss = tf.reduce_sum(scores["loss"]) + sum(self.losses)
+                outputs = self(x, training=True)
+                scores = self.scores(y, outputs)
+                loss = tf.reduce_sum(self._trained_on(y, outputs, scores)) + sum(self.losses)
             self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
             return [total + size * score for total, score in zip(totals, scores.values(), strict=True)]
 
@@ -93,18 +100,29 @@ class Fused(keras.Model):
                 totals = step(number, full * self.batch_size, rest, totals)
             return [number + 1, *totals]
 
-        zeros = [tf.zeros(data["y"].shape[1:])] * 2
+        zeros = [tf.zeros(data["y"].shape[1:] if self.stacked else ())] * 2
         start = [tf.constant(0), *zeros]
-        _, loss, accuracy = tf.while_loop(lambda number, *_: number < data["epochs"], epoch, start)
+        _, *totals = tf.while_loop(lambda number, *_: number < data["epochs"], epoch, start)
         validation = self.scores(data["val_y"], self(data["val_x"], training=False))
-        scores = {"loss": loss / count, "accuracy": accuracy / count}
+        scores = {name: total / count for name, total in zip(validation, totals, strict=True)}
         return scores | {f"val_{name}": score for name, score in validation.items()}
 
     def scores(self, y: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns mean `loss`, penalties not included, and `accuracy`, one number per network."""
-        losses = keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
-        hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1), tf.cast(y, tf.int64)), tf.float32)
-        return {"loss": tf.reduce_mean(losses, axis=0), "accuracy": tf.reduce_mean(hits, axis=0)}
+        """Returns mean `loss`, penalties not included, and the logged metric, one number per network."""
+        losses = self.objective.losses(keras, y, logits)
+        scores = self.objective.logged_scores(keras, y, logits)
+        return {"loss": tf.reduce_mean(losses, axis=0), self.objective.logged: tf.reduce_mean(scores, axis=0)}
+
+    def _trained_on(self, y: tf.Tensor, outputs: tf.Tensor, scores: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns the mean loss that is trained on, in which classes may have weights."""
+        if not self.objective.class_weights:
+            return scores["loss"]
+        return tf.reduce_mean(self.objective.trained_losses(keras, y, outputs), axis=0)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether it is several networks."""
+        return self.objective == CLASSIFICATION and len(self.outputs[0].shape) > 2
 
     def measure(self, split: Split) -> dict[str, np.ndarray | float]:
         """Returns the `scores` of a whole split."""
@@ -118,7 +136,13 @@ def longest_chunk(ends: Sequence[int], first_epoch: int) -> int:
 
 
 def epoch_chunks(
-    train: Split, validation: Split, *, first_epoch: int, ends: Sequence[int], order_seeds: Sequence[int] | None
+    train: Split,
+    validation: Split,
+    *,
+    first_epoch: int,
+    ends: Sequence[int],
+    order_seeds: Sequence[int] | None,
+    stacked: bool = False,
 ) -> tf.data.Dataset:
     """Returns what `Fused.train_step` takes, one element per chunk of epochs.
 
@@ -129,6 +153,7 @@ def epoch_chunks(
         ends: the last epoch of each chunk, counted from 1.
         order_seeds: of the orders of the examples, one seed per network, with the same orders as
             `data._pipeline.training_batches` draws; None keeps the split's own order.
+        stacked: whether the splits are those of several networks.
     """
     starts = [first_epoch, *ends[:-1]]
     most = longest_chunk(ends, first_epoch)
@@ -137,7 +162,7 @@ def epoch_chunks(
 
     def orders(epoch: tf.Tensor) -> tf.Tensor:
         drawn = [epoch_order(len(train), seed, epoch) for seed in order_seeds]
-        return tf.stack(drawn, axis=-1) if train.y.ndim > 1 else drawn[0]
+        return tf.stack(drawn, axis=-1) if stacked else drawn[0]
 
     def element(start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
         chunk = fixed | {"epochs": tf.cast(end - start, tf.int32)}

@@ -20,7 +20,8 @@ from tfprune.utils.text import percent
 log = logging.getLogger(__name__)
 
 SCORES = ("loss", "accuracy", "val_loss", "val_accuracy")
-COLUMNS = ("phase", "epoch", "step", *SCORES, "sparsity")
+KEYS = ("phase", "epoch", "step")
+COLUMNS = (*KEYS, *SCORES, "sparsity")
 LOGGED_EPOCHS = 100  # of a phase, about; a shorter one logs every epoch
 
 
@@ -62,10 +63,27 @@ class PhaseRows(Listener):
             self.rows.append(row | {k: float(v) for k, v in (logs or {}).items()} | {"sparsity": self.sparsity()})
 
 
+def scores_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Returns the columns of scores that rows have, those of classes where they have no others.
+
+    >>> scores_of([{"epoch": 1, "loss": 0.5, "mae": 2.0, "val_loss": 0.7, "val_mae": 3.0}])
+    ('loss', 'mae', 'val_loss', 'val_mae')
+    """
+    found = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS or name in SCORES)
+    if set(found) <= set(SCORES):
+        return SCORES
+    return tuple(sorted(found, key=lambda name: name.startswith("val_")))
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Returns the columns of a history."""
+    return (*KEYS, *scores_of(rows), "sparsity")
+
+
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes the rows of a `History` as CSV; numbers keep all their digits."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, columns_of(rows), restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with atomic_write(path) as draft:
@@ -97,7 +115,8 @@ class Progress(Listener):
         if self._share != before:
             log.info("%s, epoch %d/%d: pruned to %s", self.named, epoch + 1, self.epochs, percent(self._share))
         if self.bar.update(epoch + 1 - self.bar.n):  # true when the bar was drawn anew
-            shown = {name: f"{np.mean(logs[name]):.4f}" for name in ("loss", "val_accuracy") if name in (logs or {})}
+            others = [name for name in logs or {} if name.startswith("val_") and name != "val_loss"]
+            shown = {name: f"{np.mean(logs[name]):.4g}" for name in ("loss", *others[:1]) if name in (logs or {})}
             self.bar.set_postfix(shown | {"sparsity": percent(self._share)}, refresh=False)
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.data._base import Split
 from tfprune.data._batches import Batches
+from tfprune.data.objectives._base import Objective
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.training.config import Config
 from tfprune.training.evaluation import EVALUATION_BATCH
 from tfprune.training.resuming import TrainingPosition
@@ -74,8 +76,8 @@ def validation_data(split: Split, batch_size: int) -> dict[str, Any]:
     return {"validation_data": (split.x, split.y), "validation_batch_size": batch_size}
 
 
-def logits_of(model: Any, split: Split) -> np.ndarray:
-    """Returns what a model answers to all examples of a split, float32 [examples, classes]."""
+def outputs_of(model: Any, split: Split) -> np.ndarray:
+    """Returns what a model returns for all examples of a split, float32 [examples, ...]."""
     if split.stored:
         from tfprune.data._pipeline import evaluation_batches
 
@@ -85,9 +87,7 @@ def logits_of(model: Any, split: Split) -> np.ndarray:
     return np.asarray(answers, np.float32)
 
 
-def evaluated(model: Any, split: Split) -> dict[str, float]:
-    """Returns `loss` (cross-entropy alone) and `accuracy` of a model that returns logits, over a whole split."""
-    logits = logits_of(model, split).astype(np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(axis=-1)) - shifted[np.arange(len(split)), split.y]
-    return {"loss": float(np.mean(losses)), "accuracy": float(np.mean(logits.argmax(axis=-1) == split.y))}
+def evaluated(model: Any, split: Split, objective: Objective = CLASSIFICATION) -> dict[str, float]:
+    """Returns `loss` (without penalties) and the metrics of a model over a whole split."""
+    scores = objective.evaluate(keras, split.y, outputs_of(model, split))
+    return {name: float(value) for name, value in scores.items()}

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.batches import Batch, balanced_indices
-from tfprune.adapters.keras3 import fitting
+from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.base import MaskedModel
+from tfprune.adapters.batches import Batch
+from tfprune.adapters.keras3 import backends, fitting
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import Data, Split
@@ -61,10 +63,15 @@ class Keras3Trainer(RunTask):
         self.model = model
         self._tensorboard = tensorboard
         self.gradients = ADAPTER.gradients(model, self._sample)
-        masked = ADAPTER.attach(model, config.exclude, gradients=self.gradients)
-        self.pruner = Pruner(masked, config.scope, config.units, seeds=[config.seed])
-        self.costs = CostMeter(model, len(data.train))
+        self.pruner = Pruner(self._attached(model), config.scope, config.units, seeds=[config.seed])
+        self.costs = self._cost_meter()
         self._compile(0)
+
+    def _attached(self, model: Any) -> MaskedModel:
+        return ADAPTER.attach(model, self.config.exclude, gradients=self.gradients)
+
+    def _cost_meter(self) -> CostMeter:
+        return CostMeter(self.model, len(self.data.train))
 
     def _train(
         self,
@@ -90,7 +97,8 @@ class Keras3Trainer(RunTask):
 
         rows = PhaseRows(self.history, phase, steps, logged, self.sparsity)
         pruning = PruneAtEpochs(actions, start=position.epoch)
-        listeners = [_Reseed(self.config.seed), StopOnNaN(), pruning, *callbacks, rows, progress, *self.observers]
+        listeners = [_Reseed(self.config.seed, position), StopOnNaN(), pruning, *callbacks, *self._watching(logged)]
+        listeners += [rows, progress, *self.observers]
         board = self._tensorboard and ScalarLog(self._tensorboard, steps, logged, self.sparsity)
         if board:
             listeners.append(board)
@@ -100,29 +108,40 @@ class Keras3Trainer(RunTask):
         fitting.seed_everything(derive(self.config.seed, "fit"))
         try:
             with self._checkpointing.signals.deferred() if self._checkpointing else contextlib.nullcontext():
-                self._fit(position, logged, listeners)
+                self._fit(position, logged, events, listeners)
         finally:
             progress.close()
         self._count_training(initial_epoch, events)
 
-    def _fit(self, position: TrainingPosition, logged: Sequence[int], listeners: Sequence[Any]) -> None:
-        """Trains what comes after a position, in one call of Keras or, from the middle of an epoch, in two."""
-        relay = _Relay(listeners)
+    def _fit(
+        self,
+        position: TrainingPosition,
+        logged: Sequence[int],
+        events: Mapping[int, PruningEvent],
+        listeners: Sequence[Any],
+    ) -> None:
+        """Trains what comes after a position."""
+        relay = Relay(listeners)
         relay.begin(self.model)
+        self._fit_up_to(self.epochs, position, logged, relay)
+        relay.end()
+
+    def _fit_up_to(self, end: int, position: TrainingPosition, logged: Sequence[int], relay: Relay) -> None:
+        """Trains up to an epoch, in one call of Keras or, from the middle of an epoch, in two."""
         if position.step:
             x, y = np.asarray(self.data.train.x[:1]), self.data.train.y[:1]
             self.model.test_on_batch(x, y)  # metrics have no variables before they have seen an example
-            for saving in (own for own in listeners if isinstance(own, CheckpointListener)):
-                saving.first_step = position.step
+            saving = [own for own in relay.listeners if isinstance(own, CheckpointListener)]
+            for own in saving:
+                own.first_step = position.step
             self._stretch(position, position.epoch + 1, logged, relay)
-            for saving in (own for own in listeners if isinstance(own, CheckpointListener)):
-                saving.first_step = 0
+            for own in saving:
+                own.first_step = 0
             position = TrainingPosition(position.epoch + 1)
-        if position.epoch < self.epochs:
-            self._stretch(position, self.epochs, logged, relay)
-        relay.end()
+        if position.epoch < end:
+            self._stretch(position, end, logged, relay)
 
-    def _stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], relay: _Relay) -> None:
+    def _stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], relay: Relay) -> None:
         examples = training_data(self.data.train, self.config, start, self.steps_per_epoch)
         relay.examples = examples
         self.model.fit(
@@ -158,7 +177,9 @@ class Keras3Trainer(RunTask):
             factors=cuts,
         )
         kind = OPTIMIZERS[config.optimizer][0]
-        fitting.compile_classifier(self.model, kind, rate, config.optimizer_settings, xla=config.xla)
+        objective = self.data.objective
+        loss, metrics = objective.loss(keras), objective.compiled_metrics(keras)
+        fitting.compile_for(self.model, loss, metrics, kind, rate, config.optimizer_settings, xla=config.xla)
 
     def _take_over(self, dense: BaselineRun, callbacks: Sequence[Rewind]) -> None:
         for callback in callbacks:
@@ -174,11 +195,11 @@ class Keras3Trainer(RunTask):
 
     def _sample(self, per_class: int) -> Batch:
         split = self.data.train
-        chosen = balanced_indices(split.y, per_class, self.pruner.random("sample"))
+        chosen = self._examples(per_class, self.pruner.random("sample"))
         return Batch(np.asarray(split.x[chosen]), split.y[chosen])
 
     def arrays(self, *, in_epoch: bool) -> dict[str, np.ndarray]:
-        masks = {f"mask/{name}": mask for name, mask in self.masks().items()}
+        masks = {f"mask/{name}": mask for name, mask in self.pruner.masks().items()}
         return masks | fitting.state_of(self.model, in_epoch=in_epoch)
 
     def restore_arrays(self, arrays: Mapping[str, np.ndarray], *, in_epoch: bool) -> None:
@@ -190,21 +211,33 @@ class Keras3Trainer(RunTask):
         return listener
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        return evaluated(self.model, split)
+        return evaluated(self.model, split, self.data.objective)
 
 
 class _Reseed(Listener):
-    """Sets what a model's layers draw in an epoch: a function of the seed and the epoch, and of nothing else."""
+    """Sets what a model's layers draw in an epoch: a function of the seed and the epoch, and of nothing else.
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    What a backend draws from by itself is set in each step, as no checkpoint holds it.
+
+    Args:
+        seed: of the run.
+        start: where the training begins, from which Keras counts the steps of its epoch.
+    """
+
+    def __init__(self, seed: int, start: TrainingPosition) -> None:
+        self.seed, self.start, self.epoch = seed, start, start.epoch
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
         count = len(fitting.seed_generators(self.model))
         fitting.reseed(self.model, [derive(self.seed, f"fit {number} {epoch}") for number in range(count)])
 
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        step = batch + (self.start.step if self.epoch == self.start.epoch else 0)
+        backends.seed(derive(self.seed, f"step {step} {self.epoch}"))
 
-class _Relay(Listener):
+
+class Relay(Listener):
     """Lets listeners see one training where Keras is called more than once.
 
     Attributes:
@@ -219,9 +252,13 @@ class _Relay(Listener):
 
     def begin(self, model: Any) -> None:
         """To be called before the first call of Keras."""
+        self.set_model(model)
+        self._call("on_train_begin")
+
+    def set_model(self, model: Any) -> None:
+        """Says what is trained from now on."""
         for listener in self.listeners:
             listener.model = model
-        self._call("on_train_begin")
 
     def end(self) -> None:
         """To be called after the last one."""

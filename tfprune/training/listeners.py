@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,23 @@ class AtEpochEnd(Listener):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.function()
+
+
+class WatchScores(Listener):
+    """Adds metrics that only the whole of a split tells to the logs of epochs.
+
+    Args:
+        scores: returns them, by name.
+        epochs: epochs (counted from 1) at whose ends they are taken.
+    """
+
+    def __init__(self, scores: Callable[[], Mapping[str, float]], epochs: Collection[int]) -> None:
+        self.scores = scores
+        self.epochs = set(epochs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if epoch + 1 in self.epochs and isinstance(logs, dict):
+            logs |= self.scores()
 
 
 class PruneAtEpochs(Listener):

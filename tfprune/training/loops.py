@@ -54,7 +54,8 @@ class PlainLoop:
             scale: what multiplies it.
             step_multiplier: steps of the learning rate in one of the optimizer: 0 where it stands still.
         """
-        compile_model(model, self.config, self.steps_per_epoch, first_step, scale, step_multiplier)
+        objective = self.data.objective
+        compile_model(model, self.config, self.steps_per_epoch, first_step, scale, step_multiplier, objective)
 
     def fit(
         self,
@@ -118,9 +119,8 @@ class FusedLoop:
     ) -> None:
         """Makes the optimizer a fresh one, see `PlainLoop.start`; one compiled function serves all phases."""
         if getattr(model, "optimizer", None) is None:
-            compile_model(
-                model, self.config, self.steps_per_epoch, model.first_step, model.rate_scale, model.step_multiplier
-            )
+            starts = model.first_step, model.rate_scale, model.step_multiplier
+            compile_model(model, self.config, self.steps_per_epoch, *starts, model.objective)
         model.restart(first_step, step_multiplier)
 
     def fit(
@@ -142,6 +142,7 @@ class FusedLoop:
             first_epoch=initial_epoch,
             ends=ends,
             order_seeds=[derive(seed, "order") for seed in self._seeds] if self.config.shuffle else None,
+            stacked=model.stacked,
         )
         self._compile_for(model, longest_chunk(ends, initial_epoch) if self.config.shuffle else 0, batches)
         callback = EpochRemapCallback(callbacks, ends, events, self.data.validation, initial_epoch)
@@ -182,4 +183,5 @@ def in_the_form_of_its_loop(model: keras.Model, data: Data, config: Config) -> k
         )
     if not suits:
         return model
-    return share_masks(Fused(model.inputs, model.outputs, config.batch_size, name=model.name), model)
+    fused = Fused(model.inputs, model.outputs, config.batch_size, data.objective, name=model.name)
+    return share_masks(fused, model)

@@ -103,7 +103,15 @@ def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> 
 
 
 def build_narrower(model: Any, share: float, config: RemovalSettings) -> Any:
-    """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves.
+    """Returns a dense network with new initial weights and the widths that pruning a share of the channels leaves."""
+    made = build_smaller(model, narrower_by(model, share, config))
+    if config.channel_settings.get("dropout") == "scale":
+        Dropouts(model).scale(made)
+    return made
+
+
+def narrower_by(model: Any, share: float, config: RemovalSettings) -> Removed:
+    """Returns what goes so that a network has the widths that pruning a share of the channels leaves.
 
     Of branches those go that `channels.order` names, and then the last ones.
     """
@@ -112,10 +120,7 @@ def build_narrower(model: Any, share: float, config: RemovalSettings) -> Any:
         check_branches(model, found, config)
     multiple = multiple_of(config)
     widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
-    made = build_smaller(model, last_ones(model, found, widths, config))
-    if config.channel_settings.get("dropout") == "scale":
-        Dropouts(model).scale(made)
-    return made
+    return last_ones(model, found, widths, config)
 
 
 def multiple_of(config: RemovalSettings) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.batches import balanced_indices
 from tfprune.data._base import Data, Split
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.masks import Arrays
@@ -18,7 +19,9 @@ from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.clock import COMPILE, RANKING
 from tfprune.training.config import Config
 from tfprune.training.costs import CostMeter
-from tfprune.training.listeners import Listener
+from tfprune.training.examples import CLASSES
+from tfprune.training.history import scores_of
+from tfprune.training.listeners import Listener, WatchScores
 from tfprune.training.pruner import Pruner
 from tfprune.training.resuming import CheckpointPolicy, Resumable, operation
 from tfprune.utils.errors import ConfigError
@@ -204,6 +207,7 @@ class RunTask(Resumable, abc.ABC):
             return False
         measured = {"": self.evaluate(self.data.train), "val_": self.evaluate(self.data.validation)}
         logs = {f"{prefix}{name}": value for prefix, values in measured.items() for name, value in values.items()}
+        logs = {name: value for name, value in logs.items() if name in scores_of(self.history)}
         row = {"phase": "pruned", "epoch": self.epochs, "step": self._steps, "sparsity": sparsity}
         self.history.append(row | logs)
         return True
@@ -219,7 +223,26 @@ class RunTask(Resumable, abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Returns `loss` (cross-entropy alone) and `accuracy` of the model as it stands."""
+        """Returns `loss` (without penalties) and the task's metrics of the model as it stands."""
+
+    def _watching(self, epochs: Sequence[int]) -> list[Listener]:
+        """Returns what adds the metrics that were asked for to the logs of these epochs, if there are any."""
+        names = self.data.objective.watched
+        if not names:
+            return []
+
+        def scores() -> dict[str, float]:
+            found = self.evaluate(self.data.validation)
+            return {f"val_{name}": found[name] for name in names if name in found}
+
+        return [WatchScores(scores, epochs)]
+
+    def _examples(self, per_class: int, random: np.random.Generator) -> np.ndarray:
+        """Draws the numbers of training examples, so many of each class; without classes as many as ten would have."""
+        split, strata = self.data.train, self.data.objective.strata(self.data.train.y)
+        if strata is None:
+            return random.permutation(len(split))[: per_class * CLASSES]
+        return balanced_indices(strata, per_class, random)
 
 
 def pattern_report(config: Config, masks: Arrays) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._base import STREAMS
-from tfprune.methods._base import ZEROED
-from tfprune.models._user import APPLICATIONS
+from tfprune.data.objectives._base import CLASS_WEIGHTS
+from tfprune.models._user import APPLICATIONS, OF_KERAS3
 from tfprune.pruning.patterns import NOfM, check_every_m
-from tfprune.utils.checks import check_choice, check_plain, check_switch
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.checks import check_choice, check_names, check_plain, check_switch
+from tfprune.utils.errors import ConfigError, choose_from
 
 if TYPE_CHECKING:
     from tfprune.training.config import Config
@@ -25,7 +25,7 @@ LOOPS = ("auto", "plain", "fused")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 TEXTS = (
     *("dataset", "method", "model", "backend", "optimizer", "learning_rate_schedule", "precision", "loop", "strategy"),
-    *("scope", "granularity", "pattern", "pooling", "data_dir", "stream", "out", "mlflow"),
+    *("scope", "granularity", "pattern", "pooling", "class_weight", "data_dir", "stream", "out", "mlflow"),
 )
 
 
@@ -66,14 +66,37 @@ def check_execution(config: Config) -> None:
         raise ConfigError("strategy multiworker needs a precision by name: workers could measure different ones")
 
 
+def check_scores(config: Config) -> tuple[str, ...]:
+    """Returns the names of metrics if the task has them, and can weigh classes if that is asked for.
+
+    Raises:
+        ConfigError: it has or can not.
+    """
+    names = check_names("metrics", config.metrics)
+    for name in names:
+        if name not in config.objective.metrics:
+            raise ConfigError(
+                f"task {config.task} has no metric {name!r}: {choose_from(name, config.objective.metrics)}"
+            )
+    if config.class_weight is not None:
+        check_choice("class_weight", config.class_weight, CLASS_WEIGHTS)
+        if config.task == "regression":
+            raise ConfigError("class_weight is of classes; task regression has none: leave it out")
+    if config.augment and not config.objective.augments:
+        raise ConfigError(f"augment must be empty for task {config.task}, whose masks would not follow the images")
+    return names
+
+
 def check_backend(config: Config) -> None:
     """Raises `ConfigError` if the backend is of Keras 3 and the model is not, or a setting is of TensorFlow alone."""
     if config.backend == "tensorflow":
         return
     if not config.has_own_model or config.model.startswith(APPLICATIONS):
+        name = config.model.removeprefix(APPLICATIONS)
+        known = "a function or a .keras file of Keras 3" if name == config.model else f"{OF_KERAS3}{name}"
         raise ConfigError(
             f"backend {config.backend} is for models of Keras 3, and {config.model} is made in tf_keras, on "
-            "TensorFlow: leave --backend out, or name a function or a .keras file of Keras 3 with --model"
+            f"TensorFlow: leave --backend out, or name {known} with --model"
         )
     check_keras3(config)
 
@@ -89,13 +112,11 @@ def check_keras3(config: Config) -> None:
         raise ConfigError("precision auto is measured for models of tf_keras; for one of Keras 3 choose it by name")
     if config.deterministic and config.backend != "tensorflow":
         raise ConfigError(f"deterministic is TensorFlow's; on {config.backend} leave it out")
-    if config.removes:
+    if config.pruning.width_reduction and not config.removes:
         raise ConfigError(
-            f"granularity {config.granularity} removes parts of a model, which runs do in tf_keras; for one of Keras 3 "
-            f"take {', '.join(ZEROED)}, or tfprune.train(model, ..., granularity={config.granularity!r}) in Python"
+            f"method {config.method} narrows models of tf_keras by their settings; for one of Keras 3 it needs "
+            f"granularity {' or '.join(REMOVING)}"
         )
-    if config.pruning.width_reduction:
-        raise ConfigError(f"method {config.method} narrows models of tf_keras; it is not there for models of Keras 3")
 
 
 def check_granularity(config: Config) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, seed_everything, tf
+from tfprune.adapters.batches import Batch
 from tfprune.adapters.tf_keras.adapter import ADAPTER, TfKerasModel
 from tfprune.adapters.tf_keras.gradients import GradientProvider, draw_batch
 from tfprune.adapters.tf_keras.mask_values import set_weights
@@ -17,14 +18,15 @@ from tfprune.adapters.tf_keras.randomness import ReseedEachEpoch
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
 from tfprune.data._base import Data, Split
 from tfprune.data._pipeline import evaluation_batches
+from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.pruning.events import PruningEvent
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.callbacks import History, PruneOnSchedule, Rewinding, StopOnNaN, TensorBoardLog
 from tfprune.training.config import Config
 from tfprune.training.costs import CostMeter
-from tfprune.training.evaluation import EVALUATION_BATCH
+from tfprune.training.evaluation import EVALUATION_BATCH, criterion_loss, evaluate
 from tfprune.training.fused import Fused
-from tfprune.training.history import SCORES, Progress, logged_epochs
+from tfprune.training.history import Progress, logged_epochs, scores_of
 from tfprune.training.listeners import Listener
 from tfprune.training.loops import FusedLoop, PlainLoop, in_the_form_of_its_loop
 from tfprune.training.pruner import Networks, Pruner
@@ -66,7 +68,7 @@ class Trainer(RunTask):
         self.configs: Sequence[Config] = [config]  # of each network
         self._tensorboard = tensorboard
         self._distributed = DistributedContext.of(config)
-        self.gradients = GradientProvider(self.model, self._sample)
+        self.gradients = GradientProvider(self.model, self._sample, criterion_loss(data.objective))
         self.pruner = Pruner(
             TfKerasModel(self.model, self.gradients),
             config.scope,
@@ -108,7 +110,8 @@ class Trainer(RunTask):
         )
         progress = Progress(self.named(phase), position.epoch, self.epochs, self.sparsity)
         rows = History(self.history, phase, self._steps, logged, self.sparsity)
-        observers = [rows, self.callback(progress), *self.observers]
+        watching = [self.callback(own) for own in self._watching(logged)]
+        observers = [*watching, rows, self.callback(progress), *self.observers]
         board = self._tensorboard and self._board(logged, begun=bool(checkpoint))
         if board:
             observers.append(board)
@@ -167,13 +170,17 @@ class Trainer(RunTask):
         super()._take_over(dense, callbacks)
         if board:
             for row in self.history:
-                board.log_scores(row["step"], {name: row[name] for name in SCORES if row[name] is not None})
+                known = {name: row.get(name) for name in scores_of(self.history)}
+                board.log_scores(row["step"], {name: value for name, value in known.items() if value is not None})
             board.log_kernels(self._steps)
             board.on_train_end()
 
-    def _sample(self, per_class: int) -> Split:
+    def _sample(self, per_class: int) -> Batch:
         randoms = [self.pruner.random("sample", number) for number in range(len(self.pruner.seeds))]
-        return draw_batch(self.data.train, per_class, randoms)
+        if self.data.objective.name == CLASSIFICATION.name:
+            return draw_batch(self.data.train, per_class, randoms)
+        rows = self._examples(per_class, randoms[0])
+        return Batch(np.asarray(self.data.train.x[rows]), self.data.train.y[rows])
 
     def _rewinding(self, epoch: int) -> Rewinding:
         return Rewinding(epoch)
@@ -207,6 +214,8 @@ class Trainer(RunTask):
         return not isinstance(self.model, Fused)
 
     def evaluate(self, split: Split) -> dict[str, float]:
+        if self.data.objective.measured != (self.data.objective.logged,):
+            return evaluate(self.model, split, self.data.objective)
         if isinstance(self.model, Fused):
             return self.model.measure(split)
         batches = evaluation_batches(split, max(self.config.batch_size, EVALUATION_BATCH))

@@ -21,7 +21,7 @@ from tfprune.utils.files import read_text
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where runs are not locked
+except ImportError:  # on Windows, where no run is started
     fcntl = None
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,13 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         Whether the lock is held. Where the file system has no locks a warning says so, and it counts as held.
 
     Raises:
-        RunError: the folder cannot be made or written.
+        RunError: the folder cannot be made or written, or this is Windows.
     """
+    if fcntl is None:
+        raise RunError(
+            "runs need Linux or macOS, or WSL 2 on Windows; tfprune.prune, callbacks and train, and the commands on "
+            "model files, do without"
+        )
     path = folder / LOCK
     made = [level for level in (folder, *folder.parents) if not level.exists()]
     try:
@@ -71,7 +76,7 @@ def try_lock(path: Path) -> int | None:
     Where the file system has no locks it counts as held.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o644)
-    if fcntl is None or _try(handle, path):
+    if _try(handle, path):
         return handle
     os.close(handle)
     return None
@@ -87,7 +92,7 @@ def _acquired(path: Path, wait: bool) -> int | None:
         except FileNotFoundError:  # whoever held it before has just removed the folder
             continue
         try:
-            if fcntl is None or _try(handle, path):
+            if _try(handle, path):
                 if _still_there(handle, path):
                     _sign(handle)
                     return handle

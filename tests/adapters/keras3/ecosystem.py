@@ -131,6 +131,21 @@ def check_what_a_dense_training_remembers_is_forgotten_where_it_is_read_into_a_m
         assert len(found) == 4 and zeros(model) == 88 and not any(own.any() for own in found), way
 
 
+def check_files_of_pytorch_have_no_masks(folder):
+    if BACKEND != "torch":
+        return
+    import torch
+
+    model, other = net(), net()
+    names = list(model.state_dict())
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=tfprune.callbacks(model, sparsity=0.5, epochs=3))
+    assert list(model.state_dict()) == names
+    torch.save(model.state_dict(), folder / "m.pt")
+    found = torch.load(folder / "m.pt", weights_only=True)  # names of models, which begin these, are counted up
+    other.load_state_dict(dict(zip(other.state_dict(), found.values(), strict=True)))
+    assert zeros(other) == 88
+
+
 # -- callbacks --------------------------------------------------------------------------------------------------------
 
 

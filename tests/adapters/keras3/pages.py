@@ -36,7 +36,7 @@ def models(path=MODELS):
             if own["outcome"] not in ("yes", ""):
                 notes.append(f"({len(notes) + 1}) {own['outcome']}")
                 own = {"outcome": f"({len(notes)})"}
-            cells.append(next((how for how in ("eagerly", "earlier") if own.get(how)), own["outcome"]))
+            cells.append("eagerly" if own.get("eagerly") else own["outcome"])
         shares = (f"{known['weights']:,}", f"{known['share']:.0%}") if known else ("", "")
         rows.append([group, name.replace("_", " ") if group == "architectures" else name, *shares, *cells])
     text = "With " + ", ".join(f"{name} {number}" for name, number in sorted(used.items())) + ":\n\n"

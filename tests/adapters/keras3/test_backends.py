@@ -11,7 +11,8 @@ import pages
 import pytest
 
 HERE = Path(__file__).parent
-BACKENDS = ("tensorflow", "jax", "torch")
+ON_TORCH = pytest.param("torch", marks=pytest.mark.slow)  # as `contracts/test_adapters` holds it to the promises anyway
+BACKENDS = ("tensorflow", "jax", ON_TORCH)
 
 
 def run(backend, script, *arguments):
@@ -50,7 +51,8 @@ def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
     assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
 
 
-@pytest.mark.parametrize("backend", [*(pytest.param(own, marks=pytest.mark.slow) for own in BACKENDS[:2]), BACKENDS[2]])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_what_keras_offers_around_a_model_works_on_pruned_ones(backend):
     assert ", 0 failed" in run(backend, "ecosystem.py")
 

@@ -7,6 +7,7 @@ import pytest
 
 from tfprune.adapters.backend import keras3
 from tfprune.adapters.keras3 import fitting
+from tfprune.data.objectives.classification import CLASSIFICATION
 
 keras = keras3()
 COMMON = {"warmup_steps": 4, "total_steps": 24}
@@ -66,7 +67,8 @@ def test_precision_is_put_on_and_taken_off():
 
 def test_the_state_is_all_that_a_training_changes():
     net = model()
-    fitting.compile_classifier(net, "Adam", 0.01, {}, xla=False)
+    metrics = CLASSIFICATION.compiled_metrics(keras)
+    fitting.compile_for(net, CLASSIFICATION.loss(keras), metrics, "Adam", 0.01, {}, xla=False)
     x, y = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32), np.arange(8) % 3
     before = fitting.state_of(net, in_epoch=False)
     assert {name.split("/")[0] for name in before} == {"weight", "optimizer"}

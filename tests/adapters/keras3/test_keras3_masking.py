@@ -56,6 +56,21 @@ def test_steps_leave_what_is_pruned_and_forgotten_so(name):
             assert all(np.isin(np.unique(slot), np.float32([0.0, start])).all() for slot in slots)
 
 
+def test_what_is_pruned_takes_nothing_but_zeros_from_anyone():
+    model, masked = masked_model("adam")
+    random = np.random.default_rng(0)
+    masks = half(random)
+    masked.set_masks(masks)
+    model.layers[0].kernel.assign(np.full((6, 5), np.nan))
+    model.set_weights([np.ones((6, 5)), np.ones(5)])  # as a callback does that puts best weights back
+    np.testing.assert_array_equal(model.layers[0].kernel, masks["a/kernel"])
+    step(model, random)
+    assert not of_pruned(model, masks)[0].any()
+    adapter_of(model).detach(model)
+    model.set_weights([np.ones((6, 5)), np.ones(5)])
+    assert np.all(np.asarray(model.layers[0].kernel) == 1)
+
+
 def test_optimizers_that_are_chosen_for_variables_are_held_before_their_first_step():
     optimizers = keras3().optimizers
     adam, sgd = optimizers.Adam(0.1), optimizers.SGD(0.1, momentum=0.9)

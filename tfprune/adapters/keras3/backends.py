@@ -23,6 +23,15 @@ def sync(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
+def seed(number: int) -> None:
+    """Seeds what PyTorch draws from where Keras gives it no generator, as for dropout; other backends have no such."""
+    if name() == "torch":
+        import torch
+
+        seeded = torch if torch.accelerator.is_available() else torch.default_generator  # that of the processor alone
+        seeded.manual_seed(number)
+
+
 def hands_over_state() -> bool:
     """Returns whether a compiled step knows only the variables that it is handed; others would be constants to it."""
     return name() == "jax"
@@ -48,9 +57,14 @@ def masked(gradient: Any, mask: keras.Variable) -> Any:
     """Returns a gradient that is zero where the mask is."""
     if hasattr(gradient, "indices") and hasattr(gradient, "values") and name() == "tensorflow":
         # Of a lookup: the gradients of some rows.
-        values = where(tf.gather(mask.value, gradient.indices), gradient.values)
+        values = _selected(tf.gather(mask.value, gradient.indices), gradient.values)
         return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return where(mask.value, gradient)
+    return _selected(mask.value, gradient)
+
+
+def _selected(mask: Any, values: Any) -> Any:
+    """Does what `where` does; TensorFlow's older operation takes less time, as it does not broadcast."""
+    return tf.compat.v1.where(mask, values, tf.zeros_like(values)) if name() == "tensorflow" else where(mask, values)
 
 
 def where(mask: Any, values: Any, otherwise: float = 0.0) -> Any:
@@ -69,6 +83,22 @@ def keep(variable: keras.Variable, mask: keras.Variable, otherwise: float = 0.0)
         _keep_on_replicas(variable.value, mask.value, otherwise)
     else:
         variable.assign(where(mask.value, variable.value, otherwise))
+
+
+def guards(model: keras.Model) -> bool:
+    """Returns whether `guard` is worth it: on JAX a mask in each step costs nothing, on several devices it is none."""
+    return name() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync == 1
+
+
+def guard(variable: keras.Variable, mask: keras.Variable) -> None:
+    """Lets a variable take zeros alone where its mask is zero, whoever assigns it; steps of optimizers go past that."""
+    assign = type(variable)._direct_assign.__get__(variable)
+    vars(variable)["_direct_assign"] = lambda value: assign(where(mask.value, tf.cast(value, variable.value.dtype)))
+
+
+def unguard(variable: keras.Variable) -> None:
+    """Undoes `guard`."""
+    vars(variable).pop("_direct_assign", None)
 
 
 def settle(variable: keras.Variable) -> None:

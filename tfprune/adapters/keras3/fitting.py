@@ -70,13 +70,15 @@ def _factor(name: str, share: Any) -> Any:
     return ops.ones_like(share)
 
 
-def compile_classifier(model: Any, kind: str, rate: Any, settings: Mapping[str, Any], *, xla: bool) -> None:
-    """Compiles a model that returns logits, with a fresh optimizer that is held to the model's masks.
-
-    Its logs have the cross-entropy alone as `loss`, where penalties are trained on too.
+def compile_for(
+    model: Any, loss: Any, metrics: Sequence[Any], kind: str, rate: Any, settings: Mapping[str, Any], *, xla: bool
+) -> None:
+    """Compiles a model with a fresh optimizer that is held to the model's masks.
 
     Args:
         model: any.
+        loss: that is trained on.
+        metrics: that are logged; one called `loss` takes the place of the loss, in which penalties are.
         kind: the optimizer's class.
         rate: its learning rate, see `learning_rate`.
         settings: its others.
@@ -89,11 +91,8 @@ def compile_classifier(model: Any, kind: str, rate: Any, settings: Mapping[str, 
     with backends.scope(model):
         model.compile(
             optimizer=optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[
-                keras.metrics.SparseCategoricalCrossentropy(name="loss", from_logits=True),  # without penalties
-                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            ],
+            loss=loss,
+            metrics=list(metrics),
             jit_compile="auto" if backends.name() == "jax" else xla,  # there wherever the layers allow it
         )
         if not model.optimizer.built:
@@ -165,10 +164,7 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     keras3_seeds.global_state.set_global_attribute(keras3_seeds.GLOBAL_SEED_GENERATOR, None)
-    if backends.name() == "torch":
-        import torch
-
-        torch.manual_seed(seed)
+    backends.seed(seed)
 
 
 def reset_names() -> None:

@@ -174,9 +174,10 @@ class Keras3Graphs:
         if isinstance(examples, Batch):
             loss, x = compiled_loss(model, model, examples, Criterion()), examples.x
         else:
-            x, classes = examples
+            x, y, *given = examples
             crossentropy = keras.losses.sparse_categorical_crossentropy
-            loss = lambda out: keras.ops.mean(crossentropy(classes, out, from_logits=True))  # noqa: E731 - of two
+            losses = given[0] if given else functools.partial(crossentropy, from_logits=True)
+            loss = lambda out: keras.ops.mean(losses(y, out))  # noqa: E731 - of two
         return [backends.array(own) for own in backends.gradients(function, [own.value for own in variables])]
 
     def macs_per_kernel(self, model: keras.Model) -> dict[str, int]:

@@ -4,7 +4,8 @@ The model keeps its class, its layers and their names, its files. What holds the
 
 * the optimizer's `apply` masks the gradients of the kernels before a step, so that pruned weights count in no norm that
   gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
-  whatever the step has done (decay, averages, momentum), unless its arithmetic keeps the latter there by itself;
+  whatever the step has done (decay, averages, momentum), unless its arithmetic keeps the latter there by itself, and
+  on TensorFlow, where each look at a mask takes time, the weights too: there they take nothing but zeros from anyone;
 * on JAX the masks are variables of the optimizer, without being saved with it: it hands a compiled step those, and
   takes anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
 * a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
@@ -45,6 +46,9 @@ class InPlaceMasks:
         self._own = {name: kernel.constraint for name, kernel in kernels.items()}
         self._values = {name: np.ones(tuple(kernel.shape), np.uint8) for name, kernel in kernels.items()}
         self._vars = [(name, kernel, _mask(kernel, number)) for number, (name, kernel) in enumerate(kernels.items())]
+        self._guarded = backends.guards(model)
+        for _, kernel, mask in self._vars if self._guarded else ():
+            backends.guard(kernel, mask)
         self._constrain()
 
     def kernels(self) -> dict[str, keras.Variable]:
@@ -91,6 +95,8 @@ class InPlaceMasks:
         """Takes the masks off: the kernels have their own constraints again, and may leave zero from then on."""
         backends.sync(self._model)
         self._unconstrain()
+        for _, kernel, _ in self._vars:
+            backends.unguard(kernel)
         for part in parts(getattr(self._model, "optimizer", None)):
             if vars(part).get(HELD) is self:
                 release(part, HELD)
@@ -114,7 +120,9 @@ class InPlaceMasks:
         ]
         with self._unconstrained():
             result = apply(grads, variables)
-        self._enforce(part, trained, forget=not keeps_zeros(part))
+        steady = keeps_zeros(part)
+        if not (steady and self._guarded and part.clipnorm is None and part.global_clipnorm is None):
+            self._enforce(part, trained, forget=not steady)  # a norm that is no number reaches all weights
         return result
 
     def forget(self, part: keras.optimizers.Optimizer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Narrowed:
     Args:
         model: functional or sequential. It is not changed.
         changes: what is different.
+        others: models of the same layers, which are made again too; see `made`.
 
     Attributes:
         model: the smaller one, not compiled.
@@ -35,19 +36,22 @@ class Narrowed:
         ModelError: a layer or model cannot be made again.
     """
 
-    def __init__(self, model: keras.Model, changes: Changes) -> None:
+    def __init__(self, model: keras.Model, changes: Changes, others: Sequence[keras.Model] = ()) -> None:
         self._changes = changes
         self._made: dict[int, tuple[Any, Any]] = {}
-        everything = [own for own in model._flatten_layers() if type(own).__module__.partition(".")[0] != "keras"]
+        layers = [layer for own in (model, *others) for layer in own._flatten_layers()]
+        everything = [own for own in layers if type(own).__module__.partition(".")[0] != "keras"]
         self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
         self._known |= {
             own.__name__: own
-            for layer in model._flatten_layers()
+            for layer in layers
             for own in functions_of(layer).values()
             if getattr(own, "__name__", "<lambda>") != "<lambda>"
         }
         with keras.saving.custom_object_scope(self._known):
             self.model: keras.Model = self._operation(model)
+            for other in others:
+                self._operation(other)
         self.layers = [own for own in self._made.values() if isinstance(own[0], keras.layers.Layer)]
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
             new.trainable = old.trainable
@@ -58,6 +62,10 @@ class Narrowed:
                 for theirs, variable in zip(old.variables, new.variables, strict=True):
                     if theirs.trainable != variable.trainable:  # a kernel that is frozen under low-rank updates
                         variable.trainable = theirs.trainable
+
+    def made(self, old: Any) -> Any:
+        """Returns what has become of a layer, or of one of the models."""
+        return self._made[id(old)][1]
 
     def _operation(self, old: Any) -> Any:
         """Returns what has become of a layer or operation, the same whenever it is asked for."""

@@ -169,6 +169,8 @@ def _loss(model: keras.Model, examples: Examples) -> tf.Tensor:
         outputs = model(tf.nest.map_structure(tf.convert_to_tensor, examples.x), training=False)
         return compiled_loss(model)(outputs, examples, Criterion())
     outputs = model(examples[0], training=False)
+    if len(examples) > 2:
+        return tf.reduce_mean(examples[2](examples[1], outputs))
     return tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(examples[1], outputs, from_logits=True))
 
 

@@ -109,6 +109,12 @@ def alone(path: Path, answer: NamedAnswer, inputs: Collection[str], outputs: Col
     return lambda given: answer({"inputs": given})["probabilities"]
 
 
+def single(named: NamedAnswer, output: str) -> Answer:
+    """Returns what answers with a file that has one input: from a batch of it to one of the outputs."""
+    ((key, (_, dtype)),) = named.inputs.items()
+    return lambda given: named({key: np.asarray(given, dtype)})[output]
+
+
 def calibration(data: Data, dtype: np.dtype) -> np.ndarray:
     """Returns training examples to calibrate with, in the dtype of the model: a draw that is always the same."""
     chosen = np.random.default_rng(0).permutation(len(data.train))[:CALIBRATION]

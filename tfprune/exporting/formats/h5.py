@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.configs import check_config
-from tfprune.adapters.loading.gate import load_model, load_with, open_hdf5
+from tfprune.adapters.loading.gate import library_of_file, load_model, load_with, open_hdf5
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, refused, softmax
 from tfprune.exporting.formats._for_keras3 import REMEDY, check, without_unknown
 from tfprune.exporting.named import of_graph
+from tfprune.exporting.of_keras3 import save
 from tfprune.utils.errors import ModelError
 
 
@@ -51,6 +53,9 @@ def write_with(model: keras.Model, path: Path, changed: Callable[[dict[str, Any]
 
 
 def write_named(served: Served, path: Path, quantize: str) -> None:
+    if is_keras3(served.model):
+        save(served.model, path)
+        return
     write_with(served.model, path, lambda config: without_unknown(config, []))
 
 
@@ -75,6 +80,8 @@ def load_named_in_keras3(path: Path) -> NamedAnswer:
 
 
 def _in_keras3(path: Path) -> Any:
+    if library_of_file(path) == "keras":
+        return load_with(path, keras3())
     with open_hdf5(path) as file:
         problems: list[str] = []
         without_unknown(json.loads(file.attrs["model_config"]), problems)
@@ -100,6 +107,7 @@ def by_name(model: Any) -> NamedAnswer:
         with its_own_affairs():
             return {name: np.asarray(own) for name, own in named.call(given).items()}
 
+    answer.inputs = dict(named.inputs)
     return answer
 
 

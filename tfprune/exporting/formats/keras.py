@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.gate import load_with
 from tfprune.data._base import Data
 from tfprune.exporting.formats import h5
 from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
 from tfprune.exporting.formats._for_keras3 import REMEDY, check, translated, without_unknown
+from tfprune.exporting.of_keras3 import save
 from tfprune.utils.errors import ModelError
 
 
@@ -23,7 +25,10 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
     _write(served.model, path)
 
 
-def _write(model: keras.Model, path: Path) -> None:
+def _write(model: Any, path: Path) -> None:
+    if is_keras3(model):
+        save(model, path)
+        return
     problems: list[str] = []
 
     def changed(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
-from tfprune.exporting.savedmodel import ENCODED, export, tables, variables_of
+from tfprune.exporting.savedmodel import ENCODED, export, module_of
 
 SERVING = "serving_default"
 
@@ -24,26 +24,18 @@ def load(path: Path) -> Answer:
     loaded = load_graph(path)
     function = loaded.signatures[ENCODED]
     dtype = function.structured_input_signature[1]["inputs"].dtype
+    name = next((name for name in ("values",) if name in function.structured_outputs), "probabilities")
 
     def answer(inputs: np.ndarray) -> np.ndarray:
-        return function(inputs=tf.constant(inputs, dtype))["probabilities"].numpy()
+        return function(inputs=tf.constant(inputs, dtype))[name].numpy()
 
     answer.keeps = loaded  # its variables live as long as it does
     return answer
 
 
-class _Module(tf.Module):
-    """A function of named tensors, with what it needs to be saved and nothing of Keras."""
-
-    def __init__(self, served: Served) -> None:
-        super().__init__(name="model")
-        self.weights, _ = variables_of(served.model)
-        self.tables = tables(served.model)
-
-
 def write_named(served: Served, path: Path, quantize: str) -> None:
     """Writes a function of named tensors as the signature `serving_default`."""
-    tf.saved_model.save(_Module(served), str(path), signatures={SERVING: served.traced()})
+    tf.saved_model.save(module_of(served.model), str(path), signatures={SERVING: served.traced()})
 
 
 def load_named(path: Path) -> NamedAnswer:

@@ -25,6 +25,7 @@ from tfprune.exporting.formats._base import (
     extra,
     refused,
 )
+from tfprune.exporting.savedmodel import module_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -43,7 +44,7 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
         ModelError: TensorFlow Lite cannot hold it.
     """
     model = served.model
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], model)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], module_of(model))
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":

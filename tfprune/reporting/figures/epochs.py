@@ -11,10 +11,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from tfprune.data.objectives import OBJECTIVES
 from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of, mark
 from tfprune.reporting.figures.rendering import write_png
 
+METRICS = {name: metric for task in OBJECTIVES for name, metric in OBJECTIVES[task].metrics.items()}
+NO_SCORES = ("phase", "epoch", "step", "sparsity")  # keys of a history's rows
+OF_CLASSES = ["loss", "accuracy"]
 MOST_TIPS = 24  # of a line on a page
+
+
+def _called(name: str, names: Sequence[str]) -> str:
+    """Returns what a score is called in a figure of some; the loss of classes is their cross-entropy."""
+    if name == "loss":
+        return "cross-entropy" if list(names) == OF_CLASSES else "loss"
+    return METRICS[name].label
 
 
 def plot_curves(history: Rows, path: Path, *, title: str) -> None:
@@ -25,9 +36,13 @@ def plot_curves(history: Rows, path: Path, *, title: str) -> None:
         path: the PNG to write.
         title: above the figure.
     """
+    names = [name for name in history[0] if name not in NO_SCORES and not name.startswith("val_")]
     panels = [
-        Panel(functools.partial(_draw_curves, history=history, name=name, label=label), label)
-        for name, label in (("loss", "cross-entropy"), ("accuracy", "accuracy"))
+        Panel(
+            functools.partial(_draw_curves, history=history, name=name, label=_called(name, names)),
+            _called(name, names),
+        )
+        for name in names
     ]
     write_png(panels, path, title=title)
 
@@ -99,7 +114,8 @@ def _draw_mean_curves(
             points = axes.plot([x[n] for n in shown], y.mean(axis=0)[shown], "o", color=colour, alpha=0, markersize=3)
             mark(points, "", [f"epoch {x[n]:,.4g}, {split}: {y[:, n].mean():.4f}{_range(y[:, n])}" for n in shown])
     _mark_events(axes, theme, rows, positions)
-    axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=limits)
+    label = "cross-entropy" if rows and "accuracy" in rows[0] else "loss"
+    axes.set(xlabel="epoch", ylabel=label, ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
@@ -114,7 +130,7 @@ def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: s
     _mark_events(axes, theme, rows, positions)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel=label)
-    if name == "accuracy":
+    if name != "loss" and METRICS[name].share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 

@@ -12,15 +12,22 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from tfprune.reporting.measures import measure_of
 from tfprune.utils.text import printable, shortened
 
 LONGEST_LABEL, LONGEST_TITLE = 50, 110  # characters; longer ones would leave no room for what is drawn
 MARKERS = "osD^vPX<>*"
 MARK = "mark:"  # begins the group id of an artist that `mark` says something of
-SCORES = {"test_loss": "test loss", "test_accuracy": "test accuracy"}
-UNITS = {"test_loss": "", "test_accuracy": "%"}
+
 Rows = Sequence[Mapping[str, Any]]
 Summary = Mapping[str, Mapping[str, Any]]  # what `comparison.summarise` returns
+
+
+def scores_of(summary: Summary) -> dict[str, tuple[str, str, bool]]:
+    """Returns the columns that are drawn of a comparison: name -> its label, its unit, whether more is better."""
+    found = measure_of(summary)
+    own = (f"test {found.label}", "%" if found.metric.share else "", found.metric.higher)
+    return {"test_loss": ("test loss", "", False), found.column: own}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from tfprune.methods import BASELINE
 from tfprune.reporting.comparison import paired_difference
 from tfprune.reporting.figures.panels import (
-    SCORES,
-    UNITS,
     Panel,
     Summary,
     Theme,
@@ -22,6 +20,7 @@ from tfprune.reporting.figures.panels import (
     looks_of,
     mark,
     percent,
+    scores_of,
     ticks,
     within_range,
 )
@@ -42,15 +41,15 @@ def plot_comparison(summary: Summary, path: Path, *, title: str) -> None:
 def comparison_panels(summary: Summary) -> list[Panel]:
     """Returns test loss and test accuracy of each trial, see `plot_comparison`."""
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, unit, _) in scores_of(summary).items():
         strips = {}
         for trial, values in summary.items():
             mean, sd = values["mean"][name], values["sd"][name]
-            bar = None if sd is None else within_range(mean - sd, mean + sd, UNITS[name])
+            bar = None if sd is None else within_range(mean - sd, mean + sd, unit)
             strips[trial] = Strip(
                 values["method"], {seed: row[name] for seed, row in values["seeds"].items()}, mean, bar
             )
-        panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=UNITS[name]))
+        panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=unit))
     return panels
 
 
@@ -61,7 +60,7 @@ def differences_panels(summary: Summary) -> list[Panel]:
         No panels where there is no baseline or nothing else.
     """
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, unit, higher) in scores_of(summary).items():
         strips = {}
         for trial, values in summary.items():
             baseline = summary.get(BASELINE, {"seeds": {}})["seeds"]
@@ -72,10 +71,9 @@ def differences_panels(summary: Summary) -> list[Panel]:
             bar = (paired["low"], paired["high"]) if paired else None
             strips[trial] = Strip(values["method"], own, float(np.mean(list(own.values()))), bar)
         if strips:
-            loss = name == "test_loss"
-            label = f"{label} - {BASELINE}'s{'' if loss else ', points'} ({'less' if loss else 'more'} is better)"
-            unit = UNITS[name].replace("%", "points")
-            panels.append(_strip_panel(strips, summary, label, "95 % interval", unit=unit, zero=True))
+            points = unit.replace("%", "points")
+            label = f"{label} - {BASELINE}'s{', points' * bool(unit)} ({'more' if higher else 'less'} is better)"
+            panels.append(_strip_panel(strips, summary, label, "95 % interval", unit=points, zero=True))
     return panels
 
 

@@ -18,7 +18,6 @@ from tfprune.methods import BASELINE
 from tfprune.reporting.figures.panels import (
     LIGHT,
     MARKERS,
-    SCORES,
     Panel,
     Summary,
     Theme,
@@ -26,9 +25,11 @@ from tfprune.reporting.figures.panels import (
     looks_of,
     mark,
     percent,
+    scores_of,
     ticks,
 )
 from tfprune.reporting.figures.rendering import write_png
+from tfprune.reporting.measures import Measure, measure_of
 
 MOST_TOGETHER = 8  # lines in one panel; of more each method has its own
 NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
@@ -60,19 +61,22 @@ def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
 
 def sparsities_panels(summary: Summary) -> list[Panel]:
     """Returns test accuracy against sparsity: all of it and, if that is not all, what is near the best."""
-    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
-    best = max(accuracies)
+    found = measure_of(summary)
+    means = [values["mean"][found.column] for values in summary.values()]
+    best = max(means)
     count = len(looks_of(summary, LIGHT))
     if count > MOST_TOGETHER and count < len(summary):
         return _highlighting_panels(summary)
     if count > len(MARKERS):  # at one sparsity each, where they would cover each other
         return []
     said = ", ".join(
-        f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {100 * _place(values):.0f} %"
+        f"{trial} {found.text(values['mean'][found.column])} at {100 * _place(values):.0f} %"
         for trial, values in summary.items()
     )
-    panels = [Panel(functools.partial(_draw_sparsities, summary=summary), f"Test accuracy against sparsity: {said}.")]
-    if min(accuracies) < best - 2 * NEAR_THE_BEST:
+    panels = [
+        Panel(functools.partial(_draw_sparsities, summary=summary), f"Test {found.label} against sparsity: {said}.")
+    ]
+    if found.metric.share and min(means) < best - 2 * NEAR_THE_BEST:
         draw = functools.partial(_draw_sparsities, summary=summary, near=best)
         panels.append(Panel(draw, f"The same, within {100 * NEAR_THE_BEST:.0f} points of the best."))
     return [dataclasses.replace(panel, width=4.6, height=height_with_legend(summary)) for panel in panels]
@@ -83,12 +87,14 @@ def _highlighting_panels(summary: Summary) -> list[Panel]:
     methods: dict[str, list[Mapping[str, Any]]] = {}
     for values in summary.values():
         methods.setdefault(values["method"], []).append(values)
-    limits = _limits([(v["mean"]["test_accuracy"], v["sd"]["test_accuracy"] or 0.0) for v in summary.values()])
+    found = measure_of(summary)
+    bars = [(v["mean"][found.column], v["sd"][found.column] or 0.0) for v in summary.values()]
+    limits = _limits(bars) if found.metric.share else None
     panels = []
     for method, own in methods.items():
-        said = "; ".join(_point_text(method, values) for values in own)
-        draw = functools.partial(_draw_highlighted, methods=methods, method=method, limits=limits)
-        panels.append(Panel(draw, f"Test accuracy against sparsity: {said}.", method, width=3.0, height=2.2))
+        said = "; ".join(_point_text(method, values, found) for values in own)
+        draw = functools.partial(_draw_highlighted, methods=methods, method=method, found=found, limits=limits)
+        panels.append(Panel(draw, f"Test {found.label} against sparsity: {said}.", method, width=3.0, height=2.2))
     return panels
 
 
@@ -108,31 +114,33 @@ def _draw_highlighted(
     *,
     methods: Mapping[str, Sequence[Mapping[str, Any]]],
     method: str,
-    limits: tuple[float, float],
+    found: Measure,
+    limits: tuple[float, float] | None,
 ) -> None:
     for name in sorted(methods, key=lambda name: name == method):  # the one in colour last, above the others
         own = sorted(methods[name], key=_place)
-        x, y = [_place(values) for values in own], [values["mean"]["test_accuracy"] for values in own]
+        x, y = [_place(values) for values in own], [values["mean"][found.column] for values in own]
         if name != method:
             axes.plot(x, y, color=theme.muted, linewidth=0.8, alpha=0.45, marker="o" * (len(x) == 1), markersize=2)
             continue
-        deviations = [values["sd"]["test_accuracy"] for values in own]
-        spread = None if None in deviations else _reach(y, deviations)
+        deviations = [values["sd"][found.column] for values in own]
+        spread = None if None in deviations else _reach(y, deviations, found)
         look = {"color": theme.train, "marker": "o", "markersize": 4.5, "elinewidth": 1.2, "capsize": 2}
         drawn = axes.errorbar(x, y, spread, **look, zorder=3)
-        _mark_points(drawn, "", [_point_text(name, values) for values in own])
+        _mark_points(drawn, "", [_point_text(name, values, found) for values in own])
         if not any(x):
             axes.axhline(y[0], color=theme.train, linewidth=1, linestyle="--", alpha=0.8)
-    axes.set(xlabel="sparsity", ylabel="test accuracy", ylim=limits)
+    axes.set(xlabel="sparsity", ylabel=f"test {found.label}", ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(percent)
-    axes.yaxis.set_major_formatter(percent)
+    if found.metric.share:
+        axes.yaxis.set_major_formatter(percent)
 
 
 def costs_panels(summary: Summary) -> list[Panel]:
     """Returns test loss and test accuracy against the FLOPs of the training."""
     panels = []
-    for name, label in SCORES.items():
+    for name, (label, *_) in scores_of(summary).items():
         said = ", ".join(
             f"{trial} {values['mean'][name]:.3f} for {values['mean']['training_flops']:.3g} "
             f"({values['mean']['training_flops_masked']:.3g} with zeros left out)"
@@ -152,10 +160,11 @@ def trade_off_panels(summary: Summary) -> list[Panel]:
     Args:
         summary: what `comparison.summarise` returns, with a baseline.
     """
-    accuracies = [values["mean"]["test_accuracy"] for values in summary.values()]
-    low, high = np.quantile(accuracies, (0.25, 0.75))
-    lowest = min(accuracy for accuracy in accuracies if accuracy >= low - 3 * (high - low))
-    bottom = lowest - 0.02 if min(accuracies) < lowest else None
+    found = measure_of(summary)
+    means = [values["mean"][found.column] for values in summary.values()]
+    low, high = np.quantile(means, (0.25, 0.75))
+    lowest = min(own for own in means if own >= low - 3 * (high - low))
+    bottom = lowest - 0.02 if found.metric.share and min(means) < lowest else None
     axes = {
         "compression": lambda ratio: 1 / ratio["nonzero_parameters"],
         "training FLOPs / unpruned, zeros left out": lambda ratio: ratio["training_flops_masked"],
@@ -164,11 +173,11 @@ def trade_off_panels(summary: Summary) -> list[Panel]:
     for label, place in axes.items():
         places = {trial: place(values["ratio"]) for trial, values in summary.items()}
         said = ", ".join(
-            f"{trial} {100 * values['mean']['test_accuracy']:.1f} % at {places[trial]:.2f}"
+            f"{trial} {found.text(values['mean'][found.column])} at {places[trial]:.2f}"
             for trial, values in summary.items()
         )
         draw = functools.partial(_draw_trade_off, summary=summary, places=places, label=label, bottom=bottom)
-        text = f"Test accuracy against {label}: {said}."
+        text = f"Test {found.label} against {label}: {said}."
         panels.append(Panel(draw, text, width=5.4, height=1.0 + height_with_legend(summary)))
     return panels
 
@@ -177,25 +186,28 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
     width = max(map(_place, summary.values())) or 1.0
     looks = looks_of(summary, theme)
     crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
-    barred = not crowded and any(values["sd"]["test_accuracy"] is not None for values in summary.values())
+    found = measure_of(summary)
+    barred = not crowded and any(values["sd"][found.column] is not None for values in summary.values())
     shifts = _apart([_place(values) / width for values in summary.values()]) if barred else [0.0] * len(summary)
     points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
     for values, shift in zip(summary.values(), shifts, strict=True):
         points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
     for method, (colour, marker) in looks.items():
         own = sorted(points[method], key=lambda point: point[0])
-        means = [values["mean"]["test_accuracy"] for _, values in own]
-        deviations = [values["sd"]["test_accuracy"] for _, values in own]
-        spread = _reach(means, deviations) if barred and None not in deviations else None
+        means = [values["mean"][found.column] for _, values in own]
+        deviations = [values["sd"][found.column] for _, values in own]
+        spread = _reach(means, deviations, found) if barred and None not in deviations else None
         look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
         drawn = axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, zorder=3)
         drawn.set_label(method)
-        _mark_points(drawn, method, [_point_text(method, values) for _, values in own])
+        _mark_points(drawn, method, [_point_text(method, values, found) for _, values in own])
         if not any(_place(values) for _, values in own):
             mark([axes.axhline(means[0], color=colour, linewidth=1, linestyle="--", alpha=0.8)], method)
-    axes.set(xlabel="sparsity", ylabel="test accuracy", xlim=(-0.15 * width, 1.15 * width))
+    axes.set(xlabel="sparsity", ylabel=f"test {found.label}", xlim=(-0.15 * width, 1.15 * width))
     axes.set_xticks([tick for tick in ticks().tick_values(0, width) if 0 <= tick <= min(1.15 * width, 1)])
     axes.xaxis.set_major_formatter(percent)
+    if not found.metric.share:
+        return
     axes.yaxis.set_major_formatter(percent)
     low, high = axes.get_ylim()
     axes.set_ylim(low, min(high, 1.01))
@@ -204,7 +216,7 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
 
 
 def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> None:
-    looks, named = looks_of(summary, theme), set()
+    looks, named, found = looks_of(summary, theme), set(), measure_of(summary)
     costs = [values["mean"]["training_flops"] for values in summary.values()]
     most, least = max(costs), min(values["mean"]["training_flops_masked"] for values in summary.values())
     wide = 0 < least < most / 20
@@ -222,15 +234,15 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
             hollow = axes.plot(needed, mean[name], **look, markerfacecolor="none", linestyle="none")
             mark(hollow, method, [f"{trial}, zeros left out: {mean['training_flops_masked']:.3g} FLOPs"])
         edge = {"markeredgecolor": theme.paper, "linestyle": "none"}
-        share = name == "test_accuracy"
-        bar = None if sd is None else _reach([mean[name]], [sd]) if share else sd
+        of_metric = name == found.column
+        bar = None if sd is None else _reach([mean[name]], [sd], found) if of_metric else sd
         drawn = axes.errorbar(done, mean[name], bar, **look, **edge, elinewidth=1.2, capsize=3)
-        score = f"{100 * mean[name]:.1f} %" if share else f"{mean[name]:.4f}"
+        score = found.text(mean[name]) if of_metric else f"{mean[name]:.4f}"
         _mark_points(drawn, method, [f"{trial}: {score} for {mean['training_flops']:.3g} FLOPs"])
         if method not in named:  # without a bar, which a legend has no room for
             axes.plot([], [], **look, **edge, label=method)
             named.add(method)
-    axes.set(xlabel="training FLOPs (hollow: with zeros left out)", ylabel=SCORES[name])
+    axes.set(xlabel="training FLOPs (hollow: with zeros left out)", ylabel=scores_of(summary)[name][0])
     if wide:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -238,7 +250,7 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         axes.set_xlim(0, 1.15 * most)
         axes.xaxis.set_major_locator(ticks())
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    if name == "test_accuracy":
+    if scores_of(summary)[name][1] == "%":
         axes.yaxis.set_major_formatter(percent)
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.01))
 
@@ -246,10 +258,9 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
 def _draw_trade_off(
     axes: Axes, theme: Theme, *, summary: Summary, places: Mapping[str, float], label: str, bottom: float | None
 ) -> None:
+    found = measure_of(summary)
     for place, (method, (colour, marker)) in enumerate(looks_of(summary, theme).items()):
-        own = sorted(
-            (places[trial], v["mean"]["test_accuracy"]) for trial, v in summary.items() if v["method"] == method
-        )
+        own = sorted((places[trial], v["mean"][found.column]) for trial, v in summary.items() if v["method"] == method)
         look = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": theme.paper}
         axes.plot(
             *zip(*own, strict=True),
@@ -260,9 +271,11 @@ def _draw_trade_off(
         )
         if method == BASELINE:
             axes.axhline(own[0][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
-    axes.set(xlabel=label, ylabel="test accuracy" if bottom is None else "test accuracy (lower ones are cut off)")
+    cut = "" if bottom is None else " (lower ones are cut off)"
+    axes.set(xlabel=label, ylabel=f"test {found.label}{cut}")
     axes.set_ylim(bottom=bottom)
-    axes.yaxis.set_major_formatter(percent)
+    if found.metric.share:
+        axes.yaxis.set_major_formatter(percent)
     if label == "compression":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g} x")
@@ -270,8 +283,10 @@ def _draw_trade_off(
         axes.set_xlim(left=0)
 
 
-def _reach(means: Sequence[float], deviations: Sequence[float]) -> np.ndarray:
-    """Returns how far bars of shares go down and up: no further than 0 and 100 %."""
+def _reach(means: Sequence[float], deviations: Sequence[float], found: Measure) -> np.ndarray:
+    """Returns how far bars go down and up: those of shares no further than 0 and 100 %."""
+    if not found.metric.share:
+        return np.array([deviations, deviations])
     low, high = np.minimum(deviations, means), np.minimum(deviations, 1 - np.asarray(means))
     return np.array([low, np.maximum(high, 0.0)])
 
@@ -282,10 +297,9 @@ def _mark_points(drawn: ErrorbarContainer, method: str, tips: Sequence[str]) -> 
     mark([*caps, *bars], method)
 
 
-def _point_text(method: str, values: Mapping[str, Any]) -> str:
-    mean, sd = values["mean"]["test_accuracy"], values["sd"]["test_accuracy"]
-    spread = "" if sd is None else f" ± {100 * sd:.1f}"
-    return f"{method} at {100 * _place(values):.3g} %: {100 * mean:.1f}{spread} %"
+def _point_text(method: str, values: Mapping[str, Any], found: Measure) -> str:
+    score = found.text(values["mean"][found.column], values["sd"][found.column])
+    return f"{method} at {100 * _place(values):.3g} %: {score}"
 
 
 def _place(values: Mapping[str, Any]) -> float:
