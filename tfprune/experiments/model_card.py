@@ -12,7 +12,6 @@ from tfprune.experiments.results import Result
 from tfprune.utils.files import atomic_write
 from tfprune.utils.text import Table, markdown, percent, printable, shortened
 
-
 HUB = {"multilabel": "classification"}  # tasks that the hub calls otherwise
 
 
