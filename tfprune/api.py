@@ -242,7 +242,7 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
 
     Args:
         runs: run folders, or folders that hold run folders.
-        files: `.html`, `.md`, `.csv` or `.json` files to write.
+        files: `.html`, `.md`, `.csv`, `.json` or `.tex` files to write.
 
     Returns:
         What was written: the files, and the figures of Markdown pages.
@@ -260,6 +260,7 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
     from tfprune.experiments.results import find_results, run_folders
     from tfprune.experiments.rundir import RunDir
     from tfprune.reporting.diverged import find_diverged
+    from tfprune.reporting.made import Made
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections
 
@@ -272,7 +273,8 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
     for line in left_out:
         log.warning("left out: %s", line)
     found = sections(results, find_diverged(map(RunDir, folders), results))
-    return [path for write, file in writers for path in write(found, file)]
+    made = Made.now(f"tfprune.report of {len(results):,} runs")
+    return [path for write, file in writers for path in write(found, file, made)]
 
 
 def _run(config: Config, force: bool) -> Any:

@@ -37,6 +37,7 @@ FILES = {
     "sparsity.png",
     "tensorboard",
     "model",
+    "model_card.md",
 }
 
 
@@ -151,8 +152,9 @@ def test_tensorboard_shows_curves_sparsity_histograms_masks_and_settings(finishe
     with Image.open(io.BytesIO(last)) as image:
         assert np.mean(np.all(np.asarray(image) == PRUNED_COLOUR, axis=-1)) == pytest.approx(44 / 144)
 
-    settings = events(finished.folder.tensorboard, ".").summary_metadata
-    assert any("hparams" in tag for tag in settings)
+    settings = [own for tag, own in train_log.summary_metadata.items() if "session_start" in tag]
+    assert len(settings) == 1 and b"null" not in settings[0].plugin_data.content
+    assert {path.name for path in finished.folder.tensorboard.iterdir()} == {"train", "validation"}  # two entries
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(finished, monkeypatch):

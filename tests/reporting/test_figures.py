@@ -148,6 +148,28 @@ def test_marks_of_ten_methods_stay_apart():
     assert len(set(looks.values())) == len({c for c, _ in looks.values()}) == len({m for _, m in looks.values()}) == 10
 
 
+def test_many_lines_are_a_panel_per_method_with_the_others_in_grey():
+    summary = summary_of(methods=ALL, levels=(0.3, 0.5, 0.9))
+    panels = sparsities_panels(summary)
+    assert [panel.title for panel in panels] == list(dict.fromkeys(values["method"] for values in summary.values()))
+    axes = drawn(panels[3])
+    colours = [line.get_color() for line in axes.lines if len(line.get_xdata()) == 3 and line.get_marker() != "_"]
+    assert colours.count(LIGHT.train) == 1 and set(colours) == {LIGHT.train, LIGHT.muted}
+    assert len({drawn(panel).get_ylim() for panel in panels}) == 1
+
+
+def test_no_bar_of_a_share_goes_past_all_of_it():
+    summary = summary_of(methods=("unpruned", "dynamic"))
+    for values in summary.values():
+        values["mean"]["test_accuracy"], values["sd"]["test_accuracy"] = 0.99, 0.05
+    for panel in (comparison_panels(summary)[1], sparsities_panels(summary)[0], costs_panels(summary)[1]):
+        axes = drawn(panel)
+        ends = [x if axes.get_ylabel() == "" else y for line in axes.lines for x, y in line.get_xydata()]
+        segments = [own for lines in axes.collections for own in lines.get_segments()]
+        ends += [end[1] for own in segments for end in own]
+        assert max(ends) <= 1.0 or axes.get_ylabel() != "test accuracy"
+
+
 def test_marks_without_bars_stand_at_their_sparsity():
     summary = summary_of(methods=("pruned", "dynamic"))
     for values in summary.values():

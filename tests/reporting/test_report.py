@@ -73,9 +73,9 @@ def test_the_notes_are_what_is_missing(tmp_path):
     write_runs(tmp_path / "all")
     assert notes(section(tmp_path / "all")) == []
     write_runs(tmp_path / "one", ("dynamic",), 1)
-    one, baseline, verdicts = notes(section(tmp_path / "one"))
+    one, baseline = notes(section(tmp_path / "one"))
     assert "One seed: there are no standard deviations, intervals or p values" in one
-    assert "no run of unpruned" in baseline and "no verdicts" in verdicts
+    assert "no run of unpruned" in baseline
     write_runs(tmp_path / "some", ("unpruned",), 3)
     write_runs(tmp_path / "some", ("dynamic",), 2)
     write_runs(tmp_path / "some", ("pruned",), 1, metrics={"machine": {"cpu": "B", "cores": 1, "gpus": []}})

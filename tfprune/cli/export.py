@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,10 @@ from tfprune.cli._typed import again, as_typed
 from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.files import written_to
+
+if TYPE_CHECKING:
+    from tfprune.experiments.results import Result
 
 QUANTIZE = ("none", *dict.fromkeys(how for own in QUANTIZED.values() for how in own))
 LOSS = 0.01  # of accuracy, from which on it is pointed out
@@ -79,6 +83,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
         done = convert(restore_model(result, data), data, path, name, quantize)
     for line in done.unread:
         echo(f"Warning: {line}", err=True)
+    card = _write_card(result, path)
     metric = done.metric
     if done.loss > (LOSS if metric.share else LOSS * abs(done.before)):
         lost = f"{100 * done.loss:.1f} points of {metric.label} are lost"
@@ -98,7 +103,20 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
     )
     if done.description:
         echo("", f"Inputs, columns and labels of the file: {done.description}")
-    echo("", f"Next: tfprune bench {run}{again(given)}")
+    echo("", f"Model card: {card}", "", f"Next: tfprune bench {run}{again(given)}")
+
+
+def _write_card(result: Result, path: Path) -> Path:
+    """Writes the card of a run's model beside an export of it; one that describes another run stays."""
+    from tfprune.experiments.model_card import describes, write_card
+
+    card = path.with_name(result.folder.card.name)
+    if card.exists() and not describes(card, result):
+        card = path.with_name(f"{path.name}.{card.name}")
+    exported = path.parent.iterdir() if path.parent == result.folder.exports else [path]
+    own = [file for file in exported if file.suffix not in (".json", ".md")]
+    with written_to(card):
+        return write_card(result, card, sorted(own))
 
 
 def _export_file(

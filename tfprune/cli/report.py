@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,7 +11,8 @@ import click
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo
-from tfprune.utils.errors import RunError
+from tfprune.utils.checks import check_least
+from tfprune.utils.errors import ConfigError, RunError
 
 
 @click.command(cls=Command, short_help="Write a report on finished runs.")
@@ -20,11 +23,25 @@ from tfprune.utils.errors import RunError
     metavar="FILE",
     type=click.Path(path_type=Path),
     multiple=True,
-    required=True,
     help="A .html, .md, .csv, .json or .tex file to write. May be repeated.",
 )
+@click.option(
+    "--tables",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for each table as .tex and .csv, each figure as .svg and .pdf.",
+)
+@click.option(
+    "--margin",
+    metavar="POINTS",
+    type=float,
+    help="How far below unpruned the smallest network may be.  [default: 0.5]",
+)
 @json_option
-def report(runs: tuple[Path, ...], files: tuple[Path, ...], as_json: bool) -> None:
+def report(
+    runs: tuple[Path, ...], files: tuple[Path, ...], folder: Path | None, margin: float | None, as_json: bool
+) -> None:
     """Report on finished RUNS: run folders, folders that hold run folders, or a sweep file (.toml, .json).
 
     Runs with the same settings but for method and seed are compared, in a section of their own, and the methods of
@@ -33,22 +50,40 @@ def report(runs: tuple[Path, ...], files: tuple[Path, ...], as_json: bool) -> No
     from tfprune.experiments.results import find_results, run_folders
     from tfprune.experiments.rundir import RunDir
     from tfprune.reporting.diverged import find_diverged
+    from tfprune.reporting.made import Made
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections
+    from tfprune.reporting.sheets import write_sheets
 
-    writers = [(writer_for(file), file) for file in files]
+    if not files and folder is None:
+        raise ConfigError("name a file to write, --out report.html, or a folder, --tables DIR")
+    margin = None if margin is None else check_least("--margin", margin, 0.0)
+    writers = [(writer_for(file), file) for file in files] + ([(write_sheets, folder)] if folder else [])
     folders = [folder for run in runs for folder in (_of_plan(run) if run.is_file() else run_folders(run))]
     results, left_out = find_results(folders)
     for line in left_out:
         echo(f"Left out: {line}", err=True)
-    found = sections(results, find_diverged(map(RunDir, folders), results))
-    written = [(path, file) for write, file in writers for path in write(found, file)]
+    found = sections(results, find_diverged(map(RunDir, folders), results), margin)
+    made = Made.now(_command(runs, files, folder, margin))
+    written = [(path, file) for write, file in writers for path in write(found, file, made)]
     if as_json:
         reports, figures = [path for path, file in written if path == file], [p for p, file in written if p != file]
         echo_json({"reports": reports, "figures": figures, "left_out": left_out})
         return
     for path, file in written:
-        echo(f"Report: {path}" if path == file else f"Figure: {path}")
+        if file != folder:
+            echo(f"Report: {path}" if path == file else f"Figure: {path}")
+    if folder:
+        echo(f"Tables and figures: {sum(file == folder for _, file in written)} files in {folder}")
+
+
+def _command(runs: Sequence[Path], files: Sequence[Path], folder: Path | None, margin: float | None) -> str:
+    """Returns the command as it can be typed again."""
+    words = ["tfprune", "report", *map(str, runs)]
+    for file in files:
+        words += ["--out", str(file)]
+    words += ["--tables", str(folder)] if folder else []
+    return shlex.join(words + (["--margin", f"{margin:g}"] if margin is not None else []))
 
 
 def _of_plan(plan: Path) -> list[Path]:

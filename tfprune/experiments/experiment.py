@@ -11,6 +11,7 @@ from typing import Any
 
 from tfprune.data._base import Data
 from tfprune.experiments.libraries import Library, Precision, library_of, prepare
+from tfprune.experiments.model_card import write_card
 from tfprune.experiments.results import (
     Result,
     check_same,
@@ -38,6 +39,7 @@ from tfprune.training.stopping import SignalHandler
 from tfprune.training.strategies import DistributedContext
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import write_json
+from tfprune.utils.notebook import LiveCurves
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +159,9 @@ def _train(
     _begin(config, folder, data, checkpoint)
     tracker.begin(checkpoint.state["run"].get("mlflow") if checkpoint else None)
     checkpointing.run["mlflow"] = tracker.id
-    trainer.observers.append(trainer.callback(AtEpochEnd(lambda: tracker.log(trainer.history))))
+    live = LiveCurves(trainer.history)
+    for follow in (lambda: tracker.log(trainer.history), live.update):
+        trainer.observers.append(trainer.callback(AtEpochEnd(follow)))
     try:
         metrics = _prune_and_measure(library, trainer, folder, seconds, precision)
     except BaseException:
@@ -165,10 +169,12 @@ def _train(
             write_history(folder.history, trainer.history)
         raise
     finally:
+        live.finish()
         library.release(trainer)
     if not folder.config.is_file():  # the folder was removed, and what was written since has made it anew
         raise run_folder_missing(folder.root)
     metrics = metrics_with_checksum(folder, metrics)
+    write_card(Result(folder, config, metrics), folder.card)
     write_json(folder.metrics, metrics)
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)

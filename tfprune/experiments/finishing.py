@@ -72,8 +72,8 @@ def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float
     from tensorboard.plugins.hparams import api as hp
 
     flat = {key: value for key, value in config.to_dict().items() if isinstance(value, (str, int, float))}
-    flat |= {f"{config.method}.{key}": _scalar(value) for key, value in config.settings.items()}
-    with tf.summary.create_file_writer(str(folder.tensorboard)).as_default(step=0):
+    flat |= {f"{config.method}.{key}": _scalar(own) for key, own in config.settings.items() if own is not None}
+    with tf.summary.create_file_writer(str(folder.tensorboard / "train")).as_default(step=0):
         hp.hparams(
             {key: value for key, value in flat.items() if key not in NON_IDENTITY_FIELDS}, trial_id=config.run_id
         )

@@ -41,6 +41,7 @@ from tfprune.utils.text import LONGEST, one_line, printable, shortened
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
 SCHEMA = 2  # of metrics.json; raised when a key that is read is new, changes its meaning or goes
 FILES = (  # with checksums
@@ -107,6 +108,16 @@ class Result:
     def total_sparsity(self) -> float:
         """Fraction of all numbers of the exported model that is zero: kernels, biases, statistics, all else."""
         return 1 - self.metrics["nonzero_parameters"] / self.metrics["parameters"]
+
+    def plot(self) -> Figure:
+        """Returns a matplotlib figure of loss and sparsity over the epochs.
+
+        Raises:
+            RunError: the history cannot be read.
+        """
+        from tfprune.utils.curves import curves_figure
+
+        return curves_figure(self.history())
 
     def _repr_html_(self) -> str:
         pruned = "channels" if "channels" in self.metrics else "kernel weights"

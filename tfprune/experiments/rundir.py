@@ -75,6 +75,10 @@ class RunDir:
         return self.root / "model.keras"
 
     @property
+    def card(self) -> Path:
+        return self.root / "model_card.md"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 
@@ -160,7 +164,7 @@ class RunDir:
 
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
-        for path in (*arrays, self.keras_model, self.curves, self.sparsity):
+        for path in (*arrays, self.keras_model, self.curves, self.sparsity, self.card):
             path.unlink(missing_ok=True)
         for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink()

@@ -10,8 +10,10 @@ from typing import Any
 from tfprune.experiments.checksums import with_checksum
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
+from tfprune.reporting.answers import Answer, answers
 from tfprune.reporting.comparison import by_trial, remarks, summarise
 from tfprune.reporting.diverged import Diverged
+from tfprune.reporting.measures import measure_of
 from tfprune.reporting.tables import (
     answer_table,
     comparison_table,
@@ -54,12 +56,19 @@ class Section:
         trials: trial -> its runs, see `comparison.by_trial`.
         summary: see `comparison.summarise`.
         verdicts: see `verdicts.verdicts`.
+        margin: how much worse still counts for the smallest network, see `answers.answers`.
     """
 
     title: str
     trials: Mapping[str, Sequence[Result]]
     summary: Summary
     verdicts: Sequence[Verdict]
+    margin: float | None = None
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What a reader asks first, see `answers.answers`."""
+        return answers(self.summary, self.margin)
 
     @property
     def results(self) -> list[Result]:
@@ -67,11 +76,20 @@ class Section:
         return [run for runs in self.trials.values() for run in runs]
 
 
-def sections(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> list[Section]:
-    """Gathers runs that can be compared with each other, see `comparable`, and compares them."""
+def sections(
+    results: Iterable[Result], diverged: Iterable[Diverged] = (), margin: float | None = None
+) -> list[Section]:
+    """Gathers runs that can be compared with each other, see `comparable`, and compares them.
+
+    Args:
+        results: finished runs.
+        diverged: others, which count at chance.
+        margin: see `Section`.
+    """
     groups, diverged = comparable(results), list(diverged)
     settings = [_shared(group[0].config) for group in groups]
-    return [section(group, diverged, settings) for group in groups]
+    found = [section(group, diverged, settings) for group in groups]
+    return [dataclasses.replace(own, margin=margin) for own in found]
 
 
 def section(
@@ -126,6 +144,31 @@ def result_tables(summary: Summary) -> list[Table]:
     if len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()}):
         first.insert(0, levels_table(summary))
     return [*first, *detail_tables(summary)]
+
+
+def section_tables(summary: Summary) -> dict[str, Table]:
+    """Returns the tables of a report by their headings."""
+    label = measure_of(summary).label
+    tables = {
+        "Results": answer_table(summary),
+        "All results": comparison_table(summary),
+        f"Tests of {label}": significance_table(summary),
+        f"Size, speed and {label}": trade_table(summary),
+        "Costs": cost_table(summary),
+    }
+    return {name: table for name, table in tables.items() if table[1]}
+
+
+def asked_verdicts(section: Section) -> list[Verdict]:
+    """Returns what the runs say of each method that was compared with the baseline."""
+    return verdicts(section.summary, methods=None)
+
+
+def layers_caption(section: Section) -> str:
+    """Returns what the table of `tables.layer_sparsities` shows."""
+    gone = any(run.config.removes for run in section.results)
+    what = "weights that are zero or went with their channels" if gone else "zeros"
+    return f"Share of {what} in each kernel at the end, in per cent; the mean over seeds."
 
 
 def detail_tables(summary: Summary) -> list[Table]:
@@ -215,8 +258,6 @@ def notes(section: Section) -> list[str]:
         said.append(f"Not every trial has all {len(most)} seeds ({', '.join(fewer)}); differences are of shared ones.")
     if BASELINE not in section.trials:
         said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
-    if not section.verdicts:
-        said.append(f"There are no verdicts: they are about dynamic beside {BASELINE} or lottery.")
     return said + remarks(section.summary)
 
 

@@ -203,7 +203,9 @@ def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
         cell += f", loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})" if delta else ""
         level = values["requested_sparsity"]
         rows.setdefault(trial.replace(f" {100 * level:.3g} %", ""), {})[level or levels[0]] = cell
-    headers = ("method", *(f"{100 * level:.3g} % zeros" for level in levels))
+    of_weights = all(values.get("granularity", "weight") == "weight" for values in summary.values())
+    what = "zeros" if of_weights else "pruned"  # filters and branches are gone, not zero
+    headers = ("method", *(f"{100 * level:.3g} % {what}" for level in levels))
     return headers, [(name, *(own.get(level, "") for level in levels)) for name, own in rows.items()]
 
 
@@ -287,7 +289,9 @@ def _overview_cell(values: Mapping[str, Any], own: Measure) -> tuple[str, ...]:
     mean, sd, delta = values["mean"], values["sd"], values["delta"]
     parts = [own.text(mean[own.column], sd[own.column])]
     if mean["sparsity"]:
-        parts.append(f"{100 * mean['sparsity']:.0f} % zeros")
+        granularity = values.get("granularity", "weight")
+        what = "zeros" if granularity == "weight" else f"of the {granularity}s removed"
+        parts.append(f"{100 * mean['sparsity']:.0f} % {what}")
     if delta:
         parts.append(f"loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})")
     return tuple(parts)

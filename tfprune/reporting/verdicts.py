@@ -1,4 +1,4 @@
-"""The hypothesis of dynamic pruning as three statements, and what the runs say of each.
+"""The hypothesis of dynamic pruning as three statements, and what the runs say of each, of other methods too.
 
 Each statement is about a paired comparison, seed by seed, and is judged by a 95 % confidence interval alone:
 *supported* if the whole interval speaks for it, *refuted* if the whole interval speaks against it, *undecided* else. A
@@ -8,7 +8,7 @@ statement that the set-up decides, not the runs, is *by construction*.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ RULE = (
     f"A statement is judged by the {100 * CONFIDENCE:.0f} % interval of a comparison that is paired seed by seed, and "
     "by nothing else: supported if the whole interval speaks for it, refuted if the whole interval speaks against it, "
     "undecided else. The intervals are not corrected for the number of statements.",
-    f"Fewer epochs: the share of seeds in which dynamic pruning comes to {BASELINE}'s final validation loss earlier, "
+    f"Fewer epochs: the share of seeds in which a method comes to {BASELINE}'s final validation loss earlier, "
     "among those in which one of the two is earlier (never counts as last), with its exact binomial interval: above or "
     f"below 1/2. Fewer than {FEWEST_SEEDS} such seeds can decide nothing.",
     "Less time than lottery: by construction where a ticket trains for more epochs, left out where both train for as "
@@ -61,8 +61,8 @@ class Verdict:
     high: float | None = None
 
 
-def verdicts(summary: Mapping[str, Summary]) -> list[Verdict]:
-    """Judges the three statements for every trial of `dynamic` in a comparison.
+def verdicts(summary: Mapping[str, Summary], methods: Collection[str] | None = ("dynamic",)) -> list[Verdict]:
+    """Judges the three statements for every trial of some methods in a comparison.
 
     1. *Fewer epochs to the unpruned network's loss.* Among the seeds in which one of the two reaches the unpruned
        network's final validation loss earlier (never counts as last), the share in which dynamic pruning does, with
@@ -76,14 +76,15 @@ def verdicts(summary: Mapping[str, Summary]) -> list[Verdict]:
 
     Args:
         summary: what `comparison.summarise` returns.
+        methods: that are judged; None is all that prune, of which the second statement is for `dynamic` alone.
     """
     found = []
     for trial, own in summary.items():
-        if own["method"] != "dynamic":
+        if own["method"] not in methods if methods is not None else not own["requested_sparsity"]:
             continue
         if BASELINE in summary and any(r["epochs_to_reach"] is not None for r in summary[BASELINE]["seeds"].values()):
             found.append(_fewer_epochs(trial, own, summary[BASELINE]))
-        if other := _counterpart(own, summary, "lottery"):
+        if own["method"] == "dynamic" and (other := _counterpart(own, summary, "lottery")):
             found += _less_time(trial, own, other, summary)
         if BASELINE in summary:
             found.append(_smaller(trial, own, summary[BASELINE]))

@@ -18,10 +18,11 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.fit_arguments import Supply, fit_arguments
 from tfprune.training.in_memory_pruning import InMemoryPruning
-from tfprune.training.listeners import PruneAtEpochs, Rewind, Rows, StopOnNaN
+from tfprune.training.listeners import AtEpochEnd, PruneAtEpochs, Rewind, Rows, StopOnNaN
 from tfprune.training.resolving import ResolvedMethod, check_rates, check_start, resolve_method
 from tfprune.training.trained import Trained
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.notebook import LiveCurves
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ class InMemoryTask(InMemoryPruning):
         self._callbacks = callbacks
         self._initial_epoch = initial_epoch
         self._left = asked.steps()
+        self._live = LiveCurves(self.history)
 
     def fit(
         self,
@@ -159,12 +161,14 @@ class InMemoryTask(InMemoryPruning):
         pruning = PruneAtEpochs(actions, start=start, resume=functools.partial(self.adopt, (), events or {}))
         own = [pruning, *callbacks] if _stops_on_nan(self._callbacks) else [StopOnNaN(), pruning, *callbacks]
         rows = Rows(self.history, phase, self.sparsity)
-        listening = [*map(self.adapter.callback, own), *self._callbacks, self.adapter.callback(rows)]
+        last = [rows, AtEpochEnd(self._live.update)]
+        listening = [*map(self.adapter.callback, own), *self._callbacks, *map(self.adapter.callback, last)]
         self._left.pop(0)
         try:
             self._train(start, sorted(actions), listening)
         finally:
             self.missed += [f"the pruning at the end of epoch {epoch} of {self.epochs}" for epoch in pruning.missed()]
+            self._live.finish()
             self.keep()
 
     def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:

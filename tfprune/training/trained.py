@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfprune.pruning.masks import sparsity_of
 from tfprune.structured.summaries import HEADERS, Summary, summary
 from tfprune.utils.notebook import curves, html_image, html_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,12 @@ class Trained:
     def summary(self) -> Summary:
         """The model's layers, see `tfprune.summary`."""
         return summary(self.model)
+
+    def plot(self) -> Figure:
+        """Returns a matplotlib figure of loss and sparsity over the epochs."""
+        from tfprune.utils.curves import curves_figure
+
+        return curves_figure(self.history)
 
     def __repr__(self) -> str:
         what = "are zero" if self.removed is None else "are gone"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
-import io
+import math
+import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,23 +32,47 @@ def html_image(content: bytes, text: str) -> str:
 
 
 def curves(history: Sequence[Mapping[str, Any]]) -> bytes:
-    """Draws loss and sparsity over the epochs of all trainings, one after the other, as a PNG.
+    """Returns `curves.curves_figure` as a PNG."""
+    from tfprune.utils.curves import curves_figure
+
+    return curves_figure(history)._repr_png_()
+
+
+class LiveCurves:
+    """Shows `curves.curves_figure` in a notebook while a training goes on; does nothing elsewhere.
 
     Args:
-        history: rows with `loss`, perhaps `val_loss`, and `sparsity`.
+        history: rows, to which the training adds.
+        every: seconds between two figures, at least.
     """
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = range(1, len(history) + 1)
-    for name, label, style in (("loss", "training", "-"), ("val_loss", "validation", "--")):
-        if any(row.get(name) is not None for row in history):
-            left.plot(epochs, [row.get(name) for row in history], style, label=label)
-    left.set(xlabel="epoch", ylabel="loss")
-    left.legend(frameon=False)
-    right.step(epochs, [100 * row["sparsity"] for row in history], where="mid")
-    right.set(xlabel="epoch", ylabel="sparsity, %", ylim=(0, 100))
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100)
-    return content.getvalue()
+    def __init__(self, history: Sequence[Mapping[str, Any]], every: float = 2.0) -> None:
+        self._history, self._every, self._last, self._display = history, every, -math.inf, None
+
+    def update(self) -> None:
+        """Draws what there is by now, if a notebook shows it and the last figure is old enough."""
+        if self._history and time.monotonic() - self._last >= self._every and in_notebook():
+            self._show()
+
+    def finish(self) -> None:
+        """Draws the last state."""
+        if self._display is not None:
+            self._show()
+
+    def _show(self) -> None:
+        from IPython.display import display
+
+        from tfprune.utils.curves import curves_figure
+
+        figure = curves_figure(self._history)
+        if self._display is None:
+            self._display = display(figure, display_id=True)
+        else:
+            self._display.update(figure)
+        self._last = time.monotonic()
+
+
+def in_notebook() -> bool:
+    """Returns whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

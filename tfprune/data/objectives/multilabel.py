@@ -111,7 +111,8 @@ class MultiLabel(Objective):
         return mean_over(keras, own * (1.0 + y * more), -1)
 
     def logged_scores(self, keras: Any, y: Any, outputs: Any) -> Any:
-        return keras.metrics.binary_accuracy(y, outputs, threshold=0.0)
+        right = ops(keras).equal(outputs > 0.0, y > 0.5)
+        return mean_over(keras, ops(keras).cast(right, outputs.dtype), -1)
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
         import numpy as np

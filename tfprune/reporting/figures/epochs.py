@@ -12,12 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tfprune.data.objectives import OBJECTIVES
-from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of
+from tfprune.reporting.figures.panels import Panel, Rows, Theme, label_of, mark
 from tfprune.reporting.figures.rendering import write_png
 
 METRICS = {name: metric for task in OBJECTIVES for name, metric in OBJECTIVES[task].metrics.items()}
 NO_SCORES = ("phase", "epoch", "step", "sparsity")  # keys of a history's rows
 OF_CLASSES = ["loss", "accuracy"]
+MOST_TIPS = 24  # of a line on a page
 
 
 def _called(name: str, names: Sequence[str]) -> str:
@@ -109,10 +110,17 @@ def _draw_mean_curves(
             marker = "o" if len(own) == 1 else None
             axes.plot(x, y.mean(axis=0), color=colour, label=label, marker=marker, markersize=3)
             axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+            shown = range(0, len(x), -(-len(x) // MOST_TIPS))
+            points = axes.plot([x[n] for n in shown], y.mean(axis=0)[shown], "o", color=colour, alpha=0, markersize=3)
+            mark(points, "", [f"epoch {x[n]:,.4g}, {split}: {y[:, n].mean():.4f}{_range(y[:, n])}" for n in shown])
     _mark_events(axes, theme, rows, positions)
     label = "cross-entropy" if rows and "accuracy" in rows[0] else "loss"
     axes.set(xlabel="epoch", ylabel=label, ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _range(values: np.ndarray) -> str:
+    return f" ({values.min():.4f} to {values.max():.4f})" if len(values) > 1 else ""
 
 
 def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: str) -> None:
@@ -151,7 +159,7 @@ def _draw_layers(axes: Axes, theme: Theme, *, layers: Mapping[str, Mapping[str, 
             color=theme.paper if inside else theme.ink,
             fontsize=8,
         )
-    axes.set(xlabel="zeros", xlim=(0, 1))
+    axes.set(xlabel="pruned", xlim=(0, 1))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 

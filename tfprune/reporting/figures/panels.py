@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -15,6 +17,7 @@ from tfprune.utils.text import printable, shortened
 
 LONGEST_LABEL, LONGEST_TITLE = 50, 110  # characters; longer ones would leave no room for what is drawn
 MARKERS = "osD^vPX<>*"
+MARK = "mark:"  # begins the group id of an artist that `mark` says something of
 
 Rows = Sequence[Mapping[str, Any]]
 Summary = Mapping[str, Mapping[str, Any]]  # what `comparison.summarise` returns
@@ -116,5 +119,16 @@ def percent(share: float, _: int) -> str:
     return f"{100 * share:.4g} %"
 
 
+def within_range(low: float, high: float, unit: str) -> tuple[float, float]:
+    """Returns the ends of a bar; a deviation may reach beyond 0 and 100 %, a share cannot."""
+    return (max(low, 0.0), min(high, 1.0)) if unit == "%" else (low, high)
+
+
 def height_with_legend(summary: Summary) -> float:
     return 3.3 + 0.2 * math.ceil(len({values["method"] for values in summary.values()}) / 3)
+
+
+def mark(artists: Iterable[Artist], series: str = "", tips: Sequence[str] = ()) -> None:
+    """Says of what is drawn which series it belongs to, and what each of its marks is; pages show both."""
+    for artist in artists:
+        artist.set_gid(MARK + json.dumps({"series": series, "tips": list(tips)}))

@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,22 +30,41 @@ def svg(panel: Panel, theme: Theme, *, legend: bool = True) -> str:
         theme: its colours.
         legend: whether what is drawn is named below it.
     """
-    with _style(theme):
-        return _as_svg(_figure([dataclasses.replace(panel, title="")], theme, legend=legend))
+    text = io.StringIO()
+    savefig(panel, theme, text, legend=legend)
+    return _inner(text)
 
 
 def svg_of_panels(panels: Sequence[Panel], theme: Theme, *, columns: int = 2) -> str:
     """Draws panels side by side, each with its title, as `svg` does."""
-    with _style(theme):
-        return _as_svg(_figure(panels, theme, columns=columns))
-
-
-def _as_svg(figure: Figure) -> str:
     text = io.StringIO()
+    with _style(theme):
+        _save_svg(_figure(panels, theme, columns=columns), text)
+    return _inner(text)
+
+
+def savefig(panel: Panel, theme: Theme, file: IO[str], *, legend: bool) -> None:
+    """Writes a panel without its title as an SVG file, see `svg`."""
+    with _style(theme):
+        _save_svg(_figure([dataclasses.replace(panel, title="")], theme, legend=legend), file)
+
+
+def _save_svg(figure: Figure, file: IO[str]) -> None:
     unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(text, format="svg", transparent=True, metadata=unsaid)
+    figure.savefig(file, format="svg", transparent=True, metadata=unsaid)
+
+
+def _inner(text: io.StringIO) -> str:
     content = text.getvalue()
     return content[content.index("<svg") :]
+
+
+def write_vector(panels: Sequence[Panel], path: Path, *, title: str, columns: int = 2) -> None:
+    """Draws panels side by side on white paper, as the suffix says: `.svg` or `.pdf`."""
+    undated = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None}
+    with _style(LIGHT), atomic_write(path) as draft:
+        figure = _figure(panels, LIGHT, title=title, columns=columns)
+        figure.savefig(draft, format=path.suffix[1:], metadata=undated)
 
 
 def _style(theme: Theme) -> Any:
@@ -66,7 +85,6 @@ def _style(theme: Theme) -> Any:
             "xtick.labelcolor": theme.ink,
             "ytick.color": theme.muted,
             "ytick.labelcolor": theme.ink,
-            "svg.fonttype": "path",
             "svg.hashsalt": "tfprune",
         }
     )

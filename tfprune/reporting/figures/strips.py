@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,18 @@ from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.comparison import paired_difference
-from tfprune.reporting.figures.panels import Panel, Summary, Theme, label_of, looks_of, percent, scores_of, ticks
+from tfprune.reporting.figures.panels import (
+    Panel,
+    Summary,
+    Theme,
+    label_of,
+    looks_of,
+    mark,
+    percent,
+    scores_of,
+    ticks,
+    within_range,
+)
 from tfprune.reporting.figures.rendering import write_png
 
 
@@ -34,8 +45,10 @@ def comparison_panels(summary: Summary) -> list[Panel]:
         strips = {}
         for trial, values in summary.items():
             mean, sd = values["mean"][name], values["sd"][name]
-            bar = None if sd is None else (mean - sd, mean + sd)
-            strips[trial] = Strip(values["method"], [row[name] for row in values["seeds"].values()], mean, bar)
+            bar = None if sd is None else within_range(mean - sd, mean + sd, unit)
+            strips[trial] = Strip(
+                values["method"], {seed: row[name] for seed, row in values["seeds"].items()}, mean, bar
+            )
         panels.append(_strip_panel(strips, summary, label, "standard deviation", unit=unit))
     return panels
 
@@ -51,12 +64,12 @@ def differences_panels(summary: Summary) -> list[Panel]:
         strips = {}
         for trial, values in summary.items():
             baseline = summary.get(BASELINE, {"seeds": {}})["seeds"]
-            own = [row[name] - baseline[seed][name] for seed, row in values["seeds"].items() if seed in baseline]
+            own = {s: row[name] - baseline[s][name] for s, row in values["seeds"].items() if s in baseline}
             if trial == BASELINE or not own:
                 continue
             paired = paired_difference(values["seeds"], baseline, name)
             bar = (paired["low"], paired["high"]) if paired else None
-            strips[trial] = Strip(values["method"], own, float(np.mean(own)), bar)
+            strips[trial] = Strip(values["method"], own, float(np.mean(list(own.values()))), bar)
         if strips:
             points = unit.replace("%", "points")
             label = f"{label} - {BASELINE}'s{', points' * bool(unit)} ({'more' if higher else 'less'} is better)"
@@ -70,13 +83,13 @@ class Strip:
 
     Attributes:
         method: decides colour and marker.
-        values: a dot each.
+        values: seed -> a dot.
         mean: a marker.
         bar: both ends of the line through it, or None.
     """
 
     method: str
-    values: Sequence[float]
+    values: Mapping[str, float]
     mean: float
     bar: tuple[float, float] | None
 
@@ -84,17 +97,20 @@ class Strip:
 def _strip_panel(
     strips: Mapping[str, Strip], summary: Summary, label: str, bar: str, *, unit: str, zero: bool = False
 ) -> Panel:
-    def text(value: float) -> str:
-        return f"{100 * value:.1f} {unit}" if unit else f"{value:.4f}"
-
-    said = (
-        f"{trial} {text(strip.mean)}" + (f" ({text(strip.bar[0])} to {text(strip.bar[1])})" if strip.bar else "")
-        for trial, strip in strips.items()
-    )
+    said = (f"{trial} {_mean_text(strip, unit)}" for trial, strip in strips.items())
     barred = f" and {bar}" if any(strip.bar for strip in strips.values()) else ""
     alt = f"{label.capitalize()}, mean{barred}: {', '.join(said)}."
     draw = functools.partial(_draw_strips, strips=strips, summary=summary, label=label, unit=unit, zero=zero)
     return Panel(draw, alt, width=4.6, height=0.9 + 0.3 * max(len(strips), 4))
+
+
+def _text(value: float, unit: str) -> str:
+    return f"{100 * value:.1f} {unit}" if unit else f"{value:.4f}"
+
+
+def _mean_text(strip: Strip, unit: str) -> str:
+    bar = f" ({_text(strip.bar[0], unit)} to {_text(strip.bar[1], unit)})" if strip.bar else ""
+    return _text(strip.mean, unit) + bar
 
 
 def _draw_strips(
@@ -108,17 +124,21 @@ def _draw_strips(
     zero: bool,
 ) -> None:
     looks = looks_of(summary, theme)
-    for place, strip in enumerate(strips.values()):
+    for place, (trial, strip) in enumerate(strips.items()):
         colour, marker = looks[strip.method]
         count = len(strip.values)
         if count > 1:
             order = np.arange(count)  # on both sides of the bar, neighbours far apart, and the same every time
             spread = np.where(order % 2, 1, -1) * (0.14 + 0.18 * (0.618 * order % 1))
-            axes.plot(strip.values, place + spread, "o", color=colour, alpha=0.5, markersize=3, markeredgewidth=0)
+            look = {"color": colour, "alpha": 0.5, "markersize": 3, "markeredgewidth": 0}
+            tips = [f"{trial}, seed {seed}: {_text(value, unit)}" for seed, value in strip.values.items()]
+            mark(axes.plot(list(strip.values.values()), place + spread, "o", **look), strip.method, tips)
         if strip.bar:
-            axes.plot(strip.bar, (place, place), color=theme.paper, linewidth=4, solid_capstyle="butt")
-            axes.plot(strip.bar, (place, place), color=colour, linewidth=2, solid_capstyle="butt")
-        axes.plot(strip.mean, place, marker, color=colour, markersize=7, markeredgecolor=theme.paper)
+            for ink, width in ((theme.paper, 4), (colour, 2)):
+                line = axes.plot(strip.bar, (place, place), color=ink, linewidth=width, solid_capstyle="butt")
+                mark(line, strip.method)
+        mean = axes.plot(strip.mean, place, marker, color=colour, markersize=7, markeredgecolor=theme.paper)
+        mark(mean, strip.method, [f"{trial}: {_mean_text(strip, unit)}"])
     if zero:
         axes.axvline(0, color=theme.ink, linewidth=1, linestyle="--", zorder=1)
     axes.set_yticks(range(len(strips)), list(map(label_of, strips)))

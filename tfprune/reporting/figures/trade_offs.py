@@ -11,23 +11,27 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.container import ErrorbarContainer
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.figures.panels import (
+    LIGHT,
     MARKERS,
     Panel,
     Summary,
     Theme,
     height_with_legend,
     looks_of,
+    mark,
     percent,
     scores_of,
     ticks,
 )
 from tfprune.reporting.figures.rendering import write_png
-from tfprune.reporting.measures import measure_of
+from tfprune.reporting.measures import Measure, measure_of
 
+MOST_TOGETHER = 8  # lines in one panel; of more each method has its own
 NEAR_THE_BEST = 0.08  # of accuracy, what the second panel of a figure shows
 
 
@@ -39,7 +43,8 @@ def plot_sparsities(summary: Summary, path: Path, *, title: str) -> None:
         path: the PNG to write.
         title: above the figure.
     """
-    write_png(sparsities_panels(summary), path, title=title)
+    panels = sparsities_panels(summary)
+    write_png(panels, path, title=title, columns=4 if len(panels) > 2 else 2)
 
 
 def plot_trade_offs(summary: Summary, path: Path, *, title: str) -> None:
@@ -59,6 +64,11 @@ def sparsities_panels(summary: Summary) -> list[Panel]:
     found = measure_of(summary)
     means = [values["mean"][found.column] for values in summary.values()]
     best = max(means)
+    count = len(looks_of(summary, LIGHT))
+    if count > MOST_TOGETHER and count < len(summary):
+        return _highlighting_panels(summary)
+    if count > len(MARKERS):  # at one sparsity each, where they would cover each other
+        return []
     said = ", ".join(
         f"{trial} {found.text(values['mean'][found.column])} at {100 * _place(values):.0f} %"
         for trial, values in summary.items()
@@ -70,6 +80,61 @@ def sparsities_panels(summary: Summary) -> list[Panel]:
         draw = functools.partial(_draw_sparsities, summary=summary, near=best)
         panels.append(Panel(draw, f"The same, within {100 * NEAR_THE_BEST:.0f} points of the best."))
     return [dataclasses.replace(panel, width=4.6, height=height_with_legend(summary)) for panel in panels]
+
+
+def _highlighting_panels(summary: Summary) -> list[Panel]:
+    """Returns a panel per method: it in colour, all others in grey."""
+    methods: dict[str, list[Mapping[str, Any]]] = {}
+    for values in summary.values():
+        methods.setdefault(values["method"], []).append(values)
+    found = measure_of(summary)
+    bars = [(v["mean"][found.column], v["sd"][found.column] or 0.0) for v in summary.values()]
+    limits = _limits(bars) if found.metric.share else None
+    panels = []
+    for method, own in methods.items():
+        said = "; ".join(_point_text(method, values, found) for values in own)
+        draw = functools.partial(_draw_highlighted, methods=methods, method=method, found=found, limits=limits)
+        panels.append(Panel(draw, f"Test {found.label} against sparsity: {said}.", method, width=3.0, height=2.2))
+    return panels
+
+
+def _limits(bars: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Returns what is shown of means and deviations: what is far below nearly all of them is cut off."""
+    means = [mean for mean, _ in bars]
+    low, high = np.quantile(means, (0.25, 0.75))
+    shown = [(mean - deviation, mean + deviation) for mean, deviation in bars if mean >= low - 3 * (high - low)]
+    bottom, top = max(0.0, min(low for low, _ in shown)), min(1.0, max(high for _, high in shown))
+    margin = 0.05 * (top - bottom) or 0.01
+    return bottom - margin, min(top + margin, 1.01)
+
+
+def _draw_highlighted(
+    axes: Axes,
+    theme: Theme,
+    *,
+    methods: Mapping[str, Sequence[Mapping[str, Any]]],
+    method: str,
+    found: Measure,
+    limits: tuple[float, float] | None,
+) -> None:
+    for name in sorted(methods, key=lambda name: name == method):  # the one in colour last, above the others
+        own = sorted(methods[name], key=_place)
+        x, y = [_place(values) for values in own], [values["mean"][found.column] for values in own]
+        if name != method:
+            axes.plot(x, y, color=theme.muted, linewidth=0.8, alpha=0.45, marker="o" * (len(x) == 1), markersize=2)
+            continue
+        deviations = [values["sd"][found.column] for values in own]
+        spread = None if None in deviations else _reach(y, deviations, found)
+        look = {"color": theme.train, "marker": "o", "markersize": 4.5, "elinewidth": 1.2, "capsize": 2}
+        drawn = axes.errorbar(x, y, spread, **look, zorder=3)
+        _mark_points(drawn, "", [_point_text(name, values, found) for values in own])
+        if not any(x):
+            axes.axhline(y[0], color=theme.train, linewidth=1, linestyle="--", alpha=0.8)
+    axes.set(xlabel="sparsity", ylabel=f"test {found.label}", ylim=limits)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(percent)
+    if found.metric.share:
+        axes.yaxis.set_major_formatter(percent)
 
 
 def costs_panels(summary: Summary) -> list[Panel]:
@@ -131,11 +196,13 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
         own = sorted(points[method], key=lambda point: point[0])
         means = [values["mean"][found.column] for _, values in own]
         deviations = [values["sd"][found.column] for _, values in own]
-        spread = deviations if barred and None not in deviations else None
+        spread = _reach(means, deviations, found) if barred and None not in deviations else None
         look = {"color": colour, "marker": marker, "markersize": 7, "markeredgecolor": theme.paper}
-        axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, label=method, zorder=3)
+        drawn = axes.errorbar([x for x, _ in own], means, spread, **look, elinewidth=1.2, capsize=3, zorder=3)
+        drawn.set_label(method)
+        _mark_points(drawn, method, [_point_text(method, values, found) for _, values in own])
         if not any(_place(values) for _, values in own):
-            axes.axhline(means[0], color=colour, linewidth=1, linestyle="--", alpha=0.8)
+            mark([axes.axhline(means[0], color=colour, linewidth=1, linestyle="--", alpha=0.8)], method)
     axes.set(xlabel="sparsity", ylabel=f"test {found.label}", xlim=(-0.15 * width, 1.15 * width))
     axes.set_xticks([tick for tick in ticks().tick_values(0, width) if 0 <= tick <= min(1.15 * width, 1)])
     axes.xaxis.set_major_formatter(percent)
@@ -149,12 +216,12 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
 
 
 def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> None:
-    looks, named = looks_of(summary, theme), set()
+    looks, named, found = looks_of(summary, theme), set(), measure_of(summary)
     costs = [values["mean"]["training_flops"] for values in summary.values()]
     most, least = max(costs), min(values["mean"]["training_flops_masked"] for values in summary.values())
     wide = 0 < least < most / 20
     shifts = _apart([math.log(cost, most / least) if wide else cost / most for cost in costs])
-    for values, shift in zip(summary.values(), shifts, strict=True):
+    for (trial, values), shift in zip(summary.items(), shifts, strict=True):
         method, mean, sd = values["method"], values["mean"], values["sd"][name]
         colour, marker = looks[method]
         done, needed = (
@@ -163,10 +230,15 @@ def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> Non
         )
         look = {"color": colour, "marker": marker, "markersize": 7}
         if needed < done:
-            axes.plot([done, needed], [mean[name]] * 2, color=colour, linewidth=0.8, alpha=0.6)
-            axes.plot(needed, mean[name], **look, markerfacecolor="none", linestyle="none")
+            mark(axes.plot([done, needed], [mean[name]] * 2, color=colour, linewidth=0.8, alpha=0.6), method)
+            hollow = axes.plot(needed, mean[name], **look, markerfacecolor="none", linestyle="none")
+            mark(hollow, method, [f"{trial}, zeros left out: {mean['training_flops_masked']:.3g} FLOPs"])
         edge = {"markeredgecolor": theme.paper, "linestyle": "none"}
-        axes.errorbar(done, mean[name], sd, **look, **edge, elinewidth=1.2, capsize=3)
+        of_metric = name == found.column
+        bar = None if sd is None else _reach([mean[name]], [sd], found) if of_metric else sd
+        drawn = axes.errorbar(done, mean[name], bar, **look, **edge, elinewidth=1.2, capsize=3)
+        score = found.text(mean[name]) if of_metric else f"{mean[name]:.4f}"
+        _mark_points(drawn, method, [f"{trial}: {score} for {mean['training_flops']:.3g} FLOPs"])
         if method not in named:  # without a bar, which a legend has no room for
             axes.plot([], [], **look, **edge, label=method)
             named.add(method)
@@ -209,6 +281,25 @@ def _draw_trade_off(
         axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g} x")
     else:
         axes.set_xlim(left=0)
+
+
+def _reach(means: Sequence[float], deviations: Sequence[float], found: Measure) -> np.ndarray:
+    """Returns how far bars go down and up: those of shares no further than 0 and 100 %."""
+    if not found.metric.share:
+        return np.array([deviations, deviations])
+    low, high = np.minimum(deviations, means), np.minimum(deviations, 1 - np.asarray(means))
+    return np.array([low, np.maximum(high, 0.0)])
+
+
+def _mark_points(drawn: ErrorbarContainer, method: str, tips: Sequence[str]) -> None:
+    line, caps, bars = drawn
+    mark([line], method, tips)
+    mark([*caps, *bars], method)
+
+
+def _point_text(method: str, values: Mapping[str, Any], found: Measure) -> str:
+    score = found.text(values["mean"][found.column], values["sd"][found.column])
+    return f"{method} at {100 * _place(values):.3g} %: {score}"
 
 
 def _place(values: Mapping[str, Any]) -> float:

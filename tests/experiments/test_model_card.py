@@ -1,0 +1,60 @@
+import re
+
+import pytest
+import yaml
+from written import write_run
+
+from tfprune.experiments.model_card import describes, model_card, write_card
+from tfprune.experiments.results import read_result
+from tfprune.experiments.rundir import RunDir
+
+EVIL = '"---\n# x <script> `y` |'
+
+
+def parts(card):
+    """Returns the YAML of a card, read, and the headings and text below."""
+    _, header, body = re.split(r"^---$", card, maxsplit=2, flags=re.M)
+    return yaml.safe_load(header), body
+
+
+@pytest.fixture
+def run(tmp_path):
+    classes = {name: {"a": 5, "b": 6} for name in ("train", "validation", "test")}
+    return read_result(
+        RunDir(write_run(tmp_path, "dynamic", metrics={"data": {"classes": classes, "remarks": [EVIL]}}))
+    )
+
+
+def test_the_header_is_what_the_hub_reads(run):
+    header, _ = parts(model_card(run))
+    assert header["library_name"] == "tf-keras" and header["datasets"] == ["penguins"]
+    assert {"pruning", "sparsity"} <= set(header["tags"]) and header["metrics"] == ["accuracy"]
+    (own,) = header["model-index"]
+    (found,) = own["results"]
+    assert own["name"] == run.config.run_id and found["task"]["type"] == "tabular-classification"
+    assert found["metrics"][0]["value"] == round(run.metrics["test"]["accuracy"], 6)
+
+
+def test_the_hubs_own_reader_takes_the_card(run):
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard(model_card(run)).data
+    assert data.model_name == run.config.run_id and data.eval_results[0].metric_type == "accuracy"
+
+
+def test_people_read_how_it_was_pruned_how_large_it_is_and_how_good(run):
+    _, body = parts(model_card(run))
+    assert (
+        re.findall("^## (.*)$", body, re.M)
+        == [*("What it is", "How it was pruned", "Size", "Data", "Results", "How to use it", "Limits")]
+        or "How to use it" not in body
+    )
+    for text in ("Requested: 31.1 % of the kernel weights; achieved: 30.0 % are zero", "train 11", "141", "one seed"):
+        assert text in body
+    assert "<script>" not in body and not re.search("^# x", body, re.M)
+
+
+def test_a_card_of_another_model_is_told_apart(run, tmp_path):
+    card = write_card(run, tmp_path / "card.md", [tmp_path / "model.onnx"])
+    assert describes(card, run) and "model.onnx" in card.read_text()
+    other = read_result(RunDir(write_run(tmp_path, "dynamic", 1)))
+    assert not describes(card, other)

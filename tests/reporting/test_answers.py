@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from tfprune.reporting.answers import answers, lines
+from tfprune.reporting.comparison import COLUMNS, summary_of
+
+
+def trial(accuracies, parameters=100, seconds=(10.0,), method="dynamic"):
+    rows = {
+        str(seed): dict.fromkeys((*COLUMNS, "epochs_to_reach", "seconds_to_reach", "untuned_accuracy"))
+        | {"test_loss": 1 - own, "test_accuracy": own, "nonzero_parameters": parameters}
+        | {"training_time": seconds[seed % len(seconds)]}
+        for seed, own in enumerate(accuracies)
+    }
+    return {"method": method, "granularity": "weight", "requested_sparsity": 0.5, "seeds": rows}
+
+
+def said(margin=None, **trials):
+    return {own.question.split(" within")[0]: own for own in answers(summary_of(trials), margin)}
+
+
+def test_what_seeds_decide_is_said_to_be_clear_and_what_they_do_not_needs_more():
+    spread = 0.01 * np.array([-1, 0, 1])
+    clear = said(unpruned=trial(0.9 + spread, 200), a=trial(0.95 + spread + [0.0001, 0, 0], 100))["Best by accuracy"]
+    assert clear.trial == "a" and "clearly higher than all others; from unpruned +5.00 (" in clear.text
+    noisy = said(unpruned=trial(0.9 + spread, 200), a=trial(0.901 - spread, 100))["Best by accuracy"]
+    assert noisy.trial == "a" and "no clear difference from unpruned with 3 seeds (about " in noisy.text
+    assert " more would tell it from unpruned)" in noisy.text
+    one = said(unpruned=trial([0.9]), a=trial([0.95]))["Best by accuracy"]
+    assert one.text == "95.0 %; one seed cannot tell whether that is chance."
+
+
+def test_the_smallest_within_the_margin_is_named_with_whether_its_interval_shows_it():
+    spread = 0.001 * np.arange(8)
+    trials = {
+        "unpruned": trial(0.9 + spread, 200, method="unpruned"),
+        "sure": trial(0.9 + spread + 1e-4 * (np.arange(8) % 2), 100),
+        "noisy": trial(0.9 - 2 * spread + 0.008, 50),
+        "bad": trial(0.8 + spread, 10),
+    }
+    found = said(**trials)["Smallest"]
+    assert (
+        found.trial == "noisy" and "by its mean alone" in found.text and "50 non-zero parameters (25.0 %" in found.text
+    )
+    assert "Smallest where it does: sure, 100 non-zero parameters" in found.text
+    assert said(margin=11.0, **trials)["Smallest"].trial == "bad"
+    only_bad = said(unpruned=trials["unpruned"], bad=trials["bad"])["Smallest"]
+    assert only_bad.trial is None and "none. The nearest is bad: accuracy 80.3" in only_bad.text
+
+
+@pytest.mark.parametrize(("slower", "near"), [((10.3, 10.1, 10.3), True), ((12.0, 12.2, 12.1), False)])
+def test_the_fastest_is_named_and_whether_the_next_is_about_as_fast(slower, near):
+    trials = {"unpruned": trial([0.9] * 3, seconds=slower), "a": trial([0.9] * 3, seconds=(10.0, 10.2, 10.4))}
+    found = said(**trials)["Fastest to train"]
+    assert found.trial == "a" and "x unpruned's" in found.text
+    assert ("no clear difference from unpruned" in found.text) == near
+
+
+def test_a_single_trial_has_nothing_to_be_compared_with():
+    assert lines(answers(summary_of({"a": trial([0.9, 0.8])}))) == [
+        "Best by accuracy: a: 85.0 ± 7.1 %; there is nothing to compare it with."
+    ]

@@ -1,0 +1,48 @@
+"""Who made a report, when and with what; and how its files are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from tfprune.utils.files import atomic_write, written_to
+
+TITLE = "Pruning report"
+EPOCH = "SOURCE_DATE_EPOCH"  # the variable of the environment for files that are the same at any time
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a report says of itself.
+
+    Attributes:
+        command: that made it.
+        date: when, in UTC.
+        version: of tfprune.
+    """
+
+    command: str
+    date: str
+    version: str
+
+    @classmethod
+    def now(cls, command: str) -> Made:
+        """Returns it for a command that runs now, or at the seconds since 1970 that `SOURCE_DATE_EPOCH` says."""
+        seconds = os.environ.get(EPOCH, "")
+        at = datetime.datetime.fromtimestamp(int(seconds) if seconds.isdigit() else time.time(), datetime.timezone.utc)
+        return cls(command, f"{at:%Y-%m-%d %H:%M} UTC", version("tfprune"))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes a text file in one go; returns its path.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with written_to(path), atomic_write(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+    return path
