@@ -32,10 +32,20 @@ def listed():
     return {re.match(r'"?([\w-]+)', name)[1] for name in command.split()}
 
 
+class Missing:
+    """Finds that some packages are not installed. (SciPy takes what `sys.modules` says None of for imported.)"""
+
+    def __init__(self, names):
+        self.names = names
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def main(folder):
     others = {"tensorflow", "jax", "torch"} - {os.environ["KERAS_BACKEND"]}  # which Keras imports if it can
-    for name in (required() - listed() - COME_ALONG) | others:
-        sys.modules[name] = None  # cannot be imported
+    sys.meta_path.insert(0, Missing((required() - listed() - COME_ALONG) | others))
     import keras
     import numpy as np
 
