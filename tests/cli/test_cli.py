@@ -202,7 +202,7 @@ def test_model_folders_that_are_none(call, tmp_path):
         ((*TRAIN, "--pretrained"), "model mlp has no setting 'pretrained'"),
         ((*TRAIN, "--nonsense"), "No such option"),
         (("report", "absent", "--out", "a.html"), "absent: there is no such folder"),
-        (("report", "absent"), "Missing option '--out'"),
+        (("report", "absent"), "name a file to write, --out report.html, or a folder, --tables DIR"),
         (("show", "absent"), "absent: there is no such run folder"),
         (("compare", "--dataset", "penguins", "--seeds", "0"), "--seeds must be a whole number of at least 1"),
     ],

@@ -13,11 +13,14 @@ from tfprune.experiments.listing import list_runs
 from tfprune.experiments.results import check_model, find_results, metrics_with_checksum, read_comparisons, read_result
 from tfprune.experiments.run_files import read_json, read_masks
 from tfprune.experiments.rundir import RunDir
+from tfprune.reporting.made import Made
 from tfprune.reporting.pages import write_html, write_json_report
 from tfprune.reporting.report import sections
 from tfprune.utils.archives import check_archive
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import write_json
+
+MADE = Made("tfprune report runs --out r.html", "2026-11-29 05:00 UTC", "0.1.0")
 
 pytestmark = pytest.mark.usefixtures("soon")
 
@@ -105,7 +108,7 @@ def test_runs_of_earlier_versions_are_read(tmp_path):
     assert len(results) == 24 and left_out == []
     assert all("checksum" not in result.metrics and result.history() for result in results)
     assert len(list_runs([DOCS / "cifar10"])[0]) == 24
-    write_html(sections(results), tmp_path / "r.html")
+    write_html(sections(results), tmp_path / "r.html", MADE)
     assert len(read_comparisons(HERE / "earlier" / "comparison.json")) == 1  # of schema 2
 
 
@@ -169,7 +172,7 @@ def test_the_model_is_checked_file_by_file(tmp_path):
 def test_a_comparison_that_was_altered_is_noticed(tmp_path):
     write_runs(tmp_path / "runs", ("unpruned", "dynamic"), 2)
     path = tmp_path / "r.json"
-    write_json_report(sections(find_results([tmp_path / "runs"])[0]), path)
+    write_json_report(sections(find_results([tmp_path / "runs"])[0]), path, MADE)
     assert len(read_comparisons(path)) == 1
     edit(path, lambda c: c["methods"]["dynamic"]["mean"].update(test_accuracy=0.999))
     with pytest.raises(RunError, match="r.json: was altered"):
@@ -207,7 +210,7 @@ def test_numbers_of_a_history_that_are_not_finite_were_not_measured(tmp_path):
     (run / "history.csv").write_text(text.replace(first[5], "inf").replace(first[3], "nan"))
     row = read_result(RunDir(run)).history()[0]
     assert row["loss"] is None and row["val_loss"] is None and row["accuracy"] == 0.8
-    write_html(sections(find_results([run])[0]), tmp_path / "r.html")
+    write_html(sections(find_results([run])[0]), tmp_path / "r.html", MADE)
 
 
 def zipped(**members):
