@@ -260,7 +260,7 @@ def _memory() -> dict[str, int]:
 
 def _files(config: Config, data: Data, keras3: bool) -> tuple[Path, ...]:
     folder = RunDir(Path(config.out) / config.run_id)
-    files = [folder.config, folder.metrics, folder.history, folder.masks, folder.curves, folder.sparsity]
+    files = [folder.config, folder.metrics, folder.history, folder.masks, folder.curves, folder.sparsity, folder.card]
     files += [folder.splits] if data.split_members is not None else []
     files += [folder.channels] if config.removes else []
     if keras3:
