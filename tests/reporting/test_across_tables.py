@@ -3,8 +3,11 @@ from written import write_runs
 from tfprune.experiments.results import find_results
 from tfprune.reporting.across_tables import across_notes, across_sections, across_tables, as_json
 from tfprune.reporting.figures.across import across_panels, groups_within
+from tfprune.reporting.made import Made
 from tfprune.reporting.pages import writer_for
 from tfprune.reporting.report import sections
+
+MADE = Made("tfprune report runs --out r.html", "2026-11-29 05:00 UTC", "0.1.0")
 
 METHODS = ("unpruned", "pruned", "dynamic")
 
@@ -52,7 +55,7 @@ def test_every_kind_of_report_has_it(tmp_path):
     own = report(tmp_path / "runs")
     for name in ("report.html", "report.md", "report.json"):
         path = tmp_path / name
-        assert path in writer_for(path)(own, path)
+        assert path in writer_for(path)(own, path, MADE)
         text = path.read_text()
         assert ("Over data sets" if name != "report.json" else '"across"') in text
     assert (tmp_path / "report_files" / "across.png").stat().st_size > 10_000

@@ -7,10 +7,13 @@ from tfprune.experiments.results import find_results
 from tfprune.experiments.rundir import RunDir
 from tfprune.reporting.comparison import remarks
 from tfprune.reporting.diverged import find_diverged
+from tfprune.reporting.made import Made
 from tfprune.reporting.pages import writer_for
 from tfprune.reporting.report import result_tables, sections
 from tfprune.reporting.tables import answer_table
 from tfprune.utils.errors import DivergedError, TrainingError
+
+MADE = Made("tfprune report runs --out r.html", "2026-11-29 05:00 UTC", "0.1.0")
 
 CLASSES = {"data": {"classes": {"test": {"a": 1, "b": 2, "c": 3}}, "remarks": []}}
 
@@ -57,7 +60,7 @@ def test_pages_list_it(runs, tmp_path_factory):
     assert note.startswith("Of dynamic diverged: seed 2; counted at chance")
     for suffix in (".html", ".md", ".csv", ".json"):
         path = tmp_path_factory.mktemp("report") / f"report{suffix}"
-        writer_for(path)([section], path)
+        writer_for(path)([section], path, MADE)
         if suffix in (".html", ".md"):
             assert note in path.read_text()
 
@@ -70,7 +73,7 @@ def test_a_method_of_which_all_diverged_has_a_row(runs):
     assert rows["rigl"][1] == "33.3 ± 0.0 %" and rows["rigl"][3:] == ("worse", "", "")
     assert all(len(row) == len(headers) for headers, rows in result_tables(section.summary) for row in rows)
     path = runs.parent / "all.html"
-    writer_for(path)([section], path)  # figures too
+    writer_for(path)([section], path, MADE)  # figures too
 
 
 def test_other_failures_and_other_settings_do_not_count(runs):
