@@ -60,7 +60,12 @@ def test_csv_for_people_is_written_by_one_function():
 
 def test_tables_are_made_where_their_cells_are_made_showable():
     makers = [name(path) for path in FILES if "tabulate" in set(calls(path))]
-    makers_of_text = ("experiments/model_card.py", "reporting/tables.py", "structured/summaries.py", "utils/notebook.py")
+    makers_of_text = (
+        "experiments/model_card.py",
+        "reporting/tables.py",
+        "structured/summaries.py",
+        "utils/notebook.py",
+    )
     assert makers == [TERMINAL, *makers_of_text]
 
 
