@@ -21,7 +21,14 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small models com
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Whose tests or fixtures take half a minute and more.
-LONG = ("test_fuzz.py", "test_strategies.py", "test_golden.py", "test_backends.py", "test_adapters.py")
+LONG = (
+    "test_fuzz.py",
+    "test_strategies.py",
+    "test_golden.py",
+    "test_trials.py",
+    "test_backends.py",
+    "test_adapters.py",
+)
 
 
 def pytest_collection_modifyitems(items):
