@@ -60,7 +60,7 @@ BAD_TABLES = {  # text is written as UTF-8
     "missing": cells("nan"),
     "labels missing": "a,b\n" + "1,\n2,\n" * 12,
     "one class": "a,b\n" + "1,x\n2,x\n" * 12,
-    "classes of one": "a,b\n" + "".join(f"{n},{n % 5}\n" for n in range(6)),
+    "classes of one": "a,b\n" + "".join(f"{n},c{n % 5}\n" for n in range(6)),
     "labels that all differ": "a,b\n" + "".join(f"1,w{n / 7}\n" for n in range(40)),
     "a number among which one is none": cells("12O"),
     "a comma in numbers": cells('"1,5"'),

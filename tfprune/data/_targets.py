@@ -92,10 +92,11 @@ def is_binary(cells: np.ndarray) -> bool:
 
 
 def has_lists(cells: np.ndarray) -> bool:
-    """Returns whether texts are lists of labels, of which more than half come again."""
+    """Returns whether texts are lists of labels, of which more than half are in several different lists."""
     import numpy as np
 
-    parts = [part for cell in cells.tolist() for part in labels_in(cell)]
+    lists = {tuple(labels_in(cell)) for cell in cells.tolist()}
+    parts = [part for own in lists for part in own]
     if not any(SEPARATOR in cell for cell in cells.tolist()) or len(set(parts)) < 2:
         return False
     _, counts = np.unique(parts, return_counts=True)
