@@ -145,7 +145,7 @@ def test_nested_models_are_followed():
     }
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "text_pool"])
 def test_every_channel_but_the_logits_can_go_from_the_models_of_this_package(name):
     shape = (12,) if name == "mlp" else (32, 32, 3)
     found = channels(MODELS[name](shape, 10))

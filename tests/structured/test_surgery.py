@@ -58,7 +58,7 @@ def check_surgery(model, inputs, seed=0):
     return smaller
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "text_pool"])
 def test_surgery_on_every_model_equals_zeroing(name, exact):
     shape = (12,) if name == "mlp" else (32, 32, 3)
     model = shaken(MODELS[name](shape, 10))
