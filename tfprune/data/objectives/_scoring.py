@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,3 +66,17 @@ def macro(both: np.ndarray, truth: np.ndarray, chosen: np.ndarray, kind: str) ->
     occurs = (truth + chosen) > 0
     values = share(2 * both if kind == "f1" else both, whole)[occurs]
     return float(values.mean()) if len(values) else float("nan")
+
+
+def accuracy(truth: np.ndarray, answers: np.ndarray) -> float:
+    """Returns the share of examples, or pixels, whose most probable class is the true one."""
+    return (answers.argmax(axis=-1) == truth).mean()
+
+
+def macro_of(kind: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Returns the function of class numbers and answers that `macro` is of their counts."""
+
+    def of(truth: np.ndarray, answers: np.ndarray) -> float:
+        return macro(*class_counts(truth, answers.argmax(axis=-1), answers.shape[-1]), kind)
+
+    return of

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 TOP = 5
 
 
-def _accuracy(truth: np.ndarray, answers: np.ndarray) -> float:
-    return (answers.argmax(axis=-1) == truth).mean()
-
-
-def _macro(kind: str) -> Any:
-    def of(truth: np.ndarray, answers: np.ndarray) -> float:
-        return scoring.macro(*scoring.class_counts(truth, answers.argmax(axis=-1), answers.shape[-1]), kind)
-
-    return of
-
-
 def _balanced_accuracy(truth: np.ndarray, answers: np.ndarray) -> float:
     both, own, _ = scoring.class_counts(truth, answers.argmax(axis=-1), answers.shape[-1])
     return float(scoring.share(both, own)[own > 0].mean())
@@ -64,11 +53,11 @@ class Classification(Objective):
 
     name = "classification"
     metrics = table(
-        Metric("accuracy", "accuracy", _accuracy),
+        Metric("accuracy", "accuracy", scoring.accuracy),
         Metric("balanced_accuracy", "balanced accuracy", _balanced_accuracy),
-        Metric("f1", "macro F1", _macro("f1")),
-        Metric("precision", "macro precision", _macro("precision")),
-        Metric("recall", "macro recall", _macro("recall")),
+        Metric("f1", "macro F1", scoring.macro_of("f1")),
+        Metric("precision", "macro precision", scoring.macro_of("precision")),
+        Metric("recall", "macro recall", scoring.macro_of("recall")),
         Metric("auc", "AUC", _auc),
         Metric("top5", "top-5 accuracy", _top),
     )

@@ -29,26 +29,15 @@ if TYPE_CHECKING:
 PIXELS = (-2, -1)
 
 
-def _accuracy(truth: np.ndarray, answers: np.ndarray) -> float:
-    return (answers.argmax(axis=-1) == truth).mean()
-
-
-def _macro(kind: str) -> Any:
-    def of(truth: np.ndarray, answers: np.ndarray) -> float:
-        return scoring.macro(*scoring.class_counts(truth, answers.argmax(axis=-1), answers.shape[-1]), kind)
-
-    return of
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segmentation(Objective):
     """A class per pixel of an image. `y` is class numbers, int64 [images, height, width]."""
 
     name = "segmentation"
     metrics = table(
-        Metric("accuracy", "pixel accuracy", _accuracy),
-        Metric("iou", "mean IoU", _macro("iou")),
-        Metric("dice", "mean Dice", _macro("f1")),
+        Metric("accuracy", "pixel accuracy", scoring.accuracy),
+        Metric("iou", "mean IoU", scoring.macro_of("iou")),
+        Metric("dice", "mean Dice", scoring.macro_of("f1")),
     )
     scores = ("accuracy", "iou", "dice")
     primary = "iou"
