@@ -92,7 +92,7 @@ class Table(Source):
         if not self.label:
             raise ConfigError(f"{path}: --label must name the column of labels. {choose_from('', names)}")
         named = {"label": self.label_columns, "data.ignore": self.ignore, "data.categories": self.categories}
-        named["text"] = (self.text,) if self.text else ()
+        named["text"] = self._words
         for setting, columns in named.items():
             for column in columns:
                 if column not in names:
@@ -100,7 +100,7 @@ class Table(Source):
         for name in self.label_columns:
             if name in self.ignore:
                 raise ConfigError(f"{path}: data.ignore names {name!r}, which is the label")
-            if name == self.text:
+            if name in self._words:
                 raise ConfigError(f"{path}: text names {name!r}, which is the label")
         task = self.task if self.task != AUTO else self._task(read_table(Path(path), self._reading), path)
         return dataclasses.replace(self, fingerprint=digits, examples=count_rows(Path(path)), task=task)
@@ -174,7 +174,7 @@ class Table(Source):
             impute, train = self.missing == "impute", places["train"]
             encodings = {
                 name: Words.of(values[train], self.words, self.length)
-                if name == self.text
+                if name in self._words
                 else self._number(name, Number.of(values[train], impute))
                 if values.dtype == np.float64
                 else self._category(name, Category.of(values, values[train], impute))
@@ -202,13 +202,18 @@ class Table(Source):
             notes=(targets.note,) if targets.note else (),
         )
 
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """The columns that are read word by word; without `text` none, for a column may have the name ""."""
+        return (self.text,) if self.text else ()
+
     def _is_input(self, name: str) -> bool:
-        return name == self.text if self.text else name not in self.label_columns and name not in self.ignore
+        return name in self._words if self._words else name not in self.label_columns and name not in self.ignore
 
     def _cells(self, column: Any, name: str) -> np.ndarray:
         from tfprune.data._columns import numbers, texts
 
-        values = None if name in (*self.categories, self.text) else numbers(column, name, self.decimal)
+        values = None if name in (*self.categories, *self._words) else numbers(column, name, self.decimal)
         return texts(column, name) if values is None else values
 
     def _number(self, name: str, number: Any) -> Any:
