@@ -1,5 +1,6 @@
 """The published data of docs/study.md, docs/results/study/TABLE.csv.gz with a row per run, and what they come to."""
 
+import collections
 import csv
 import dataclasses
 import functools
@@ -19,7 +20,7 @@ from tfprune.reporting.across import Across, OverDataSets, across
 from tfprune.reporting.across_tables import data_sets_table
 from tfprune.reporting.figures.panels import LIGHT, Panel, Theme
 from tfprune.reporting.figures.rendering import svg_of_panels, write_png
-from tfprune.reporting.statistics import MARGIN, Interval, holm
+from tfprune.reporting.statistics import BETTER, MARGIN, NON_INFERIOR, WORSE, Interval, holm, outcomes
 from tfprune.reporting.tables import markdown_table, p_text, points
 from tfprune.utils.text import Table
 
@@ -184,7 +185,7 @@ def blocks(data: Path) -> dict[str, str]:
     levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
     details = [
         f"**{100 * level:g} % zeros**\n\n"
-        + "\n\n".join(map(markdown_table, (secondary_table(found), data_sets_table(found))))
+        + "\n\n".join(map(markdown_table, (secondary_table(found), within_table(found), data_sets_table(found))))
         for level, found in levels.items()
     ]
     return {
@@ -203,6 +204,21 @@ def secondary_table(found: Across) -> Table:
     )
     rows = [(trial, *_compared(own), f"{found.ranks[trial]:.2f}") for trial, own in found.trials.items()]
     return headers, [*rows, (BASELINE, "", "", "", "", f"{found.ranks[BASELINE]:.2f}")]
+
+
+def within_table(found: Across) -> Table:
+    """Returns headers and rows with what the seeds of each data set show by themselves, all trials of it one family."""
+    counts: dict[str, collections.Counter[str]] = {trial: collections.Counter() for trial in found.trials}
+    for name in found.datasets:
+        shown = outcomes({trial: own.runs[name] for trial, own in found.trials.items()}, found.margin)
+        for trial, said in shown.items():
+            counts[trial][said] += 1
+    decided = (BETTER, NON_INFERIOR, WORSE)
+    rows = [
+        (trial, *(str(own[said]) for said in decided), str(own.total() - sum(own[said] for said in decided)))
+        for trial, own in counts.items()
+    ]
+    return ("method, within each data set", *decided, "open"), rows
 
 
 def _compared(own: OverDataSets) -> tuple[str, ...]:

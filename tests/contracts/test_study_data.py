@@ -1,5 +1,6 @@
 """The published data of docs/study.md: what is read, and what the tables of the page are computed from."""
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -61,6 +62,15 @@ def test_the_main_comparison_is_that_of_scipy(study, published):
         assert found[key].mean.mean == pytest.approx(means[key])
         corrected = max((4 - n) * raw[k] for n, k in enumerate(ordered[: place + 1]))
         assert found[key].p_holm == pytest.approx(min(1.0, corrected))
+
+
+def test_what_the_seeds_of_each_data_set_show_is_counted(study, published):
+    found = study.to_unpruned(study.read_study(published), 0.8)
+    headers, counted = study.within_table(found)
+    assert headers[1:] == ("better", "non-inferior", "worse", "open") and len(counted) == len(found.trials)
+    assert {sum(map(int, own)) for _, *own in counted} == {7}
+    alone = dataclasses.replace(found, datasets=["t0"], margin=1e9)  # of which everything is non-inferior at least
+    assert {own[3:] for own in study.within_table(alone)[1]} == {("0", "0")}
 
 
 def test_networks_that_diverged_are_counted_and_told(study, published):

@@ -16,6 +16,7 @@ from tfprune.reporting.comparison import (
     summary_of,
     training_time,
 )
+from tfprune.reporting.statistics import MARGIN, outcomes
 from tfprune.training.history import write_history
 
 
@@ -68,6 +69,10 @@ def of(method, accuracies, epochs=10):
     return {"method": method, "granularity": "weight", "requested_sparsity": 0.5, "seeds": seeds}
 
 
+def accuracies_of(trials):
+    return {trial: [row["test_accuracy"] for row in own["seeds"].values()] for trial, own in trials.items()}
+
+
 def test_accuracies_come_to_an_outcome_corrected_for_the_number_of_trials():
     noise = (0.002, -0.001, 0.0, -0.002, 0.001, 0.0005)
     trials = {"unpruned": of("unpruned", [0.9] * 6)}
@@ -77,6 +82,8 @@ def test_accuracies_come_to_an_outcome_corrected_for_the_number_of_trials():
     found = {trial: values["accuracy"] for trial, values in summary_of(trials).items()}
     assert found["unpruned"] is None
     assert (found["worse"]["outcome"], found["better"]["outcome"]) == ("worse", "better")
+    differences = {t: [v - 0.9 for v in own] for t, own in accuracies_of(trials).items() if t != "unpruned"}
+    assert outcomes(differences, MARGIN) == {trial: found[trial]["outcome"] for trial in differences}
     same = found["same 0"]
     assert same["p_non_inferior"] == pytest.approx(
         stats.ttest_1samp([1.4 * v + 0.0035 for v in noise], 0, alternative="greater").pvalue

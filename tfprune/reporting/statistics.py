@@ -5,7 +5,8 @@ Differences are seed by seed: own value less the baseline's, for accuracies in [
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +122,26 @@ def outcome(p_better: float, p_non_inferior: float, p_worse: float, p_lower: flo
         if p <= LEVEL:
             return name
     return OPEN
+
+
+def outcomes(differences: Mapping[str, Sequence[float]], margin: float) -> dict[str, str]:
+    """Returns the `outcome` of each trial of a family, after Holm's correction of each test for their number.
+
+    Args:
+        differences: trial -> its differences to the baseline, of at least two seeds; more is better.
+        margin: up to which a loss counts as none, in the unit of the differences.
+
+    >>> outcomes({"a": [0.09, 0.08, 0.085], "b": [-0.09, -0.08, -0.085], "c": [-0.1, 0.1, 0.0]}, 0.005)
+    {'a': 'better', 'b': 'worse', 'c': 'open'}
+    """
+    gains = [np.asarray(own, float) for own in differences.values()]
+    tests = (
+        [p_above(own, 0.0) for own in gains],
+        [p_above(own, -margin) for own in gains],
+        [p_above(-own, margin) for own in gains],
+        [p_above(-own, 0.0) for own in gains],
+    )
+    return dict(zip(differences, itertools.starmap(outcome, zip(*map(holm, tests), strict=True)), strict=True))
 
 
 def seeds_needed(values: Sequence[float], distance: float, tests: int = 1) -> int | None:
