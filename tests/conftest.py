@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import collections
 import functools
 import gc
 import logging
@@ -31,8 +32,19 @@ LONG = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What takes longest comes first, so that no process is left with it when the others are done."""
+    """Leaves all but some of the cases of a test to the slow ones where it says so: `@pytest.mark.some(every=3)`.
+
+    What takes longest comes first, so that no process is left with it when the others are done.
+    """
+    places = collections.Counter()
+    for item in items:
+        if some := item.get_closest_marker("some"):
+            own = item.nodeid.partition("[")[0]
+            if places[own] % some.kwargs["every"]:
+                item.add_marker(pytest.mark.slow)
+            places[own] += 1
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

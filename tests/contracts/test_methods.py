@@ -46,6 +46,7 @@ def test_unknown_settings_list_the_choices(method):
         METHODS[method].from_settings(method, {"nonsense": 1})
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize(
     ("sparsity", "scope"),
     [(None, "layer"), *itertools.product([0.0, 0.5, 0.99], SCOPES)],  # its own sparsity once: scopes are the same
@@ -79,6 +80,7 @@ def test_it_meets_its_count_to_one_weight(method, scope, sparsity, tiny):
         assert sparsity_of(masks) == pytest.approx(sparsity, abs=0.02)
 
 
+@pytest.mark.some(every=2)
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(method, tiny):
     other, first = (now(trained(tiny(method, seed=seed))) for seed in (2, 1))
     again = now(trained(tiny(method, seed=1), anew=True))
@@ -110,6 +112,7 @@ def test_history_follows_the_pruning(method, tiny):
     assert all(np.isfinite(row["val_loss"]) for row in trainer.history)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.usefixtures("eagerly")
 def test_it_takes_out_as_many_channels_as_asked_for_or_says_that_it_takes_none(method, tiny):
     changes = {"granularity": "filter", "channel_settings": {"multiple": 4}, "settings": sparser(method, 0.5)}

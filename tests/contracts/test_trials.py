@@ -25,7 +25,6 @@ SMALL = {  # each data set's kind of model, small
     "flowers": {"model_settings": {"widths": (8, 8, 16)}},
     "cifar10": {"model": "resnet8", "model_settings": {"width": 8}},
 }
-COMPARED = ("penguins", "fashion_mnist")  # a table and images, on which all usual methods are tried always
 
 
 def data_folder(dataset, copies, real):
@@ -35,14 +34,13 @@ def data_folder(dataset, copies, real):
 
 
 def trials():
-    """Every pair of a data set and a method, of which most are left to the slow tests.
+    """Every pair of a data set and a method; those that are no trials of the project are left to the slow tests.
 
-    Always: each method on one of the data sets, in turn, and the usual ones on a table and on images as well. Those of
-    a data set follow each other: then it is read once.
+    Those of a data set follow each other: then it is read once.
     """
-    for place, dataset in enumerate(DATASETS):
-        for row, method in enumerate(METHODS):
-            usual = (method in TRIALS and dataset in COMPARED) or row % len(DATASETS) == place
+    for dataset in DATASETS:
+        for method in METHODS:
+            usual = method in TRIALS
             marks = () if usual else pytest.mark.slow
             yield pytest.param(dataset, method, not usual, marks=marks, id=f"{dataset}-{method}")
 

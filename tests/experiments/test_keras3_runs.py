@@ -97,6 +97,7 @@ def kinds():
             return [own.value for star in node.value.elts for own in star.value.elts]
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("kind", kinds())
 def test_a_model_of_each_kind_is_trained_pruned_kept_and_comes_back_equal(kind, config, monkeypatch):
     result = train(config(kind))
@@ -148,6 +149,7 @@ def test_the_loss_that_is_logged_has_no_penalties_in_it(config):
     assert float(sum(model.losses)) > 0.01
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "small_dense"])
 def test_every_method_comes_to_its_sparsity(method, config):
     settings = {"dynamic": {"final_sparsity": 0.5, "events": [0.5]}}.get(method, {})
@@ -234,6 +236,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", RESUMED)
 def test_a_run_that_is_cut_at_any_step_goes_on_to_the_same_bits(method, config, tmp_path, monkeypatch):
     """With dropout, BatchNorm, a schedule and an order drawn anew: saved after each step."""
@@ -565,7 +568,7 @@ SOME += " or comes_back and (dropped or attending)"
 def test_other_backends_are_held_to_the_same(backend, chosen):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-k", chosen]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-m", "", "-k", chosen]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, __file__],
         env=os.environ | {OF_KERAS: backend},

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from readers import READERS
 
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data, Inputs, Split
@@ -10,32 +11,6 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import calibration, extra, softmax
 from tfprune.utils.errors import ConfigError, ModelError
 
-# What a person runs who has the file and the library that it is for, and has never heard of this package.
-READERS = {
-    "savedmodel": """
-import tensorflow as tf
-model = tf.saved_model.load(path)
-answers = model.signatures["model_inputs"](inputs=tf.constant(x))["probabilities"].numpy()
-""",
-    "tflite": """
-from ai_edge_litert.interpreter import Interpreter
-answers = Interpreter(path).get_signature_runner()(inputs=x)["probabilities"]
-""",
-    "onnx": """
-import onnxruntime
-answers = onnxruntime.InferenceSession(path).run(["probabilities"], {"inputs": x})[0]
-""",
-    "h5": """
-import keras
-logits = keras.saving.load_model(path, compile=False)(x)
-answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-""",
-    "keras": """
-import keras
-logits = keras.saving.load_model(path)(x)
-answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-""",
-}
 CASES = [(name, quantize) for name in FORMATS for quantize in FORMATS[name].quantize]
 
 

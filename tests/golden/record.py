@@ -1,8 +1,9 @@
 """Records what a set of short runs comes to, so that a change that must not change any number can be held to it.
 
-    python tests/golden/record.py [--keep FOLDER]
+    python tests/golden/record.py [--keep FOLDER] [--groups GROUP ...]
 
-writes `golden.json` beside this file; `--keep` leaves the run folders, to look for the reason of a difference.
+writes `golden.json` beside this file; `--keep` leaves the run folders, to look for the reason of a difference, and
+`--groups` records some of the runs anew, on the machine of the others.
 Record anew only for a change that is meant to change numbers, and say so in the CHANGELOG.
 
 Each run is recorded twice. `anywhere` holds on any x86 CPU: its id, its masks, what its history says of epochs and
@@ -16,9 +17,10 @@ import argparse
 import csv
 import hashlib
 import json
+import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,6 +28,7 @@ from unittest import mock
 import numpy as np
 
 from tfprune.adapters.backend import cores, keras, machine, versions
+from tfprune.adapters.loading.trust import FUNCTIONS
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import Result
@@ -156,27 +159,27 @@ def penguins(out: Path, method: str, **changes: Any) -> Config:
     return Config(**common | {"method": method} | changes)
 
 
-def plain(out: Path, images: Path) -> Iterator[Result]:
+def plain(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Every method with a call of the compiled function per epoch; those that can take the dense training over do."""
     common = {"loop": "plain", "epochs": 6, "shuffle": True}
     dense = train(penguins(out, "unpruned", **common))
     yield dense
-    for method in METHODS:
+    for method in methods:
         if method != "unpruned":
             yield train(penguins(out, method, **common), dense=dense)
 
 
-def fused(out: Path, images: Path) -> Iterator[Result]:
+def fused(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Every method with many epochs per call, each from the start; then other settings."""
-    for method in METHODS:
+    for method in methods:
         yield train(penguins(out, method, loop="fused", seed=1))
     yield train(penguins(out, "dynamic", loop="fused", shuffle=True, settings={"rate_factor": 0.3}, scope="global"))
     yield train(penguins(out, "gradual", optimizer="adamw", learning_rate_schedule="cosine", warmup_epochs=2))
 
 
-def stacked(out: Path, images: Path) -> Iterator[Result]:
+def stacked(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Every method, criterion and scope, the seeds as one model; then with a new order of the examples per epoch."""
-    for method in METHODS:
+    for method in methods:
         yield from _together(out, method)
     for criterion in CRITERIA:
         yield from _together(out, "dynamic", settings={"criterion": criterion, "final_sparsity": 0.6}, scope="global")
@@ -184,7 +187,7 @@ def stacked(out: Path, images: Path) -> Iterator[Result]:
         yield from _together(out, "gradual", settings={"sparsity": 0.8}, scope=scope, shuffle=True)
 
 
-def patterns(out: Path, images: Path) -> Iterator[Result]:
+def patterns(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Blocks and n:m."""
     block = {"granularity": "block", "settings": {"final_sparsity": 0.5}}
     yield train(penguins(out, "dynamic", **block))
@@ -195,7 +198,7 @@ def patterns(out: Path, images: Path) -> Iterator[Result]:
     yield from _together(out, "fine_tuned", granularity="n:m", pattern="2:4")
 
 
-def filters(out: Path, images: Path) -> Iterator[Result]:
+def filters(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Units that leave the network in training."""
     common = {"granularity": "filter", "epochs": 6, "model_settings": {"hidden": [16, 12]}}
     channels = {"multiple": 2}
@@ -214,7 +217,7 @@ def filters(out: Path, images: Path) -> Iterator[Result]:
     yield train(penguins(out, "small_dense", **common, channel_settings=channels))
 
 
-def convolutions(out: Path, images: Path) -> Iterator[Result]:
+def convolutions(out: Path, images: Path, methods: Collection[str]) -> Iterator[Result]:
     """Images: BatchNorm, dropout, augmentation; then filters and residual branches."""
     common = {"dataset": str(images), "epochs": 3, "batch_size": 16, "warmup_epochs": 1.0, "out": str(out)}
     lenet = {"model": "lenet", "model_settings": {"filters": [4, 6], "hidden": [8]}, "augment": ["crop"]}
@@ -268,12 +271,18 @@ def write_images(folder: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------- records
 
 
-def record_group(name: str, folder: Path) -> dict[str, Any]:
-    """Trains the runs of a group under a folder; returns run -> what it came to."""
+def record_group(name: str, folder: Path, methods: Collection[str] = tuple(METHODS)) -> dict[str, Any]:
+    """Trains the runs of a group under a folder; returns run -> what it came to.
+
+    Args:
+        name: of the group.
+        folder: where the runs are left.
+        methods: that a group of every method has.
+    """
     own = folder / name
     own.mkdir(parents=True)
     with mock.patch("matplotlib.figure.Figure.savefig", lambda figure, path, **_: Path(path).touch()):  # takes longest
-        results = {result.folder.root: result for result in GROUPS[name](own, write_images(folder))}
+        results = {result.folder.root: result for result in GROUPS[name](own, write_images(folder), methods)}
     return {root.relative_to(own).as_posix(): record_run(result) for root, result in results.items()}
 
 
@@ -384,13 +393,18 @@ def main() -> None:
     """Writes the golden file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="folder to leave the runs in")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=[*GROUPS], help="record these alone")
     options = parser.parse_args()
+    os.environ[FUNCTIONS] = "record:small_resnet"  # counts as typed
+    before = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    if len(options.groups) < len(GROUPS) and before["machine"] != this_machine():
+        parser.error(f"the others were recorded on {before['machine']}, and this is {this_machine()}: record all")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         golden = {"machine": this_machine(), "run_ids": run_ids(write_images(folder))}
-        golden["runs"] = {}
-        for name in GROUPS:
+        golden["runs"] = before["runs"]
+        for name in options.groups:
             started = time.perf_counter()
             golden["runs"][name] = record_group(name, folder)
             print(f"{name}: {len(golden['runs'][name])} runs, {time.perf_counter() - started:.0f} s", flush=True)

@@ -6,7 +6,10 @@ import json
 import pytest
 import record
 
+from tfprune.methods import METHODS
+
 GOLDEN = json.loads(record.GOLDEN.read_text(encoding="utf-8"))
+LOOPS = ("plain", "fused", "stacked")  # groups of every method
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +22,20 @@ def test_settings_lead_to_the_run_ids_that_are_on_peoples_disks(tmp_path):
     assert {settings: made.get(settings) for settings in GOLDEN["run_ids"]} == GOLDEN["run_ids"]
 
 
-@pytest.mark.parametrize("group", record.GROUPS)
+@pytest.mark.parametrize(
+    "group", [pytest.param(own, marks=pytest.mark.slow) if own in LOOPS else own for own in record.GROUPS]
+)
 def test_runs_come_to_the_recorded_numbers(group, same_machine, tmp_path):
     made = record.record_group(group, tmp_path)
     assert not record.differences(made, GOLDEN["runs"][group], bits=same_machine)
+
+
+@pytest.mark.parametrize(("group", "place"), [(group, place) for place, group in enumerate(LOOPS)])
+def test_each_method_comes_to_the_recorded_numbers_in_one_of_the_loops(group, place, same_machine, tmp_path):
+    methods = tuple(METHODS)[place :: len(LOOPS)]
+    made = record.record_group(group, tmp_path, methods)
+    recorded = {run: own for run, own in GOLDEN["runs"][group].items() if run in made}
+    assert len(recorded) >= len(methods) and not record.differences(made, recorded, bits=same_machine)
 
 
 def test_each_part_of_a_record_is_compared():

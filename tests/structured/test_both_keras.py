@@ -76,6 +76,7 @@ def lowest(model, keep=0.5):
     return least_important(CRITERIA["l1"](model, found, 0, None), widths, found)
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", LIBRARIES)
 @pytest.mark.parametrize("build", both_keras.MODELS, ids=lambda own: own.__name__)
 def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(build, name, tmp_path):

@@ -160,6 +160,7 @@ def test_any_network_without_branches_is_the_one_in_which_they_are_zero(exact, m
     keras.backend.clear_session()
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_goes_on_as_that_of_the_masked_model_would(optimizer):
     """The masked model's zeros are put back after each step: the smaller one has to end at the same weights."""
@@ -262,6 +263,7 @@ def test_branches_go_at_events_and_the_training_carries_on(small, monkeypatch):
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-5)
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize(
     "method",
     ["pruned", "lottery", "dynamic", "gradual", "early_bird", "reinitialised", "random", "snip", "random_at_init",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from readers import READERS
 from removing import run, trainer_of
-from test_formats import READERS
 
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import get_weights
@@ -198,6 +198,7 @@ def test_new_initial_weights_lose_the_same_channels(small):
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("criterion", ["l1", "l2", "bn", "taylor", "random"])
 def test_any_criterion_meets_the_widths(small, criterion):
@@ -219,6 +220,7 @@ def test_method_random_draws_the_channels(small):
     assert by_lot.widths == smallest.widths and by_lot.removed != smallest.removed
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("method", ["random_at_init", "magnitude_at_init", "snip"])
 def test_methods_at_initialisation_train_the_smaller_network_from_the_first_step(small, method):

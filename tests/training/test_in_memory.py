@@ -17,6 +17,7 @@ from tfprune.utils.errors import ConfigError, ModelError, TrainingError
 L = keras.layers
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", ["dynamic", "pruned", "lottery", "gradual", "unpruned", "shuffled", "reinitialised"])
 def test_a_persons_model_is_trained_by_every_kind_of_method(method):
     model = compiled(metrics=["accuracy"])

@@ -118,6 +118,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("source", SOURCES)
 def test_where_nothing_goes_it_is_one_fit_to_the_bit(source):
     (own, arguments), (other, _) = SOURCES[source](), SOURCES[source]()
@@ -187,6 +188,7 @@ def test_callbacks_see_one_training_of_a_model_that_changes(tmp_path, capsys):
     loaded[-1].fit(*data(), verbose=0)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", ["pruned", "lottery", "reinitialised", "fine_tuned", "early_bird", "gradual"])
 def test_every_kind_of_method_comes_to_the_widths_of_runs(method):
     settings = {"rounds": 2} if method in ("lottery", "fine_tuned") else {}
@@ -196,6 +198,7 @@ def test_every_kind_of_method_comes_to_the_widths_of_runs(method):
     result.model.fit(*data(), verbose=0)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", ["snip", "random_at_init", "magnitude_at_init"])
 def test_what_goes_before_the_first_step_goes(method):
     result = shrunk(compiled(), method=method, settings={}, sparsity=0.5, epochs=1)

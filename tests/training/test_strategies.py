@@ -153,10 +153,12 @@ def two_workers(settings):
 
 
 @pytest.fixture(scope="module")
-def crews(tmp_path_factory, copies):
+def crews(tmp_path_factory, copies, request):
     """What the survivor says when its fellow is killed in the middle of a run, and the runs after another start."""
     out = tmp_path_factory.mktemp("shared")
-    settings = [settings_of(out, strategy="multiworker", data_dir=str(copies), **own) for own in RUNS]
+    items = [own for own in request.session.items if own.path == request.path and "number" in own.fixturenames]
+    runs = RUNS[: max(own.callspec.params["number"] for own in items) + 1]
+    settings = [settings_of(out, strategy="multiworker", data_dir=str(copies), **own) for own in runs]
     configs = [Config(**own) for own in settings]
     saved = out / configs[0].run_id / "checkpoints" / "000002.ckpt"
     with two_workers(settings) as (chief, fellow):
@@ -177,7 +179,7 @@ def test_a_worker_that_is_left_alone_says_so_in_one_line(crews):
     assert complaint.splitlines()[-1].startswith("one line: another worker is gone or does not answer; start the same")
 
 
-@pytest.mark.parametrize("number", range(len(RUNS)))
+@pytest.mark.parametrize("number", [0, *(pytest.param(own, marks=pytest.mark.slow) for own in range(1, len(RUNS)))])
 def test_two_processes_come_to_what_one_comes_to(crews, tmp_path, copies, number):
     _, results, folders = crews
     alone = settings_of(tmp_path, data_dir=str(copies), **RUNS[number]) | {"stream": "memory"}

@@ -12,6 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ON_TORCH = pytest.param("torch", marks=pytest.mark.slow)  # as `contracts/test_adapters` holds it to the promises anyway
+ON_TENSORFLOW = pytest.param("tensorflow", marks=pytest.mark.slow)  # as the runs of models of Keras 3 do the same
 BACKENDS = ("tensorflow", "jax", ON_TORCH)
 
 
@@ -46,7 +47,7 @@ def test_derivatives_are_those_of_tensorflow(backend, tmp_path):
         np.testing.assert_allclose(own[name], reference[name], rtol=1e-5, atol=1e-5 * largest, err_msg=name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [ON_TENSORFLOW, "jax", ON_TORCH])
 def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
     assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
 
@@ -77,6 +78,6 @@ def test_the_page_has_what_was_found():
     assert pages.models() in text and pages.combinations() in text, "run: python tests/adapters/keras3/pages.py"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow), ON_TORCH])
 def test_pruning_to_nothing_is_plain_keras_and_to_a_half_exact(backend):
     assert ", 0 failed" in run(backend, "pairs.py", 4, 1)
