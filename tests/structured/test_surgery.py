@@ -58,6 +58,7 @@ def check_surgery(model, inputs, seed=0):
     return smaller
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "text_pool"])
 def test_surgery_on_every_model_equals_zeroing(name, exact):
     shape = (12,) if name == "mlp" else (32, 32, 3)
@@ -135,6 +136,7 @@ EVERY = {
 }
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", EVERY)
 def test_every_optimizer_carries_on(name):
     x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 3
