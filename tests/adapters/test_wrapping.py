@@ -91,6 +91,7 @@ class Watch(keras.callbacks.Callback):
                 assert not np.any(variable.numpy()[dead]), (name, variable.name, batch)
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_no_pruned_weight_or_slot_leaves_zero_at_the_end_of_any_batch(conv_net, examples, optimizer, policy):

@@ -599,6 +599,7 @@ def test_compare_starts_from_the_seed_that_is_named(call, tmp_path):
         assert code == 2 and f"{option} must be a whole number of at least" in err
 
 
+@pytest.mark.slow
 def test_compare_that_is_killed_goes_on_where_it_was(call, tmp_path):
     given = ["compare", "--dataset", "penguins", "--seeds", "2", "--epochs", "12", "--out", str(tmp_path)]
     given += ["--methods", "unpruned,lottery", "--set", "loop=plain", "--jobs", "2"]
