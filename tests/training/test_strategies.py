@@ -65,7 +65,10 @@ print(json.dumps(said))
 TRIALS = {
     "lottery": {"method": "lottery"},
     "dynamic": {"method": "dynamic", "limit": 103},  # an epoch's last batch is uneven
-    "filters": {"method": "dynamic", "granularity": "filter", "settings": {"final_sparsity": 0.5}},
+    "filters": {
+        **{"method": "dynamic", "granularity": "filter", "settings": {"final_sparsity": 0.5}},
+        "channel_settings": {"criterion": "taylor"},
+    },
 }
 
 
@@ -165,18 +168,12 @@ def left_alone(settings, saved):
 
 
 @pytest.fixture(scope="module")
-def crews(tmp_path_factory, copies, request):
-    """What two processes train, where slow tests are run after one of them was killed and both were started again."""
+def crews(tmp_path_factory, copies):
+    """What the survivor says when its fellow is killed in the middle of a run, and the runs after another start."""
     out = tmp_path_factory.mktemp("shared")
-    tested = [own for own in request.session.items if own.path == request.path and "crews" in own.fixturenames]
-    numbers = [own.callspec.params["number"] for own in tested if hasattr(own, "callspec")]
-    settings = [
-        settings_of(out, strategy="multiworker", data_dir=str(copies), **own)
-        for own in RUNS[: 1 + max(numbers, default=0)]
-    ]
-    configs, complaint = [Config(**own) for own in settings], None
-    if len(numbers) < len(tested):
-        complaint = left_alone(settings, out / configs[0].run_id / "checkpoints" / "000002.ckpt")
+    settings = [settings_of(out, strategy="multiworker", data_dir=str(copies), **own) for own in RUNS]
+    configs = [Config(**own) for own in settings]
+    complaint = left_alone(settings, out / configs[0].run_id / "checkpoints" / "000002.ckpt")
     with two_workers(settings) as crew:
         said = [worker.communicate(timeout=600) for worker in crew]
     assert [worker.returncode for worker in crew] == [0, 0], said[0][1] + said[1][1]
@@ -189,7 +186,8 @@ def test_a_worker_that_is_left_alone_says_so_in_one_line(crews):
     assert complaint.splitlines()[-1].startswith("one line: another worker is gone or does not answer; start the same")
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(own, marks=pytest.mark.slow) for own in range(1, len(RUNS)))])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(RUNS)))
 def test_two_processes_come_to_what_one_comes_to(crews, tmp_path, copies, number):
     _, results, folders = crews
     alone = settings_of(tmp_path, data_dir=str(copies), **RUNS[number]) | {"stream": "memory"}
