@@ -107,6 +107,7 @@ def check_cuts(config, folder, monkeypatch, saves, shared=False):
     return whole
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_of_any_method_that_is_cut_goes_on_to_the_same_bits(method, tiny, tmp_path, monkeypatch):
     """In models that were compiled before, which takes longest; the next test goes on in new ones."""
@@ -115,6 +116,7 @@ def test_a_run_of_any_method_that_is_cut_goes_on_to_the_same_bits(method, tiny, 
     check_cuts(config, tmp_path, monkeypatch, [total // 2 + 1], shared=True)
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("loop", SETTINGS)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_a_run_may_be_cut_after_any_checkpoint(method, loop, tiny, tmp_path, monkeypatch):
@@ -123,6 +125,7 @@ def test_a_run_may_be_cut_after_any_checkpoint(method, loop, tiny, tmp_path, mon
     check_cuts(config, tmp_path, monkeypatch, sorted({1, total // 2, total}))
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method, copies, tmp_path, monkeypatch):
     """With dropout, BatchNorm, augmentation and an order drawn anew, at any step of an epoch."""
@@ -145,10 +148,11 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         check_same(everything(streamed), everything(whole))
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize(
     ("method", "granularity"),
-    [("dynamic", "filter"), ("lottery", "filter"), ("early_bird", "filter"), ("snip", "filter"), ("dynamic", "n:m"),
-     ("dynamic", "branch"), pytest.param("lottery", "branch", marks=pytest.mark.slow)],
+    [("dynamic", "filter"), ("early_bird", "filter"), ("dynamic", "branch"), ("dynamic", "n:m"), ("snip", "filter"),
+     ("lottery", "branch"), ("lottery", "filter")],
 )  # fmt: skip
 def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granularity, tiny, tmp_path, monkeypatch):
     model = "residual:tower" if granularity == "branch" else None
@@ -165,6 +169,7 @@ def net(input_shape, classes):
 """
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("loop", ["auto", "plain"])
 def test_a_persons_model_goes_on_with_the_masks_that_it_has_in_place(loop, tiny, tmp_path, monkeypatch):
     (tmp_path / "recurrent.py").write_text(RECURRENT)
