@@ -239,6 +239,18 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
     return config
 
 
+def data_settings_typed(file: Path | None, given: Mapping[str, Any]) -> set[str]:
+    """Returns the settings of own data that a person chose, in a file or by options; others are looked up anew.
+
+    Args:
+        file, given: as for `make_config`, which has taken them.
+    """
+    typed = set(read_settings(file).get("data_settings") or ()) if file else set()
+    dotted = [name for name, _ in map(_parse, given.get("assignments") or ())]
+    dotted += [setting for option, setting in _SHORT.items() if given.get(option) not in (None, ())]
+    return typed | {name.removeprefix("data.") for name in dotted if name.startswith("data.")}
+
+
 def one_or_all(names: Sequence[str]) -> str | list[str]:
     """Returns the name of a column, or those of several."""
     return names[0] if len(names) == 1 else list(names)
