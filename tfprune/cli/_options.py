@@ -24,6 +24,7 @@ from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, S
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.checks import check_fraction
 from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.folders import OUT, USUAL_OUT
 from tfprune.utils.system_errors import explain_bad_name
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ _OPTIONS = (
         metavar="FOLDER",
         type=click.Path(path_type=Path),
         help="Where run folders are made.",
-        show_default=Config.out,
+        show_default=f"{OUT}, or {USUAL_OUT}",
     ),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
     click.option(

@@ -19,7 +19,7 @@ from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.progress import bars_off
-from tfprune.utils.text import percent
+from tfprune.utils.text import milliseconds, percent
 
 if TYPE_CHECKING:
     from tfprune.data.objectives._base import Metric
@@ -159,8 +159,8 @@ def _times_table(
             low, high = took.spread
             rows.append(
                 (
-                    *(f"{took.batch:,}", model.file, model.run, f"{1000 * took.median:.2f}"),
-                    *(f"{1000 * low:.2f} to {1000 * high:.2f}", f"{took.throughput:,.0f}"),
+                    *(f"{took.batch:,}", model.file, model.run, milliseconds(took.median)),
+                    *(f"{milliseconds(low)} to {milliseconds(high)}", f"{took.throughput:,.0f}"),
                     _ratio(models, model, own, first),
                 )
             )

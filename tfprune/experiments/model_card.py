@@ -10,7 +10,7 @@ from typing import Any
 from tfprune.data._base import SPLITS
 from tfprune.experiments.results import Result
 from tfprune.utils.files import atomic_write
-from tfprune.utils.text import Table, markdown, percent, printable, shortened
+from tfprune.utils.text import Table, counted, markdown, percent, printable, shortened
 
 HUB = {"multilabel": "classification"}  # tasks that the hub calls otherwise
 TAGS = {  # granularity -> what the hub's readers look for
@@ -84,14 +84,13 @@ def _task(result: Result) -> str:
 
 def _about(result: Result) -> str:
     config, machine = result.config, result.metrics["machine"]
-    cores = f"{machine['cores']} core{'s' if machine['cores'] != 1 else ''}"
     versions = ", ".join(f"{name} {version}" for name, version in result.metrics["versions"].items())
     settings = {"optimizer": config.optimizer, "learning rate": config.learning_rate, "epochs": config.epochs}
     settings |= {"batch size": config.batch_size, "seed": config.seed, "precision": config.precision}
     return _sentences(
         f"The model {config.model_name}, trained and pruned on {config.data_name} with tfprune.",
         "Settings: " + ", ".join(f"{name} {_value(value)}" for name, value in settings.items()) + ".",
-        f"Trained on {machine['cpu']}, {cores}{''.join(f', {gpu}' for gpu in machine['gpus'])}.",
+        f"Trained on {', '.join((machine['cpu'], counted(machine['cores'], 'core'), *machine['gpus']))}.",
         f"Versions: {versions}.",
     )
 

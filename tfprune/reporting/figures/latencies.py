@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from tfprune.reporting.figures.panels import Panel, Theme, label_of
 from tfprune.reporting.figures.rendering import write_png
+from tfprune.utils.text import milliseconds
 
 
 def plot_latencies(
@@ -29,7 +30,7 @@ def plot_latencies(
     """
     panels = []
     for name, own in bars.items():
-        said = ", ".join(f"{model} {1000 * median:.2f} ms" for model, (median, _, _) in own.items())
+        said = ", ".join(f"{model} {milliseconds(median)} ms" for model, (median, _, _) in own.items())
         draw = functools.partial(_draw_latencies, times=own, alike=alike or {})
         panels.append(Panel(draw, f"{name}: {said}.", name, width=8.0, height=1.2 + 0.3 * len(own)))
     write_png(panels, path, title=title, columns=1)
