@@ -44,6 +44,9 @@ def _draw_latencies(
     for place, (model, (median, low, high)) in enumerate(times.items()):
         axes.barh(place, 1000 * median, color=colours.get(alike.get(model, ""), theme.train), height=0.6)
         axes.plot((1000 * low, 1000 * high), (place, place), color=theme.ink, linewidth=1.5)
+        end = (1000 * max(median, high), place)
+        axes.annotate(milliseconds(median), end, (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(times)), list(map(label_of, times)))
     axes.set(xlabel="milliseconds per call: median, 10th to 90th percentile", ylim=(len(times) - 0.5, -0.5))
+    axes.margins(x=0.12)  # room for the numbers
     axes.tick_params(axis="y", length=0)
