@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.utils.checks import from_alias
+from tfprune.utils.checks import check_least, from_alias
 from tfprune.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -237,15 +237,23 @@ def compare(runs: Iterable[Config | Result | str | Path], *, jobs: int | None = 
     return Comparison.of(finished, failures, find_diverged(begun, finished))
 
 
-def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[Path]:
+def report(
+    runs: Iterable[str | Path] | str | Path,
+    *files: str | Path,
+    tables: str | Path | None = None,
+    margin: float | None = None,
+) -> list[Path]:
     """Writes a report on finished runs, as `tfprune report` does.
 
     Args:
         runs: run folders, or folders that hold run folders.
         files: `.html`, `.md`, `.csv`, `.json` or `.tex` files to write.
+        tables: folder for each table as `.tex` and `.csv` and each figure as `.svg` and `.pdf`; None writes none.
+        margin: how far below `unpruned` the smallest network may be, 0 or above: in points of a share, else in the
+            metric's unit; None is 0.5 points, or 0.5 % of the baseline's error.
 
     Returns:
-        What was written: the files, and the figures of Markdown pages.
+        What was written: the files, the figures of Markdown pages, and what is in the folder of tables.
 
     Raises:
         TfpruneError: there are no finished runs, or a file cannot be written.
@@ -263,16 +271,19 @@ def report(runs: Iterable[str | Path] | str | Path, *files: str | Path) -> list[
     from tfprune.reporting.made import Made
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections
+    from tfprune.reporting.sheets import write_sheets
 
-    if not files:
-        raise ConfigError("name a file to write: report(runs, 'report.html')")
+    if not files and tables is None:
+        raise ConfigError("name a file to write, report(runs, 'report.html'), or a folder, tables='tables'")
+    margin = None if margin is None else check_least("margin", margin, 0.0)
     writers = [(writer_for(Path(file)), Path(file)) for file in files]
+    writers += [] if tables is None else [(write_sheets, Path(tables))]
     listed = [runs] if isinstance(runs, (str, Path)) else runs
     folders = [folder for own in listed for folder in run_folders(Path(own))]
     results, left_out = find_results(folders)
     for line in left_out:
         log.warning("left out: %s", line)
-    found = sections(results, find_diverged(map(RunDir, folders), results))
+    found = sections(results, find_diverged(map(RunDir, folders), results), margin)
     made = Made.now(f"tfprune.report of {len(results):,} runs")
     return [path for write, file in writers for path in write(found, file, made)]
 

@@ -567,9 +567,10 @@ def test_compare_names_what_failed_and_goes_on(call, tmp_path, monkeypatch):
 def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(compared, call, tmp_path):
     [stored] = compared[1].glob("penguins-dynamic-seed1-*")
     run = shutil.copytree(stored, tmp_path / stored.name)
-    assert {path.name for path in run.iterdir()} == {"config.json", "history.csv", "masks.npz", "metrics.json"}
+    files = {"config.json", "history.csv", "masks.npz", "metrics.json", "model_card.md", "tensorboard"}
+    assert {path.name for path in run.iterdir()} == files
     code, out, _ = call("show", run)
-    assert code == 0 and "side by side with 1 others" in out and f"tfprune train --config {run}/config.json" in out
+    assert code == 0 and "side by side with 1 other and" in out and f"tfprune train --config {run}/config.json" in out
     code, _, err = call("predict", run, tmp_path / "x.csv")
     assert code == 2 and "left no model; tfprune train --config" in err
     code, out, _ = call("train", "--config", run / "config.json", "--out", tmp_path)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from tfprune import cli
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.gate import load_model
+from tfprune.cli.prune import prune
+from tfprune.cli.shrink import shrink
 from tfprune.exporting import model_files
 
 KINDS = ("tf_keras.keras", "tf_keras.h5", "tf_keras", "keras3.keras", "keras3.h5")
@@ -64,6 +67,16 @@ def content(path):
 
 def kernels(path):
     return [own for own in load_model(path).get_weights() if own.ndim == 2]
+
+
+def test_the_file_goes_beside_the_model_unless_it_is_named():
+    for command, model, out in (
+        (prune, "nets/old.keras", "nets/old-pruned.keras"),
+        (prune, "saved_model", "saved_model-pruned"),
+        (shrink, "old.h5", "old-shrunk.h5"),
+    ):
+        assert command.make_context(command.name, [model]).params["out"] == Path(out)
+        assert command.make_context(command.name, ["-o", "new.h5", model]).params["out"] == Path("new.h5")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,8 +2,9 @@ import shlex
 
 import click
 import pytest
+from PIL import Image
 
-from tfprune.cli._options import make_config
+from tfprune.cli._options import data_settings_typed, make_config
 from tfprune.cli._suggestions import compare_command, train_command
 from tfprune.cli.compare import _configs, compare, seeds_of
 from tfprune.cli.train import train
@@ -77,6 +78,23 @@ def test_nothing_that_is_default_or_was_detected_is_suggested(tmp_path):
     assert compare_command(config) == (
         f"tfprune compare --dataset '{table}' --set data.test=0.3 --label kind --epochs 4 --seeds 3"
     )
+
+
+def test_what_was_found_in_the_data_is_left_out_and_their_path_is_as_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "penguins"  # a name of tfprune's too
+    table.mkdir()
+    for number in range(4):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(table / f"{number}.png")
+    (table / "labels.csv").write_text("file,shade\n" + "".join(f"{n}.png,{n}.5\n" for n in range(4)))
+    line = ["--dataset", "./penguins", "--set", "data.side=8", "--seed", "1", "--epochs", "3"]
+    given = typed(train, shlex.join(["tfprune", "train", *line]))
+    plain = {name: value for name, value in given.items() if name not in ("file", "force", "dry_run", "as_json")}
+    config, found = make_config(None, plain), data_settings_typed(None, plain)
+    assert found == {"side"}
+    line = "tfprune compare --dataset ./penguins --set data.side=8 --epochs 3 --seeds 3"
+    assert compare_command(config, typed=found) == line
+    assert config.data_settings in [own.data_settings for own in runs(line)]
 
 
 def test_the_suggested_training_has_the_settings_too():

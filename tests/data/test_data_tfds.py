@@ -11,8 +11,9 @@ from tfprune.adapters.backend import tf
 from tfprune.data import DATASETS, _tfds
 from tfprune.data._base import Split
 from tfprune.data._splits import hold_out
-from tfprune.data._tfds import image_inputs, read_images, square, usual_folder
+from tfprune.data._tfds import image_inputs, read_images, square
 from tfprune.utils.errors import DataError
+from tfprune.utils.folders import prepared_folder
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_the_folder_may_come_from_the_environment(copies, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(copies))
     assert len(DATASETS["cifar10"].load(None, 0).test) == 40
     monkeypatch.delenv("TFDS_DATA_DIR")
-    assert usual_folder() == Path.home() / "tensorflow_datasets"
+    assert prepared_folder() == Path.home() / "tensorflow_datasets"
 
 
 @pytest.mark.parametrize("name", STORED)

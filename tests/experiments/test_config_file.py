@@ -1,5 +1,7 @@
+import json
 import re
 
+import jsonschema
 import numpy as np
 import pytest
 from test_own_data import insects, write_images, write_rows
@@ -8,6 +10,8 @@ from tfprune import cli
 from tfprune.cli._options import make_config
 from tfprune.cli.train import train
 from tfprune.experiments.config_file import settings_file
+from tfprune.experiments.settings_schema import settings_schema
+from tfprune.methods import METHODS
 from tfprune.training.config import Config
 from tfprune.training.settings_files import _toml as parser
 
@@ -57,7 +61,9 @@ def test_the_file_stands_for_the_options_that_it_was_made_with(call, tmp_path, m
     options = [str(word) for word in ("--dataset", dataset, *needed, *more, "--sparsity", 0.5)]
     code, out, err = call("init", *options)
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"Wrote tfprune.toml\.\nNext: tfprune train --config tfprune.toml.* --dry-run\n", out)
+    wrote, following = out.splitlines()
+    assert wrote == "Wrote tfprune.toml, and tfprune.schema.json, by which editors check it."
+    assert re.fullmatch(r"Next: tfprune train --config tfprune.toml.* --dry-run", following)
     asked = train.make_context("train", options).params
     others = ("file", "force", "dry_run", "as_json")
     expected = make_config(None, {key: asked[key] for key in asked if key not in others})
@@ -68,6 +74,9 @@ def test_the_file_stands_for_the_options_that_it_was_made_with(call, tmp_path, m
     assert len(re.findall(r"^\w+ =", defaults, re.MULTILINE)) > len(
         re.findall(r"^\w+ =", file.read_text(), re.MULTILINE)
     )
+    schema = json.loads((tmp_path / "here" / "tfprune.schema.json").read_text())
+    for text in (file.read_text(), defaults):
+        jsonschema.validate(parser().loads(text), schema)
     file.write_text(defaults)
     assert make_config(file, model).to_dict() == expected.to_dict()  # the defaults are what they are said to be
 
@@ -106,3 +115,30 @@ def test_text_is_escaped_as_toml_asks():
     text = 'a"b\\c\x7f\x01\n\U0001f427é'
     config = Config(dataset="penguins", out=text)
     assert parser().loads(settings_file(config))["out"] == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "penguins", "epoch": 3}, "'epoch' was unexpected"),
+        ({"epochs": 3}, "'dataset' is a required property"),
+        ({"dataset": "penguins", "epochs": 0}, "0 is less than the minimum of 1"),
+        ({"dataset": "penguins", "granularity": "channel"}, "'channel' is not one of"),
+        ({"dataset": "penguins", "settings": {"sparsity": 0.5}}, "'sparsity' was unexpected"),  # of the default method
+        ({"dataset": "penguins", "method": "snip", "settings": {"per_clas": 1}}, "'per_clas' was unexpected"),
+    ],
+)
+def test_editors_mark_what_is_wrong(settings, message):
+    schema = settings_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    with pytest.raises(jsonschema.ValidationError, match=message):
+        jsonschema.validate(settings, schema)
+
+
+def test_the_settings_of_runs_are_as_the_schema_says():
+    schema = settings_schema()
+    for method in METHODS:
+        jsonschema.validate(json.loads(json.dumps(Config(dataset="penguins", method=method).to_dict())), schema)
+    branches = Config(dataset="cifar10", granularity="branch", model="resnet8", metrics=("f1",), exclude=("last",))
+    jsonschema.validate(json.loads(json.dumps(branches.to_dict())), schema)
+    jsonschema.validate({"dataset": "penguins", "spare": ["last"], "checkpoint_every": 5}, schema)

@@ -28,7 +28,8 @@ def run(tmp_path):
 def test_the_header_is_what_the_hub_reads(run):
     header, _ = parts(model_card(run))
     assert header["library_name"] == "tf-keras" and header["datasets"] == ["penguins"]
-    assert {"pruning", "sparsity"} <= set(header["tags"]) and header["metrics"] == ["accuracy"]
+    assert header["tags"] == ["pruning", "sparsity", "tfprune-dynamic", "unstructured-pruning"]
+    assert header["metrics"] == ["accuracy"]
     (own,) = header["model-index"]
     (found,) = own["results"]
     assert own["name"] == run.config.run_id and found["task"]["type"] == "tabular-classification"
@@ -50,6 +51,7 @@ def test_people_read_how_it_was_pruned_how_large_it_is_and_how_good(run):
     )
     for text in ("Requested: 31.1 % of the kernel weights; achieved: 30.0 % are zero", "train 11", "141", "one seed"):
         assert text in body
+    assert "(events=\\[0.333333, 0.666667\\], rate=0.17, rate_factor=1, criterion=magnitude)" in body
     assert "<script>" not in body and not re.search("^# x", body, re.M)
 
 
@@ -58,3 +60,9 @@ def test_a_card_of_another_model_is_told_apart(run, tmp_path):
     assert describes(card, run) and "model.onnx" in card.read_text()
     other = read_result(RunDir(write_run(tmp_path, "dynamic", 1)))
     assert not describes(card, other)
+
+
+def test_a_card_of_a_run_that_kept_no_weights_says_how_to_have_them(tmp_path):
+    beside_others = read_result(RunDir(write_run(tmp_path, metrics={"networks": 3})))
+    _, body = parts(model_card(beside_others))
+    assert f"tfprune train --config '{beside_others.folder.root.name}/config.json'" in body

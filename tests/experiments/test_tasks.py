@@ -212,6 +212,29 @@ def test_images_with_a_table_of_labels(masks, tmp_path):
         load_data(Config(dataset=str(tmp_path)))
 
 
+def test_images_in_a_folder_beside_their_table_are_learnt_and_served(tmp_path):
+    random, known = np.random.default_rng(0), {}
+    root = tmp_path / "data"
+    (root / "images").mkdir(parents=True)
+    for number in range(24):
+        chosen = random.random(2) > 0.5
+        pixels = 40 * random.random((6, 6, 3)) + 200 * np.array([*chosen, False])
+        Image.fromarray(pixels.astype(np.uint8)).save(root / "images" / f"{number}.png")
+        known[f"{number}.png"] = set(np.array(["red", "green"])[chosen].tolist())
+    rows = [f"{name},{';'.join(sorted(labels)) or ';'}" for name, labels in known.items()]
+    (root / "labels.csv").write_text("\n".join(["file,colours", *rows]))
+    result = train(Config(dataset=str(root), model="mlp", epochs=3, out=str(tmp_path / "runs")))
+    assert result.config.task == "multilabel"
+    with open(result.folder.splits) as file:
+        names = [row["example"] for row in csv.DictReader(file) if row["split"] == "test"]
+    predictor = Predictor(result.model)
+    right = []
+    for name in names:
+        own, labels = predictor.predict_image(root / name).label.split(";"), known[name.removeprefix("images/")]
+        right += [(colour in own) == (colour in labels) for colour in ("red", "green")]
+    assert right and np.mean(right) == pytest.approx(result.metrics["test"]["accuracy"])
+
+
 def bits(result):
     return [weight.tobytes() for weight in load_weights(result.model)], result.history()
 

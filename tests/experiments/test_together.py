@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from alone import trained
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tfprune.adapters.tf_keras.mask_values import get_masks
 from tfprune.data._base import SPLITS
@@ -14,6 +15,7 @@ from tfprune.methods import METHODS, TRIALS
 from tfprune.training.config import Config
 from tfprune.training.stacking import stack_weights
 
+PARTS = {"train": "", "validation": "val_"}  # of a run on TensorBoard -> how the columns of its history begin
 SETTINGS = {
     "as the penguins have it": ({}, tuple(METHODS)[::3]),
     "every method": ({}, tuple(METHODS)),
@@ -135,3 +137,24 @@ def test_what_runs_side_by_side_leave_is_written_under_their_locks(tiny, monkeyp
     results = train_together([tiny("unpruned", seed=seed) for seed in (0, 1)])
     assert held == [True, True]
     assert all(result.folder.finished and not (result.folder.root / ".lock").exists() for result in results)
+
+
+def test_each_run_has_the_curves_of_its_history_on_tensorboard_and_a_card(tiny):
+    for run in train_together([tiny("dynamic", seed=seed) for seed in (0, 1)]):
+        boards = {part: EventAccumulator(str(run.folder.tensorboard / part)).Reload() for part in PARTS}
+        assert {path.name for path in run.folder.tensorboard.iterdir()} == set(PARTS)
+        shown = {
+            f"{prefix}{tag}": [(event.step, event.value) for event in boards[part].Scalars(tag)]
+            for part, prefix in PARTS.items()
+            for tag in boards[part].Tags()["scalars"]
+            if not tag.startswith("final/")
+        }
+        rows = run.history()
+        assert set(shown) == {"loss", "accuracy", "sparsity", "val_loss", "val_accuracy"}
+        for tag, events in shown.items():
+            assert [step for step, _ in events] == [row["step"] for row in rows]
+            assert [value for _, value in events] == pytest.approx([row[tag] for row in rows])
+        (final,) = boards["train"].Scalars("final/test_accuracy")
+        assert final.value == pytest.approx(run.metrics["test"]["accuracy"])
+        assert "_hparams_/session_start_info" in boards["train"].summary_metadata
+        assert run.config.run_id in run.folder.card.read_text()

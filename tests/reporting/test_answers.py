@@ -1,6 +1,8 @@
+import msgspec
 import numpy as np
 import pytest
 
+from tfprune.experiments.schemas import Inference
 from tfprune.reporting.answers import answers, lines
 from tfprune.reporting.comparison import COLUMNS, summary_of
 
@@ -60,3 +62,44 @@ def test_a_single_trial_has_nothing_to_be_compared_with():
     assert lines(answers(summary_of({"a": trial([0.9, 0.8])}))) == [
         "Best by accuracy: a: 85.0 ± 7.1 %; there is nothing to compare it with."
     ]
+
+
+def timed(measurement, **seconds):
+    times = [
+        {"file": file, "batch": batch, "median_seconds": own, "ratio": own / 0.004}
+        for file, own in seconds.items()
+        for batch in (1, 32)
+    ]
+    machine = {"cpu": "a", "cores": 2, "gpus": []}
+    whole = {"measurement": measurement, "date": "2026-01-01 00:00 UTC", "machine": machine, "times": times}
+    return msgspec.convert(whole, Inference)
+
+
+@pytest.mark.parametrize(
+    ("inference", "expected"),
+    [
+        ({}, None),
+        ({"unpruned": [timed("a", model=0.004)]}, None),
+        ({"unpruned": [timed("a", model=0.004)], "small": [timed("b", model=0.001)]}, None),  # not in turns
+        ({"unpruned": [timed("a", model=0.004)], "small": [timed("a", tflite=0.001)]}, None),  # no file of a kind
+        (
+            {"unpruned": [timed("a", model=0.004, tflite=0.002)], "small": [timed("a", model=0.001)]},
+            "1.00 ms per call of model with 1 example, 0.25 x unpruned's; not measured with these: zeros.",
+        ),
+        (
+            {
+                **{"unpruned": [timed("a", model=0.004)], "zeros": [timed("a", model=0.00102)]},
+                "small": [timed("a", model=0.001), timed("a", model=0.00098), timed("b", model=9)],
+            },
+            "0.990 ms per call of model with 1 example, 0.25 x unpruned's; no clear difference from zeros.",
+        ),
+    ],
+)
+def test_the_fastest_inference_is_of_times_that_were_measured_in_turns(inference, expected):
+    trials = {"unpruned": trial([0.9] * 3, 200), "small": trial([0.9] * 3), "zeros": trial([0.9] * 3)}
+    found = {own.question: own for own in answers(summary_of(trials), inference=inference)}
+    assert ("measures inference" in found["Fastest to train"].text) == (expected is None)
+    if expected is None:
+        assert "Fastest inference" not in found
+    else:
+        assert (found["Fastest inference"].trial, found["Fastest inference"].text) == ("small", expected)

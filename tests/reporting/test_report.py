@@ -65,7 +65,7 @@ def test_the_facts_are_what_was_compared_and_where(tmp_path):
     assert said["Precision"] == "float32"
     assert said["Ranked in another scope than the layer"] == "pruned global, lottery global, dynamic global"
     assert said["Versions"] == "Python 3.11.7, TensorFlow 2.21.0, tfmot 0.8.1"
-    assert said["Machine"] == "Some CPU, 2 cores; B, 1 cores, G"
+    assert said["Machine"] == "Some CPU, 2 cores; B, 1 core, G"
     assert said["Runs"] == f"9 in {tmp_path}"
 
 
@@ -81,7 +81,7 @@ def test_the_notes_are_what_is_missing(tmp_path):
     write_runs(tmp_path / "some", ("pruned",), 1, metrics={"machine": {"cpu": "B", "cores": 1, "gpus": []}})
     single, fewer, machines = notes(section(tmp_path / "some"))
     assert "Of pruned there is one seed" in single and machines == (
-        "Blank where times do not compare: pruned was trained on B, 1 cores, unpruned on Some CPU, 2 cores; time all "
+        "Blank where times do not compare: pruned was trained on B, 1 core, unpruned on Some CPU, 2 cores; time all "
         "of them alike: the same seeds in one command, with --out NEW_FOLDER or --set loop=plain."
     )
     assert "all 3 seeds (dynamic 2)" in fewer

@@ -78,7 +78,7 @@ class Cli(click.Group):
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="tfprune", message="%(prog)s %(version)s")
+@click.version_option(package_name="tfprune", message="tfprune %(version)s")
 def cli() -> None:
     """Prune Keras models in the middle of training, and see what it did to them."""
 

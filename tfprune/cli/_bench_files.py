@@ -10,7 +10,7 @@ from tfprune.cli._json import echo_json
 from tfprune.cli._models import check_backend
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.utils.progress import bars_off
-from tfprune.utils.text import percent
+from tfprune.utils.text import milliseconds, percent
 
 if TYPE_CHECKING:
     from tfprune.exporting.file_latency import Measured
@@ -60,9 +60,9 @@ def _time_cells(models: Sequence[Measured], times: Sequence[Latency]) -> list[tu
     for own, took in sorted(zip(models, times, strict=True), key=lambda pair: pair[1].median):
         low, high = took.spread
         ratio = "" if took is times[0] else f"{took.ratio(times[0]):.2f}"
-        spread = f"{1000 * low:.2f} to {1000 * high:.2f}"
+        spread = f"{milliseconds(low)} to {milliseconds(high)}"
         rows.append(
-            (str(own.path), f"{took.batch:,}", f"{1000 * took.median:.2f}", spread, f"{took.throughput:,.0f}", ratio)
+            (str(own.path), f"{took.batch:,}", milliseconds(took.median), spread, f"{took.throughput:,.0f}", ratio)
         )
     return rows
 

@@ -44,25 +44,38 @@ backend_option = click.option(
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there.")
 
 
-def writes_a_model(command: Callable) -> Callable:
-    """Adds the argument MODEL and the options of commands that make another model's file of it."""
-    for option in (
-        json_option,
-        force_option,
-        trust_option,
-        backend_option,
-        click.option(
-            "-o",
-            "--out",
-            required=True,
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="File to write, in the format of MODEL.",
-        ),
-        click.argument("model", type=click.Path(path_type=Path)),
-    ):
-        command = option(command)
-    return command
+def writes_a_model(made: str) -> Callable[[Callable], Callable]:
+    """Returns what adds the argument MODEL and the options of commands that make another model's file of it.
+
+    Args:
+        made: what is done to it, in a word, for the name of the file.
+    """
+
+    def beside(context: click.Context, _: click.Parameter, value: Path | None) -> Path:
+        model = context.params["model"]
+        return model.with_name(f"{model.stem}-{made}{model.suffix}") if value is None else value
+
+    def add(command: Callable) -> Callable:
+        for option in (
+            json_option,
+            force_option,
+            trust_option,
+            backend_option,
+            click.option(
+                "-o",
+                "--out",
+                callback=beside,
+                metavar="FILE",
+                type=click.Path(path_type=Path),
+                help="File to write, in the format of MODEL.",
+                show_default=f"MODEL-{made}, beside it",
+            ),
+            click.argument("model", is_eager=True, type=click.Path(path_type=Path)),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def check_backend(path: Path, written_by: str, backend: str | None) -> None:

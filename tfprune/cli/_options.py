@@ -24,6 +24,7 @@ from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, S
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
 from tfprune.utils.checks import check_fraction
 from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.folders import OUT, USUAL_OUT
 from tfprune.utils.system_errors import explain_bad_name
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ _OPTIONS = (
         metavar="FOLDER",
         type=click.Path(path_type=Path),
         help="Where run folders are made.",
-        show_default=Config.out,
+        show_default=f"{OUT}, or {USUAL_OUT}",
     ),
     click.option("--mlflow", metavar="FOLDER|URI", help="Track runs in MLflow too."),
     click.option(
@@ -237,6 +238,18 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         if problem := explain_bad_name(getattr(config, name) or ""):
             raise ConfigError(problem)
     return config
+
+
+def data_settings_typed(file: Path | None, given: Mapping[str, Any]) -> set[str]:
+    """Returns the settings of own data that a person chose, in a file or by options; others are looked up anew.
+
+    Args:
+        file, given: as for `make_config`, which has taken them.
+    """
+    typed = set(read_settings(file).get("data_settings") or ()) if file else set()
+    dotted = [name for name, _ in map(_parse, given.get("assignments") or ())]
+    dotted += [setting for option, setting in _SHORT.items() if given.get(option) not in (None, ())]
+    return typed | {name.removeprefix("data.") for name in dotted if name.startswith("data.")}
 
 
 def one_or_all(names: Sequence[str]) -> str | list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -16,8 +17,17 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 
 
-def train_and_report(config: Config, *, force: bool = False, as_json: bool = False) -> None:
-    """Trains a run, or goes on with it, and prints what came out."""
+def train_and_report(
+    config: Config, *, force: bool = False, as_json: bool = False, typed: Collection[str] | None = None
+) -> None:
+    """Trains a run, or goes on with it, and prints what came out.
+
+    Args:
+        config: its settings.
+        force: repeat a finished run.
+        as_json: print JSON alone.
+        typed: see `experiment_options`.
+    """
     start_logging(steps=True)
     if as_json:
         echo_json(result_as_dict(_finished(config, force) or _trained(config, force)))
@@ -41,7 +51,7 @@ def train_and_report(config: Config, *, force: bool = False, as_json: bool = Fal
         *(f"{name:<12} {text}" for name, text in lines.items() if text),
         f"Next         tfprune show {run.root}",
         f"             tfprune {after}",
-        f"             {compare_command(config)}",
+        f"             {compare_command(config, typed=typed)}",
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
-from tfprune.data._user import asked_of
+from tfprune.data._user import asked_of, is_user_data
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.models._user import FINGERPRINT
 from tfprune.training.config import Config
@@ -22,9 +24,15 @@ _SWITCHES = ("xla", "deterministic")
 _ELSEWHERE = ("dataset", "data_settings", "method", "settings", "seed", *_PARTS)
 
 
-def compare_command(config: Config, seeds: int = 3) -> str:
-    """Returns the command that compares a run with other methods over several seeds, its own among them."""
-    words = ["tfprune", "compare", *experiment_options(config)]
+def compare_command(config: Config, seeds: int = 3, typed: Collection[str] | None = None) -> str:
+    """Returns the command that compares a run with other methods over several seeds, its own among them.
+
+    Args:
+        config: of the run.
+        seeds: how many.
+        typed: see `experiment_options`.
+    """
+    words = ["tfprune", "compare", *experiment_options(config, typed)]
     default = _default(config)
     method, setting = config.pruning, config.pruning.sparsity_setting
     own = {key: value for key, value in config.settings.items() if value != default.settings[key]}
@@ -53,11 +61,16 @@ def train_command(config: Config, *options: str) -> str:
     return shlex.join(["tfprune", "train", *experiment_options(config), *options])
 
 
-def experiment_options(config: Config) -> list[str]:
-    """Returns the options for the settings of a run but for its method and its seed, without what is default."""
+def experiment_options(config: Config, typed: Collection[str] | None = None) -> list[str]:
+    """Returns the options for the settings of a run but for its method and its seed, without what is default.
+
+    Args:
+        config: of the run.
+        typed: settings of own data that were chosen by a person, and not found in the data; None if nobody knows.
+    """
     default = _default(config)
     plain = Config(dataset=config.dataset, data_settings=config.data_settings, method=config.method)
-    words = ["--dataset", config.dataset, *_data_options(config)]
+    words = ["--dataset", _path(config.dataset), *_data_options(config, typed)]
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
         usual = getattr(plain if name in ("model", "optimizer", "granularity") else default, name)
@@ -92,9 +105,20 @@ def _default(config: Config) -> Config:
     )
 
 
-def _data_options(config: Config) -> list[str]:
+def _path(dataset: str) -> str:
+    """Returns the path of own data as it is typed in this folder."""
+    try:
+        near = str(Path(dataset).relative_to(Path.cwd()))
+    except (ValueError, FileNotFoundError):  # elsewhere, no path, or this folder was removed
+        return dataset
+    return near if is_user_data(near) else os.path.join(".", near)
+
+
+def _data_options(config: Config, typed: Collection[str] | None) -> list[str]:
     words = []
     for key, value in asked_of(config.data_settings).items() if config.has_own_data else ():
+        if typed is not None and key not in typed:
+            continue
         if key == "label":
             words += [word for name in ([value] if isinstance(value, str) else value) for word in ("--label", name)]
         else:

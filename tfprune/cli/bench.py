@@ -19,10 +19,11 @@ from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.progress import bars_off
-from tfprune.utils.text import percent
+from tfprune.utils.text import milliseconds, percent
 
 if TYPE_CHECKING:
     from tfprune.data.objectives._base import Metric
+    from tfprune.experiments.results import Result
     from tfprune.exporting.latency import Latency, Model
 
 FIGURES = (".png", ".svg", ".pdf")
@@ -51,7 +52,7 @@ def bench(
 
     Of finished RUNs all files that their models were exported to are measured, with their test accuracy; a MODEL is a
     file (.keras, .h5, .tflite, .onnx) or a SavedModel, measured on made-up inputs. The first is what the others are
-    compared with: name the unpruned one first.
+    compared with: name the unpruned one first. Runs keep their times, and `tfprune report` says which is fastest.
     """
     check_whole("--rounds", rounds, least=1)
     if figure is not None and figure.suffix.lower() not in FIGURES:
@@ -82,7 +83,7 @@ def _bench_runs(
 ) -> None:
     from tqdm import tqdm
 
-    from tfprune.experiments.exports import models_of, prepare_to_read
+    from tfprune.experiments.exports import check_left_a_model, models_of, prepare_to_read
     from tfprune.experiments.results import check_model, read_result
     from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
@@ -95,6 +96,8 @@ def _bench_runs(
     for result in results:
         check_model(result.folder)
     prepare_to_read(*results)
+    for run in runs:
+        check_left_a_model(RunDir(run))
     data = load_data(as_typed(results[0].config, given))
     test = data.test
     models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
@@ -105,6 +108,7 @@ def _bench_runs(
     measured = [
         latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
     ]
+    _keep(results, models, measured)
     if as_json:
         echo_json({"models": _as_dicts(models, metric, scores, measured, results[0].config.run_id)})
         return
@@ -125,6 +129,21 @@ def _bench_runs(
         echo(f"Figure: {figure}")
     for line in (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
         echo(line)
+
+
+def _keep(results: Sequence[Result], models: Sequence[Model], measured: Sequence[Sequence[Latency]]) -> None:
+    """Keeps the times in the folders of the runs, for reports."""
+    from tfprune.adapters.backend import machine
+    from tfprune.experiments.latency_files import write_latencies
+
+    times: dict[str, list[dict[str, Any]]] = {result.config.run_id: [] for result in results}
+    for own in measured:
+        for model, took in zip(models, own, strict=True):
+            place = _first(models, model, results[0].config.run_id)
+            ratio = None if place is None else took.ratio(own[place])
+            found = {"file": model.file, "batch": took.batch, "median_seconds": took.median, "ratio": ratio}
+            times[model.run].append(found)
+    write_latencies(results, times, machine())
 
 
 def _sizes(batches: str) -> list[int]:
@@ -159,8 +178,8 @@ def _times_table(
             low, high = took.spread
             rows.append(
                 (
-                    *(f"{took.batch:,}", model.file, model.run, f"{1000 * took.median:.2f}"),
-                    *(f"{1000 * low:.2f} to {1000 * high:.2f}", f"{took.throughput:,.0f}"),
+                    *(f"{took.batch:,}", model.file, model.run, milliseconds(took.median)),
+                    *(f"{milliseconds(low)} to {milliseconds(high)}", f"{took.throughput:,.0f}"),
                     _ratio(models, model, own, first),
                 )
             )

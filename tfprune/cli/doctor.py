@@ -13,7 +13,8 @@ import click
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.training.config import Config
+from tfprune.utils.folders import prepared_folder, runs_folder
+from tfprune.utils.text import counted
 
 NEEDED = ("tfprune", "tensorflow", "tf-keras", "tensorflow-model-optimization", "keras", "numpy")
 OPTIONAL = {  # package -> the extra that brings it, and what for
@@ -64,9 +65,9 @@ def _machine() -> dict[str, Any]:
 
 def _folders() -> dict[str, Any]:
     """Returns where data sets and runs are looked for, and how many are there."""
-    data = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    data = prepared_folder()
     prepared = sorted(own.name for own in data.iterdir() if own.is_dir()) if data.is_dir() else []
-    runs = Path(Config.out)
+    runs = Path(runs_folder())
     count = sum((own / "config.json").is_file() for own in runs.iterdir()) if runs.is_dir() else 0
     return {"data": str(data), "prepared": prepared, "runs": str(runs.resolve()), "count": count}
 
@@ -78,7 +79,7 @@ def _echo(packages: dict[str, str | None], found: dict[str, Any], folders: dict[
     if found:
         gpus = ", ".join(found["gpus"]) or "none"
         backend = os.environ.get("KERAS_BACKEND") or "tensorflow, as KERAS_BACKEND is not set"
-        rows = [("Python", found["python"]), ("processor", f"{found['cpu']}, {found['cores']} cores")]
+        rows = [("Python", found["python"]), ("processor", f"{found['cpu']}, {counted(found['cores'], 'core')}")]
         rows += [("memory", f"{found['memory'] / 1e9:,.1f} GB"), ("GPUs", gpus), ("Keras 3 computes with", backend)]
         prepared = ", ".join(folders["prepared"]) or "none"
         rows += [("data sets of TFDS", f"{folders['data']}: {prepared}")]

@@ -18,6 +18,7 @@ from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, choose_from
 from tfprune.utils.files import written_to
+from tfprune.utils.text import counted
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
@@ -94,7 +95,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
         return
     echo_table(
         [
-            (f"{metric.label} before, validation", f"{metric.text(done.before, 2)} of {done.examples:,}"),
+            (f"{metric.label} before, {counted(done.examples, 'validation example')}", metric.text(done.before, 2)),
             (f"{metric.label} after", metric.text(done.after, 2)),
             (f"largest difference of a {'probability' if metric.share else 'value'}", f"{done.difference:.2g}"),
             _size(done),

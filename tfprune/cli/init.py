@@ -26,7 +26,8 @@ from tfprune.utils.files import atomic_write, written_to
 def init(path: Path, force: bool, **given: Any) -> None:
     """Write a commented file of settings to PATH, by default tfprune.toml, for `tfprune train --config`.
 
-    It looks at the data of --dataset; every other option of `tfprune train` may be given too.
+    Beside it goes a JSON schema, by which editors complete names and mark what is wrong. The data of --dataset are
+    looked at; every other option of `tfprune train` may be given too.
     """
     if path.suffix != ".toml":
         raise ConfigError(f"{path}: the file must end in .toml")
@@ -34,13 +35,15 @@ def init(path: Path, force: bool, **given: Any) -> None:
         raise ConfigError(f"{path}: is there already; --force replaces it")
     config = make_config(None, given)
     from tfprune.experiments.config_file import settings_file
+    from tfprune.experiments.settings_schema import FILE, schema_text
 
     folder = config.data_dir and Path(config.data_dir)
     data = config.spec.load(folder, config.seed, config.stream) if config.has_own_data else None
     typed = {name: given[name] for name in ("dataset", "model") if given.get(name)}
-    text = settings_file(config, data, typed)
-    with written_to(path), atomic_write(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    schema = path.with_name(FILE)
+    for file, text in ((path, settings_file(config, data, typed, schema.name)), (schema, schema_text())):
+        with written_to(file), atomic_write(file) as draft:
+            draft.write_text(text, encoding="utf-8")
     train = ["tfprune", "train", "--config", str(path)]
     train += ["--model", config.model] if is_function(config.model) else []  # which no file may name alone
-    echo(f"Wrote {path}.", f"Next: {shlex.join(train)} --dry-run")
+    echo(f"Wrote {path}, and {schema}, by which editors check it.", f"Next: {shlex.join(train)} --dry-run")

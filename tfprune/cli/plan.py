@@ -14,7 +14,7 @@ from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.text import percent
+from tfprune.utils.text import milliseconds, percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.planning import Candidate, Planner, Times
@@ -122,7 +122,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     for what, said in zip(SPEEDS, ("a training step", "an answer to one example"), strict=True):
         before, after = getattr(times, what)
         taken.append(
-            (f"{said}, ms", f"{1000 * before.median:.2f}", f"{1000 * after.median:.2f}", f"{times.ratio(what):.2f}")
+            (f"{said}, ms", milliseconds(before.median), milliseconds(after.median), f"{times.ratio(what):.2f}")
         )
     taken.append(
         (

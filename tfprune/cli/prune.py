@@ -19,7 +19,7 @@ from tfprune.utils.errors import ConfigError
 
 
 @click.command(cls=Command, short_help="Zero the smallest weights of a model in a file.")
-@writes_a_model
+@writes_a_model("pruned")
 @click.option("--sparsity", metavar="FRACTION", type=float, help="Share of the kernel weights to zero, in [0, 1).")
 @click.option(
     "--scope",

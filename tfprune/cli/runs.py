@@ -9,12 +9,12 @@ import click
 from tfprune.cli._help import Command
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.listing import COLUMNS, SHOWN, as_csv, as_json, condition, in_order, list_runs, runs_table
-from tfprune.training.config import Config
+from tfprune.utils.folders import OUT, USUAL_OUT, runs_folder
 
 HELP = f"""List runs, finished or not: run folders, or folders that hold run folders.
 
-By default those in {Config.out}. Columns: {", ".join(COLUMNS)}. Accuracy and loss are of the test split,
-parameters those that are not zero, bytes those of the weights, gzipped.
+By default those in {USUAL_OUT}, or in the folder that {OUT} names. Columns: {", ".join(COLUMNS)}. Accuracy and loss are
+of the test split, parameters those that are not zero, bytes those of the weights, gzipped.
 """
 
 
@@ -35,7 +35,7 @@ parameters those that are not zero, bytes those of the weights, gzipped.
 @click.option("--json", "form", flag_value="json", help="Print JSON, with all digits.")
 def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...], wide: bool, form: str | None) -> None:
     meant = [condition(text) for text in conditions]
-    rows, left_out = list_runs(folders or (Path(Config.out),))
+    rows, left_out = list_runs(folders or (Path(runs_folder()),))
     for line in left_out:
         echo(f"Left out: {line}", err=True)
     rows = [row for row in rows if all(meets(row) for meets in meant)]

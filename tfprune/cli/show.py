@@ -12,7 +12,7 @@ from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.results import read_result
 from tfprune.experiments.rundir import RunDir
-from tfprune.utils.text import percent
+from tfprune.utils.text import counted, percent
 
 
 @click.command(cls=Command, short_help="Show what a finished run came to.")
@@ -40,7 +40,7 @@ def show(run: Path, as_json: bool) -> None:
         return
     echo(
         "",
-        f"This run was trained side by side with {result.metrics['networks'] - 1} others and left no SavedModel and "
-        "no plots.",
+        f"This run was trained side by side with {counted(result.metrics['networks'] - 1, 'other')} and left no "
+        "SavedModel and no plots.",
         f"Next         tfprune train --config {result.folder.config}   # makes them",
     )

@@ -22,7 +22,7 @@ TARGETS = ("parameters", "macs", "bytes", "latency")
 
 
 @click.command(cls=Command, short_help="Remove filters and units of a model in a file.")
-@writes_a_model
+@writes_a_model("shrunk")
 @click.option("--keep", type=float, help="Share that stays, in (0, 1]; without a target a half.")
 @click.option("--target-parameters", type=float, help="Most parameters: a number, or a share in (0, 1).")
 @click.option("--target-macs", type=float, help="Most multiply-adds: a number, or a share in (0, 1).")

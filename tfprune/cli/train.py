@@ -10,7 +10,7 @@ import click
 from tfprune.cli._dry_run import echo_plan
 from tfprune.cli._help import Command
 from tfprune.cli._json import json_option
-from tfprune.cli._options import make_config, run_options
+from tfprune.cli._options import data_settings_typed, make_config, run_options
 from tfprune.cli._running import train_and_report
 from tfprune.training.config import Config
 
@@ -26,4 +26,7 @@ from tfprune.training.config import Config
 def train(file: Path | None, force: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Train and prune one model."""
     config = make_config(file, given)
-    echo_plan(config, as_json=as_json) if dry_run else train_and_report(config, force=force, as_json=as_json)
+    if dry_run:
+        echo_plan(config, as_json=as_json)
+    else:
+        train_and_report(config, force=force, as_json=as_json, typed=data_settings_typed(file, given))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
 import re
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from tfprune.adapters.backend import main_memory, tf
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.data._splits import hold_out
 from tfprune.utils.errors import DataError, TfpruneError
+from tfprune.utils.folders import prepared_folder
 from tfprune.utils.seeds import derive
 from tfprune.utils.text import one_line
 
@@ -52,7 +52,7 @@ def load_train_and_test(
 
     Args:
         name: TFDS's name of the data set.
-        data_dir: folder of prepared TFDS data sets; None is `usual_folder()`.
+        data_dir: folder of prepared TFDS data sets; None is `prepared_folder()`.
         seed: the run's seed.
         stream: one of `STREAMS`, see `read_images`.
         side: height and width that the images get, see `square`.
@@ -64,11 +64,6 @@ def load_train_and_test(
     train, validation = hold_out(train, VALIDATION, derive(seed, "split"))
     inputs = image_inputs(side, channels)
     return Data(train=train, validation=validation, test=test, labels=labels, target=target, inputs=inputs)
-
-
-def usual_folder() -> Path:
-    """Returns the folder that TFDS uses unless told otherwise."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
 
 
 def read_images(
@@ -86,7 +81,7 @@ def read_images(
     Args:
         name: TFDS's name of the data set.
         splits: TFDS's names of the splits.
-        data_dir: folder of prepared data sets; None is `usual_folder()`.
+        data_dir: folder of prepared data sets; None is `prepared_folder()`.
         side: height and width that the images get, see `square`.
         channels: 1 (grey) or 3 (colour).
         keys: of the image and of the label in an example.
@@ -104,7 +99,7 @@ def read_images(
 
 def folder_of(data_dir: Path | None) -> Path:
     """Returns the folder of prepared data sets."""
-    return (Path(data_dir) if data_dir is not None else usual_folder()).absolute()
+    return (Path(data_dir) if data_dir is not None else prepared_folder()).absolute()
 
 
 @functools.lru_cache(maxsize=1)  # runs that follow each other mostly share their data, and differ in the split at most

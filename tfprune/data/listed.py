@@ -16,6 +16,7 @@ from tfprune.utils.errors import ConfigError, DataError, choose_from
 from tfprune.utils.fingerprints import fingerprint
 
 TABLE = "labels.csv"
+IMAGES = "images"  # a folder beside it that may hold them
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
 
 
@@ -25,7 +26,8 @@ class ListedImages(ImageFolder):
 
     Args:
         label: name of the column of labels, or of several; "" is all columns but that of the files.
-        file: name of the column of files, relative to the folder; found, if it is called `file`, `image` or `path`.
+        file: name of the column of files, relative to the folder or to its `images/`; found, if it is called `file`,
+            `image` or `path`.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression", "multilabel")
@@ -99,9 +101,12 @@ class ListedImages(ImageFolder):
 
         files = []
         for row, name in enumerate(texts(table[self.file], self.file).tolist(), start=1):
-            file = root / (name or "")
-            if not name or not file.resolve().is_relative_to(root.resolve()) or not is_image(file):
-                raise DataError(f"{root / TABLE}, row {row}: {name!r} is no image in this folder; correct or remove it")
+            file = _image(root, name or "")
+            if file is None:
+                raise DataError(
+                    f"{root / TABLE}, row {row}: {name!r} is no image in this folder or its {IMAGES}/; "
+                    "correct or remove it"
+                )
             files.append(file)
         return files
 
@@ -118,6 +123,14 @@ class ListedImages(ImageFolder):
         return cells
 
 
+def _image(root: Path, name: str) -> Path | None:
+    """Returns the file of a row: in the folder, or else in the folder of images beside the table."""
+    for file in (root / name, root / IMAGES / name):
+        if name and file.resolve().is_relative_to(root.resolve()) and is_image(file):
+            return file
+    return None
+
+
 def _task(cells: Mapping[str, np.ndarray], path: str) -> str:
     from tfprune.data._targets import task_of
 
@@ -128,4 +141,4 @@ def is_listed(folder: Path) -> bool:
     """Returns whether a folder has a table of labels and images that no folder of a class holds."""
     if not (folder / TABLE).is_file():
         return False
-    return any(is_image(file) for own in (folder, folder / "images") if own.is_dir() for file in own.iterdir())
+    return any(is_image(file) for own in (folder, folder / IMAGES) if own.is_dir() for file in own.iterdir())

@@ -17,6 +17,7 @@ from tfprune.data._user import OPENML
 from tfprune.data.objectives import AUTO
 from tfprune.data.table import Table
 from tfprune.utils.errors import ConfigError, DataError, choose_from
+from tfprune.utils.folders import data_folder
 from tfprune.utils.text import one_line
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class OpenMLTable(Table):
     where: str = ""
 
     def described(self, path: str, data_dir: Path | None) -> OpenMLTable:
+        data_dir = data_dir or data_folder()
         if file := _csv_file(path, data_dir):
             table = _as_table(self, self.label or LABEL).described(str(file), data_dir)
             found = {"fingerprint": table.fingerprint, "examples": table.examples, "task": table.task}
@@ -55,6 +57,7 @@ class OpenMLTable(Table):
         return dataclasses.replace(found, task=found._task(_columns(bunch), path)) if self.task == AUTO else found
 
     def load(self, path: str, data_dir: Path | None, stream: str) -> Data:
+        data_dir = data_dir or data_folder()
         if file := _csv_file(path, data_dir):
             return _as_table(self, self.label).load(str(file), data_dir, stream)
         return self.from_columns(_columns(_fetched(path, data_dir)), path)

@@ -24,15 +24,19 @@ WIDTH = 100
 MAX_NAMES = 12  # of classes or columns that are spelled out
 
 
-def settings_file(config: Config, data: Data | None = None, typed: Mapping[str, str] | None = None) -> str:
+def settings_file(
+    config: Config, data: Data | None = None, typed: Mapping[str, str] | None = None, schema: str | None = None
+) -> str:
     """Returns TOML that `settings_files.read_settings` and `Config.from_dict` make the same settings of.
 
     Args:
         config: the settings.
         data: the run's, to be described; None where they are no person's own.
         typed: setting -> a path as a person wrote it, which stays so.
+        schema: name of a file beside it with its JSON schema, for editors.
     """
     lines = [
+        *([f"#:schema {schema}", ""] if schema else []),
         f"# Settings of a run on {config.data_name}. A line like `# name = value` shows a default: take the # away and",
         "# change it. Paths that are not absolute start where the command is called.",
         "",
@@ -45,7 +49,7 @@ def settings_file(config: Config, data: Data | None = None, typed: Mapping[str, 
         "channel_settings": f"granularity {config.granularity}",
     }
     for name, (own, defaults, doc) in _tables(config).items():
-        lines += [f"[{name}]  # of {owners.get(name, config.data_name)}", *_settings(own, defaults, _meanings(doc))]
+        lines += [f"[{name}]  # of {owners.get(name, config.data_name)}", *_settings(own, defaults, meanings(doc))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -89,7 +93,7 @@ def _run(config: Config, typed: Mapping[str, str]) -> Iterator[str]:
     live = {key: value for key, value in plain.items() if key in ALWAYS or value != defaults[key]}
     live |= {name: path for name, path in typed.items() if live.get(name) == os.path.abspath(path)}
     order = {key: defaults[key] for key in (*ALWAYS, *plain)}
-    yield from _settings(live, order, _meanings(Config))
+    yield from _settings(live, order, meanings(Config))
 
 
 def _tables(config: Config) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Any]]:
@@ -136,7 +140,7 @@ def _settings(live: Mapping[str, Any], defaults: Mapping[str, Any], meanings: Ma
         yield ""
 
 
-def _meanings(documented: Any) -> dict[str, str]:
+def meanings(documented: Any) -> dict[str, str]:
     """Returns what a docstring's `Args:` say: name -> text; of a class, those of the classes that it comes from too."""
     found: dict[str, str] = {}
     for one in reversed(documented.__mro__) if inspect.isclass(documented) else (documented,):

@@ -44,9 +44,15 @@ def model_folder(folder: Path) -> Path:
     if not folder.exists():
         raise ModelError(f"{folder}: there is no such folder")
     if not (folder / "saved_model.pb").is_file() and run.finished:
-        again = f"tfprune train --config {run.config}"
-        raise ModelError(f"{folder}: this run was trained side by side with others and left no model; {again}")
+        check_left_a_model(run)
     return folder
+
+
+def check_left_a_model(run: RunDir) -> None:
+    """Raises `ModelError` if a finished run has no model, and says how it gets one."""
+    if not run.exported:
+        again = f"tfprune train --config {run.config}"
+        raise ModelError(f"{run.root}: this run was trained side by side with others and left no model; {again}")
 
 
 def _check_inside(run: RunDir) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -13,13 +12,14 @@ from tfprune.adapters.backend import keras, tf, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.adapters.tf_keras.wrapping import strip
 from tfprune.data._base import SPLITS
+from tfprune.experiments.board import final_scores, hyperparameters
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.run_data import draw, write_arrays
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.savedmodel import export
 from tfprune.pruning.counts import folder_bytes
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.config import NON_IDENTITY_FIELDS, Config
+from tfprune.training.config import Config
 from tfprune.training.evaluation import evaluate
 from tfprune.training.precision import in_float32
 from tfprune.training.trainer import Trainer
@@ -53,7 +53,7 @@ def finish(trainer: Trainer, folder: RunDir, seconds: Mapping[str, float]) -> di
     if config.has_own_model:
         write_architecture(folder.architecture, stripped)
     draw(trainer, metrics["sparsity"]["layers"], folder)
-    _log_hyperparameters(config, scores, metrics["sparsity"]["achieved"], folder)
+    _log_hyperparameters(config, metrics, folder)
     metrics["seconds"] = rounded_seconds({**seconds, "finish": time.perf_counter() - started})
     return metrics
 
@@ -68,20 +68,10 @@ def write_architecture(path: Path, model: keras.Model) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def _log_hyperparameters(config: Config, splits: dict[str, Any], achieved: float, folder: RunDir) -> None:
+def _log_hyperparameters(config: Config, metrics: Mapping[str, Any], folder: RunDir) -> None:
     from tensorboard.plugins.hparams import api as hp
 
-    flat = {key: value for key, value in config.to_dict().items() if isinstance(value, (str, int, float))}
-    flat |= {f"{config.method}.{key}": _scalar(own) for key, own in config.settings.items() if own is not None}
     with tf.summary.create_file_writer(str(folder.tensorboard / "train")).as_default(step=0):
-        hp.hparams(
-            {key: value for key, value in flat.items() if key not in NON_IDENTITY_FIELDS}, trial_id=config.run_id
-        )
-        for name in ("validation", "test"):
-            for key, value in splits[name].items():
-                tf.summary.scalar(f"final/{name}_{key}", value)
-        tf.summary.scalar("final/sparsity", achieved)
-
-
-def _scalar(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float)) else json.dumps(value)
+        hp.hparams(hyperparameters(config), trial_id=config.run_id)
+        for name, value in final_scores(metrics).items():
+            tf.summary.scalar(name, value)

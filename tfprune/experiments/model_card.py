@@ -10,9 +10,13 @@ from typing import Any
 from tfprune.data._base import SPLITS
 from tfprune.experiments.results import Result
 from tfprune.utils.files import atomic_write
-from tfprune.utils.text import Table, markdown, percent, printable, shortened
+from tfprune.utils.text import Table, counted, markdown, percent, printable, shortened
 
 HUB = {"multilabel": "classification"}  # tasks that the hub calls otherwise
+TAGS = {  # granularity -> what the hub's readers look for
+    **{"weight": "unstructured-pruning", "block": "block-sparsity", "n:m": "n-m-sparsity"},
+    **{"filter": "structured-pruning", "branch": "structured-pruning"},
+}
 
 
 def write_card(result: Result, path: Path, files: Iterable[Path] = ()) -> Path:
@@ -64,7 +68,7 @@ def _metadata(result: Result) -> dict[str, Any]:
     one = {"task": task, "dataset": {"type": config.data_name, "name": config.data_name, "split": "test"}}
     return {
         "library_name": "keras" if result.of_keras3 else "tf-keras",
-        "tags": ["pruning", "sparsity", f"tfprune-{config.method}", config.granularity],
+        "tags": ["pruning", "sparsity", f"tfprune-{config.method}", TAGS[config.granularity]],
         "datasets": [config.data_name],
         "metrics": [own["type"] for own in found],
         "model-index": [{"name": config.run_id, "results": [{**one, "metrics": found}]}],
@@ -86,14 +90,14 @@ def _about(result: Result) -> str:
     return _sentences(
         f"The model {config.model_name}, trained and pruned on {config.data_name} with tfprune.",
         "Settings: " + ", ".join(f"{name} {_value(value)}" for name, value in settings.items()) + ".",
-        f"Trained on {machine['cpu']}, {machine['cores']} cores{''.join(f', {gpu}' for gpu in machine['gpus'])}.",
+        f"Trained on {', '.join((machine['cpu'], counted(machine['cores'], 'core'), *machine['gpus']))}.",
         f"Versions: {versions}.",
     )
 
 
 def _pruning(result: Result) -> str:
     config, sparsity = result.config, result.metrics["sparsity"]
-    own = ", ".join(f"{name}={_value(value)}" for name, value in config.settings.items())
+    own = ", ".join(f"{name}={_value(value)}" for name, value in config.settings.items() if value is not None)
     requested = sparsity.get("requested", config.requested_sparsity)
     unit = {"weight": "kernel weights"}.get(config.granularity, f"{config.granularity}s")
     state = "removed" if config.removes else "zero"
@@ -165,6 +169,12 @@ def _use(result: Result, files: Sequence[Path]) -> str:
     if result.keras_model.is_file():
         load = f'import keras\n\nmodel = keras.saving.load_model("{_quoted(run)}/model.keras")'
         blocks += [_code("python", load)]
+    if not result.folder.exported and "networks" in result.metrics:
+        blocks.append(
+            "Trained side by side with other runs, whose weights are not kept. This command trains it alone, "
+            "to the same numbers, and keeps them:\n\n"
+            + _code("bash", f"tfprune train --config '{_quoted(run)}/config.json'")
+        )
     names = [markdown(path.name) for path in files]
     beside = [f"`{name}`: its inputs and labels are in `{name}.json`, where there is one." for name in names]
     return "\n\n".join(blocks + (["Exported files: " + " ".join(beside)] if beside else []))
@@ -207,6 +217,11 @@ def _quoted(name: str) -> str:
 
 
 def _value(value: Any) -> str:
+    """Returns a setting for people: numbers have no more digits than tell them apart."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
 
 

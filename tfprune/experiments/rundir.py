@@ -79,6 +79,10 @@ class RunDir:
         return self.root / "model_card.md"
 
     @property
+    def latency(self) -> Path:
+        return self.root / "latency.json"
+
+    @property
     def exports(self) -> Path:
         return self.root / "exports"
 
@@ -164,7 +168,7 @@ class RunDir:
 
     def _clear(self) -> None:
         arrays = (self.history, self.masks, self.channels, self.splits, self.architecture, self.failure)
-        for path in (*arrays, self.keras_model, self.curves, self.sparsity, self.card):
+        for path in (*arrays, self.keras_model, self.curves, self.sparsity, self.card, self.latency):
             path.unlink(missing_ok=True)
         for draft in self.root.glob(f"{DRAFT}*"):  # a process was killed while it wrote
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink()

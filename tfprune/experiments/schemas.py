@@ -270,6 +270,24 @@ Means = msgspec.defstruct("Means", [("sparsity", Share), *_primaries("test_", Sh
 Deviations = msgspec.defstruct("Deviations", _primaries("test_", Amount | None, Amount | None))
 
 
+class Timed(msgspec.Struct):
+    """Of a file of a model, called with so many examples; `ratio` to such a file of the first run, if it has one."""
+
+    file: Name
+    batch: Size
+    median_seconds: Annotated[float, Meta(gt=0.0, le=LARGEST_AMOUNT)]
+    ratio: Annotated[float, Meta(gt=0.0, le=LARGEST_AMOUNT)] | None
+
+
+class Inference(msgspec.Struct):
+    """`latency.json`: times that can be compared with those of the same measurement."""
+
+    measurement: Name
+    date: Name
+    machine: Machine
+    times: list[Timed]
+
+
 class Delta(msgspec.Struct):
     """To the baseline."""
 

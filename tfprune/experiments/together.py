@@ -13,10 +13,12 @@ from tfprune.adapters.backend import keras, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernels, set_masks, set_weights
 from tfprune.data._base import SPLITS, Data
 from tfprune.data.objectives import DEFAULT
+from tfprune.experiments.board import write_board
 from tfprune.experiments.building import initial_weights, make_model, masked_model, model_settings
 from tfprune.experiments.compiled_models import MODEL_CACHE, kind_of, tidy_up
 from tfprune.experiments.libraries import has_keras3_model
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
+from tfprune.experiments.model_card import write_card
 from tfprune.experiments.results import Result, metrics_with_checksum
 from tfprune.experiments.run_data import load_data, write_arrays, write_splits
 from tfprune.experiments.rundir import RunDir
@@ -67,7 +69,8 @@ def train_together(configs: Sequence[Config]) -> list[Result]:
     """Trains runs that differ only in method and seed side by side, as one model (see `stacking`).
 
     Each gets a run folder with the numbers that `train` would have come to, but without what takes
-    longer than the training: the SavedModel, the plots and TensorBoard's logs. A network that diverges gets none.
+    longer than the training: the SavedModel, the plots, and TensorBoard's histograms and masks. A network that
+    diverges gets none.
 
     Args:
         configs: the settings of runs, each method's with the same seeds, no more than `networks_at_once`.
@@ -238,13 +241,16 @@ def _write(
         write_json(folder.config, config.to_dict())
         write_splits(folder.splits, data)
         write_arrays(folder, history, masks)
+        write_board(folder, config, history, metrics)
         metrics = metrics_with_checksum(folder, metrics)
+        result = Result(folder, config, metrics)
+        write_card(result, folder.card)
         write_json(folder.metrics, metrics)
     with tracked(config) as tracker:
         tracker.begin(None)
         tracker.log(history)
         tracker.finish(metrics, folder)
-    return Result(folder, config, metrics)
+    return result
 
 
 def _of_one(values: Any, number: int) -> Any:

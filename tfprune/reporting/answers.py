@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from tfprune.reporting import statistics
 from tfprune.reporting.measures import Measure, measure_of
 from tfprune.reporting.tables import seeds_text
 from tfprune.reporting.timing import trained_as_stacks
-from tfprune.utils.text import percent
+from tfprune.utils.text import counted, milliseconds, percent
+
+if TYPE_CHECKING:
+    from tfprune.experiments.schemas import Inference
 
 Summary = Mapping[str, Mapping[str, Any]]  # what `comparison.summarise` returns
 MOST_NAMES = 4  # of trials in a sentence
@@ -39,13 +42,16 @@ class Answer:
     text: str
 
 
-def answers(summary: Summary, margin: float | None = None) -> list[Answer]:
+def answers(
+    summary: Summary, margin: float | None = None, inference: Mapping[str, Sequence[Inference]] | None = None
+) -> list[Answer]:
     """Returns the answers that come first in a report.
 
     Args:
         summary: what `comparison.summarise` returns.
         margin: how much worse still counts for the smallest, in points of a share or the metric's unit; None is the
             metric's own.
+        inference: trial -> the times of its runs that `tfprune bench` measured, see `latency_files.read_latency`.
     """
     measure = measure_of(summary)
     if margin is not None:
@@ -54,7 +60,10 @@ def answers(summary: Summary, margin: float | None = None) -> list[Answer]:
     if not known:
         return []
     best = _best(known, measure)
-    return [best, _smallest(known, measure), *_fastest(known)] if len(known) > 1 else [best]
+    if len(known) == 1:
+        return [best]
+    measured = _fastest_inference({trial: own for trial, own in (inference or {}).items() if own}, [*known])
+    return [best, _smallest(known, measure), *measured, *_fastest(known, measured=bool(measured))]
 
 
 def lines(found: Sequence[Answer]) -> list[str]:
@@ -131,8 +140,54 @@ def _smallest(summary: Summary, measure: Measure) -> Answer:
     return Answer(question, smallest, f"{text}.")
 
 
-def _fastest(summary: Summary) -> list[Answer]:
-    """Returns the trial whose training took least time, if the times of the trials can be compared."""
+def _fastest_inference(inference: Mapping[str, Sequence[Inference]], trials: Sequence[str]) -> list[Answer]:
+    """Returns the trial whose model answers fastest, of those that were measured in turns."""
+    together: dict[str, dict[str, list[Inference]]] = {}
+    for trial, own in inference.items():
+        for one in own:
+            together.setdefault(one.measurement, {}).setdefault(trial, []).append(one)
+    if not together:
+        return []
+    runs = max(together.values(), key=lambda own: (len(own), max(one.date for each in own.values() for one in each)))
+    times = {trial: _median_times(own) for trial, own in runs.items()}
+    shared = set.intersection(*(set(own) for own in times.values()))
+    if len(times) < 2 or not shared:
+        return []
+    batch = min(size for _, size in shared)
+    file = min(
+        (own for own, size in shared if size == batch), key=lambda own: min(t[own, batch] for t in times.values())
+    )
+    ratios = {trial: own[file, batch][1] for trial, own in times.items()}
+    fastest = min(ratios, key=ratios.__getitem__)
+    text = f"{milliseconds(times[fastest][file, batch][0])} ms per call of {file} with {counted(batch, 'example')}"
+    if BASELINE in ratios and fastest != BASELINE:
+        text += f", {ratios[fastest] / ratios[BASELINE]:.2f} x {BASELINE}'s"
+    near = [own for own in ratios if own != fastest and ratios[own] - ratios[fastest] <= SAME_TIME * ratios[fastest]]
+    text += f"; no clear difference from {_names(near)}" if near else ""
+    missing = [trial for trial in trials if trial not in ratios]
+    text += f"; not measured with these: {_names(missing)}" if missing else ""
+    return [Answer("Fastest inference", fastest, f"{text}.")]
+
+
+def _median_times(runs: Sequence[Inference]) -> dict[tuple[str, int], tuple[float, float]]:
+    """Returns the medians over runs of a call's seconds and of their ratio to the first run's, by file and batch.
+
+    Ratios are of calls in the same rounds, so what else the machine did weighs less in them than in the seconds.
+    """
+    each = [{(t.file, t.batch): (t.median_seconds, t.ratio) for t in own.times if t.ratio is not None} for own in runs]
+    shared = set.intersection(*map(set, each))
+    return {
+        key: tuple(float(np.median(own)) for own in zip(*(one[key] for one in each), strict=True)) for key in shared
+    }
+
+
+def _fastest(summary: Summary, *, measured: bool) -> list[Answer]:
+    """Returns the trial whose training took least time, if the times of the trials can be compared.
+
+    Args:
+        summary: see `answers`.
+        measured: whether the time of inference is known too.
+    """
     question = "Fastest to train"
     times = {trial: values["median"]["training_time"] for trial, values in summary.items()}
     if len(times) < 2 or None in times.values():
@@ -145,7 +200,8 @@ def _fastest(summary: Summary) -> list[Answer]:
         took += f"; {times[fastest] / times[BASELINE]:.2f} x {BASELINE}'s"
     alike = _too_near(summary, fastest, second)
     nearest = f"; no clear difference from {second} ({_seconds(times[second])})" if alike else ""
-    return [Answer(question, fastest, f"{took}{nearest}.")]
+    only = "" if measured else " By the time of training alone: tfprune bench RUN ... measures inference."
+    return [Answer(question, fastest, f"{took}{nearest}.{only}")]
 
 
 def _too_near(summary: Summary, one: str, other: str) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
-import time
 from importlib.metadata import version
 from pathlib import Path
 
 from tfprune.utils.files import atomic_write, written_to
+from tfprune.utils.text import date_text
 
 TITLE = "Pruning report"
 EPOCH = "SOURCE_DATE_EPOCH"  # the variable of the environment for files that are the same at any time
@@ -33,8 +32,7 @@ class Made:
     def now(cls, command: str) -> Made:
         """Returns it for a command that runs now, or at the seconds since 1970 that `SOURCE_DATE_EPOCH` says."""
         seconds = os.environ.get(EPOCH, "")
-        at = datetime.datetime.fromtimestamp(int(seconds) if seconds.isdigit() else time.time(), datetime.timezone.utc)
-        return cls(command, f"{at:%Y-%m-%d %H:%M} UTC", version("tfprune"))
+        return cls(command, date_text(int(seconds) if seconds.isdigit() else None), version("tfprune"))
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfprune.experiments.checksums import with_checksum
+from tfprune.experiments.latency_files import read_latency
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.answers import Answer, answers
@@ -68,7 +69,9 @@ class Section:
     @property
     def answers(self) -> list[Answer]:
         """What a reader asks first, see `answers.answers`."""
-        return answers(self.summary, self.margin)
+        latencies = {trial: [read_latency(run.folder) for run in runs] for trial, runs in self.trials.items()}
+        inference = {trial: [own for own in each if own is not None] for trial, each in latencies.items()}
+        return answers(self.summary, self.margin, inference)
 
     @property
     def results(self) -> list[Result]:

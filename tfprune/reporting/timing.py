@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfprune.utils.text import counted
+
 KEY = "timing"  # of a comparison's rows
 ALONE = "alone"
 REMEDY = "time all of them alike: the same seeds in one command, with --out NEW_FOLDER or --set loop=plain"
@@ -41,7 +43,7 @@ def trained_as_stacks(rows: Rows) -> int | None:
 
 def machine_text(machine: Mapping[str, Any]) -> str:
     """Returns a machine's processor, cores and GPUs."""
-    return ", ".join((machine["cpu"], f"{machine['cores']} cores", *machine["gpus"]))
+    return ", ".join((machine["cpu"], counted(machine["cores"], "core"), *machine["gpus"]))
 
 
 def why_times_differ(trial: str, rows: Rows, other_trial: str, other_rows: Rows) -> str | None:

@@ -53,6 +53,7 @@ from tfprune.utils.checks import (
     from_alias,
 )
 from tfprune.utils.errors import ConfigError, choose_from
+from tfprune.utils.folders import runs_folder
 from tfprune.utils.text import shortened
 
 # Where things lie on this machine: not part of what a run is.
@@ -115,10 +116,10 @@ class Config:
         metrics: scores beside those that each run of the task has, which are logged too.
         class_weight: `balanced` has all classes count alike in the loss, however frequent they are; None: all examples.
         limit: use so many examples of each split at most, to try something out; None uses all.
-        data_dir: folder of prepared data sets; None is TFDS's usual one.
+        data_dir: folder of prepared data sets; None is that of `TFPRUNE_DATA_DIR`, or TFDS's usual one.
         stream: where images are: `memory` reads all of them, `shards` leaves them in their files and reads each when
             it is needed; `auto` does that if they would take more than a fifth of the memory. The numbers are the same.
-        out: folder in which run folders are made.
+        out: folder in which run folders are made; by default that of `TFPRUNE_OUT`, or `saved_models`.
         checkpoint_every: how often a training is saved, in epochs (`5`) or seconds (`30s`).
         mlflow: where the run is tracked too: a folder, or the URI of an MLflow server.
 
@@ -166,7 +167,7 @@ class Config:
     limit: int | None = None
     data_dir: str | None = None
     stream: str = "auto"
-    out: str = "saved_models"
+    out: str = dataclasses.field(default_factory=runs_folder)
     checkpoint_every: str = "60s"
     mlflow: str | None = None
     spare: dataclasses.InitVar[Any] = None  # see `ALIASES`

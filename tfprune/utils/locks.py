@@ -12,12 +12,12 @@ import json
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import read_text
+from tfprune.utils.text import date_text
 
 try:
     import fcntl
@@ -131,7 +131,7 @@ def _still_there(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": date_text()})
     os.ftruncate(handle, 0)
     os.pwrite(handle, text.encode(), 0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -111,6 +112,36 @@ def percent(share: float, digits: int = 1) -> str:
     ('30.5 %', '100.0 %', '12.35 %')
     """
     return f"{100 * share:.{digits}f} %"
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun.
+
+    >>> counted(1, "core"), counted(2, "core")
+    ('1 core', '2 cores')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Returns a time in milliseconds with three digits that count.
+
+    >>> milliseconds(4.7123e-6), milliseconds(0.00023), milliseconds(0.0123), milliseconds(1.5)
+    ('0.00471', '0.230', '12.3', '1,500')
+    """
+    return f"{1000 * seconds:,.0f}" if seconds >= 0.0995 else f"{1000 * seconds:#.3g}"
+
+
+def date_text(seconds: float | None = None) -> str:
+    """Returns a time as tfprune writes it everywhere.
+
+    Args:
+        seconds: since 1970; None is now.
+
+    >>> date_text(0)
+    '1970-01-01 00:00 UTC'
+    """
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def _begins_formula(text: str) -> bool:

@@ -130,8 +130,9 @@ def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: s
     _mark_events(axes, theme, rows, positions)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if name != "loss" and METRICS[name].share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
 def _draw_sparsity(axes: Axes, theme: Theme, *, history: Rows) -> None:
@@ -139,7 +140,8 @@ def _draw_sparsity(axes: Axes, theme: Theme, *, history: Rows) -> None:
     axes.step([0, *positions], [0, *(row["sparsity"] for row in rows)], where="post", color=theme.sparsity)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel="sparsity", ylim=(0, 1))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
 def _draw_layers(axes: Axes, theme: Theme, *, layers: Mapping[str, Mapping[str, int]]) -> None:
@@ -160,7 +162,7 @@ def _draw_layers(axes: Axes, theme: Theme, *, layers: Mapping[str, Mapping[str, 
             fontsize=8,
         )
     axes.set(xlabel="pruned", xlim=(0, 1))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
 def _common(seeds: Sequence[Rows]) -> tuple[list[Mapping[str, Any]], dict[str, np.ndarray]]:
