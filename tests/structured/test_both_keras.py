@@ -223,7 +223,7 @@ def network(keras, ops, steps):
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 9), st.integers(1, 5)), max_size=6),
     st.integers(0, 9),

@@ -133,6 +133,7 @@ MODELS = {
 }
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", MODELS)
 def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(name, tmp_path):
     model, x = MODELS[name]()

@@ -226,6 +226,7 @@ def check_equal(got, expected):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(1.0, np.abs(other).max()))
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_of_which_nothing_goes_is_the_same_model(name):
     model, x = MODELS[name]()
@@ -240,6 +241,7 @@ def test_a_model_of_which_nothing_goes_is_the_same_model(name):
     assert not {id(weight) for weight in same.weights} & {id(weight) for weight in model.weights}
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", MODELS)
 def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(name, tmp_path):
     model, x = MODELS[name]()

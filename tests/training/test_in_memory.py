@@ -166,6 +166,7 @@ def sequences():
     return np.random.default_rng(0).integers(0, 5, (32, 6)), np.arange(32) % 3
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("recurrent", [L.LSTM, L.GRU])
 def test_masks_of_time_steps_pass_through_pruned_layers(recurrent):
     def make():
