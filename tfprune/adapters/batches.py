@@ -36,17 +36,22 @@ class Batch:
 
     def select(self, rows: np.ndarray) -> Batch:
         """Returns some of the examples."""
-        return Batch(*(own if own is None else map_tree(lambda a: np.asarray(a)[rows], own) for own in self._all))
+        return Batch(*(own if own is None else map_tree(lambda a: as_array(a)[rows], own) for own in self._all))
 
     @property
     def _all(self) -> tuple[Any, Any, Any]:
         return self.x, self.y, self.weights
 
 
+def as_array(values: Any) -> np.ndarray:
+    """Returns what NumPy makes of values, of tensors of PyTorch too that require gradients or lie on another device."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
 def joined(batches: Sequence[Batch]) -> Batch:
     """Returns several batches as one."""
     parts = zip(*(own._all for own in batches), strict=True)
-    join = lambda *arrays: np.concatenate([np.asarray(own) for own in arrays])  # noqa: E731 - named for its one use
+    join = lambda *arrays: np.concatenate([as_array(own) for own in arrays])  # noqa: E731 - named for its one use
     return Batch(*(None if own[0] is None else map_tree(join, *own) for own in parts))
 
 
