@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.utils.trees import leaves, map_tree
+from tfprune.utils.trees import as_numpy, leaves, map_tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +36,17 @@ class Batch:
 
     def select(self, rows: np.ndarray) -> Batch:
         """Returns some of the examples."""
-        return Batch(*(own if own is None else map_tree(lambda a: as_array(a)[rows], own) for own in self._all))
+        return Batch(*(own if own is None else map_tree(lambda a: as_numpy(a)[rows], own) for own in self._all))
 
     @property
     def _all(self) -> tuple[Any, Any, Any]:
         return self.x, self.y, self.weights
 
 
-def as_array(values: Any) -> np.ndarray:
-    """Returns what NumPy makes of values, of tensors of PyTorch too that require gradients or lie on another device."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-
-
 def joined(batches: Sequence[Batch]) -> Batch:
     """Returns several batches as one."""
     parts = zip(*(own._all for own in batches), strict=True)
-    join = lambda *arrays: np.concatenate([as_array(own) for own in arrays])  # noqa: E731 - named for its one use
+    join = lambda *arrays: np.concatenate([as_numpy(own) for own in arrays])  # noqa: E731 - named for its one use
     return Batch(*(None if own[0] is None else map_tree(join, *own) for own in parts))
 
 
