@@ -18,7 +18,7 @@ OF_SEQUENCES = ("recurrent", "both_ways", "attending")
 
 
 def _headed(inputs, x, classes):
-    return keras.Model(inputs, L.Dense(classes, "softmax", name="head")(L.GlobalAveragePooling2D()(x)))
+    return keras.Model(inputs, L.Dense(classes, "softmax", name="head")(L.GlobalAveragePooling2D(name="pool")(x)))
 
 
 def _images(input_shape, classes, *parts):
