@@ -18,8 +18,10 @@ import pytest
 
 from tfprune.adapters import ADAPTERS, adapter_of
 from tfprune.adapters.backend import keras, keras3
+from tfprune.adapters.batches import Batch, joined
 from tfprune.adapters.graphs import Penalty
 from tfprune.pruning.events import Criterion, PruningEvent
+from tfprune.training.examples import first_examples
 from tfprune.training.pruner import Pruner
 from tfprune.utils.errors import ModelError
 
@@ -246,6 +248,15 @@ def test_a_copy_is_compiled_alike_whatever_that_is_and_counts_for_itself(framewo
     framework.fit(model, 1, lambda: None)
     assert float(np.asarray(counting.result())) == 3.0
     np.testing.assert_allclose(framework.outputs(copy), framework.outputs(model), rtol=1e-6)
+
+
+def test_examples_may_be_tensors_that_another_model_has_computed(framework):
+    """On PyTorch those require gradients; Keras trains on them."""
+    data = framework.model()(X), Y
+    batch = first_examples(data, 2, np.random.default_rng(0))
+    assert type(batch.x) is np.ndarray and batch.x.shape == (6, 3)
+    batch = joined([Batch(data[0][start : start + 4], Y[start : start + 4]) for start in (0, 4)])
+    assert type(batch.x) is np.ndarray and batch.x.shape == (8, 3)
 
 
 def test_models_of_models_that_are_never_called_have_weights_and_no_derivatives(framework):

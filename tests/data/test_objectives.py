@@ -9,8 +9,9 @@ from sklearn import metrics as known
 from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.data._targets import read_targets, task_of
 from tfprune.data.objectives import OBJECTIVES
-from tfprune.data.objectives._base import as_numpy, inverse_frequencies
+from tfprune.data.objectives._base import inverse_frequencies
 from tfprune.utils.errors import ConfigError, DataError
+from tfprune.utils.trees import as_numpy
 
 
 def cells(**columns):

@@ -10,15 +10,15 @@ SIDE, LENGTH, WORDS = 8, 6, 20
 KINDS = (  # of images, of rows, of sequences of numbers
     *("augmented", "leaky", "hard_silu", "normalised", "spectral", "pooled", "scaled", "operations", "transposed"),
     *("dropped", "operators", "twice", "half", "mobile"),
-    *("rows", "several_sigmoids", "softmax_apart", "softmax_inside", "subclassed"),
+    *("rows", "function", "several_sigmoids", "softmax_apart", "softmax_inside", "subclassed"),
     *("words", "recurrent", "both_ways", "attending"),
 )
-OF_ROWS = ("rows", "several_sigmoids", "softmax_apart", "softmax_inside", "subclassed", "noisy")
+OF_ROWS = ("rows", "function", "several_sigmoids", "softmax_apart", "softmax_inside", "subclassed", "noisy")
 OF_SEQUENCES = ("recurrent", "both_ways", "attending")
 
 
 def _headed(inputs, x, classes):
-    return keras.Model(inputs, L.Dense(classes, "softmax", name="head")(L.GlobalAveragePooling2D()(x)))
+    return keras.Model(inputs, L.Dense(classes, "softmax", name="head")(L.GlobalAveragePooling2D(name="pool")(x)))
 
 
 def _images(input_shape, classes, *parts):
@@ -141,6 +141,10 @@ def residual(input_shape, classes):
         y = L.Conv2D(8, 1, name=f"{name}_back")(L.Dropout(0.2, name=f"{name}_drop")(L.ReLU()(y)))
         x = L.Add(name=f"{name}_sum")([x, y])
     return _headed(inputs, L.ReLU()(x), classes)
+
+
+def function(input_shape, classes):
+    return keras.Sequential([L.Input(input_shape), L.Dense(8), L.Lambda(lambda x: x * 2), L.Dense(classes)])
 
 
 def several_sigmoids(input_shape, classes):

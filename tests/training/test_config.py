@@ -199,6 +199,15 @@ def test_another_method_starts_from_its_own_settings():
     assert config(settings={"rate": 0.5}).replace(seed=4).settings["rate"] == 0.5
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_a_training_of_one_epoch_warms_up_for_half_of_it(epochs):
+    config = Config(dataset="cifar10", method="unpruned", epochs=epochs)
+    assert config.warmup_epochs == min(1.0, 0.5 * epochs)
+    assert config.replace(epochs=2 * epochs).warmup_epochs == 1.0
+    with pytest.raises(ConfigError, match=f"warmup_epochs must be below the {epochs} epochs, got {epochs}"):
+        Config(dataset="cifar10", method="unpruned", epochs=epochs, warmup_epochs=epochs)
+
+
 def test_requested_sparsity():
     assert config().requested_sparsity == pytest.approx(1 - 0.83**2)
     assert config(method="pruned").requested_sparsity == 0.3

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.utils.trees import leaves, map_tree
+from tfprune.utils.trees import as_numpy, leaves, map_tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Batch:
 
     def select(self, rows: np.ndarray) -> Batch:
         """Returns some of the examples."""
-        return Batch(*(own if own is None else map_tree(lambda a: np.asarray(a)[rows], own) for own in self._all))
+        return Batch(*(own if own is None else map_tree(lambda a: as_numpy(a)[rows], own) for own in self._all))
 
     @property
     def _all(self) -> tuple[Any, Any, Any]:
@@ -46,7 +46,7 @@ class Batch:
 def joined(batches: Sequence[Batch]) -> Batch:
     """Returns several batches as one."""
     parts = zip(*(own._all for own in batches), strict=True)
-    join = lambda *arrays: np.concatenate([np.asarray(own) for own in arrays])  # noqa: E731 - named for its one use
+    join = lambda *arrays: np.concatenate([as_numpy(own) for own in arrays])  # noqa: E731 - named for its one use
     return Batch(*(None if own[0] is None else map_tree(join, *own) for own in parts))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfprune.adapters.batches import Batch, balanced_indices, joined
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.trees import leaves
+from tfprune.utils.trees import as_numpy, leaves
 
 CLASSES = 10  # that data without classes are taken to have: how many examples that are
 MAX_CLASSES = 1000  # whole numbers of more kinds are no classes
@@ -76,7 +76,7 @@ def _classes(y: Any) -> np.ndarray | None:
     """Returns the class of each example, None if y says none."""
     if isinstance(y, (dict, list, tuple)) or y is None:
         return None
-    values = np.asarray(y)
+    values = as_numpy(y)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     known = values.ndim == 1 and values.dtype.kind in "iu" and len(np.unique(values)) <= MAX_CLASSES
     return values if known else None

@@ -112,6 +112,8 @@ def check_keras3(config: Config) -> None:
         raise ConfigError("precision auto is measured for models of tf_keras; for one of Keras 3 choose it by name")
     if config.deterministic and config.backend != "tensorflow":
         raise ConfigError(f"deterministic is TensorFlow's; on {config.backend} leave it out")
+    if config.xla and config.backend == "torch":
+        raise ConfigError("xla is a compiler of TensorFlow and JAX; on torch leave it out")
     if config.pruning.width_reduction and not config.removes:
         raise ConfigError(
             f"method {config.method} narrows models of tf_keras by their settings; for one of Keras 3 it needs "

@@ -1,9 +1,19 @@
-"""Structures of arrays, as models take them: dictionaries, lists and tuples inside each other."""
+"""Arrays of any framework, and structures of them as models take them: dictionaries, lists and tuples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def as_numpy(values: Any) -> np.ndarray:
+    """Returns an array or a tensor as an array; those of PyTorch may require gradients or lie on another device."""
+    import numpy as np
+
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def map_tree(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

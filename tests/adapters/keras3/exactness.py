@@ -5,6 +5,7 @@ case from the first on, `... sample` through what the tests look at: each optimi
 A line for each case that fails; exit code 1 if one does.
 """
 
+import importlib.util
 import itertools
 import sys
 import traceback
@@ -56,15 +57,25 @@ def cases(which):
     together = (1,) if backend == "torch" else (1, 3)
     jits = (False,) if backend == "torch" else (False, True)
     every = list(itertools.product(OPTIMIZERS, policies, jits, (None, 2), together))
+    compiled = list(_compiled_on_torch()) if backend == "torch" else []
     if which != "sample":
         first, step = map(int, which.split("/"))
-        yield from every[first::step]
+        yield from [*every, *compiled][first::step]
         return
+    yield from compiled
     for number, optimizer in enumerate(OPTIMIZERS):
         yield (
             *(optimizer, policies[number % 3], jits[number % len(jits)]),
             *((None, 2)[number // 2 % 2], together[number // 3 % len(together)]),
         )
+
+
+def _compiled_on_torch():
+    """Yields one case: `torch.compile` takes a minute for it."""
+    if importlib.util.find_spec("networkx") is None:
+        print("jit_compile: networkx, which torch.compile needs, is not installed")
+    else:
+        yield "momentum", "float32", True, None, 1
 
 
 def network(policy):

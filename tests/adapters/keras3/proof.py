@@ -121,7 +121,9 @@ def proved(group, name):
     model, x, y, loss = made(group, name)
     jitted = keras.backend.backend() == "jax"
     eagerly = not jitted and len(model._flatten_layers()) > EAGERLY
-    model.compile(keras.optimizers.SGD(1e-5, momentum=0.9), loss, run_eagerly=eagerly, jit_compile=jitted)
+    # Gradients are clipped: those of a deep network with initial weights can be 1e11, pruned or not.
+    optimizer = keras.optimizers.SGD(1e-5, momentum=0.9, clipvalue=1.0)
+    model.compile(optimizer, loss, run_eagerly=eagerly, jit_compile=jitted)
     given = {"method": "magnitude_at_init", "sparsity": 0.5, "scope": "layer", "epochs": 1, "batch_size": BATCH}
     trained = tfprune.train(model, (x, y), verbose=0, in_place=name in IN_PLACE, **given)
     adapter, masks, model = adapter_of(trained.model), trained.masks, trained.model

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.trees import as_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -291,13 +292,6 @@ def _of_library(
 def by_label(labels: Sequence[str], numbers: Any) -> dict[str, float]:
     """Returns a row of numbers by the labels that they are of."""
     return dict(zip(labels, map(float, numbers), strict=True))
-
-
-def as_numpy(values: Any) -> np.ndarray:
-    """Returns a tensor of any framework as an array."""
-    import numpy as np
-
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def look_up(keras: Any, table: Sequence[float], places: Any) -> Any:

@@ -13,7 +13,6 @@ from tfprune.data.objectives._base import (
     Objective,
     Prediction,
     Targets,
-    as_numpy,
     by_label,
     inverse_frequencies,
     look_up,
@@ -22,6 +21,7 @@ from tfprune.data.objectives._base import (
     table,
 )
 from tfprune.utils.errors import DataError
+from tfprune.utils.trees import as_numpy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfprune.data._targets import Cells, finite_numbers
-from tfprune.data.objectives._base import Metric, Objective, Prediction, Targets, by_label, table
+from tfprune.data.objectives._base import Metric, Objective, Prediction, Targets, by_label, ops, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,9 @@ class Regression(Objective):
     def logged_scores(self, keras: Any, y: Any, outputs: Any) -> Any:
         if len(set(self.deviation)) == 1:
             return self.deviation[0] * keras.metrics.mean_absolute_error(y, outputs)
-        return keras.metrics.mean_absolute_error(y * self.deviation, outputs * self.deviation)
+        own = ops(keras)
+        unit = own.cast(own.convert_to_tensor(list(self.deviation)), outputs.dtype)  # JAX and PyTorch take no tuple
+        return keras.metrics.mean_absolute_error(own.cast(y, outputs.dtype) * unit, outputs * unit)
 
     def truth(self, y: np.ndarray) -> np.ndarray:
         return self.answers(y)
