@@ -14,7 +14,7 @@ from tfprune.structured.channels import OUTPUT, channels
 from tfprune.structured.compaction import compact
 from tfprune.structured.labels import goes
 from tfprune.structured.shrinking import CRITERIA, least_important
-from tfprune.structured.surgery import labels_of, remove_groups, zero_groups
+from tfprune.structured.surgery import labels_of, remove_groups, take_out, zero_groups
 from tfprune.structured.widths import width
 from tfprune.utils.errors import ModelError
 from tfprune.utils.trees import leaves
@@ -99,6 +99,40 @@ def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(build, name, tm
         loaded = keras.models.load_model(tmp_path / "model.keras")
         for one, other in zip(answers(loaded, x), answers(smaller, x), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
+
+
+def form(model, found):
+    """Returns what was found of a model's channels, labels numbered in the order in which weights have them."""
+    graphs, numbers = adapter_of(model).graphs, {}
+
+    def numbered(labels):
+        return [numbers.setdefault(int(own), len(numbers)) for own in labels.ravel()], labels.shape
+
+    def fixed(several):
+        return sorted((str(own.key), str(own.place), str(own.axis), numbered(own.labels)) for own in several)
+
+    layers = list(graphs.leaf_layers(model))
+    weights = [weight for layer in layers for weight in layer.weights if id(weight) in found.axes]
+    return {
+        "axes": [{axis: numbered(own) for axis, own in found.axes[id(weight)].items()} for weight in weights],
+        "made": [found.made.get(id(weight)) for weight in weights],
+        "roots": [id(weight) in found.roots_of for weight in weights],
+        "groups": [
+            (own.name, own.producers, numbered(own.channels), own.protected, own.scaled, str(own.parts))
+            for own in found.groups
+        ],
+        "settings": {layer.name: fixed(found.settings.get(id(layer), ())) for layer in layers},
+        "arguments": [fixed(found.arguments.get(node.key, ())) for node in graphs.graph(model).nodes],
+        "read": sorted(numbers.get(label, -1) for label in found.read if label in numbers),
+    }
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("build", ["residual", "excited", "split", "attention", "transformer", "nested"])
+def test_what_is_left_of_the_channels_is_what_following_the_smaller_model_finds(build, name):
+    model, _ = getattr(both_keras, build)(*both_keras.library(name))
+    smaller, left = take_out(model, lowest(model), channels(model))
+    assert form(smaller, left) == form(smaller, channels(smaller))
 
 
 @pytest.mark.parametrize("build", both_keras.MODELS, ids=lambda own: own.__name__)
@@ -231,9 +265,8 @@ def test_any_network_is_the_one_in_which_channels_are_zero(name, steps, seed):
     keras, ops = both_keras.library(name)
     model = shaken(network(keras, ops, steps))
     random = np.random.default_rng(seed)
-    removed = {
-        own: random.permutation(len(group))[: min(int(0.4 * len(group) + 0.5), len(group) - 1)]
-        for own, group in channels(model).free.items()
-    }
+    found = channels(model)
+    widths = {own: max(1, len(group) - int(0.4 * len(group) + 0.5)) for own, group in found.free.items()}
+    removed = least_important({own: random.random(len(group)) for own, group in found.free.items()}, widths, found)
     check(model, random.normal(size=(3, 6, 8)).astype(np.float32), removed, 2e-5)
     keras.backend.clear_session()

@@ -12,7 +12,7 @@ from tfprune.exporting.latency import Latency, interleaved_latency
 from tfprune.structured.surgery import build_smaller
 from tfprune.structured.widths import width
 from tfprune.training.channel_tracker import ChannelTracker
-from tfprune.training.removal import last_ones, multiple_of, removable
+from tfprune.training.removal import last_ones
 from tfprune.utils.errors import ConfigError
 
 KEEPS = 128  # shares of the channels, evenly spread, whose widths are candidates
@@ -82,7 +82,6 @@ class Planner:
         self._library, self._config = library, library.config
         self._model = model = library.plain_model(precision)
         self.channel_tracker = ChannelTracker(model, self._config)
-        self._found = removable(model, self._config.exclude, self._config.granularity)
         self._rounds = rounds
         self._examples = min(self._config.batch_size, len(library.data.train))  # of a training step
         self._calls = library.calls(model)
@@ -97,8 +96,8 @@ class Planner:
         """Returns the version in which a share of each group's channels stays, in (0, 1]."""
         if not 0 < keep <= 1:
             raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
-        multiple = multiple_of(self._config)
-        widths = {name: width(size, keep, multiple) for name, size in self.channel_tracker.sizes.items()}
+        multiples = self.channel_tracker.multiples
+        widths = {name: width(size, keep, multiples[name]) for name, size in self.channel_tracker.sizes.items()}
         self._remove(widths)
         uses = self.channel_tracker.macs
         kernels = {}
@@ -170,4 +169,4 @@ class Planner:
 
     def _remove(self, widths: Mapping[str, int]) -> None:
         self.channel_tracker.alive = {name: np.arange(size) for name, size in self.channel_tracker.sizes.items()}
-        self.channel_tracker.remove(last_ones(self._model, self._found, widths, self._config))
+        self.channel_tracker.remove(last_ones(self._model, self.channel_tracker.left, widths, self._config))
