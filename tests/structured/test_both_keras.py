@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tfprune import shrink
 from tfprune.adapters import adapter_of
+from tfprune.adapters.backend import tf
 from tfprune.structured.channels import OUTPUT, channels
 from tfprune.structured.compaction import compact
 from tfprune.structured.labels import goes
@@ -128,7 +129,7 @@ def form(model, found):
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-@pytest.mark.parametrize("build", ["residual", "excited", "split", "attention", "transformer", "nested"])
+@pytest.mark.parametrize("build", ["residual", "excited", "split", "picked", "attention", "transformer", "nested"])
 def test_what_is_left_of_the_channels_is_what_following_the_smaller_model_finds(build, name):
     model, _ = getattr(both_keras, build)(*both_keras.library(name))
     smaller, left = take_out(model, lowest(model), channels(model))
@@ -157,6 +158,54 @@ def test_queries_grow_where_places_of_keys_go(name):
     heads = channels(model).free["self/num_heads"]
     assert (heads.copies, len(heads), heads.scaled, heads.producers) == (2, 4, False, ("self",))
     assert smaller.get_layer("self").get_config()["key_dim"] == 6
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_heads_of_keys_go_with_all_heads_of_queries_that_attend_to_them(gate):
+    keras, _ = both_keras.library("keras")
+    L = keras.layers
+    i = L.Input((5, 12))
+    x = L.Dense(16, name="embed")(i)
+    y, scores = L.GroupQueryAttention(8, 4, 2, use_gate=gate, name="heads")(x, x, return_attention_scores=True)
+    x = L.Concatenate()([L.Flatten()(L.Add()([x, y])), L.Flatten()(scores)])
+    model = shaken(keras.Model(i, L.Dense(4, name="logits")(x)))
+    found = channels(model)
+    assert {name: (len(own), own.copies, own.scaled) for name, own in found.free.items()} == {
+        "embed": (16, 1, False),
+        "heads/num_key_value_heads": (2, 8, False),
+        "heads/head_dim": (8, 2, True),
+    }
+    smaller = check(model, both_keras.STEPS, lowest(model))
+    config = smaller.get_layer("heads").get_config()
+    assert [config[name] for name in ("num_query_heads", "num_key_value_heads", "head_dim")] == [2, 1, 4]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_part_keeps_a_channel_and_one_that_is_taken_alone_stays(name):
+    model, _ = both_keras.picked(*both_keras.library(name))
+    found = channels(model)
+    assert [part.tolist() for part in found.free["c"].parts] == [[13]]
+    for gone, part in (({"c": [2, 13]}, r"\[13\] of c"), ({"a": range(8)}, r"\[0, 1, .* 7\] of a")):
+        with pytest.raises(ModelError, match=f"at least one of the channels {part} must stay: they are a part"):
+            remove_groups(model, gone)
+
+
+def test_what_goes_by_a_number_of_channels_keeps_them():
+    keras, _ = both_keras.library("tf_keras")
+    L, shape = keras.layers, both_keras.TfOps.shape
+    i = L.Input((5, 12))
+    x, y = (L.Dense(16, name=name)(i) for name in "ab")
+    divided = L.Dense(16, name="c")(i) / tf.cast(shape(x)[2], tf.float32)
+    tied = tf.reshape(L.Dense(16, name="d")(i), (-1, shape(y)[2]))
+    flat = tf.reshape(L.Dense(16, name="e")(i), tf.concat([shape(y)[:-1], [16]], 0))
+    own = L.Dense(16, name="f")(i)
+    joined = L.Concatenate()([x, y, divided, flat, tf.reshape(own, shape(own))])
+    model = keras.Model(i, [L.Dense(4, name="logits")(joined), L.Dense(4, name="rows")(tied)])
+    reasons = {group.name: group.protected for group in channels(model).groups}
+    assert reasons["a"].endswith("goes by their number") and reasons["b"].endswith("goes by their number")
+    assert reasons["d"].endswith("is not known to work channel by channel")
+    assert reasons["e"].endswith("is not known to work channel by channel")
+    assert [name for name, reason in reasons.items() if reason is None] == ["f"]
 
 
 def test_a_smaller_model_of_keras_3_goes_on_training():

@@ -21,6 +21,7 @@ from tfprune.adapters.graphs import Graphs, Node, Remade, Shape
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.structured.labels import Fixed, Labels, WeightChannels, left, rows_of, stacked
 from tfprune.structured.probing import probed
+from tfprune.structured.sizes import sizes_of, without_sizes
 from tfprune.structured.table import rule_of
 from tfprune.structured.tracing import Call, Trace, Traced
 from tfprune.utils.errors import ModelError
@@ -41,8 +42,8 @@ class Group:
         inexact: why what is left of the network answers differently from the one in which they are zero, or None.
         copies: how many entries of a layer's output each of them stands for.
         scaled: whether weights that stay change when one of them goes.
-        parts: places of the channels that a layer makes which makes some of them, for each of these layers; it has to
-            keep one.
+        parts: places of channels of which one has to stay: of those that a layer makes which makes some of them, and of
+            those that are cut out of the others.
     """
 
     name: str
@@ -60,6 +61,10 @@ class Group:
     def step(self, multiple: int) -> int:
         """Returns what the width is a multiple of: where a channel stands for several outputs, these make it up."""
         return multiple // math.gcd(multiple, self.copies)
+
+    def emptied(self, places: Sequence[int]) -> list[np.ndarray]:
+        """Returns the parts of which nothing is left without the channels at some places."""
+        return [part for part in self.parts if np.isin(part, places).all()]
 
     def without(self, gone: np.ndarray) -> Group:
         """Returns what is left of the group without the channels whose labels are `gone`; `copies` are as before."""
@@ -186,6 +191,10 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
         return outputs
     shapes, results = list(map(graphs.shape, node.inputs)), list(map(graphs.shape, node.outputs))
     call = Call(graphs, layer, node, inputs, results, layer)
+    if (sizes := sizes_of(trace, call)) is not None:
+        return [sizes]
+    call = without_sizes(trace, call)
+    inputs, shapes = list(call.inputs), list(map(graphs.shape, call.node.inputs))
     found = None
     if None not in (*shapes, *results):
         call = _without_masks(trace, call)
@@ -245,7 +254,8 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         disturbed = next(filter(None, map(inexact.get, own)), None)
         copies = math.gcd(*map(int, np.concatenate(counts)))
         places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
-        parts = tuple(part for part in places if len(part) < len(own))
+        places += [np.flatnonzero(np.isin(own, roots[piece])) for piece in trace.pieces]
+        parts = tuple(part for part in places if 0 < len(part) < len(own))
         changes = not scaled.isdisjoint(own)
         return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, changes, parts)
 

@@ -76,7 +76,7 @@ class Fixed:
         place: which entry of a shape, or of a tuple of slices, it is; None if it is the value itself.
         axis: which axis of an array has a number for each channel; None if it is no array.
         given: whether it has to be there even if the layer would find it itself, as the size of its inputs.
-        cut: whether it says where a slice of the channels begins and ends.
+        cut: whether it says where a slice of the channels begins and ends, or where one of them is.
     """
 
     key: str | int | tuple[str, ...]
@@ -108,7 +108,9 @@ class Fixed:
 
 
 def _cut(value: Any, kept: np.ndarray) -> Any:
-    """Returns a slice of what is kept, as Keras 3 (a slice) or tf_keras (a dictionary) notes it."""
+    """Returns a place, or a slice, of what is kept, as Keras 3 (a slice) or tf_keras (a dictionary) notes it."""
+    if isinstance(value, (int, np.integer)):
+        return int(kept[: value % len(kept)].sum())
     noted = isinstance(value, dict)
     ends = (value["start"], value["stop"]) if noted else (value.start, value.stop)
     start, stop = (None if end is None else int(kept[: slice(None, end).indices(len(kept))[1]].sum()) for end in ends)

@@ -176,5 +176,7 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
         if len(set(places)) >= len(groups[name]):
             raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
         numbers = found.labels(places) if isinstance(found, Branches) else places
+        if emptied := groups[name].emptied(numbers):
+            raise ModelError(f"at least one of the channels {emptied[0].tolist()} of {name} must stay: they are a part")
         gone.append(groups[name].channels[np.asarray(numbers, int)])
     return np.concatenate([np.zeros(0, int), *gone])
