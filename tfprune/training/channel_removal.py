@@ -133,7 +133,7 @@ class ChannelRemoval:
     def evaluate(self, split: Split) -> dict[str, float]:
         model, self.model = self.model, self.model if self._answering is None else self._answering
         try:
-            return super().evaluate(split)  # type: ignore[misc] # of the next class
+            return super().evaluate(split)  # of the next class
         finally:
             self.model = model
 
