@@ -403,6 +403,14 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     )
     code, out, _ = call(*plan, "--target-parameters", 0.4)
     assert code == 0 and re.search(r"the model +195 +67", out)
+    code, out, _ = call(*plan, "--target-parameters", 0.4, "--widths", "global")
+    assert code == 0 and re.search(r"the model +195 +67", out)
+    assert out.endswith(
+        "Next: tfprune shrink MODEL --out SMALLER --target-parameters 0.4 --scope global --floor 0.1 --criterion l1 "
+        "--multiple 1\n"
+    )
+    code, _, err = call(*plan, "--target-speedup", 0.5, "--widths", "isomorphic")
+    assert code == 2 and err == "Error: --target-speedup must be above 1, got 0.5\n"
     tower = ("plan", "--dataset", "penguins", "--model", "residual:tower", "--granularity", "branch", "--rounds", 2)
     code, out, _ = call(*tower, "--keep", 0.5, "--set", "channels.order=two")
     assert code == 0 and "\nGone: two, four\n" in out and re.search(r"four/kernel +128 +0 ", out)

@@ -324,9 +324,10 @@ REMOVED = {
     "dynamic": ("noisy", {"settings": {"final_sparsity": 0.5, "events": [0.34, 0.67], "rate_factor": 1.5}}),
     "lottery": ("noisy", {"settings": {"rounds": 2, "rewind_epoch": 1}}),
     "gradual": ("residual", {"settings": {"sparsity": 0.5}, "channel_settings": {"criterion": "taylor"}}),
+    "random": ("attending", {"settings": {"final_sparsity": 0.75, "events": [0.34, 0.67]}}),
     "fine_tuned": ("residual", {"granularity": "branch", "channel_settings": {}, "settings": {"sparsity": 0.5}}),
 }
-SLOW = ("lottery", "gradual", "fine_tuned")
+SLOW = ("lottery", "gradual", "random", "fine_tuned")
 
 
 @pytest.mark.parametrize("method", [own if own not in SLOW else pytest.param(own, marks=SLOWLY) for own in REMOVED])

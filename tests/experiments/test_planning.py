@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfprune.experiments.libraries import library_of
-from tfprune.experiments.planning import Planner, Times
+from tfprune.experiments.planning import SIZES, Planner, Times
 from tfprune.experiments.run_data import load_data
 from tfprune.exporting.latency import Latency
 from tfprune.structured.surgery import build_smaller
@@ -86,6 +86,44 @@ def test_a_speed_is_found_by_bisection(planner, monkeypatch):
     wider = planner.candidates[planner.candidates.index(found) - 1]
     assert found.keep <= 0.5 < wider.keep
     assert len(asked) <= 2 + np.log2(len(planner.candidates))
+
+
+def test_what_is_worth_least_for_its_cost_goes_across_groups(planner, monkeypatch):
+    whole = planner.candidates[0]
+    for what in SIZES:
+        found = planner.best(what, 0.5)
+        assert getattr(found, what) <= getattr(whole, what) / 2
+    shares = {name: found.widths[name] / size for name, size in whole.widths.items()}
+    assert len(set(shares.values())) > 1 and all(width % 4 == 0 for width in found.widths.values())
+    assert planner.best("keep", 0.5).keep == pytest.approx(0.5, abs=0.08)  # 28 of 56, to a multiple of 4 of each
+
+    def by_parameters(speed, models):
+        return [own.count_params() / models[0].count_params() for own in models]
+
+    monkeypatch.setattr(planner, "_shares", by_parameters)
+    found = planner.best("training", 0.5)
+    assert found.parameters <= 0.5 * whole.parameters and found.keep > planner.within("parameters", 0.5).keep
+    with pytest.raises(ConfigError, match="no width makes the model take 0.01 x its time here"):
+        planner.best("inference", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channel_settings": {"criterion": "taylor"}}, "criterion taylor looks at examples, and a plan at weights"),
+        ({"granularity": "branch", "channel_settings": {}}, "branches make one group: leave out widths global"),
+    ],
+)
+def test_a_plan_by_worth_is_of_channels_and_their_weights(changes, message):
+    given = {"dataset": "penguins", "method": "pruned", "model": "residual:tower", "granularity": "filter"}
+    config = Config(**given | changes)
+    with pytest.raises(ConfigError, match=message):
+        Planner(library_of(config, load_data(config)), rounds=1).best("macs", 0.5)
+
+
+def test_the_times_of_several_versions_are_shares_of_the_first_one(planner):
+    whole, share = planner._shares(1, [build_smaller(planner._model, {}) for _ in range(2)])
+    assert whole == 1.0 and share > 0
 
 
 def test_a_speed_that_no_width_reaches_is_said(planner, monkeypatch):

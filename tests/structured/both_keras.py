@@ -24,7 +24,8 @@ class TfOps:
     transpose = staticmethod(lambda x, axes: tf.transpose(x, axes))
     matmul = staticmethod(lambda x, y: tf.matmul(x, y))
     softmax = staticmethod(lambda x: tf.nn.softmax(x))
-    split = staticmethod(lambda x, count, axis: tf.split(x, count, axis))
+    shape = staticmethod(lambda x: tf.shape(x))
+    take = staticmethod(lambda x, place, axis: tf.gather(x, place, axis=axis))
     concatenate = staticmethod(lambda xs, axis: tf.concat(xs, axis))
     stack = staticmethod(lambda xs, axis: tf.stack(xs, axis))
     expand_dims = staticmethod(lambda x, axis: tf.expand_dims(x, axis))
@@ -35,6 +36,12 @@ class TfOps:
     unstack = staticmethod(lambda x, axis: tf.unstack(x, axis=axis))
     flip = staticmethod(lambda x, axis: tf.reverse(x, [axis]))
     arange = staticmethod(lambda count, dtype: tf.range(count, dtype=dtype))
+
+    @staticmethod
+    def split(x, parts, axis):
+        """Splits into a number of parts, or at places."""
+        sizes = parts if isinstance(parts, int) else np.diff([0, *parts, x.shape[axis]]).tolist()
+        return tf.split(x, sizes, axis)
 
 
 def library(name: str) -> tuple[Any, Any]:
@@ -110,6 +117,23 @@ def split(k, ops):
     return k.Model(
         i, L.Dense(4, name="logits")(ops.concatenate(ops.unstack(ops.stack([x, -x], 1), axis=1), -1))
     ), VECTORS
+
+
+def picked(k, ops):
+    """Parts of several sizes, every other channel, one alone, one place alone, a shape of numbers from the graph."""
+    L = k.layers
+    i = L.Input((5, 12))
+    few, rest = ops.split(L.Dense(24, "relu", name="a")(i), [8], -1)
+    x = L.Dense(16, name="b")(ops.concatenate([rest, few], -1))
+    x = x[:, :, ::2] * ops.sigmoid(x[:, :, 1::2])
+    x = L.Dense(16, name="c")(x)
+    x = x * ops.expand_dims(x[:, :, -3], -1)
+    y = L.Dense(8, name="first")(x[:, 0]) + L.Dense(8, name="taken")(ops.take(x, 2, 1))
+    x = L.Dense(16, name="d")(x)
+    rows = -1 if ops.shape(x)[0] is None else ops.shape(x)[0]  # Keras 3 knows it when the model is built, or not
+    x = ops.reshape(x, (rows, 5, 2, 8))
+    x = ops.reshape(x, (rows, 5 * 16))
+    return k.Model(i, L.Dense(4, name="logits")(ops.concatenate([x, y], -1))), STEPS
 
 
 def attention(k, ops):
@@ -257,6 +281,7 @@ MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to
     excited: (),
     shuffled: (),
     split: (),
+    picked: (),
     attention: (),
     transformer: (),
     projected: (),

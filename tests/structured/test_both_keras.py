@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from tfprune import shrink
 from tfprune.adapters import adapter_of
+from tfprune.adapters.backend import tf
 from tfprune.structured.channels import OUTPUT, channels
 from tfprune.structured.compaction import compact
 from tfprune.structured.labels import goes
 from tfprune.structured.shrinking import CRITERIA, least_important
-from tfprune.structured.surgery import labels_of, remove_groups, zero_groups
+from tfprune.structured.surgery import labels_of, remove_groups, take_out, zero_groups
 from tfprune.structured.widths import width
 from tfprune.utils.errors import ModelError
 from tfprune.utils.trees import leaves
@@ -102,6 +103,40 @@ def test_half_a_model_is_the_one_in_which_the_other_half_is_zero(build, name, tm
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
 
 
+def form(model, found):
+    """Returns what was found of a model's channels, labels numbered in the order in which weights have them."""
+    graphs, numbers = adapter_of(model).graphs, {}
+
+    def numbered(labels):
+        return [numbers.setdefault(int(own), len(numbers)) for own in labels.ravel()], labels.shape
+
+    def fixed(several):
+        return sorted((str(own.key), str(own.place), str(own.axis), numbered(own.labels)) for own in several)
+
+    layers = list(graphs.leaf_layers(model))
+    weights = [weight for layer in layers for weight in layer.weights if id(weight) in found.axes]
+    return {
+        "axes": [{axis: numbered(own) for axis, own in found.axes[id(weight)].items()} for weight in weights],
+        "made": [found.made.get(id(weight)) for weight in weights],
+        "roots": [id(weight) in found.roots_of for weight in weights],
+        "groups": [
+            (own.name, own.producers, numbered(own.channels), own.protected, own.scaled, str(own.parts))
+            for own in found.groups
+        ],
+        "settings": {layer.name: fixed(found.settings.get(id(layer), ())) for layer in layers},
+        "arguments": [fixed(found.arguments.get(node.key, ())) for node in graphs.graph(model).nodes],
+        "read": sorted(numbers.get(label, -1) for label in found.read if label in numbers),
+    }
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("build", ["residual", "picked", "attention"])
+def test_what_is_left_of_the_channels_is_what_following_the_smaller_model_finds(build, name):
+    model, _ = getattr(both_keras, build)(*both_keras.library(name))
+    smaller, left = take_out(model, lowest(model), channels(model))
+    assert form(smaller, left) == form(smaller, channels(smaller))
+
+
 @pytest.mark.parametrize("build", both_keras.MODELS, ids=lambda own: own.__name__)
 def test_both_keras_have_the_same_groups(build):
     def groups(name):
@@ -124,6 +159,54 @@ def test_queries_grow_where_places_of_keys_go(name):
     heads = channels(model).free["self/num_heads"]
     assert (heads.copies, len(heads), heads.scaled, heads.producers) == (2, 4, False, ("self",))
     assert smaller.get_layer("self").get_config()["key_dim"] == 6
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_heads_of_keys_go_with_all_heads_of_queries_that_attend_to_them(gate):
+    keras, _ = both_keras.library("keras")
+    L = keras.layers
+    i = L.Input((5, 12))
+    x = L.Dense(16, name="embed")(i)
+    y, scores = L.GroupQueryAttention(8, 4, 2, use_gate=gate, name="heads")(x, x, return_attention_scores=True)
+    x = L.Concatenate()([L.Flatten()(L.Add()([x, y])), L.Flatten()(scores)])
+    model = shaken(keras.Model(i, L.Dense(4, name="logits")(x)))
+    found = channels(model)
+    assert {name: (len(own), own.copies, own.scaled) for name, own in found.free.items()} == {
+        "embed": (16, 1, False),
+        "heads/num_key_value_heads": (2, 8, False),
+        "heads/head_dim": (8, 2, True),
+    }
+    smaller = check(model, both_keras.STEPS, lowest(model))
+    config = smaller.get_layer("heads").get_config()
+    assert [config[name] for name in ("num_query_heads", "num_key_value_heads", "head_dim")] == [2, 1, 4]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_part_keeps_a_channel_and_one_that_is_taken_alone_stays(name):
+    model, _ = both_keras.picked(*both_keras.library(name))
+    found = channels(model)
+    assert [part.tolist() for part in found.free["c"].parts] == [[13]]
+    for gone, part in (({"c": [2, 13]}, r"\[13\] of c"), ({"a": range(8)}, r"\[0, 1, .* 7\] of a")):
+        with pytest.raises(ModelError, match=f"at least one of the channels {part} must stay: they are a part"):
+            remove_groups(model, gone)
+
+
+def test_what_goes_by_a_number_of_channels_keeps_them():
+    keras, _ = both_keras.library("tf_keras")
+    L, shape = keras.layers, both_keras.TfOps.shape
+    i = L.Input((5, 12))
+    x, y = (L.Dense(16, name=name)(i) for name in "ab")
+    divided = L.Dense(16, name="c")(i) / tf.cast(shape(x)[2], tf.float32)
+    tied = tf.reshape(L.Dense(16, name="d")(i), (-1, shape(y)[2]))
+    flat = tf.reshape(L.Dense(16, name="e")(i), tf.concat([shape(y)[:-1], [16]], 0))
+    own = L.Dense(16, name="f")(i)
+    joined = L.Concatenate()([x, y, divided, flat, tf.reshape(own, shape(own))])
+    model = keras.Model(i, [L.Dense(4, name="logits")(joined), L.Dense(4, name="rows")(tied)])
+    reasons = {group.name: group.protected for group in channels(model).groups}
+    assert reasons["a"].endswith("goes by their number") and reasons["b"].endswith("goes by their number")
+    assert reasons["d"].endswith("is not known to work channel by channel")
+    assert reasons["e"].endswith("is not known to work channel by channel")
+    assert [name for name, reason in reasons.items() if reason is None] == ["f"]
 
 
 def test_a_smaller_model_of_keras_3_goes_on_training():
@@ -232,9 +315,8 @@ def test_any_network_is_the_one_in_which_channels_are_zero(name, steps, seed):
     keras, ops = both_keras.library(name)
     model = shaken(network(keras, ops, steps))
     random = np.random.default_rng(seed)
-    removed = {
-        own: random.permutation(len(group))[: min(int(0.4 * len(group) + 0.5), len(group) - 1)]
-        for own, group in channels(model).free.items()
-    }
+    found = channels(model)
+    widths = {own: max(1, len(group) - int(0.4 * len(group) + 0.5)) for own, group in found.free.items()}
+    removed = least_important({own: random.random(len(group)) for own, group in found.free.items()}, widths, found)
     check(model, random.normal(size=(3, 6, 8)).astype(np.float32), removed, 2e-5)
     keras.backend.clear_session()

@@ -139,7 +139,7 @@ def test_channels_that_are_mixed_stay():
     for mixing in (
         lambda x: ops.flip(x, -1),
         lambda x: ops.cumsum(x, -1),
-        lambda x: x[..., ::2],
+        lambda x: x[..., ::3],
         lambda x: x[..., 0:1] * x,
         lambda x: ops.softmax(x),
         lambda x: x - ops.mean(x, -1, keepdims=True),

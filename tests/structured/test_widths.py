@@ -20,10 +20,12 @@ def test_what_several_cuts_leave_is_rounded_once():
     sizes = {"a": 32, "b": 128, "c": 5}
     # 0.83 of 32 is 26.6, of the 24 that it rounds to 19.9; 0.83 ** 2 of 32 is 22.04
     two = [PruningEvent(rate=0.17)] * 2
-    assert expected_widths(sizes, two, 8) == {"a": 24, "b": 88, "c": 5}
-    assert expected_widths(sizes, [], 8) == sizes
+    eights = dict.fromkeys(sizes, 8)
+    assert expected_widths(sizes, two, eights) == {"a": 24, "b": 88, "c": 5}
+    assert expected_widths(sizes, two, eights | {"a": 2, "c": 2}) == {"a": 22, "b": 88, "c": 4}
+    assert expected_widths(sizes, [], eights) == sizes
     for steps in (1, 2, 5):
-        assert expected_widths(sizes, geometric(0.5, steps), 8) == {"a": 16, "b": 64, "c": 5}
+        assert expected_widths(sizes, geometric(0.5, steps), eights) == {"a": 16, "b": 64, "c": 5}
 
 
 def test_a_width_that_was_not_asked_for_is_an_error():

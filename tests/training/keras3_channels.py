@@ -8,6 +8,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).parents[1] / "structured"))
 
 import both_keras
+import kinds_of_groups
 import test_both_keras
 
 import tfprune
@@ -114,6 +115,11 @@ def check_methods():
         assert [layer.units for layer in result.model.layers if isinstance(layer, L.Dense)] == [8, 6, 3], method
 
 
+def check_kinds():
+    for build in kinds_of_groups.WIDTHS:
+        kinds_of_groups.check(keras, build)
+
+
 def check_branches():
     i = L.Input((8,))
     x = L.Dense(8, name="stem")(i)
@@ -134,7 +140,7 @@ def check_shrinking():
 
 
 if __name__ == "__main__":
-    for check in (check_shrinking, check_sources, check_answers, check_methods, check_branches):
+    for check in (check_shrinking, check_sources, check_answers, check_kinds, check_methods, check_branches):
         check()
         print(check.__name__, "ok")
     print(keras.backend.backend(), "all ok")

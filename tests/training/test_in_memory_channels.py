@@ -1,5 +1,6 @@
 """A model that becomes smaller in a training of a person's own, against one that is cut by hand."""
 
+import kinds_of_groups
 import numpy as np
 import pytest
 
@@ -85,6 +86,12 @@ def test_it_is_what_fits_and_cuts_by_hand_come_to(optimizer):
     equal_after = remove_groups(model, result.removed)
     assert widths(equal_after) == [8, 6, 3] and not result.missed
     assert repr(result) == f"Trained(dynamic, 4 epochs, {result.sparsity:.1%} of the kernel weights are gone)"
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("build", kinds_of_groups.WIDTHS, ids=lambda own: own.__name__)
+def test_groups_of_any_kind_go_at_each_event(build):
+    kinds_of_groups.check(keras, build)
 
 
 def batches(x, y, count=64):

@@ -105,6 +105,23 @@ class Changes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Remade:
+    """A model that was made again, and what has become of its parts.
+
+    Attributes:
+        model: the new one.
+        layers: the layers that stay, those of nested models and the models too, each with the new one.
+        operations: id of a layer or operation -> the new one.
+        calls: key of a call in a functional graph -> key of the new call.
+    """
+
+    model: Any
+    layers: Sequence[tuple[Any, Any]]
+    operations: Mapping[int, Any]
+    calls: Mapping[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Penalty:
     """What makes some numbers of a weight smaller while a model is trained.
 
@@ -194,11 +211,8 @@ class Graphs(Protocol):
     def assign(self, variable: Any, values: np.ndarray) -> None:
         """Sets a variable."""
 
-    def make_again(self, model: Any, changes: Changes) -> tuple[Any, list[tuple[Any, Any]]]:
+    def make_again(self, model: Any, changes: Changes) -> Remade:
         """Makes a model again, layer by layer and call by call, with weights of its own; it is not compiled.
-
-        Returns:
-            The new model, and the layers that stay, those of nested models and the models too, with the new ones.
 
         Raises:
             ModelError: a layer or model cannot be made again.

@@ -373,7 +373,7 @@ TRAITS: dict[str, LayerTraits] = {  # name of a class, `package.Class` where it 
     # Products of two inputs.
     **_entries("MultiHeadAttention", channels="attention", macs=_multi_head),
     **_entries("keras.MultiHeadAttention", channels="attention", macs=_called_multi_head),
-    **_entries("keras.GroupedQueryAttention", macs=_grouped),
+    **_entries("keras.GroupedQueryAttention", channels="grouped attention", macs=_grouped),
     **_entries("Attention AdditiveAttention", macs=_attention),
     **_entries("Dot", macs=_dot),
     **_entries("TFOpLambda", channels="operator", macs=_operator),

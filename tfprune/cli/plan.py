@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tfprune.cli._help import Command
 from tfprune.cli._options import make_config, run_options
 from tfprune.cli._suggestions import train_command
 from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.structured.widths import FLOOR, SCOPES
 from tfprune.training.setting_checks import REMOVING
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
@@ -18,9 +20,11 @@ from tfprune.utils.text import milliseconds, percent
 
 if TYPE_CHECKING:
     from tfprune.experiments.planning import Candidate, Planner, Times
+    from tfprune.training.config import Config
 
 NO_FASTER = 0.95  # of the time of the whole model
 SPEEDS = ("training", "inference")
+WIDTHS = ("uniform", *SCOPES[1:])
 
 
 @click.command(cls=Command, short_help="Predict what removing filters or branches gains.")
@@ -34,6 +38,13 @@ SPEEDS = ("training", "inference")
 @click.option("--target-macs", type=float, help="Most multiply-adds: a number, or a share in (0, 1).")
 @click.option("--target-parameters", type=float, help="Most parameters: a number, or a share in (0, 1).")
 @click.option("--target-bytes", type=float, help="Most bytes of float32 weights: a number, or a share in (0, 1).")
+@click.option(
+    "--widths",
+    type=click.Choice(WIDTHS),
+    default=WIDTHS[0],
+    show_default=True,
+    help="The same share of every group; or what is worth least for its cost, across all or among groups built alike.",
+)
 @click.option("--rounds", type=int, default=15, show_default=True, help="Measurements of each time, in turns.")
 def plan(
     file: Path | None,
@@ -43,13 +54,16 @@ def plan(
     target_macs: float | None,
     target_parameters: float | None,
     target_bytes: float | None,
+    widths: str,
     rounds: int,
     **given: Any,
 ) -> None:
     """Show what removing filters and units, or residual branches (--granularity branch), would come to, with times that
     are measured here. Nothing is trained.
 
-    The widths are those of --keep (or --sparsity), or the widest ones that meet a target.
+    The widths are those of --keep (or --sparsity), or the widest ones that meet a target. With --widths global each
+    group has a width of its own: what is worth least for its cost goes, as with tfprune shrink. For a time, networks of
+    other widths are measured; worth is what channels.criterion makes of the weights that the model has.
     """
     check_whole("--rounds", rounds, least=1)
     sparsity = given.pop("sparsity", None)
@@ -75,6 +89,12 @@ def plan(
     from tfprune.structured.branches import BRANCHES
 
     planner = Planner(library_of(config, load_data(config)), rounds)
+    if widths != WIDTHS[0]:
+        [(name, most)] = sizes.items() if sizes else [("keep", keep) if keep is not None else _of_time(target_speedup)]
+        chosen = planner.best(speed_of if name == "latency" else name, most, widths)
+        _echo(planner, chosen, planner.times(chosen), rounded=True)
+        echo(f"Next: {_shrink_command(config, name, most, widths)}")
+        return
     if keep is not None:
         chosen = planner.at(keep)
     elif target_speedup is not None:
@@ -90,7 +110,22 @@ def plan(
     echo(f"Next: {command}")
 
 
-def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
+def _of_time(factor: float) -> tuple[str, float]:
+    if not factor > 1:
+        raise ConfigError(f"--target-speedup must be above 1, got {factor:g}")
+    return "latency", 1 / factor
+
+
+def _shrink_command(config: Config, name: str, most: float, widths: str) -> str:
+    """Returns what makes a trained model so narrow: a run takes the same share of every group."""
+    criterion, multiple = (config.channel_settings[name] for name in ("criterion", "multiple"))
+    model = config.model if config.has_own_model and Path(config.model).exists() else "MODEL"
+    amount = f"--{'keep' if name == 'keep' else f'target-{name}'} {most:.6g}"
+    options = f"--scope {widths} --floor {FLOOR:g} --criterion {criterion} --multiple {multiple}"
+    return f"tfprune shrink {shlex.quote(model)} --out SMALLER {amount} {options}"
+
+
+def _echo(planner: Planner, chosen: Candidate, times: Times, *, rounded: bool = False) -> None:
     from tfprune.structured.branches import BRANCHES
 
     whole = planner.at(1.0)
@@ -134,7 +169,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times) -> None:
     )
     echo_table(taken, ("measured", "before", "after", "after / before"))
     what = "residual branches" if gone else "filters and units"
-    echo("", f"{percent(chosen.keep)} of the {what} stay, before rounding.")
+    echo("", f"{percent(chosen.keep)} of the {what} stay{'' if rounded else ', before rounding'}.")
     for what in SPEEDS:
         if times.ratio(what) > NO_FASTER:
             echo(f"It does not pay for {what}: the narrower model takes {times.ratio(what):.2f} x the time.")

@@ -143,16 +143,14 @@ class _Sizes:
 
     def __init__(self, trainer: RunTask) -> None:
         self._config = trainer.config
-        self._channels = trainer.channel_tracker.sizes if trainer.config.removes else None
+        self._tracker = trainer.channel_tracker if trainer.config.removes else None
         self._shapes = {name: mask.shape for name, mask in trainer.masks().items()}
         self.all = self.left([])
 
     def left(self, events: list[PruningEvent]) -> int:
-        if self._channels is None:
+        if self._tracker is None:
             return kept_after(self._shapes, events, self._config.scope, self._config.units)
-        from tfprune.training.removal import multiple_of  # TensorFlow
-
-        return sum(expected_widths(self._channels, events, multiple_of(self._config)).values())
+        return sum(expected_widths(self._tracker.sizes, events, self._tracker.multiples).values())
 
 
 def _events(config: Config, trainer: RunTask, sizes: _Sizes) -> Iterator[Event]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfprune.experiments.libraries import Library
 from tfprune.exporting.latency import Latency, interleaved_latency
+from tfprune.structured.budgets import Budget, Request, choose_within
+from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.surgery import build_smaller
-from tfprune.structured.widths import width
+from tfprune.structured.widths import DATA_CRITERIA, FLOOR, width
 from tfprune.training.channel_tracker import ChannelTracker
-from tfprune.training.removal import last_ones, multiple_of, removable
+from tfprune.training.removal import last_ones, multiple_of
 from tfprune.utils.errors import ConfigError
 
 KEEPS = 128  # shares of the channels, evenly spread, whose widths are candidates
 SIZES = ("macs", "parameters", "bytes")
+SPEEDS = ("training", "inference")  # of a step, and of an answer to one example
 BYTES = 4  # a number of a float32 model
+AT_ONCE = 6  # models that are measured in turns, the whole one among them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Candidate:
     """A narrower version of a model.
 
     Attributes:
-        keep: the share of the channels of each group, or of the branches, that stays, before rounding.
+        keep: the share of the channels of each group, or of the branches, that stays, before rounding; of `best`
+            the share of all channels.
         widths: group -> how many stay.
         parameters, macs: of the model, multiply-adds of an example's forward pass.
         kernels: kernel -> its parameters and multiply-adds.
@@ -82,11 +89,10 @@ class Planner:
         self._library, self._config = library, library.config
         self._model = model = library.plain_model(precision)
         self.channel_tracker = ChannelTracker(model, self._config)
-        self._found = removable(model, self._config.exclude, self._config.granularity)
         self._rounds = rounds
         self._examples = min(self._config.batch_size, len(library.data.train))  # of a training step
         self._calls = library.calls(model)
-        self._measured: dict[float, Times] = {}
+        self._measured: dict[tuple[int, ...], Times] = {}
         distinct: dict[tuple[int, ...], Candidate] = {}
         for number in range(KEEPS, 0, -1):
             found = self.at(number / KEEPS)
@@ -97,8 +103,11 @@ class Planner:
         """Returns the version in which a share of each group's channels stays, in (0, 1]."""
         if not 0 < keep <= 1:
             raise ConfigError(f"keep must be in (0, 1], got {keep:g}")
-        multiple = multiple_of(self._config)
-        widths = {name: width(size, keep, multiple) for name, size in self.channel_tracker.sizes.items()}
+        multiples = self.channel_tracker.multiples
+        sizes = self.channel_tracker.sizes
+        return self._of(keep, {name: width(size, keep, multiples[name]) for name, size in sizes.items()})
+
+    def _of(self, keep: float, widths: Mapping[str, int]) -> Candidate:
         self._remove(widths)
         uses = self.channel_tracker.macs
         kernels = {}
@@ -158,16 +167,56 @@ class Planner:
             )
         return self.candidates[high]
 
+    def best(self, what: str, most: float, scope: str = "global", floor: float = FLOOR) -> Candidate:
+        """Returns the version that is worth most within a budget; its groups keep different shares.
+
+        What a channel is worth is what the run's criterion makes of the weights that the model begins with.
+
+        Args:
+            what: one of `SIZES`, of `SPEEDS`, or `keep`.
+            most: of sizes a number above 1 or a share of the whole model's in (0, 1); of times such a share; of `keep`
+                the share of the channels that stays.
+            scope: `global` or `isomorphic`, see `ranking`.
+            floor: least share of a group that stays.
+
+        Raises:
+            ConfigError: no version is so small or so fast, or the criterion looks at examples.
+        """
+        criterion = self._config.channel_settings["criterion"]
+        if self._config.granularity == "branch":
+            raise ConfigError(f"branches make one group: leave out widths {scope}, or take granularity filter")
+        if criterion in DATA_CRITERIA:
+            raise ConfigError(f"criterion {criterion} looks at examples, and a plan at weights alone: take l1")
+        budget = None if what == "keep" else Budget("latency" if what in SPEEDS else what, most)
+        multiple = multiple_of(self._config)
+        asked = Request(most if budget is None else None, budget, scope, multiple=multiple, floor=floor)
+        found = self.channel_tracker.left
+        scores = CRITERIA[criterion](self._model, found, self._config.seed, None)
+        times = functools.partial(self._shares, SPEEDS.index(what)) if what in SPEEDS else None
+        widths = choose_within(self._model, found, scores, asked, times)
+        return self._of(sum(widths.values()) / sum(self.channel_tracker.sizes.values()), widths)
+
+    def _shares(self, speed: int, models: Sequence[Any]) -> list[float]:
+        """Returns the time of each model, in one of `SPEEDS`, as a share of the first one's."""
+        batch, shares = (self._examples, 1)[speed], [1.0]
+        whole = self._library.calls(models[0])[speed]
+        for start in range(1, len(models), AT_ONCE - 1):
+            calls = [whole, *(self._library.calls(own)[speed] for own in models[start : start + AT_ONCE - 1])]
+            first, *others = interleaved_latency(calls, batch, self._rounds)
+            shares += [own.ratio(first) for own in others]
+        return shares
+
     def times(self, candidate: Candidate) -> Times:
         """Measures a version beside the whole model."""
-        if candidate.keep not in self._measured:
+        key = tuple(candidate.widths.values())
+        if key not in self._measured:
             self._remove(candidate.widths)
             narrower = self._library.calls(build_smaller(self._model, self.channel_tracker.removed))
             pairs = zip(self._calls, narrower, (self._examples, 1), strict=True)
             measured = [tuple(interleaved_latency(pair[:2], pair[2], self._rounds)) for pair in pairs]
-            self._measured[candidate.keep] = Times(*measured)
-        return self._measured[candidate.keep]
+            self._measured[key] = Times(*measured)
+        return self._measured[key]
 
     def _remove(self, widths: Mapping[str, int]) -> None:
         self.channel_tracker.alive = {name: np.arange(size) for name, size in self.channel_tracker.sizes.items()}
-        self.channel_tracker.remove(last_ones(self._model, self._found, widths, self._config))
+        self.channel_tracker.remove(last_ones(self._model, self.channel_tracker.left, widths, self._config))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.graphs import Examples, Graphs, Node
+from tfprune.adapters.graphs import Examples, Graphs, Node, Remade
 from tfprune.adapters.layer_traits import OWN_FRAMEWORKS, activation_traits, traits_of
 from tfprune.structured.channels import Channels, Group
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
@@ -48,6 +48,10 @@ class Branches(Channels):
             if name not in self.names:
                 raise ModelError(f"there is no residual branch {name!r}: {choose_from(name, self.names)}")
         return [self.names.index(name) for name in names]
+
+    def without(self, gone: np.ndarray, made: Remade, weights: Sequence[tuple[Any, Any]]) -> Branches:
+        """Returns the branches of the model without some."""
+        return branches(made.model)
 
     def spared(self, layers: Collection[str]) -> list[int]:
         """Returns the labels of the branches in which one of these layers is."""

@@ -96,7 +96,7 @@ class Request:
 
     def is_stuck(self, group: Group) -> bool:
         """Returns whether all channels of a group stay, whatever they are worth."""
-        size, multiple = len(group), step(group, self.multiple)
+        size, multiple = len(group), group.step(self.multiple)
         if self.keep is not None and self.scope == "layer":
             return width(size, self.keep, multiple) == size
         return size <= multiple
@@ -123,7 +123,7 @@ def choose_within(
     """
     forms = forms_of(model, found)
     groups = [
-        Ranked(name, NORMALIZERS[asked.normalizer](scores[name]), step(group, asked.multiple), forms[name])
+        Ranked(name, NORMALIZERS[asked.normalizer](scores[name]), group.step(asked.multiple), forms[name])
         for name, group in found.free.items()
     ]
     if asked.budget is None:
@@ -135,11 +135,6 @@ def choose_within(
     cost = size_of(model, found, asked.budget.what)
     limit = asked.budget.limit(cost({group.name: len(group) for group in groups}))
     return fit_budget(groups, cost, limit, asked.scope, asked.floor)
-
-
-def step(group: Group, multiple: int) -> int:
-    """Returns what a group's width is a multiple of; where a channel stands for several outputs, these make it up."""
-    return multiple // math.gcd(multiple, group.copies)
 
 
 def size_of(model: Any, found: Channels, what: str) -> SumOfProducts:

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.graphs import Graphs, Node, Shape
+from tfprune.adapters.graphs import Graphs, Node, Remade, Shape
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.structured.labels import Fixed, Labels, rows_of, stacked
+from tfprune.structured.labels import Fixed, Labels, WeightChannels, left, rows_of, stacked
 from tfprune.structured.probing import probed
+from tfprune.structured.sizes import sizes_of, without_sizes
 from tfprune.structured.table import rule_of
 from tfprune.structured.tracing import Call, Trace, Traced
 from tfprune.utils.errors import ModelError
@@ -41,8 +42,8 @@ class Group:
         inexact: why what is left of the network answers differently from the one in which they are zero, or None.
         copies: how many entries of a layer's output each of them stands for.
         scaled: whether weights that stay change when one of them goes.
-        parts: places of the channels that a layer makes which makes some of them, for each of these layers; it has to
-            keep one.
+        parts: places of channels of which one has to stay: of those that a layer makes which makes some of them, and of
+            those that are cut out of the others.
     """
 
     name: str
@@ -56,6 +57,21 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.channels)
+
+    def step(self, multiple: int) -> int:
+        """Returns what the width is a multiple of: where a channel stands for several outputs, these make it up."""
+        return multiple // math.gcd(multiple, self.copies)
+
+    def emptied(self, places: Sequence[int]) -> list[np.ndarray]:
+        """Returns the parts of which nothing is left without the channels at some places."""
+        return [part for part in self.parts if np.isin(part, places).all()]
+
+    def without(self, gone: np.ndarray) -> Group:
+        """Returns what is left of the group without the channels whose labels are `gone`; `copies` are as before."""
+        stay = ~np.isin(self.channels, gone)
+        places = np.cumsum(stay) - 1  # of those that stay
+        parts = tuple(places[part[stay[part]]] for part in self.parts)
+        return dataclasses.replace(self, channels=self.channels[stay], parts=parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +100,36 @@ class Channels:
     def free(self) -> dict[str, Group]:
         """The groups that may lose channels, by name."""
         return {group.name: group for group in self.groups if group.protected is None}
+
+    def of(self, weight: Any) -> WeightChannels:
+        """Returns the channels of a weight of the model."""
+        return WeightChannels(self.axes.get(id(weight), {}), self.roots_of.get(id(weight)))
+
+    def without(self, gone: np.ndarray, made: Remade, weights: Sequence[tuple[Any, Any]]) -> Channels:
+        """Returns the channels of the model without some: what is left of each group stays one.
+
+        To follow the channels of the smaller model anew could give others. Rules go by widths: a grouped convolution
+        that many channels of each group have gone from is left with few, and loses whole groups from then on.
+
+        Args:
+            gone: labels of those that have gone.
+            made: the model without them.
+            weights: those of this model, each with the one of that.
+        """
+        keys = {id(old): id(new) for old, new in weights}
+
+        def fixed(several: Sequence[Fixed]) -> tuple[Fixed, ...]:
+            return tuple(own.left(gone) for own in several)
+
+        return Channels(
+            tuple(group.without(gone) for group in self.groups),
+            {keys[key]: {axis: left(labels, gone) for axis, labels in axes.items()} for key, axes in self.axes.items()},
+            {keys[key]: axes for key, axes in self.made.items()},
+            {id(made.operations[key]): fixed(own) for key, own in self.settings.items() if key in made.operations},
+            {made.calls[key]: fixed(own) for key, own in self.arguments.items()},
+            self.read - {*map(int, gone)},
+            {keys[key]: left(labels, gone) for key, labels in self.roots_of.items()},
+        )
 
 
 def channels(model: Any) -> Channels:
@@ -145,6 +191,10 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
         return outputs
     shapes, results = list(map(graphs.shape, node.inputs)), list(map(graphs.shape, node.outputs))
     call = Call(graphs, layer, node, inputs, results, layer)
+    if (sizes := sizes_of(trace, call)) is not None:
+        return [sizes]
+    call = without_sizes(trace, call)
+    inputs, shapes = list(call.inputs), list(map(graphs.shape, call.node.inputs))
     found = None
     if None not in (*shapes, *results):
         call = _without_masks(trace, call)
@@ -204,7 +254,8 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         disturbed = next(filter(None, map(inexact.get, own)), None)
         copies = math.gcd(*map(int, np.concatenate(counts)))
         places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
-        parts = tuple(part for part in places if len(part) < len(own))
+        places += [np.flatnonzero(np.isin(own, roots[piece])) for piece in trace.pieces]
+        parts = tuple(part for part in places if 0 < len(part) < len(own))
         changes = not scaled.isdisjoint(own)
         return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, changes, parts)
 

@@ -16,7 +16,13 @@ from tfprune.structured.surgery import remove_groups
 from tfprune.utils.errors import ModelError
 
 TOLERANCE = 1e-5  # largest difference of an output, of the largest output
-STEPPING = ("recurrent", "convolutional", "both directions", "attention")  # rules of layers with others inside
+STEPPING = (
+    "recurrent",
+    "convolutional",
+    "both directions",
+    "attention",
+    "grouped attention",
+)  # rules of layers with others inside
 PROBES = 4  # random inputs on which a channel that nothing makes is watched
 
 
@@ -63,6 +69,8 @@ def compact(model: Any) -> Compaction:
     removed = {}
     for name, group in found.free.items():
         dead = [place for place, label in enumerate(group.channels) if label in constant or label not in read]
+        while emptied := group.emptied(dead):
+            dead.remove(emptied[0][0])
         removed[name] = dead[: len(group) - 1]
     gone = {int(found.free[name].channels[place]) for name, places in removed.items() for place in places}
     for layer, biases in _folds(found, model, constant.keys() & gone):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -120,14 +121,8 @@ def attention(trace: Trace, call: Call) -> Known:
     if query is None or value is None or getattr(layer, "_gate_dense", None) is not None:
         return None
     projections = [getattr(layer, f"_{name}_dense") for name in ("query", "key", "value", "output")]
-    others = [own for own in call.inputs if not any(own is known for known in (query, key, value))]
-    if any(own.axes for own in others) or len(call.outputs) > 2:
+    if not _attends(trace, call, (query, key, value), projections):
         return None
-    if any(len(own.kernel.shape) != 3 or getattr(own, "lora_enabled", False) for own in projections):
-        return None
-    for tensor in (query, key, value):
-        for labels in tensor.others().values():
-            trace.protect(labels, f"{layer.name} ({type(layer).__name__}) mixes them")
     heads, keys = (int(size) for size in projections[0].kernel.shape[1:])
     values = int(projections[2].kernel.shape[2])
     in_heads = trace.make(call, heads, "num_heads", key="num_heads")
@@ -158,6 +153,66 @@ def attention(trace: Trace, call: Call) -> Known:
             trace.fix(call, Fixed(name, tensor.last, place=len(tensor.shape) - 1))
     output = Traced(call.outputs[0], {len(call.outputs[0]) - 1: labels}, zero=True)
     return output if len(call.outputs) == 1 else [output, Traced(call.outputs[1], {1: in_heads})]
+
+
+def _attends(trace: Trace, call: Call, tensors: Sequence[Traced], projections: Sequence[Any]) -> bool:
+    """Returns whether a layer attends from one of three tensors to another, and nothing else that has channels.
+
+    What is on their other axes is protected then: the layer mixes it.
+    """
+    others = [own for own in call.inputs if not any(own is known for known in tensors)]
+    if any(own.axes for own in others) or len(call.outputs) > 2:
+        return False
+    if any(len(own.kernel.shape) != 3 or getattr(own, "lora_enabled", False) for own in projections):
+        return False
+    for tensor in tensors:
+        for labels in tensor.others().values():
+            trace.protect(labels, f"{call.layer.name} ({type(call.layer).__name__}) mixes them")
+    return True
+
+
+def grouped_attention(trace: Trace, call: Call) -> Known:
+    """Heads of keys and values go as wholes, with all those of queries that attend to them, and places of every head.
+
+    The layer gives as many numbers as its queries have: these go together. Its scores are divided by the root of the
+    number of places, so that queries have to grow when some go.
+    """
+    layer = call.layer
+    query, key, value = (_tensor(call, name) for name in ("query", "key", "value"))
+    key = key or value
+    if query is None or value is None:
+        return None
+    names = ("query", "key", "value", *(["gate"] if getattr(layer, "use_gate", False) else ()), "output")
+    projections = {name: getattr(layer, f"_{name}_dense") for name in names}
+    if not _attends(trace, call, (query, key, value), [*projections.values()]):
+        return None
+    count, size = (int(own) for own in projections["key"].kernel.shape[1:])
+    in_heads = trace.make(call, count, "num_key_value_heads", key="num_key_value_heads")
+    in_queries = np.repeat(in_heads, layer.num_repeats)
+    places = trace.make(call, size, "head_dim", key="head_dim")
+    trace.fix(call, Fixed("num_query_heads", in_queries))
+    trace.copies[id(call.owner), "num_key_value_heads"] = size
+    trace.copies[id(call.owner), "head_dim"] = count
+    for name, tensor in (("query", query), ("gate", query), ("key", key), ("value", value)):
+        if name in projections:
+            heads = in_heads if name in ("key", "value") else in_queries
+            kernel, bias = projections[name].kernel, getattr(projections[name], "bias", None)
+            trace.index(kernel, 0, tensor.last)
+            trace.makes(kernel, 1, heads)
+            trace.makes(kernel, 2, places)
+            trace.index(bias, 0, heads)
+            trace.index(bias, 1, places)
+    for weight in projections["query"].weights:
+        trace.roots_of[id(weight)] = places
+    last = projections["output"]
+    trace.index(last.kernel, 0, in_queries)
+    trace.index(last.kernel, 1, places)
+    if query.last is not None:
+        trace.makes(last.kernel, 2, query.last)
+        trace.index(getattr(last, "bias", None), 0, query.last)
+    trace.read(places)
+    output = Traced(call.outputs[0], {} if query.last is None else {len(call.outputs[0]) - 1: query.last}, zero=True)
+    return output if len(call.outputs) == 1 else [output, Traced(call.outputs[1], {1: in_queries})]
 
 
 def _tensor(call: Call, name: str) -> Traced | None:

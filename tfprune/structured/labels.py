@@ -35,11 +35,35 @@ def goes(labels: Labels, gone: np.ndarray) -> np.ndarray:
     return np.isin(rows_of(labels), gone).any(axis=0)
 
 
+def left(labels: Labels, gone: np.ndarray) -> Labels:
+    """Returns the labels of the entries of an axis that stay."""
+    return labels[..., ~goes(labels, gone)]
+
+
 def drop_axes(value: np.ndarray, axes: Axes, gone: np.ndarray) -> np.ndarray:
     """Returns an array without the channels whose labels are `gone`."""
     for axis, labels in axes.items():
         value = np.compress(~goes(labels, gone), value, axis)
     return value
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightChannels:
+    """The channels that a weight is indexed by.
+
+    Attributes:
+        axes: its axes that are channels -> their labels.
+        root: the labels with the root of whose number it shrinks, see `Trace.roots_of`; None if it does not.
+    """
+
+    axes: Axes = dataclasses.field(default_factory=dict)
+    root: Labels | None = None
+
+    def without(self, values: np.ndarray, gone: np.ndarray) -> np.ndarray:
+        """Returns what is left of the weight's values without the channels whose labels are `gone`."""
+        values = drop_axes(values, self.axes, gone)
+        kept = 1.0 if self.root is None else float(np.mean(~goes(self.root, gone)))
+        return values if kept == 1.0 else values * np.asarray(kept**0.5, values.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +76,7 @@ class Fixed:
         place: which entry of a shape, or of a tuple of slices, it is; None if it is the value itself.
         axis: which axis of an array has a number for each channel; None if it is no array.
         given: whether it has to be there even if the layer would find it itself, as the size of its inputs.
-        cut: whether it says where a slice of the channels begins and ends.
+        cut: whether it says where a slice of the channels begins and ends, or where one of them is.
     """
 
     key: str | int | tuple[str, ...]
@@ -61,6 +85,10 @@ class Fixed:
     axis: int | None = None
     given: bool = False
     cut: bool = False
+
+    def left(self, gone: np.ndarray) -> Fixed:
+        """Returns what this is in a model without some channels."""
+        return dataclasses.replace(self, labels=left(self.labels, gone))
 
     def without(self, value: Any, gone: np.ndarray) -> Any:
         """Returns the value as it is without some channels; the same object if nothing of it goes."""
@@ -80,7 +108,9 @@ class Fixed:
 
 
 def _cut(value: Any, kept: np.ndarray) -> Any:
-    """Returns a slice of what is kept, as Keras 3 (a slice) or tf_keras (a dictionary) notes it."""
+    """Returns a place, or a slice, of what is kept, as Keras 3 (a slice) or tf_keras (a dictionary) notes it."""
+    if isinstance(value, (int, np.integer)):
+        return int(kept[: value % len(kept)].sum())
     noted = isinstance(value, dict)
     ends = (value["start"], value["stop"]) if noted else (value.start, value.stop)
     start, stop = (None if end is None else int(kept[: slice(None, end).indices(len(kept))[1]].sum()) for end in ends)

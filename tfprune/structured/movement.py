@@ -73,12 +73,13 @@ def reshaped(trace: Trace, tensor: Traced, after: Shape) -> dict[int, Labels] | 
 def indexed(trace: Trace, tensor: Traced, key: Any) -> dict[int, Labels] | None:
     """Returns the labels of a tensor that is indexed, by whole numbers, slices, new axes and an ellipsis."""
     key = tuple(key) if isinstance(key, (tuple, list)) else (key,)
-    if any(isinstance(own, bool) or not (own is None or own is Ellipsis or _is_place(own)) for own in key):
+    if any(isinstance(own, bool) or not (own is None or own is Ellipsis or is_place(own)) for own in key):
         return None
     return moved(trace, tensor, lambda places: places[key])
 
 
-def _is_place(own: Any) -> bool:
+def is_place(own: Any) -> bool:
+    """Returns whether something is a whole number or a slice of such."""
     if isinstance(own, slice):
         return all(end is None or isinstance(end, (int, np.integer)) for end in (own.start, own.stop, own.step))
     return isinstance(own, (int, np.integer))

@@ -10,7 +10,6 @@ import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Graphs, Penalties, Penalty
-from tfprune.structured.budgets import step
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.labels import rows_of
 from tfprune.structured.scoring import CRITERIA
@@ -147,7 +146,7 @@ class Growing(Regularization):
         scores = CRITERIA["l1"](model, self.found, 0, None)
         self._going: list[int] = []
         for name, group in self.found.free.items():
-            stay = width(len(group), keep, step(group, MULTIPLE))
+            stay = width(len(group), keep, group.step(MULTIPLE))
             order = np.argsort(-scores[name], kind="stable")
             self._going += [int(group.channels[place]) for place in order[stay:]]
         self._steps = 0

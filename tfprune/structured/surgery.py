@@ -11,7 +11,7 @@ from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Change, Changes, Graphs
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
-from tfprune.structured.labels import Axes, Fixed, drop_axes, goes
+from tfprune.structured.labels import Fixed, WeightChannels, drop_axes, goes
 from tfprune.utils.errors import ModelError
 
 # Group of channels -> places of those that go; or `BRANCHES` -> names of those that go.
@@ -44,17 +44,28 @@ def remove_groups(
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
     """
+    return take_out(model, removed, channels_or_branches(model, removed), compiled=compiled, slots_kept=slots_kept)[0]
+
+
+def take_out(
+    model: Any,
+    removed: Removed,
+    found: Channels,
+    *,
+    compiled: Callable[[Any], None] | None = None,
+    slots_kept: bool = True,
+) -> tuple[Any, Channels]:
+    """Does what `remove_groups` does; returns also what is left of the channels or branches that were `found`."""
     graphs = adapter_of(model).graphs
-    found = channels_or_branches(model, removed)
     gone = labels_of(found, removed)
-    smaller, layers = graphs.make_again(model, changes_of(found, gone))
-    pairs = carry_weights(graphs, found, gone, layers)
+    made = graphs.make_again(model, changes_of(found, gone))
+    pairs = carry_weights(graphs, found, gone, made.layers)
 
     def narrowed(weight: Any, slot: np.ndarray) -> np.ndarray:
-        return drop_axes(slot, found.axes.get(id(weight), {}), gone)
+        return drop_axes(slot, found.of(weight).axes, gone)
 
-    graphs.carry_on(model, smaller, pairs if slots_kept else (), narrowed, compiled)
-    return smaller
+    graphs.carry_on(model, made.model, pairs if slots_kept else (), narrowed, compiled)
+    return made.model, found.without(gone, made, pairs)
 
 
 def carry_weights(
@@ -76,7 +87,7 @@ def carry_weights(
         if not graphs.has_graph(old_layer):
             own = list(zip(old_layer.weights, new_layer.weights, strict=True))
             narrow = any(id(old) in found.axes for old, _ in own)
-            values = [_narrowed(found, gone, old, graphs.numbers(old)) for old, _ in own] if narrow else None
+            values = [found.of(old).without(graphs.numbers(old), gone) for old, _ in own] if narrow else None
             _check_fit(old_layer, values or (), new_layer)
             graphs.carry(old_layer, new_layer, values)
             pairs += [pair for pair in own if hasattr(pair[0], "shape")]  # and no vocabularies
@@ -86,7 +97,7 @@ def carry_weights(
 def build_smaller(model: Any, removed: Removed) -> Any:
     """Builds what `remove_groups` returns with initial weights of its own, and not compiled."""
     found = channels_or_branches(model, removed)
-    return adapter_of(model).graphs.make_again(model, changes_of(found, labels_of(found, removed)))[0]
+    return adapter_of(model).graphs.make_again(model, changes_of(found, labels_of(found, removed))).model
 
 
 def changes_of(found: Channels, gone: np.ndarray) -> Changes:
@@ -104,18 +115,10 @@ def changes_of(found: Channels, gone: np.ndarray) -> Changes:
     return Changes(
         {layer: changes(fixed) for layer, fixed in found.settings.items()},
         {node: changes(fixed) for node, fixed in found.arguments.items()},
-        lambda weight, array: drop_axes(array, found.axes.get(id(weight), {}), gone),
+        lambda weight, array: drop_axes(array, found.of(weight).axes, gone),
         lost,
         sums,
     )
-
-
-def _narrowed(found: Channels, gone: np.ndarray, weight: Any, values: np.ndarray) -> np.ndarray:
-    """Returns what of a weight's values stays."""
-    values = drop_axes(values, found.axes.get(id(weight), {}), gone)
-    labels = found.roots_of.get(id(weight))
-    kept = 1.0 if labels is None else float(np.mean(~goes(labels, gone)))
-    return values if kept == 1.0 else values * np.asarray(kept**0.5, values.dtype)
 
 
 def _check_fit(old: Any, values: Sequence[np.ndarray], new: Any) -> None:
@@ -133,19 +136,23 @@ def channels_or_branches(model: Any, removed: Removed) -> Channels:
     return branches(model) if BRANCHES in removed else channels(model)
 
 
-def weight_axes(model: Any, found: Channels) -> list[Axes]:
+def weight_channels(model: Any, found: Channels) -> list[WeightChannels]:
     """Returns the channels of each weight of a model, in the order of `graphs.Graphs.weights`."""
-    return [found.axes.get(id(weight), {}) for _, weight in adapter_of(model).graphs.weights(model)]
+    return [found.of(weight) for _, weight in adapter_of(model).graphs.weights(model)]
 
 
-def zero_groups(model: Any, removed: Removed) -> None:
+def zero_groups(model: Any, removed: Removed, found: Channels | None = None) -> None:
     """Sets to zero, in place, all weights that write or read the given groups, see `remove_groups`.
+
+    Args:
+        model, removed: see `remove_groups`.
+        found: the channels or branches of the model, where they are known.
 
     Raises:
         ModelError: as `remove_groups`.
     """
     graphs = adapter_of(model).graphs
-    found = channels_or_branches(model, removed)
+    found = channels_or_branches(model, removed) if found is None else found
     gone = labels_of(found, removed)
     for layer in graphs.leaf_layers(model):
         for weight in layer.weights:
@@ -169,5 +176,7 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
         if len(set(places)) >= len(groups[name]):
             raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
         numbers = found.labels(places) if isinstance(found, Branches) else places
+        if emptied := groups[name].emptied(numbers):
+            raise ModelError(f"at least one of the channels {emptied[0].tolist()} of {name} must stay: they are a part")
         gone.append(groups[name].channels[np.asarray(numbers, int)])
     return np.concatenate([np.zeros(0, int), *gone])

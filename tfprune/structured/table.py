@@ -24,7 +24,16 @@ def unknown(trace: Trace, call: Call) -> Known:
     return None
 
 
-SEVERAL = ("operator", "merged", "concatenated", "recurrent", "convolutional", "both directions", "attention")
+SEVERAL = (
+    "operator",
+    "merged",
+    "concatenated",
+    "recurrent",
+    "convolutional",
+    "both directions",
+    "attention",
+    "grouped attention",
+)
 RULES: dict[str, Rule] = {
     "pass": rules.passed,
     "noise": rules.noisy,
@@ -60,4 +69,5 @@ RULES: dict[str, Rule] = {
     "both directions": composite.both_directions,
     "each step": composite.each_step,
     "attention": composite.attention,
+    "grouped attention": composite.grouped_attention,
 }

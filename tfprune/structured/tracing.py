@@ -16,6 +16,8 @@ import numpy as np
 from tfprune.adapters.graphs import Graphs, Node, Option, Shape
 from tfprune.structured.labels import Axes, Fixed, Labels, rows_of
 
+Size = Labels | int | None  # labels of the channels that a number counts, the number, or None where neither is known
+
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
@@ -25,11 +27,13 @@ class Traced:
         shape: with the batch.
         axes: labels of those axes that have some.
         zero: whether entries are zero where the weights are that make their channels.
+        sizes: of a tensor that holds sizes of others, what they count, see `sizes`.
     """
 
     shape: Shape
     axes: Axes = dataclasses.field(default_factory=dict)
     zero: bool = False
+    sizes: tuple[Size, ...] | None = None
 
     @property
     def last(self) -> Labels | None:
@@ -53,6 +57,7 @@ class Call:
         outputs: shapes of the tensors that come out.
         owner: the layer whose settings are changed, which others are inside of.
         way: names of the settings of `owner` that lead to those of `layer`.
+        target: the shape that something is reshaped to, where tensors say it, see `sizes`.
     """
 
     graphs: Graphs
@@ -62,6 +67,7 @@ class Call:
     outputs: Sequence[Shape]
     owner: Any
     way: tuple[str, ...] = ()
+    target: tuple[Size, ...] | None = None
 
     @functools.cached_property
     def options(self) -> Mapping[str, Option]:
@@ -92,6 +98,7 @@ class Trace:
         arguments: key of a call -> its arguments that do.
         copies: id of a layer and a width -> how many entries of the layer's inside each of its channels stands for.
         roots_of: id of a weight -> labels, with whose number the root of which it is divided by in effect.
+        pieces: labels of axes that are cut out of longer ones, each of which has to keep an entry.
     """
 
     def __init__(self) -> None:
@@ -99,6 +106,7 @@ class Trace:
         self._reasons: dict[int, str] = {}  # of roots
         self._inexact: list[tuple[Labels, str]] = []
         self._read: list[Labels] = []
+        self.pieces: list[Labels] = []
         self.axes: dict[int, dict[int, Labels]] = {}
         self.widths: dict[tuple[int, str], Labels] = {}
         self.made: dict[int, tuple[int, ...]] = {}

@@ -62,18 +62,21 @@ def width(size: int, keep: float, multiple: int) -> int:
     return min(size, max(1, round(size * keep / multiple)) * multiple)
 
 
-def expected_widths(sizes: Mapping[str, int], events: Iterable[PruningEvent], multiple: int) -> dict[str, int]:
+def expected_widths(
+    sizes: Mapping[str, int], events: Iterable[PruningEvent], multiples: Mapping[str, int]
+) -> dict[str, int]:
     """Returns how many channels of each group remain after `events`, however many they are.
 
-    It is the share that they leave in all that is rounded, so that no error adds up over the cuts.
+    It is the share that they leave in all that is rounded, to a multiple of each group's own, so that no error adds up
+    over the cuts.
 
-    >>> expected_widths({"a": 64, "b": 20}, [PruningEvent(rate=0.5), PruningEvent(rate=0.5)], 8)
+    >>> expected_widths({"a": 64, "b": 20}, [PruningEvent(rate=0.5), PruningEvent(rate=0.5)], {"a": 8, "b": 8})
     {'a': 16, 'b': 8}
     """
     events = tuple(events)
     if not events:
         return dict(sizes)
-    return {name: width(size, 1 - nominal_sparsity(events), multiple) for name, size in sizes.items()}
+    return {name: width(size, 1 - nominal_sparsity(events), multiples[name]) for name, size in sizes.items()}
 
 
 def check_widths(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:

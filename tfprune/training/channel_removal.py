@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.data._base import Data
+from tfprune.data._base import Data, Split
 from tfprune.pruning.counts import sparsity
 from tfprune.pruning.events import PruningEvent
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels
 from tfprune.structured.shrinking import CRITERIA
-from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
+from tfprune.structured.surgery import Removed, zero_groups
 from tfprune.training.adjusting import Dropouts, recalibrate
 from tfprune.training.channel_costs import ChannelCosts
-from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, cut_down, owners_of
+from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker
 from tfprune.training.config import Config
 from tfprune.training.pruner import Networks, Pruner
-from tfprune.training.removal import multiple_of, removable
+from tfprune.training.removal import multiple_of
 from tfprune.training.resuming import operation
 from tfprune.utils.errors import DivergedError
 from tfprune.utils.seeds import derive
@@ -65,10 +65,10 @@ class ChannelRemoval:
         self._events: list[PruningEvent] = []
         self._marked: Removed = {}  # zeroed, and to be taken out when the epoch has ended
         self._within_fit = False
+        self._answering: Any = None  # for the model in which that is zero, where it answers differently
         super().__init__(model, data, config, *args, **kwargs)
         if config.channel_settings["criterion"] == "bn":
-            found = removable(self.model, config.exclude, config.granularity)
-            self._scores(found, "bn")  # now, not after epochs of training
+            self._scores(self.channel_tracker.left, "bn")  # now, not after epochs of training
         for name, reason in self.channel_tracker.skipped.items():
             log.info("Left alone: %s: %s", name, reason)
 
@@ -83,13 +83,15 @@ class ChannelRemoval:
             return
         self._events.append(event)
         self._marked = marked
-        zero_groups(self.model, self._marked)
+        zero_groups(self.model, self._marked, self.channel_tracker.left)
         if count := self.config.channel_settings["recalibrate"]:
             chosen = self.pruner.random("recalibration").permutation(len(self.data.train))[:count]
             recalibrate(self.model, np.asarray(self.data.train.x[chosen]))
         self.channel_tracker.remove(self._marked)
         self.costs.count_event()
-        if not self._within_fit:
+        if self._within_fit:
+            self._answering = self.channel_tracker.answering(self.model, marked)
+        else:
             self._take_out()
 
     def _scores(self, found: Channels, criterion: str) -> Mapping[str, np.ndarray]:
@@ -113,20 +115,27 @@ class ChannelRemoval:
         return scores
 
     def _take_out(self) -> None:
-        marked, self._marked = self._marked, {}
+        marked, self._marked, self._answering = self._marked, {}, None
         if not any(len(places) for places in marked.values()):
             return
-        found = channels_or_branches(self.model, marked)
-        gone, axes, owners = labels_of(found, marked), weight_axes(self.model, found), owners_of(self.model)
         slots_kept = self.config.channel_settings["slots"] == "keep"
         with adapter_of(self.model).graphs.scope(self.model):
-            smaller = remove_groups(self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept)
+            smaller, cut_down = self.channel_tracker.take_out(
+                self.model, marked, compiled=self._compile_anew, slots_kept=slots_kept
+            )
         for rewinding in self._rewindings:
             if rewinding.remembered is not None:
-                rewinding.remembered = cut_down(rewinding.remembered, owners, axes, gone, smaller)
+                rewinding.remembered = cut_down(rewinding.remembered)
         self._use_smaller(smaller)
         what = "residual branches" if self.config.granularity == "branch" else "channels"
         log.info("%.1f %% of the %s are gone: %s", 100 * self.channel_tracker.share, what, self.channel_tracker.widths)
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        model, self.model = self.model, self.model if self._answering is None else self._answering
+        try:
+            return super().evaluate(split)  # of the next class
+        finally:
+            self.model = model
 
     def _compile_anew(self, smaller: Any) -> None:
         """Compiles a smaller model as its predecessor was when its training started; its optimizer then takes over."""
@@ -150,7 +159,7 @@ class ChannelRemoval:
         if structure["removed"]:
             self.channel_tracker.remove(structure["removed"])
             with adapter_of(self.model).graphs.scope(self.model):
-                smaller = remove_groups(self.model, structure["removed"])
+                smaller, _ = self.channel_tracker.take_out(self.model, structure["removed"])
             self._use_smaller(smaller)
 
     @property

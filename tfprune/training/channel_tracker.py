@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.update import MaskStability
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.channels import Channels
-from tfprune.structured.labels import Axes, drop_axes, goes
-from tfprune.structured.surgery import Removed, labels_of, weight_axes
+from tfprune.structured.labels import Axes, WeightChannels, goes
+from tfprune.structured.surgery import Removed, labels_of, take_out, weight_channels
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.removal import (
     RemovalSettings,
     check_branches,
     least_important_of,
-    multiple_of,
+    multiples_of,
     removable,
     spared_branches,
 )
@@ -41,7 +42,9 @@ class ChannelTracker:
         config: what is asked for.
 
     Attributes:
+        left: the channels or branches of the model that is left; see `take_out`.
         sizes: group -> how many channels it had.
+        multiples: group -> what its number of channels is rounded to a multiple of.
         alive: group -> which of them are left.
         skipped: group -> why none of it goes.
         parameters: of the model as it was built.
@@ -52,19 +55,20 @@ class ChannelTracker:
         graphs = adapter_of(model).graphs
         found = removable(model, config.exclude, config.granularity)
         self._config = config
-        self._found = found
-        self._axes, self._owners = weight_axes(model, found), owners_of(model)
+        self._found = self.left = found
+        self._weights, self._owners = weight_channels(model, found), owners_of(model)
         self._kernels = {
             name: (tuple(kernel.shape), found.axes.get(id(kernel), {}))
             for name, kernel in graphs.kernels(model).items()
         }
         self.sizes = {name: len(group) for name, group in found.free.items()}
         self.alive = {name: np.arange(size) for name, size in self.sizes.items()}
-        multiple = multiple_of(config)
+        self.multiples = multiples_of(found, config)
         self.skipped = {group.name: group.protected for group in found.groups if group.protected} | {
-            name: f"it has {size} channels, no more than the multiple of {multiple} that widths are rounded to"
+            name: f"it has {size} channels, no more than the multiple of {self.multiples[name]} that widths are "
+            "rounded to"
             for name, size in self.sizes.items()
-            if size <= multiple
+            if size <= self.multiples[name]
         }
         if isinstance(found, Branches):
             self.skipped = {
@@ -97,10 +101,9 @@ class ChannelTracker:
         Returns:
             What goes; None: the event waits until that settles, and it has not.
         """
-        config = self._config
-        found = removable(model, config.exclude, config.granularity)
+        config, found = self._config, self.left
         scores = scores_of(found, criterion_of(event, config.channel_settings))
-        widths = expected_widths(self.sizes, [*before, event], multiple_of(config))
+        widths = expected_widths(self.sizes, [*before, event], self.multiples)
         widths = {name: min(count, len(self.alive[name])) for name, count in widths.items()}
         if event.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
@@ -117,7 +120,7 @@ class ChannelTracker:
         Raises:
             SparsityError: something else is.
         """
-        check_widths(self.widths, expected_widths(self.sizes, events, multiple_of(self._config)), where)
+        check_widths(self.widths, expected_widths(self.sizes, events, self.multiples), where)
         shapes = self.kernel_shapes()
         if still_there := ({*self.kernel_sizes} - {*shapes}) & {*kernels}:
             raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")
@@ -128,6 +131,38 @@ class ChannelTracker:
     def remove(self, places: Removed) -> None:
         """Notes what goes: channels by their places among those that are left, branches by their names."""
         self.alive = {name: self._remaining(name, places) for name in self.alive}
+
+    def answering(self, model: Any, places: Removed) -> Any:
+        """Returns the smaller model where it answers differently from the one in which what goes is zero, else None.
+
+        Statistics over channels, as LayerNormalization takes them, are of those that stay.
+        """
+        if not any(own.inexact and len(places.get(own.name, ())) for own in self.left.groups):
+            return None
+        with adapter_of(model).graphs.scope(model):
+            return take_out(model, places, self.left)[0]
+
+    def take_out(
+        self,
+        model: Any,
+        places: Removed,
+        *,
+        compiled: Callable[[Any], None] | None = None,
+        slots_kept: bool = True,
+    ) -> tuple[Any, Callable[[Sequence[np.ndarray]], list[np.ndarray]]]:
+        """Makes the model that is left smaller; that is noted in `left` alone, see `remove`.
+
+        Args:
+            model: that is left.
+            places: what goes of it.
+            compiled, slots_kept: see `surgery.remove_groups`.
+
+        Returns:
+            The smaller model, and what makes weights of it out of those of `model`, as `cut_down` does.
+        """
+        gone, weights, owners = labels_of(self.left, places), weight_channels(model, self.left), owners_of(model)
+        smaller, self.left = take_out(model, places, self.left, compiled=compiled, slots_kept=slots_kept)
+        return smaller, lambda remembered: cut_down(remembered, owners, weights, gone, smaller)
 
     def _remaining(self, name: str, places: Removed) -> np.ndarray:
         gone = places.get(name, ())
@@ -181,7 +216,7 @@ class ChannelTracker:
             weights: see `mask_values.get_weights`.
             smaller: the model that is left.
         """
-        return cut_down(weights, self._owners, self._axes, self._gone(), smaller)
+        return cut_down(weights, self._owners, self._weights, self._gone(), smaller)
 
     def kernel_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shapes that the kernels have without what went; those of branches that went are left out."""
@@ -191,8 +226,8 @@ class ChannelTracker:
 
     def parameters_left(self) -> int:
         """Returns how many numbers the model has without the channels that went."""
-        gone = self._gone()
-        return sum(int(np.prod(_reduced_shape(*own, gone))) for own in zip(self._shapes, self._axes, strict=True))
+        gone, axes = self._gone(), [own.axes for own in self._weights]
+        return sum(int(np.prod(_reduced_shape(*own, gone))) for own in zip(self._shapes, axes, strict=True))
 
     def producers(self) -> dict[str, tuple[str, ...]]:
         """Group that can lose channels -> the layers that make them; of branches their names."""
@@ -202,26 +237,55 @@ class ChannelTracker:
         return labels_of(self._found, self.removed)
 
 
+@contextlib.contextmanager
+def validating(model: Any, other: Callable[[], Any]) -> Iterator[None]:
+    """Lets another model be validated in the place of the one that a `fit` in this context trains.
+
+    Args:
+        model: that is trained.
+        other: is called before each validation of the `fit`; returns the other model, or None to validate this one.
+    """
+    evaluate = model.evaluate
+
+    def evaluated(*args: Any, **kwargs: Any) -> Any:
+        of_fit = "_use_cached_eval_dataset" in kwargs  # and not of a callback
+        instead = other() if of_fit else None
+        if instead is None:
+            return evaluate(*args, **kwargs)
+        del kwargs["_use_cached_eval_dataset"]  # it is of the model that is trained
+        return instead.evaluate(*args, **kwargs)
+
+    model.evaluate = evaluated
+    try:
+        yield
+    finally:
+        del model.evaluate
+
+
 def criterion_of(event: PruningEvent, channel_settings: Mapping[str, Any]) -> str:
     """Returns what channels or branches are ranked by at an event."""
     return OF_CHANNELS.get(event.criterion.name, channel_settings["criterion"])
 
 
 def cut_down(
-    weights: Sequence[np.ndarray], owners: Sequence[str], axes: Sequence[Axes], gone: np.ndarray, smaller: Any
+    weights: Sequence[np.ndarray],
+    owners: Sequence[str],
+    found: Sequence[WeightChannels],
+    gone: np.ndarray,
+    smaller: Any,
 ) -> list[np.ndarray]:
     """Returns weights without what went, in the order of the smaller model, whose layers may have another one.
 
     Args:
         weights: of the larger model.
         owners: the names of their layers.
-        axes: their channels.
+        found: their channels.
         gone: the labels of those that went.
         smaller: the model without them.
     """
     left: dict[str, list[np.ndarray]] = {}
-    for array, owner, own in zip(weights, owners, axes, strict=False):
-        left.setdefault(owner, []).append(drop_axes(array, own, gone))
+    for array, owner, own in zip(weights, owners, found, strict=False):
+        left.setdefault(owner, []).append(own.without(array, gone))
     held = weights[len(owners) :]  # by the model itself: they have no channels
     rest = {owner: iter(arrays) for owner, arrays in left.items()}
     return [*(next(rest[owner]) for owner in owners_of(smaller)), *held]

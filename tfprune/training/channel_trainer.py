@@ -12,6 +12,7 @@ from tfprune.data._base import Data
 from tfprune.pruning.events import PruningEvent
 from tfprune.training.callbacks import ContinuousCallbacks
 from tfprune.training.channel_removal import ChannelRemoval
+from tfprune.training.channel_tracker import validating
 from tfprune.training.config import Config
 from tfprune.training.resuming import TrainingPosition
 from tfprune.training.trainer import Trainer
@@ -64,4 +65,5 @@ class ChannelTrainer(ChannelRemoval, Trainer):
         listening.end()
 
     def _fit_stretch(self, start: TrainingPosition, end: int, logged: Sequence[int], callbacks: Sequence) -> None:
-        self.loop.fit(self.model, start.epoch, start, end, logged, {}, callbacks)
+        with validating(self.model, lambda: self._answering):
+            self.loop.fit(self.model, start.epoch, start, end, logged, {}, callbacks)

@@ -138,6 +138,7 @@ class InMemoryTask(InMemoryPruning):
         self._initial_epoch = initial_epoch
         self._left = asked.steps()
         self._live = LiveCurves(self.history)
+        self._pruning: PruneAtEpochs | None = None  # of the training that is going on
 
     def fit(
         self,
@@ -158,7 +159,9 @@ class InMemoryTask(InMemoryPruning):
         actions = {
             epoch: functools.partial(self.apply_event, event, lr_factor) for epoch, event in (events or {}).items()
         }
-        pruning = PruneAtEpochs(actions, start=start, resume=functools.partial(self.adopt, (), events or {}))
+        self._pruning = pruning = PruneAtEpochs(
+            actions, start=start, resume=functools.partial(self.adopt, (), events or {})
+        )
         own = [pruning, *callbacks] if _stops_on_nan(self._callbacks) else [StopOnNaN(), pruning, *callbacks]
         rows = Rows(self.history, phase, self.sparsity)
         last = [rows, AtEpochEnd(self._live.update)]

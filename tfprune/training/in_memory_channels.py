@@ -24,14 +24,14 @@ from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
-from tfprune.structured.surgery import Removed, channels_or_branches, labels_of, remove_groups, weight_axes, zero_groups
+from tfprune.structured.surgery import Removed, zero_groups
 from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate
-from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, cut_down, owners_of
+from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, validating
 from tfprune.training.examples import some_examples
 from tfprune.training.in_memory import InMemoryTask
 from tfprune.training.listeners import Rewind
-from tfprune.training.removal import EXCLUDED, removable
+from tfprune.training.removal import EXCLUDED
 from tfprune.training.resolving import ResolvedMethod
 from tfprune.training.trained import Trained
 from tfprune.utils.errors import ConfigError, DivergedError, ModelError
@@ -81,7 +81,7 @@ class ChannelTask(InMemoryTask):
         self._rewindings: list[Rewind] = []
         self._dropouts = Dropouts(model) if asked.channel_settings.get("dropout") == "scale" else None
         if "bn" in self._criteria():  # now, not after epochs of training
-            self._scores(removable(model, self.plan.exclude, self.plan.granularity), "bn")
+            self._scores(self.tracker.left, "bn")
 
     def _attached(self, exclude: Collection[str], include: Collection[str]) -> MaskedModel:
         """Finds what can go; there are no masks."""
@@ -110,7 +110,7 @@ class ChannelTask(InMemoryTask):
         self._events.append(event)
         self._marked = marked
         self.tracker.remove(marked)
-        zero_groups(self.model, marked)
+        zero_groups(self.model, marked, self.tracker.left)
         if count := self.plan.channel_settings["recalibrate"]:
             recalibrate(self.model, self._drawn(count, "recalibration").x)
 
@@ -140,7 +140,8 @@ class ChannelTask(InMemoryTask):
         for first, last in itertools.pairwise([start, *sorted({*events, self.epochs})]):
             model = self.model
             arguments = stretches.arguments(last - first)
-            model.fit(**arguments, epochs=last, initial_epoch=first, callbacks=listening)
+            with validating(model, self._answering):
+                model.fit(**arguments, epochs=last, initial_epoch=first, callbacks=listening)
             put_back += self._take_out(callbacks)
             if self.model is not model:
                 listening.set_model(self.model)
@@ -148,6 +149,12 @@ class ChannelTask(InMemoryTask):
                 break
         listening.end()
         self._report_put_back(put_back)
+
+    def _answering(self) -> Any:
+        """Returns what is validated in the model's place; what is pruned before a validation is pruned by then."""
+        assert self._pruning is not None
+        self._pruning.on_test_begin()
+        return self.tracker.answering(self.model, self._marked)
 
     def _take_out(self, callbacks: Sequence[Any] = ()) -> list[tuple[Any, Any]]:
         """Makes the model one without what is zeroed.
@@ -161,20 +168,18 @@ class ChannelTask(InMemoryTask):
         if not any(len(places) for places in self._marked.values()):
             self._marked = {}
             return []
-        found = channels_or_branches(self.model, self._marked)
-        gone, axes, owners = labels_of(found, self._marked), weight_axes(self.model, found), owners_of(self.model)
         slots_kept = self.plan.channel_settings["slots"] == "keep"
         self.adapter.sync(self.model)
         with self.adapter.graphs.scope(self.model):
-            smaller = remove_groups(self.model, self._marked, slots_kept=slots_kept)
+            smaller, cut_down = self.tracker.take_out(self.model, self._marked, slots_kept=slots_kept)
         if self._dropouts:
             self._dropouts.scale(smaller)
         remembering = [own for own in callbacks if isinstance(getattr(own, "best_weights", None), list)]
-        cut = [cut_down(own.best_weights, owners, axes, gone, smaller) for own in remembering]
+        cut = [cut_down(own.best_weights) for own in remembering]
         for rewinding in self._rewindings:
             rewinding.masked = self.adapter.unmasked(smaller)
             if rewinding.remembered is not None:
-                rewinding.remembered = cut_down(rewinding.remembered, owners, axes, gone, smaller)
+                rewinding.remembered = cut_down(rewinding.remembered)
         for own, weights in zip(remembering, cut, strict=True):
             own.best_weights = weights
         self.model, self._marked = smaller, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,9 @@ from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.keras3.adapter import ADAPTER
 from tfprune.pruning.events import PruningEvent
 from tfprune.training.channel_removal import ChannelRemoval
+from tfprune.training.channel_tracker import validating
 from tfprune.training.keras3_trainer import Keras3Trainer, Relay
+from tfprune.training.listeners import PruneAtEpochs
 from tfprune.training.resuming import TrainingPosition
 
 
@@ -50,9 +53,17 @@ class Keras3ChannelTrainer(ChannelRemoval, Keras3Trainer):
         for start, end in itertools.pairwise([None, *ends]):
             self._within_fit = True
             try:
-                self._fit_up_to(end, TrainingPosition(start) if start else position, logged, relay)
+                with validating(self.model, functools.partial(self._answering_in, relay)):
+                    self._fit_up_to(end, TrainingPosition(start) if start else position, logged, relay)
             finally:
                 self._within_fit = False
             self._take_out()
             relay.set_model(self.model)
         relay.end()
+
+    def _answering_in(self, relay: Relay) -> Any:
+        """Returns what is validated in the model's place; what is pruned before a validation is pruned by then."""
+        for own in relay.listeners:
+            if isinstance(own, PruneAtEpochs):
+                own.on_test_begin()
+        return self._answering

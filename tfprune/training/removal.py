@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.layer_traits import traits_of
 from tfprune.methods._base import Method
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
@@ -55,21 +54,12 @@ def removable(model: Any, exclude: Sequence[str] = (), granularity: str = "filte
         found, what = branches(model), "residual branches"
     else:
         found, what = channels(model), "channels"
-        grouped = {
-            f"{path}{layer.name}"
-            for path, layer in adapter_of(model).graphs.names.leaves_with_paths(model)
-            if traits_of(layer).width and _groups_of(layer) > 1
-        }
-        groups = [dataclasses.replace(group, protected=_reason(group, spared, grouped)) for group in found.groups]
+        groups = [dataclasses.replace(group, protected=_reason(group, spared)) for group in found.groups]
         found = dataclasses.replace(found, groups=tuple(groups))
     if not found.free:
         reasons = "; ".join(f"{group.name}: {group.protected}" for group in found.groups)
         raise ModelError(f"model {model.name} has no {what} that can go ({reasons or 'no layer has a width'})")
     return found
-
-
-def _groups_of(layer: Any) -> int:
-    return getattr(layer, "groups", 1)
 
 
 def _spared_paths(model: Any, exclude: Sequence[str]) -> set[str]:
@@ -86,20 +76,13 @@ def _has_one(name: str, paths: Collection[str]) -> bool:
     return any(f"{path}/".startswith(f"{name}/") for path in paths)
 
 
-def _reason(group: Group, spared: Collection[str], grouped: Collection[str]) -> str | None:
-    """Returns why a group stays in a training: what goes at several events has to leave networks of the same groups.
+def _reason(group: Group, spared: Collection[str]) -> str | None:
+    """Returns why a group stays.
 
     Layers are told apart by their paths: layers in different models may have one name.
     """
-    if group.protected or group.inexact:
-        return group.protected or group.inexact
-    if group.scaled:
-        return "scores are divided by the root of their number"
-    for paths, reason in ((spared, EXCLUDED), (grouped, "is a convolution with groups")):
-        for name in group.producers:
-            if _has_one(name, paths):
-                return f"{name} {reason}"
-    return None
+    excluded = (f"{name} {EXCLUDED}" for name in group.producers if _has_one(name, spared))
+    return group.protected or next(excluded, None)
 
 
 def build_narrower(model: Any, share: float, config: RemovalSettings) -> Any:
@@ -118,14 +101,19 @@ def narrower_by(model: Any, share: float, config: RemovalSettings) -> Removed:
     found = removable(model, config.exclude, config.granularity)
     if isinstance(found, Branches):
         check_branches(model, found, config)
-    multiple = multiple_of(config)
-    widths = {name: width(len(group), 1 - share, multiple) for name, group in found.free.items()}
+    multiples = multiples_of(found, config)
+    widths = {name: width(len(group), 1 - share, multiples[name]) for name, group in found.free.items()}
     return last_ones(model, found, widths, config)
 
 
 def multiple_of(config: RemovalSettings) -> int:
     """Returns what widths are rounded to a multiple of; branches are counted one by one."""
     return config.channel_settings.get("multiple", 1)
+
+
+def multiples_of(found: Channels, config: RemovalSettings) -> dict[str, int]:
+    """Returns what the numbers of channels of each group are rounded to a multiple of, see `Group.step`."""
+    return {name: group.step(multiple_of(config)) for name, group in found.free.items()}
 
 
 def last_ones(model: Any, found: Channels, widths: Mapping[str, int], config: RemovalSettings) -> Removed:

@@ -12,7 +12,7 @@ import numpy as np
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Shape
+from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Remade, Shape
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.copies import check_model
 from tfprune.adapters.keras3.facts import macs_of_layers
@@ -96,11 +96,10 @@ class Keras3Graphs:
     def assign(self, variable: keras.Variable, values: np.ndarray) -> None:
         variable.assign(values)
 
-    def make_again(self, model: keras.Model, changes: Changes) -> tuple[keras.Model, list[tuple[Any, Any]]]:
+    def make_again(self, model: keras.Model, changes: Changes) -> Remade:
         backends.sync(model)
         with backends.scope(model):
-            narrowed = Narrowed(model, changes)
-        return narrowed.model, narrowed.layers
+            return Narrowed(model, changes).remade()
 
     def carry(self, old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None) -> None:
         given = [backends.numbers(own) for own in old.weights] if weights is None else weights

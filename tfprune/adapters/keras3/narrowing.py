@@ -11,7 +11,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
-from tfprune.adapters.graphs import Changes
+from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.utils.errors import ModelError
@@ -39,6 +39,7 @@ class Narrowed:
     def __init__(self, model: keras.Model, changes: Changes, others: Sequence[keras.Model] = ()) -> None:
         self._changes = changes
         self._made: dict[int, tuple[Any, Any]] = {}
+        self._calls: dict[int, int] = {}
         layers = [layer for own in (model, *others) for layer in own._flatten_layers()]
         everything = [own for own in layers if type(own).__module__.partition(".")[0] != "keras"]
         self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
@@ -62,6 +63,10 @@ class Narrowed:
                 for theirs, variable in zip(old.variables, new.variables, strict=True):
                     if theirs.trainable != variable.trainable:  # a kernel that is frozen under low-rank updates
                         variable.trainable = theirs.trainable
+
+    def remade(self) -> Remade:
+        """Returns the smaller model with what has become of the parts of the larger one."""
+        return Remade(self.model, self.layers, {key: new for key, (_, new) in self._made.items()}, self._calls)
 
     def made(self, old: Any) -> Any:
         """Returns what has become of a layer, or of one of the models."""
@@ -114,6 +119,7 @@ class Narrowed:
             apply_to_arguments(args, kwargs, changes, lambda array, old: keras.ops.convert_to_tensor(array, old.dtype))
             args, kwargs = keras.tree.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
             outputs = self._operation(node.operation)(*args, **kwargs)
+        self._calls[id(node)] = id(self._operation(node.operation)._inbound_nodes[-1])
         tensors |= zip(map(id, node.output_tensors), keras.tree.flatten(outputs), strict=True)
 
     def _function(self, old: Any) -> Any:

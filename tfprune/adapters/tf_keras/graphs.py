@@ -11,7 +11,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.batches import Batch
-from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Shape
+from tfprune.adapters.graphs import Changes, Examples, Graph, Node, Option, Penalty, Remade, Shape
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.copies import check_model, compile_alike
 from tfprune.adapters.tf_keras.gradients import compiled_loss
@@ -86,9 +86,8 @@ class TfKerasGraphs:
     def assign(self, variable: tf.Variable, values: np.ndarray) -> None:
         variable.assign(values)
 
-    def make_again(self, model: keras.Model, changes: Changes) -> tuple[keras.Model, list[tuple[Any, Any]]]:
-        narrowed = Narrowed(model, changes)
-        return narrowed.model, narrowed.layers
+    def make_again(self, model: keras.Model, changes: Changes) -> Remade:
+        return Narrowed(model, changes).remade()
 
     def carry(self, old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None) -> None:
         carry_state(old, new, weights)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
-from tfprune.adapters.graphs import Changes
+from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
@@ -41,6 +41,7 @@ class Narrowed:
     def __init__(self, model: keras.Model, changes: Changes) -> None:
         self._changes = changes
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+        self._calls: dict[int, int] = {}
         everything = list(model._flatten_layers())
         self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
         self._known |= {
@@ -54,6 +55,10 @@ class Narrowed:
             if not has_graph(old):
                 for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
                     made.trainable = own.trainable
+
+    def remade(self) -> Remade:
+        """Returns the smaller model with what has become of the parts of the larger one."""
+        return Remade(self.model, self.layers, {key: new for key, (_, new) in self._made.items()}, self._calls)
 
     def _layer(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns what has become of a layer, the same whenever it is asked for."""
@@ -119,6 +124,7 @@ class Narrowed:
             apply_to_arguments(args, kwargs, changes, lambda array, old: tf.constant(array, old.dtype))
             args, kwargs = tf.nest.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
             outputs = self._layer(node.layer)(*args, **kwargs)
+        self._calls[id(node)] = id(self._layer(node.layer)._inbound_nodes[-1])
         tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
 
     def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
