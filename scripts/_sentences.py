@@ -24,6 +24,7 @@ QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours 
     ("README.md", "95 % interval"),
     ("README.md", "a study over 26 data sets"),
     ("README.md", "0.5 points"),
+    ("README.md", "after 20 epochs, where the default is 30"),
     ("docs/penguins.md", "these 120"),
     ("docs/penguins.md", "one data set of 333 rows"),
     ("docs/penguins.md", "a test split of 33 rows for 200 of training"),

@@ -23,6 +23,7 @@ def test_sown_draws_are_those_of_keras():
         np.testing.assert_array_equal(own, expected)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("name", MODELS)
 def test_models_begin_with_the_weights_that_keras_own_seeding_leads_to(name):
     """And so twice in a process: none draws outside of functions, which `seed_everything` does not begin anew."""

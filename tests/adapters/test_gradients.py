@@ -223,7 +223,11 @@ def test_synaptic_flow_is_the_same_through_every_layer():
 
 
 @pytest.mark.parametrize(
-    ("name", "rounds", "connected"), [("synflow", 100, True), ("magnitude", 1, False), ("random", 1, False)]
+    ("name", "rounds", "connected"),
+    [
+        pytest.param("synflow", 100, True, marks=pytest.mark.slow),
+        *(("magnitude", 1, False), ("random", 1, False)),
+    ],
 )
 def test_at_one_weight_in_a_thousand_only_synflow_leaves_a_way_through(name, rounds, connected):
     model = vgg()

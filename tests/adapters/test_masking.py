@@ -128,7 +128,7 @@ def fit(model, *callbacks):
     model.fit(*examples(), batch_size=4, shuffle=False, verbose=0, callbacks=list(callbacks))
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=5)
 @pytest.mark.parametrize(("optimizer", "settings"), CASES)
 def test_pruning_to_nothing_is_plain_training_to_the_bit_and_then_what_is_pruned_stays_where_it_starts(
     optimizer, settings

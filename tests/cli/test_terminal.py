@@ -329,6 +329,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0"}
 LOCALES = [ASCII, ASCII | {"PYTHONIOENCODING": "ascii"}, ASCII | {"PYTHONIOENCODING": "ascii:strict", "LANG": ""}]
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("locale", LOCALES, ids=str)
 @pytest.mark.parametrize(
     ("arguments", "code"),
@@ -349,6 +350,7 @@ def test_a_locale_without_letters_for_a_name(finished, tmp_path, arguments, code
         assert done.stderr == b""
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -46,7 +46,7 @@ def test_unknown_settings_list_the_choices(method):
         METHODS[method].from_settings(method, {"nonsense": 1})
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=7)
 @pytest.mark.parametrize(
     ("sparsity", "scope"),
     [(None, "layer"), *itertools.product([0.0, 0.5, 0.99], SCOPES)],  # its own sparsity once: scopes are the same

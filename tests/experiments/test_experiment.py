@@ -237,6 +237,7 @@ def test_a_run_that_goes_on_under_other_versions_or_threads_warns(tiny, monkeypa
     ]
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("loop", ["fused", "plain"])
 def test_a_training_that_is_over_leaves_no_graph_in_memory(loop, tiny):
     """Or a sweep's process grows by megabytes a run."""
@@ -252,6 +253,7 @@ def test_a_training_that_is_over_leaves_no_graph_in_memory(loop, tiny):
     assert graphs() <= before
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_a_model_that_an_earlier_run_compiled_comes_to_the_same_bits_and_is_charged(method, tiny, monkeypatch):
     """It saves the compiling, which XLA never frees; times stay those of a run that compiles for itself."""

@@ -24,7 +24,7 @@ SETTINGS = {
             **{"shuffle": True, "batch_size": 64, "scope": "global", "exclude": ("last",)},
             **{"learning_rate_schedule": "cosine", "warmup_epochs": 2.0},
         },
-        ("unpruned", "lottery", "dynamic", "shuffled", "rigl", "snip"),
+        ("unpruned", "lottery", "rigl"),
     ),
 }
 

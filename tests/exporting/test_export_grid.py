@@ -118,7 +118,7 @@ CASES = [
 ]
 
 
-@pytest.mark.some(every=2)
+@pytest.mark.some(every=4)
 @pytest.mark.parametrize(
     ("name", "format_name", "quantize"),
     [

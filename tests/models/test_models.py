@@ -77,7 +77,7 @@ def test_takes_uint8_gives_float32_logits_and_names_every_layer_alike_each_time(
     assert one.name == name
 
 
-@pytest.mark.some(every=2)
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", TRAINED)
 def test_prunes_trains_strips_and_exports(name, data, tmp_path):
     model = wrap(MODELS[name](data.input_shape, 4, **SMALL[name]))

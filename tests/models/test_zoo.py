@@ -5,7 +5,7 @@ from zoo import LARGE, ZOO, rows_of_page, run
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=5)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in ZOO])
 def test_an_architecture_is_pruned_trained_exported_and_counted(name, tmp_path):
     row = run(name, tmp_path / "model")

@@ -63,7 +63,6 @@ for method, own in trials.items():
 print(json.dumps(said))
 """
 TRIALS = {
-    "lottery": {"method": "lottery"},
     "dynamic": {"method": "dynamic", "limit": 103},  # an epoch's last batch is uneven
     "filters": {
         **{"method": "dynamic", "granularity": "filter", "settings": {"final_sparsity": 0.5}},

@@ -14,7 +14,6 @@ import pytest
 
 HERE = Path(__file__).parent
 ON_TORCH = pytest.param("torch", marks=pytest.mark.slow)  # as `contracts/test_adapters` holds it to the promises anyway
-ON_TENSORFLOW = pytest.param("tensorflow", marks=pytest.mark.slow)  # as the runs of models of Keras 3 do the same
 BACKENDS = ("tensorflow", "jax", ON_TORCH)
 
 
@@ -48,7 +47,8 @@ def test_derivatives_are_those_of_tensorflow(backend, tmp_path):
         np.testing.assert_allclose(own[name], reference[name], rtol=1e-5, atol=1e-5 * largest, err_msg=name)
 
 
-@pytest.mark.parametrize("backend", [ON_TENSORFLOW, "jax", ON_TORCH])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_model_is_trained_saved_and_pruned_at_once(backend, tmp_path):
     assert "tf_keras is not imported" in run(backend, "end_to_end.py", tmp_path)
 
