@@ -63,8 +63,26 @@ def masked(gradient: Any, mask: keras.Variable) -> Any:
 
 
 def _selected(mask: Any, values: Any) -> Any:
-    """Does what `where` does; TensorFlow's older operation takes less time, as it does not broadcast."""
+    """Does what `where` does, in less time: TensorFlow's older operation does not broadcast."""
+    if name() == "torch":
+        return _without_bits(mask, values)
     return tf.compat.v1.where(mask, values, tf.zeros_like(values)) if name() == "tensorflow" else where(mask, values)
+
+
+def _without_bits(mask: Any, values: Any, *, in_place: bool = False) -> Any:
+    """Returns a tensor of PyTorch with no bit set where the mask is zero: a tenth of the time of `where` on processors.
+
+    Args:
+        mask: bool.
+        values: floating-point numbers; what is no number is zero there too.
+        in_place: whether the tensor itself is changed.
+    """
+    import torch
+
+    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
+    bits = values.detach().view(whole)
+    every_or_none = mask.view(torch.int8).neg()
+    return (bits.bitwise_and_(every_or_none) if in_place else bits.bitwise_and(every_or_none)).view(values.dtype)
 
 
 def where(mask: Any, values: Any, otherwise: float = 0.0) -> Any:
@@ -78,7 +96,10 @@ def keep(variable: keras.Variable, mask: keras.Variable, otherwise: float = 0.0)
         import torch
 
         with torch.no_grad():
-            variable.value.masked_fill_(torch.logical_not(mask.value), otherwise)
+            if otherwise:
+                variable.value.masked_fill_(torch.logical_not(mask.value), otherwise)
+            else:
+                _without_bits(mask.value, variable.value, in_place=True)
     elif name() == "tensorflow" and tf.distribute.get_strategy().num_replicas_in_sync > 1:
         _keep_on_replicas(variable.value, mask.value, otherwise)
     else:
