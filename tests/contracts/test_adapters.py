@@ -144,6 +144,21 @@ def test_what_is_pruned_is_zero_and_forgotten_after_every_batch(framework, optim
     assert any(slot.any() for slot in adapter.slots(model.optimizer, framework.variable(model, "a/kernel")))
 
 
+def test_gradients_that_are_no_number_leave_what_is_pruned_at_zero(framework):
+    model = framework.model()
+    adapter = adapter_of(model)
+    masked = adapter.attach(model)
+    framework.compiled(model, "Adam")
+    adapter.hold(model)
+    masked.set_masks(half(masked.masks()))
+    model.fit(np.full_like(X, np.nan), Y, verbose=0)
+    kernels, masks = masked.kernels(), masked.masks()
+    assert any(np.isnan(kernel[masks[name] == 1]).all() for name, kernel in kernels.items())
+    for name, kernel in kernels.items():
+        gone = kernel[masks[name] == 0]
+        assert not gone.any() and not np.signbit(gone).any()
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_pruning_to_nothing_is_the_framework_itself(framework, optimizer):
     plain, model = framework.model(), framework.model()
