@@ -18,6 +18,7 @@ SECTIONS = {  # page -> headings below which each figure is computed, quoted or 
     "docs/fashion_mnist.md": ("## Conclusions",),
     "docs/flowers.md": ("## Conclusions",),
     "docs/cifar10.md": ("## Conclusions",),
+    "docs/study.md": ("## Results",),
 }
 QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours come to
     ("README.md", "[lottery ticket](https://arxiv.org/abs/1803.03635)"),
@@ -25,6 +26,9 @@ QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours 
     ("README.md", "a study over 26 data sets"),
     ("README.md", "0.5 points"),
     ("README.md", "after 20 epochs, where the default is 30"),
+    ("docs/study.md", "95 % intervals"),
+    ("docs/study.md", "linear from -1 to +1 point"),
+    ("docs/study.md", "at 80 % zeros"),
     ("docs/penguins.md", "these 120"),
     ("docs/penguins.md", "one data set of 333 rows"),
     ("docs/penguins.md", "a test split of 33 rows for 200 of training"),
