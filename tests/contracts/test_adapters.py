@@ -96,6 +96,17 @@ def half(masks):
     return {name: (np.arange(mask.size) % 2).reshape(mask.shape).astype(np.uint8) for name, mask in masks.items()}
 
 
+def half_pruned(framework):
+    """Returns a model under Adam that is held to its masks of a half, its adapter and its masks."""
+    model = framework.model()
+    adapter = adapter_of(model)
+    masked = adapter.attach(model)
+    framework.compiled(model, "Adam")
+    adapter.hold(model)
+    masked.set_masks(half(masked.masks()))
+    return model, adapter, masked
+
+
 def test_each_adapter_is_found_by_its_models_and_none_by_others(framework):
     model = framework.model()
     assert adapter_of(model).name in ADAPTERS
@@ -145,12 +156,7 @@ def test_what_is_pruned_is_zero_and_forgotten_after_every_batch(framework, optim
 
 
 def test_gradients_that_are_no_number_leave_what_is_pruned_at_zero(framework):
-    model = framework.model()
-    adapter = adapter_of(model)
-    masked = adapter.attach(model)
-    framework.compiled(model, "Adam")
-    adapter.hold(model)
-    masked.set_masks(half(masked.masks()))
+    model, _, masked = half_pruned(framework)
     model.fit(np.full_like(X, np.nan), Y, verbose=0)
     kernels, masks = masked.kernels(), masked.masks()
     assert any(np.isnan(kernel[masks[name] == 1]).all() for name, kernel in kernels.items())
@@ -380,12 +386,7 @@ def test_penalties_add_their_gradient_to_that_of_the_loss(framework, absolute):
 
 
 def test_penalties_leave_what_is_pruned_at_zero_and_are_in_no_file(framework, tmp_path):
-    model = framework.model()
-    adapter = adapter_of(model)
-    masked = adapter.attach(model)
-    framework.compiled(model, "Adam")
-    adapter.hold(model)
-    masked.set_masks(half(masked.masks()))
+    model, adapter, masked = half_pruned(framework)
     kernel = framework.variable(model, "a/kernel")
     penalties = adapter.graphs.penalize(model, [Penalty(kernel, (8, 16))])
     penalties.set([np.full((8, 16), 0.5, np.float32)])
