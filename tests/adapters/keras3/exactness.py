@@ -10,11 +10,13 @@ import itertools
 import sys
 import traceback
 import warnings
+from unittest import mock
 
 import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.backend import keras3_module as keras
+from tfprune.adapters.keras3 import backends
 
 STEPS = 12
 CHANGES = (3, 6, 9)  # batches after which masks change, in the same `fit`
@@ -133,7 +135,18 @@ class EveryBatch(keras.callbacks.Callback):
 
 
 def problems(optimizer, policy, jit, accumulated, together):
-    """Trains twice, and returns what is wrong."""
+    """Trains, and returns what is wrong; where gradients are masked after a step, it is as if they were before it."""
+    found, weights = trained(optimizer, policy, jit, accumulated, together)
+    if backends.minds_zeros() and not jit:
+        with mock.patch.object(backends, "minds_zeros", lambda: False):
+            others, same = trained(optimizer, policy, jit, accumulated, together)
+        equal = [np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, same, strict=True)]
+        found += others if all(equal) else [*others, "not as with masked gradients"]
+    return found
+
+
+def trained(optimizer, policy, jit, accumulated, together):
+    """Trains twice, and returns what is wrong, and the weights."""
     model, traced = network(policy)
     adapter = adapter_of(model)
     masked = adapter.attach(model)
@@ -164,7 +177,7 @@ def problems(optimizer, policy, jit, accumulated, together):
         found.append("nothing was trained")
     if policy != "bfloat16" and not all(np.isfinite(own).all() for own in after):  # there plain Keras' are not either
         found.append("not finite")
-    return found
+    return found, after
 
 
 def main(which):

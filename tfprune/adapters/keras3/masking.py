@@ -6,6 +6,7 @@ The model keeps its class, its layers and their names, its files. What holds the
   gradients are clipped by, and after it puts pruned weights to zero and what it remembers of them to where it starts,
   whatever the step has done (decay, averages, momentum), unless its arithmetic keeps the latter there by itself, and
   on TensorFlow, where each look at a mask takes time, the weights too: there they take nothing but zeros from anyone;
+  on PyTorch, where steps with many zeros take longer, gradients are masked only if a step looks at several together;
 * on JAX the masks are variables of the optimizer, without being saved with it: it hands a compiled step those, and
   takes anything else for a constant. So masks change in the middle of a `fit`, and nothing is compiled anew;
 * a constraint of each kernel does the same for the weights under an optimizer that is not held, as after the model was
@@ -16,14 +17,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.optimizers import initial_slots, keeps_zeros, knows, parts, slots
+from tfprune.adapters.keras3.optimizers import (
+    initial_slots,
+    keeps_zeros,
+    knows,
+    parts,
+    sees_more_than_a_weight,
+    slots_of_each,
+)
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
@@ -71,7 +79,7 @@ class InPlaceMasks:
             self._values[name] = alive.astype(np.uint8)
             mask.assign(alive)
         for _, kernel, mask in self._vars:
-            backends.keep(kernel, mask)
+            backends.keep(mask, kernel)
             backends.settle(kernel)
         for part in parts(getattr(self._model, "optimizer", None)):
             self.forget(part)
@@ -113,38 +121,50 @@ class InPlaceMasks:
             variables: None for all that the optimizer was built for.
         """
         trained = list(part._trainable_variables if variables is None else variables)
-        masks = {id(kernel): mask for _, kernel, mask in self._vars}
+        steady, after = keeps_zeros(part), self._after_steps(part)
+        masks = {id(kernel): mask for name, kernel, mask in self._vars if name not in after}
         grads = [
             gradient if gradient is None or id(own) not in masks else backends.masked(gradient, masks[id(own)])
             for gradient, own in zip(grads, trained, strict=True)
         ]
         with self._unconstrained():
             result = apply(grads, variables)
-        steady = keeps_zeros(part)
         if not (steady and self._guarded and part.clipnorm is None and part.global_clipnorm is None):
-            self._enforce(part, trained, forget=not steady)  # a norm that is no number reaches all weights
+            forget = after if steady else self._values
+            self._enforce(part, trained, forget=forget)  # a norm that is no number reaches all weights
         return result
+
+    def _after_steps(self, part: keras.optimizers.Optimizer) -> set[str]:
+        """Returns the kernels whose gradients an optimizer gets as they are, where arithmetic with zeros takes longer.
+
+        What its step makes of pruned weights reaches no other weight, and is forgotten after it.
+        """
+        if not backends.minds_zeros() or not keeps_zeros(part) or sees_more_than_a_weight(part):
+            return set()
+        starts = vars(part)[STARTS]  # of what it trains
+        return {n for n, kernel, _ in self._vars if self._own[n] is None and not any(starts.get(id(kernel), [1.0]))}
 
     def forget(self, part: keras.optimizers.Optimizer) -> None:
         """Lets what an optimizer remembers start anew where weights are pruned, as after it was read from a file."""
         if part.built:
             self._look_up_starts(part)
             for _, kernel, _ in self._vars:
-                self._enforce(part, [kernel])
+                self._enforce(part, [kernel], forget=self._values)
                 backends.settle(kernel)
 
     def _enforce(
-        self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable], forget: bool = True
+        self, part: keras.optimizers.Optimizer, variables: Sequence[keras.Variable], forget: Container[str]
     ) -> None:
+        """Puts kernels to zero where they are pruned, and what is remembered of some of them to where it starts."""
         among = {id(variable) for variable in variables}
-        for _, kernel, mask in self._vars:
-            if id(kernel) not in among or not knows(part, kernel):
+        kernels = [(name, kernel, mask) for name, kernel, mask in self._vars if id(kernel) in among]
+        memory = slots_of_each(part, [kernel for _, kernel, _ in kernels])
+        for name, kernel, mask in kernels:
+            if id(kernel) not in memory:  # another optimizer trains it
                 continue
-            backends.keep(kernel, mask)
-            if not forget:
-                continue
-            for slot, start in zip(slots(part, kernel), vars(part)[STARTS][id(kernel)], strict=True):
-                backends.keep(slot, mask, start)
+            remembered = memory[id(kernel)] if name in forget else ()
+            starts = vars(part)[STARTS][id(kernel)] if name in forget else ()
+            backends.keep(mask, kernel, *remembered, starts=(0.0, *starts))
 
     def variables_of(self, part: keras.optimizers.Optimizer) -> list[keras.Variable]:
         """Returns the masks of what an optimizer trains."""

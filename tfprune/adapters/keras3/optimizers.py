@@ -69,6 +69,12 @@ def keeps_zeros(optimizer: keras.optimizers.Optimizer) -> bool:
     return kind.__module__.startswith("keras.src.") and kind.__name__ in KEEP_ZEROS and not optimizer.use_ema
 
 
+def sees_more_than_a_weight(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Returns whether one of `parts` that `keeps_zeros` lets a gradient count beyond its weight, or beyond a step."""
+    norms = optimizer.clipnorm, optimizer.global_clipnorm
+    return any(own is not None for own in (*norms, optimizer.gradient_accumulation_steps))
+
+
 def slots(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable) -> list[keras.Variable]:
     """Returns what an optimizer remembers weight by weight of a variable (momentum, squared gradients, averages...).
 
@@ -81,16 +87,25 @@ def slots(optimizer: keras.optimizers.Optimizer | None, variable: keras.Variable
     Returns:
         The slots, in an order that the optimizer's class and settings decide; empty before it is built.
     """
-    found = []
-    for own in parts(optimizer):
-        if not knows(own, variable):
-            continue
-        index, count = own._trainable_variables_indices[own._var_key(variable)], len(own._trainable_variables_indices)
-        lists = [v for name, v in vars(own).items() if isinstance(v, (list, tuple)) and name not in NO_SLOTS]
-        found += [
-            values[index] for values in lists if len(values) == count and isinstance(values[index], keras.Variable)
-        ]
-    return [slot for slot in found if tuple(slot.shape) == tuple(variable.shape)]
+    return [slot for own in parts(optimizer) for slot in slots_of_each(own, [variable]).get(id(variable), ())]
+
+
+def slots_of_each(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> dict[int, list[keras.Variable]]:
+    """Returns the `slots` of those variables that one of `parts` trains, by id."""
+    places = optimizer._trainable_variables_indices
+    memory = [
+        own
+        for name, own in vars(optimizer).items()
+        if isinstance(own, (list, tuple)) and name not in NO_SLOTS and len(own) == len(places)
+    ]
+    found = {}
+    for variable in variables:
+        if (place := places.get(optimizer._var_key(variable))) is not None:
+            each = [own[place] for own in memory if isinstance(own[place], keras.Variable)]
+            found[id(variable)] = [slot for slot in each if tuple(slot.shape) == tuple(variable.shape)]
+    return found
 
 
 def initial_slots(
