@@ -85,7 +85,7 @@ def seeded():
     own.utils.set_random_seed(0)
     logging.getLogger("tfprune").propagate = True  # a command of an earlier test may have kept it to itself
     yield
-    own.backend.clear_session()
+    own.backend.reset_uids() if own is keras else own.backend.clear_session()  # kernels serve others
 
 
 @pytest.fixture(autouse=True)

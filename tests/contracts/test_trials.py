@@ -34,15 +34,16 @@ def data_folder(dataset, copies, real):
 
 
 def trials():
-    """Every pair of a data set and a method; those that are no trials of the project are left to the slow tests.
+    """Every pair of a data set and a method; of the trials each method on penguins, and dynamic on each data set.
 
-    Those of a data set follow each other: then it is read once.
+    Those of a data set follow each other: then it is read once. All others are left to the slow tests: a method knows
+    no data, and those that are no trials get real images.
     """
     for dataset in DATASETS:
         for method in METHODS:
-            usual = method in TRIALS
+            usual = method in TRIALS and (dataset not in STORED or method == "dynamic")
             marks = () if usual else pytest.mark.slow
-            yield pytest.param(dataset, method, not usual, marks=marks, id=f"{dataset}-{method}")
+            yield pytest.param(dataset, method, method not in TRIALS, marks=marks, id=f"{dataset}-{method}")
 
 
 @pytest.mark.parametrize(("dataset", "method", "real"), list(trials()))
