@@ -159,3 +159,10 @@ def test_doctor(call, monkeypatch):
 )
 def test_the_folder_of_benched_files_is_said_once(paths, expected):
     assert _names([Path(path) for path in paths]) == expected
+
+
+def test_a_percent_sign_stays_with_its_number(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    echo_table([("a-long-name-of-a-run " * 3, "88.8 %", "9.5 %")], ("path", "f1", "iou"))
+    out = capsys.readouterr().out
+    assert "88.8 %" in out and "9.5 %" in out and all(len(line) <= 40 for line in out.splitlines())
