@@ -58,7 +58,7 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> dict[str
 
 
 def named_columns(given: Sequence[str], columns: Collection[str]) -> tuple[str, ...]:
-    """Returns the columns that are named, each on its own or several with commas between them.
+    """Returns the columns that are named: each on its own, or several with commas between them.
 
     >>> named_columns(["a, mean", "b,c"], ["a, mean", "b", "c"])
     ('a, mean', 'b', 'c')
@@ -66,7 +66,7 @@ def named_columns(given: Sequence[str], columns: Collection[str]) -> tuple[str, 
     named: list[str] = []
     for name in given:
         parts = [part.strip() for part in name.split(",")]
-        named += [name] if name in columns or not set(parts) <= set(columns) else parts
+        named += [name] if name in columns or not set(parts) & set(columns) else parts
     return tuple(named)
 
 
