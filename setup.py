@@ -41,7 +41,7 @@ def readme() -> str:
     """Returns README.md as a package index shows it: what is in the repository alone is left out, links become text."""
     text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    text = re.sub(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n+(\*[^*\n]+\*\n)?", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n+(\*[^*]+\*\n)?", "", text, flags=re.MULTILINE)
     return re.sub(r"\[([^\]]*)\]\((?!https?:|#)[^)]*\)", r"\1", text)
 
 

@@ -3,6 +3,7 @@
 Pages of the site lie where they lie in the repository, so that a link between two of them leads to the same on both.
 """
 
+import json
 import re
 import shutil
 import sys
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from packaging.version import Version
 from pygments.lexers.special import TextLexer
 from sphinx.util.logging import getLogger
 
@@ -85,6 +87,14 @@ html_theme = "furo"
 html_title = f"tfprune {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        *("sidebar/brand.html", "sidebar/search.html", "versions.html", "sidebar/scroll-start.html"),
+        *("sidebar/navigation.html", "sidebar/scroll-end.html"),
+    ]
+}
 html_copy_source = False
 html_show_sphinx = False
 
@@ -142,6 +152,19 @@ def _finish(app, failure):
         shutil.copy(Path(app.outdir, f"{root_doc}.html"), Path(app.outdir, "index.html"))
         for line in _broken_links(Path(app.outdir)):
             getLogger("tfprune").warning("a link leads nowhere: %s", line)
+        if Path(app.outdir).name == version:
+            _list_versions(Path(app.outdir).parent)
+
+
+def _list_versions(folder):
+    """Writes `versions.json`, the list of all versions of the site in a folder, and `latest`, a copy of the newest."""
+    found = [path.parent.name for path in folder.glob("*/index.html") if path.parent.name != "latest"]
+    versions = sorted(found, key=Version, reverse=True)
+    listed = [{"version": own, "url": f"{own}/index.html"} for own in versions]
+    (folder / "versions.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+    for own in ("latest", "jupyter_execute"):  # the latter is MyST's, of notebooks
+        shutil.rmtree(folder / own, ignore_errors=True)
+    shutil.copytree(folder / versions[0], folder / "latest")
 
 
 class _Page(HTMLParser):

@@ -117,7 +117,7 @@ def train(
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     >>> x, y = np.ones((12, 8)), np.zeros(12)
     >>> tfprune.train(model, (x, y), method="dynamic", sparsity=0.5, epochs=3, verbose=0)
-    Trained(dynamic, 3 epochs, 50.0% of the kernel weights are zero)
+    Trained(dynamic, 3 epochs, 50.0 % of the kernel weights are zero)
     """
     from tfprune.training.config import Config
 

@@ -485,7 +485,8 @@ def test_runs_lists_chooses_and_sorts(call, tmp_path):
         ["dynamic", "penguins", "mlp", "1"],
     ]
     code, out, _ = call("runs", tmp_path, "--json", "--where", "state=unfinished")
-    assert code == 0 and [row["method"] for row in json.loads(out)] == ["lottery"]
+    assert code == 0 and [row["method"] for row in json.loads(out)["runs"]] == ["lottery"]
+    assert json.loads(out)["schema"] == 1
     code, out, err = call("runs", tmp_path, "--where", "sparcity>0.5")
     assert code == 2 and out == "" and re.fullmatch(r"Error: .*did you mean sparsity.*\n", err)
 

@@ -156,6 +156,10 @@ def test_sizes_leave_out_what_an_optimizer_remembers_and_json_says_all(call, tmp
         (("bench", "keras3.keras", "."), "name either runs or models"),
         (("bench", "keras3.keras", "lambda.keras"), "it would execute code"),
         (("summary", "mine"), "this is no SavedModel"),
+        (
+            ("prune", "mine/thesis.txt", "--sparsity", "0.5"),
+            "thesis.txt: this is no .keras or .h5 file, and no SavedModel",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_and_writes_nothing(call, folder, arguments, message):

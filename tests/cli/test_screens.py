@@ -4,11 +4,13 @@ import json
 import logging
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from tfprune import cli
 from tfprune.cli import COMMANDS, GROUPS
+from tfprune.cli._bench_files import _names
 from tfprune.cli._help import SECTIONS
 from tfprune.cli._terminal import echo_table, set_verbosity, start_logging
 from tfprune.utils.words import MEANT, meant
@@ -143,3 +145,24 @@ def test_doctor(call, monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
     code, text, _ = call("doctor")
     assert code == 1 and "TF_USE_LEGACY_KERAS is not 1" in text and "Nothing is wrong" not in text
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["a/b/x.keras", "a/b/c/y.tflite"], ("a/b", ["x.keras", "c/y.tflite"])),
+        (["a/b/x.keras"], ("", ["a/b/x.keras"])),
+        (["x.keras", "a/y.keras"], ("", ["x.keras", "a/y.keras"])),
+        (["/z/a/x.keras", "/z/b/y.keras"], ("/z", ["a/x.keras", "b/y.keras"])),
+        (["/a/x.keras", "/b/y.keras"], ("", ["/a/x.keras", "/b/y.keras"])),
+    ],
+)
+def test_the_folder_of_benched_files_is_said_once(paths, expected):
+    assert _names([Path(path) for path in paths]) == expected
+
+
+def test_a_percent_sign_stays_with_its_number(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    echo_table([("a-long-name-of-a-run " * 3, "88.8 %", "9.5 %")], ("path", "f1", "iou"))
+    out = capsys.readouterr().out
+    assert "88.8 %" in out and "9.5 %" in out and all(len(line) <= 40 for line in out.splitlines())

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tfprune.cli._options import data_settings_typed, make_config
+from tfprune.cli._running import _hints
 from tfprune.cli._suggestions import compare_command, train_command
 from tfprune.cli.compare import _configs, compare, seeds_of
 from tfprune.cli.train import train
@@ -50,6 +51,7 @@ SETTINGS = [
     {"dataset": "cifar10", "model": "resnet8", "augment": ("crop",), "strategy": "mirrored"},
     {"model": "applications:MobileNetV2", "model_settings": {"frozen": True}, "dataset": "flowers"},
     {"out": "elsewhere", "checkpoint_every": "5", "mlflow": "tracked"},
+    {"metrics": ("f1", "auc"), "class_weight": "balanced"},
 ]
 
 
@@ -105,3 +107,17 @@ def test_the_suggested_training_has_the_settings_too():
     )
     assert own.method == "dynamic" and own.requested_sparsity == 0.25
     assert own.identity() | {"method": 0, "settings": 0} == config.identity() | {"method": 0, "settings": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "hinted"),
+    [
+        ({"settings": {"final_sparsity": 0.9}}, True),
+        ({"settings": {"final_sparsity": 0.5}}, False),
+        ({"settings": {"final_sparsity": 0.9}, "scope": "global"}, False),
+        ({"settings": {"final_sparsity": 0.9}, "granularity": "filter"}, False),
+        ({"method": "unpruned"}, False),
+    ],
+)
+def test_a_scope_that_was_better_is_named_at_high_sparsity_alone(settings, hinted):
+    assert any("--scope global" in line for line in _hints(Config(**{"dataset": "penguins"} | settings))) is hinted

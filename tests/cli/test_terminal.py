@@ -125,7 +125,7 @@ def test_runs(evil, clean, form):
 def test_runs_as_json_is_json_and_as_csv_has_a_line_a_run(evil, call):
     _, out, _ = call("runs", evil.parent, "--json")
     line = " ".join(EVIL.split())  # what ended a run is read as one
-    assert [row["failure"] for row in json.loads(out)][1] == line
+    assert [row["failure"] for row in json.loads(out)["runs"]][1] == line
     _, out, _ = call("runs", evil.parent, "--csv")
     rows = list(csv.DictReader(out.splitlines()))
     assert len(rows) == 2 and len(out.splitlines()) == 3

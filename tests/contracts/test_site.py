@@ -100,3 +100,19 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path, link):
     (tmp_path / "there.html").write_text('<p id="here"></p>')
     (tmp_path / "page.html").write_text(f'<a href="there.html#here"></a><a href="https://a.b/c"></a><img src="{link}">')
     assert runpy.run_path(str(CONF))["_broken_links"](tmp_path) == [f"page.html: {link}"]
+
+
+def test_the_versions_that_are_there_are_listed_and_latest_is_the_newest(tmp_path):
+    for version in ("0.2.0", "0.10.0", "latest"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "index.html").write_text(version)
+    runpy.run_path(str(CONF))["_list_versions"](tmp_path)
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert [own["version"] for own in listed] == ["0.10.0", "0.2.0"]
+    assert all((tmp_path / own["url"]).is_file() for own in listed)
+    assert (tmp_path / "latest" / "index.html").read_text() == "0.10.0"
+
+
+def test_every_page_leads_to_what_changed_and_to_the_other_versions(site):
+    assert 'href="../CHANGELOG.html">What changed in' in (site / "docs" / "faq.html").read_text(encoding="utf-8")
+    assert "versions.json" in (site / "_static" / "versions.js").read_text()

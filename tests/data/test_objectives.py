@@ -57,6 +57,7 @@ def test_what_was_taken_is_said_with_the_way_to_the_other():
         ("classification", {"a": [0, 1], "b": [0, 1]}, "one column of labels, got a, b"),
         ("multilabel", {"a": [0, 1], "b": [0, 2]}, "column b has '2', and each column .* holds 0 and 1"),
         ("multilabel", {"a": [0, 1], "b": [0, 0]}, "no example has the label 'b'"),
+        ("multilabel", {"n": ["1.5", "2.5", "3.5", "2"]}, "no cell of column n has several labels"),
         ("multilabel", {"tags": ["a", "a"]}, "needs two labels or more.*column tags has a"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from own_files import ROWS, insects, write_images, write_rows
 from PIL import Image
 
 from tfprune import cli
@@ -21,26 +22,6 @@ from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, DataError
 from tfprune.utils.fingerprints import fingerprint
 
-ROWS = 60
-
-
-def write_rows(path, rows, header=("length (cm)", "class", "colour", "wings")):
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-def insects(missing=0):
-    """Rows that a small network can tell apart; `class` is an awkward name for an argument."""
-    random = np.random.default_rng(0)
-    rows = []
-    for number in range(ROWS):
-        label = number % 3
-        length = "NA" if number < missing else f"{10 * label + random.normal():.3f}"
-        rows.append((length, random.integers(5), ("red", "green", "blue")[label], ("ant", "bee", "fly")[label]))
-    return rows
-
 
 @pytest.fixture
 def table(tmp_path):
@@ -51,17 +32,6 @@ def table(tmp_path):
 def images(tmp_path):
     """A folder a class, 8 images each, of several sizes and formats."""
     return write_images(tmp_path / "pictures")
-
-
-def write_images(root, count=8, classes=("dark", "light")):
-    random = np.random.default_rng(0)
-    for brightness, name in enumerate(classes):
-        (root / name / "deeper").mkdir(parents=True)
-        for number in range(count):
-            pixels = random.integers(0, 120, (40 + number, 60, 3), np.uint8) + 130 * brightness
-            folder = root / name / "deeper" if number == 0 else root / name
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.{('png', 'jpg', 'bmp')[number % 3]}")
-    return root
 
 
 def own(path, **settings):
@@ -207,8 +177,8 @@ def test_uneven_classes_and_repeated_rows_are_pointed_out(tmp_path):
     path = write_rows(tmp_path / "n.csv", [(n % 5, "x" if n % 6 else "y") for n in range(60)], header=("a", "b"))
     data = load_data(own(path, label="b"))
     assert data.imbalance() == (
-        "classes are uneven: 'y' has 7 of 42 training examples and 'x' 35; who always answers 'x' is right in 80.0% of "
-        "the test split"
+        "classes are uneven: 'y' has 7 of 42 training examples and 'x' 35; who always answers 'x' is right in 80.0 % "
+        "of the test split"
     )
     assert data.warnings == ("10 of 10 rows of the test split equal a training row",)
     assert load_data(Config(dataset="penguins")).imbalance() is None
@@ -497,3 +467,11 @@ def test_fingerprints_change_with_content_and_place(tmp_path):
     assert fingerprint([one], tmp_path) != fingerprint([two], tmp_path)
     two.write_bytes(io.BytesIO(b"2").read())
     assert fingerprint([one]) != fingerprint([two])
+
+
+def test_several_columns_of_labels_are_named_with_commas_too(tmp_path):
+    path = write_rows(tmp_path / "i.csv", [(n, n % 2, n % 3 % 2, n) for n in range(40)], ("x", "a", "b, c", "d"))
+    assert own(path, label="a,d").data_settings["label"] == own(path, label=["a", "d"]).data_settings["label"]
+    assert own(path, label="b, c").data_settings["label"] == "b, c"  # the name of one
+    with pytest.raises(ConfigError, match="label names no column 'e'"):
+        own(path, label="a,e")

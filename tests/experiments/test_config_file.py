@@ -4,7 +4,7 @@ import re
 import jsonschema
 import numpy as np
 import pytest
-from test_own_data import insects, write_images, write_rows
+from own_files import insects, write_images, write_rows
 
 from tfprune import cli
 from tfprune.cli._options import make_config

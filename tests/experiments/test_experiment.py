@@ -154,6 +154,8 @@ def test_tensorboard_shows_curves_sparsity_histograms_masks_and_settings(finishe
 
     settings = [own for tag, own in train_log.summary_metadata.items() if "session_start" in tag]
     assert len(settings) == 1 and b"null" not in settings[0].plugin_data.content
+    (final,) = train_log.Scalars("final_by_parameters/test_accuracy")
+    assert (final.step, pytest.approx(final.value)) == (140, finished.metrics["test"]["accuracy"])
     assert {path.name for path in finished.folder.tensorboard.iterdir()} == {"train", "validation"}  # two entries
 
 

@@ -78,6 +78,8 @@ def test_the_widest_within_a_size_is_found(planner, what):
     assert planner.within(what, float(getattr(found, what))) == found
     with pytest.raises(ConfigError, match=f"no width comes down to 10 {what}: the narrowest has .* channels.multiple"):
         planner.within(what, 10)
+    with pytest.raises(ConfigError, match=f"no width comes down to 0.001 of the {what}: the narrowest has"):
+        planner.within(what, 0.001)
 
 
 def test_a_speed_is_found_by_bisection(planner, monkeypatch):

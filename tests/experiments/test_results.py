@@ -86,3 +86,11 @@ def test_what_is_not_asked_for_of_many_runs_is_not_read(tmp_path):
         result.history()
     (run / "history.csv").unlink()
     assert len(list_runs([tmp_path])[0]) == 1
+
+
+def test_what_is_near_a_run_is_said(tmp_path):
+    run = write_run(tmp_path, "dynamic")
+    with pytest.raises(RunError, match=f"this is a file of the run {run}"):
+        read_result(RunDir(run / "metrics.json"))
+    with pytest.raises(RunError, match=f"`tfprune runs {tmp_path}` lists those in it"):
+        read_result(RunDir(tmp_path))

@@ -147,14 +147,15 @@ def test_each_run_has_the_curves_of_its_history_on_tensorboard_and_a_card(tiny):
             f"{prefix}{tag}": [(event.step, event.value) for event in boards[part].Scalars(tag)]
             for part, prefix in PARTS.items()
             for tag in boards[part].Tags()["scalars"]
-            if not tag.startswith("final/")
+            if not tag.startswith("final_by_parameters/")
         }
         rows = run.history()
         assert set(shown) == {"loss", "accuracy", "sparsity", "val_loss", "val_accuracy"}
         for tag, events in shown.items():
             assert [step for step, _ in events] == [row["step"] for row in rows]
             assert [value for _, value in events] == pytest.approx([row[tag] for row in rows])
-        (final,) = boards["train"].Scalars("final/test_accuracy")
+        (final,) = boards["train"].Scalars("final_by_parameters/test_accuracy")
+        assert final.step == run.metrics["nonzero_parameters"]
         assert final.value == pytest.approx(run.metrics["test"]["accuracy"])
         assert "_hparams_/session_start_info" in boards["train"].summary_metadata
         assert run.config.run_id in run.folder.card.read_text()

@@ -10,6 +10,7 @@ import tfprune
 from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.exporting import any_model
 from tfprune.exporting.formats import FORMATS
+from tfprune.exporting.named import of_graph
 from tfprune.utils.errors import ConfigError, ModelError, RunError
 
 L = keras.layers
@@ -147,6 +148,14 @@ def test_a_model_of_keras_3(tmp_path):
     model = keras3().Model([b, a], [theirs.Dense(3, name="z")(b), theirs.Dense(2, name="y")(a)])
     done = tfprune.export(model, tmp_path / "m.onnx", [LARGE, SMALL])
     assert list(done.differences) == ["z", "y"]
+
+
+def test_what_is_traced_does_not_ask_for_the_backend_whose_environment_autograph_would_print(monkeypatch):
+    layers = keras3().layers
+    named = of_graph(keras3().Sequential([layers.Input((4,)), layers.Dense(3)]))
+    monkeypatch.setattr("tfprune.exporting.named.keras3", None)
+    (answers,) = named.call({name: np.zeros((2, 4), np.float32) for name in named.inputs}).values()
+    assert answers.shape == (2, 3)
 
 
 def test_what_is_pruned_is_zero_in_the_file(tmp_path):

@@ -295,7 +295,7 @@ def test_results_show_themselves_in_a_notebook():
     result = tfprune.train(compiled(), data(), epochs=3, sparsity=0.5, verbose=0)
     page = result._repr_html_()
     assert "<table>" in page and "data:image/png;base64," in page
-    assert "Trained(dynamic, 3 epochs, 50.0% of the kernel weights are zero)" in page
+    assert "Trained(dynamic, 3 epochs, 50.0 % of the kernel weights are zero)" in page
     assert repr(result.summary.layers[0]).startswith("LayerSummary(name='a', kind='Dense', output=(16,)")
 
 
@@ -402,7 +402,7 @@ def test_an_error_of_a_persons_callback_is_raised_with_the_model():
 def test_a_training_that_begins_late_on_dense_weights_is_refused_in_one_line():
     model = compiled()
     pruning = tfprune.callbacks(model, sparsity=0.8, epochs=9)
-    message = "begins after epoch 7, when 79.5% of the kernel weights should have been pruned and 0.0% are"
+    message = "begins after epoch 7, when 79.5 % of the kernel weights should have been pruned and 0.0 % are"
     with pytest.raises(ConfigError, match=message):
         model.fit(*data(), epochs=9, initial_epoch=7, callbacks=pruning, verbose=0)
     with pytest.raises(ConfigError, match="something to do at the end of epoch 3, which initial_epoch=7 leaves out"):

@@ -40,7 +40,7 @@ trust_option = click.option(
 _OPTIONS = (
     click.option(
         "--label",
-        metavar="COLUMN",
+        metavar="COLUMN,...",
         multiple=True,
         help="Column of a table with the labels (data.label); several: numbers to predict, or labels of 0 and 1.",
     ),

@@ -16,6 +16,9 @@ from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 
+HIGH_SPARSITY = 0.85  # from which on ranking across layers was better, with these methods
+BETTER_ACROSS = ("dynamic", "fine_tuned", "gradual", "lottery", "rate_rewinding")
+
 
 def train_and_report(
     config: Config, *, force: bool = False, as_json: bool = False, typed: Collection[str] | None = None
@@ -52,7 +55,16 @@ def train_and_report(
         f"Next         tfprune show {run.root}",
         f"             tfprune {after}",
         f"             {compare_command(config, typed=typed)}",
+        *(f"Hint         {line}" for line in _hints(config)),
     )
+
+
+def _hints(config: Config) -> list[str]:
+    """Returns what was measured to be better than a setting of a run, see docs/which-method.md."""
+    sparse = config.method in BETTER_ACROSS and (config.pruning.requested_sparsity or 0.0) >= HIGH_SPARSITY
+    if sparse and config.granularity == "weight" and config.scope == "layer":
+        return ["--scope global kept more accuracy on Fashion-MNIST and CIFAR-10 at 87.5 % zeros and more"]
+    return []
 
 
 def _finished(config: Config, force: bool) -> Result | None:

@@ -18,7 +18,7 @@ from tfprune.training.config import Config
 _PARTS = {"model_settings": "model", "optimizer_settings": "optimizer", "channel_settings": "channels"}
 _OPTIONS = (  # settings with an option of their own name
     *("model", "backend", "epochs", "batch_size", "learning_rate", "optimizer", "scope", "granularity", "exclude"),
-    *("precision", "strategy", "checkpoint_every", "out", "mlflow", "data_dir", "stream"),
+    *("precision", "strategy", "checkpoint_every", "out", "mlflow", "data_dir", "stream", "metrics", "class_weight"),
 )
 _SWITCHES = ("xla", "deterministic")
 _ELSEWHERE = ("dataset", "data_settings", "method", "settings", "seed", *_PARTS)

@@ -17,6 +17,7 @@ from tfprune.utils.text import printable
 GAP = 2  # characters between two columns
 PADDING = 2  # that tabulate leaves a header at least
 _verbosity = 0
+UNBROKEN = "\ue000%"  # stands for " %", which stays with its number
 NARROWEST = 8  # characters of a column that gives way to others
 
 
@@ -42,13 +43,13 @@ def echo_table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, wide: b
     """
     from tabulate import tabulate
 
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    cells = [[_cell(cell).replace(" %", UNBROKEN) for cell in row] for row in rows]
     names = [_cell(name) for name in headers]
     if not wide and width() and (most := _fitting(names, cells, width())):
         names = [_wrapped(name, own - PADDING) for name, own in zip(names, most, strict=True)]
         cells = [[_wrapped(*cell) for cell in zip(row, most, strict=True)] for row in cells]
     lines = tabulate(cells, names, tablefmt="simple", disable_numparse=True, stralign="left")
-    click.echo("\n".join(line.rstrip() for line in lines.split("\n")))
+    click.echo("\n".join(line.rstrip() for line in lines.replace(UNBROKEN, " %").split("\n")))
 
 
 def width() -> int | None:

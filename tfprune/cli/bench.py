@@ -18,14 +18,15 @@ from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.progress import bars_off
-from tfprune.utils.text import milliseconds, percent
+from tfprune.utils.progress import progress_bar
+from tfprune.utils.text import milliseconds, percent, ratio_text
 
 if TYPE_CHECKING:
     from tfprune.data.objectives._base import Metric
     from tfprune.experiments.results import Result
     from tfprune.exporting.latency import Latency, Model
 
+Cells = tuple[list[tuple[str, ...]], tuple[str, ...]]  # rows and headers
 FIGURES = (".png", ".svg", ".pdf")
 NO_FASTER = 0.95  # of the time of what it is compared with
 
@@ -81,8 +82,6 @@ def _bench_runs(
     as_json: bool,
     given: Mapping[str, Any],
 ) -> None:
-    from tqdm import tqdm
-
     from tfprune.experiments.exports import check_left_a_model, models_of, prepare_to_read
     from tfprune.experiments.results import check_model, read_result
     from tfprune.experiments.run_data import load_data
@@ -103,19 +102,19 @@ def _bench_runs(
     models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
     objective = data.objective
     metric = objective.metrics[objective.primary]
-    through = tqdm(models, metric.label, unit="file", disable=bars_off(), leave=False)
+    through = progress_bar(models, desc=metric.label, unit="file", leave=False)
     scores = [score(model, test, objective) for model in through]
-    measured = [
-        latencies(models, test.x, size, rounds) for size in tqdm(sizes, "latency", disable=bars_off(), leave=False)
-    ]
+    measured = [latencies(models, test.x, size, rounds) for size in progress_bar(sizes, desc="latency", leave=False)]
     _keep(results, models, measured)
     if as_json:
         echo_json({"models": _as_dicts(models, metric, scores, measured, results[0].config.run_id)})
         return
-    echo_table(*_sizes_table(models, metric, scores))
-    echo()
     first = results[0].config.run_id
-    echo_table(*_times_table(models, measured, first))
+    if len(results) == 1:
+        echo(f"Run {first}", "")
+    echo_table(*_for_runs(results, *_sizes_table(models, metric, scores)))
+    echo()
+    echo_table(*_for_runs(results, *_times_table(models, measured, first)))
     if figure:
         from tfprune.reporting.figures.latencies import plot_latencies
 
@@ -156,9 +155,15 @@ def _sizes(batches: str) -> list[int]:
     return sizes
 
 
-def _sizes_table(
-    models: Sequence[Model], metric: Metric, scores: Sequence[float]
-) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+def _for_runs(results: Sequence[Result], rows: list[tuple[str, ...]], headers: tuple[str, ...]) -> Cells:
+    """Returns a table without the column of runs if there is one alone, whose name takes the room of the others."""
+    if len(results) > 1:
+        return rows, headers
+    place = headers.index("run")
+    return [row[:place] + row[place + 1 :] for row in rows], headers[:place] + headers[place + 1 :]
+
+
+def _sizes_table(models: Sequence[Model], metric: Metric, scores: Sequence[float]) -> Cells:
     rows = [
         (
             *(model.file, model.run, f"{model.raw / 1000:,.1f}", f"{model.gzip / 1000:,.1f}"),
@@ -169,9 +174,7 @@ def _sizes_table(
     return rows, ("file", "run", "kB", "kB gzipped", "MACs", "with zeros left out", f"test {metric.label}")
 
 
-def _times_table(
-    models: Sequence[Model], measured: Sequence[Sequence[Latency]], first: str
-) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+def _times_table(models: Sequence[Model], measured: Sequence[Sequence[Latency]], first: str) -> Cells:
     rows = []
     for own in measured:
         for model, took in zip(models, own, strict=True):
@@ -196,7 +199,7 @@ def _ratio(models: Sequence[Model], model: Model, times: Sequence[Latency], firs
     place = _first(models, model, first)
     if place is None or models[place] is model:
         return ""
-    return f"{next(t for m, t in zip(models, times, strict=True) if m is model).ratio(times[place]):.2f}"
+    return ratio_text(next(t for m, t in zip(models, times, strict=True) if m is model).ratio(times[place]))
 
 
 def _alone(models: Sequence[Model], first: str, run: Path) -> list[str]:

@@ -93,6 +93,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
         scores = {"before": done.before, "after": done.after}
         echo_json(_as_dict(run, name, quantize, done) | {metric.name: scores, "difference": done.difference})
         return
+    echo(f"Exported: {done.path}", "")
     echo_table(
         [
             (f"{metric.label} before, {counted(done.examples, 'validation example')}", metric.text(done.before, 2)),
@@ -100,7 +101,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
             (f"largest difference of a {'probability' if metric.share else 'value'}", f"{done.difference:.2g}"),
             _size(done),
         ],
-        ("exported", str(done.path)),
+        ("", _kind(name, quantize)),
     )
     if done.description:
         echo("", f"Inputs, columns and labels of the file: {done.description}")
@@ -149,15 +150,20 @@ def _export_file(
         echo_json(_as_dict(model, name, quantize, done) | {"differences": dict(done.differences)})
         return
     compared = f"{done.examples:,} {'examples of --dataset' if config else 'made-up examples'}"
+    echo(f"Exported: {done.path}", "")
     echo_table(
         [
             *((f"largest difference of {output}", f"{own:.2g}") for output, own in done.differences.items()),
             ("compared on", compared),
             _size(done),
         ],
-        ("exported", str(done.path)),
+        ("", _kind(name, quantize)),
     )
     echo("", f"Next: tfprune bench {quoted(model)} {quoted(path)}")
+
+
+def _kind(name: str, quantize: str) -> str:
+    return name if quantize == "none" else f"{name}, {quantize}"
 
 
 def _size(done: Any) -> tuple[str, str]:

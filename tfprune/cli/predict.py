@@ -16,7 +16,7 @@ from tfprune.cli._terminal import echo, echo_table
 from tfprune.data.objectives import DEFAULT, OBJECTIVES
 from tfprune.utils.errors import ConfigError, DataError
 from tfprune.utils.files import atomic_write, written_to
-from tfprune.utils.progress import bars_off
+from tfprune.utils.progress import progress_bar
 from tfprune.utils.text import csv_text, percent
 
 if TYPE_CHECKING:
@@ -88,14 +88,12 @@ def _rows(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[Answer], li
 
 
 def _images(predictor: Predictor, paths: Sequence[Path]) -> tuple[list[Answer], list[str]]:
-    from tqdm import tqdm
-
     from tfprune.data._tfds import is_turned
     from tfprune.exporting.inference import image_paths
 
     answers: list[Answer] = []
     skipped, turned = [], 0
-    for path in tqdm(list(image_paths(paths)), unit="image", disable=bars_off(), leave=False):
+    for path in progress_bar(list(image_paths(paths)), unit="image", leave=False):
         try:
             answers.append((path, None, predictor.predict_image(path)))
         except DataError as error:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from tfprune.cli._help import Command
+from tfprune.cli._json import echo_json
 from tfprune.cli._terminal import echo, echo_table
-from tfprune.experiments.listing import COLUMNS, SHOWN, as_csv, as_json, condition, in_order, list_runs, runs_table
+from tfprune.experiments.listing import COLUMNS, SHOWN, as_csv, condition, in_order, list_runs, runs_table
 from tfprune.utils.folders import OUT, USUAL_OUT, runs_folder
 
 HELP = f"""List runs, finished or not: run folders, or folders that hold run folders.
@@ -41,8 +42,11 @@ def runs(folders: tuple[Path, ...], key: str | None, conditions: tuple[str, ...]
     rows = [row for row in rows if all(meets(row) for meets in meant)]
     if key:
         rows = in_order(rows, key)
-    if form:
-        echo(*(as_csv if form == "csv" else as_json)(rows).rstrip("\n").split("\n"))
+    if form == "json":
+        echo_json({"runs": rows})
+        return
+    if form == "csv":
+        echo(*as_csv(rows).rstrip("\n").split("\n"))
         return
     headers, cells = runs_table(rows, None if wide else SHOWN)
     echo_table(cells, headers, wide=wide)

@@ -153,7 +153,7 @@ class Data:
         share = counts["test"][most] / len(self.test)
         return (
             f"classes are uneven: {fewest!r} has {few:,} of {len(self.train):,} training examples and {most!r} "
-            f"{many:,}; who always answers {most!r} is right in {share:.1%} of the test split"
+            f"{many:,}; who always answers {most!r} is right in {100 * share:.1f} % of the test split"
         )
 
     def fingerprint(self) -> int:

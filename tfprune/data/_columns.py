@@ -57,6 +57,19 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> dict[str
         return _with_marks(_read_parquet(path), how) if is_parquet(path) else _read_csv(path, how)
 
 
+def named_columns(given: Sequence[str], columns: Collection[str]) -> tuple[str, ...]:
+    """Returns the columns that are named: each on its own, or several with commas between them.
+
+    >>> named_columns(["a, mean", "b,c"], ["a, mean", "b", "c"])
+    ('a, mean', 'b', 'c')
+    """
+    named: list[str] = []
+    for name in given:
+        parts = [part.strip() for part in name.split(",")]
+        named += [name] if name in columns or not set(parts) & set(columns) else parts
+    return tuple(named)
+
+
 def column_names(path: Path, encoding: str = "") -> list[str]:
     """Returns the names of a table's columns, and reads no more than those.
 

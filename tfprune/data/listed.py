@@ -41,12 +41,14 @@ class ListedImages(ImageFolder):
             self._store("label", self.label[0] if len(self.label) == 1 else tuple(self.label))
 
     def described(self, path: str, data_dir: Path | None) -> ListedImages:
+        from tfprune.data._columns import named_columns
+
         root = Path(path)
         table = self._table(root)
         name = self.file or next((own for own in table if own.lower() in FILE_COLUMNS), "")
         if name not in table:
             raise ConfigError(f"{root / TABLE}: data.file must name the column of files. {choose_from(name, table)}")
-        labels = (self.label,) if isinstance(self.label, str) else self.label
+        labels = named_columns((self.label,) if isinstance(self.label, str) else self.label, table)
         labels = tuple(own for own in table if own != name) if labels == ("",) else labels
         for own in labels:
             if own not in table or own == name:

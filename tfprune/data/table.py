@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,10 +85,15 @@ class Table(Source):
 
     def described(self, path: str, data_dir: Path | None) -> Table:
         """Checks that the columns that the settings name are there."""
-        from tfprune.data._columns import column_names, count_rows, read_table
+        from tfprune.data._columns import column_names, named_columns
+
+        names = column_names(Path(path), self.encoding)
+        return dataclasses.replace(self, label=named_columns(self.label_columns, names))._described(path, names)
+
+    def _described(self, path: str, names: Sequence[str]) -> Table:
+        from tfprune.data._columns import count_rows, read_table
 
         digits = fingerprint([Path(path)])
-        names = column_names(Path(path), self.encoding)
         if not self.label:
             raise ConfigError(f"{path}: --label must name the column of labels. {choose_from('', names)}")
         named = {"label": self.label_columns, "data.ignore": self.ignore, "data.categories": self.categories}

@@ -13,6 +13,7 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import NON_IDENTITY_FIELDS, Config
 
 NOT_SCALARS = ("phase", "epoch", "step")  # columns of a history
+FINAL = "final_by_parameters"  # the charts of final scores
 VALIDATION = "val_"  # begins the names of the columns of the validation split
 
 
@@ -23,14 +24,15 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in NON_IDENTITY_FIELDS}
 
 
-def final_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the scores of a finished run by their names on the board.
+def write_final(folder: RunDir, config: Config, metrics: Mapping[str, Any]) -> None:
+    """Writes hyperparameters and final scores of a run beside the scalars that it logged while it trained.
 
     Args:
+        folder: of the run.
+        config: its settings.
         metrics: those of `metrics.json`.
     """
-    scores = {f"final/{split}_{key}": v for split in ("validation", "test") for key, v in metrics[split].items()}
-    return scores | {"final/sparsity": metrics["sparsity"]["achieved"]}
+    _write_events(folder.tensorboard / "train", _final(config, metrics))
 
 
 def write_board(
@@ -47,19 +49,31 @@ def write_board(
         metrics: those of `metrics.json`.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.hparams.api import hparams_pb
 
     rows = [(int(row["step"]), _scalars(row)) for row in history]
-    first = hparams_pb(hyperparameters(config), trial_id=config.run_id)
-    first.value.extend(Summary.Value(tag=tag, simple_value=value) for tag, value in final_scores(metrics).items())
     for split, validation in (("train", False), ("validation", True)):
-        summaries = [] if validation else [(0, first)]
+        summaries = [] if validation else _final(config, metrics)
         for step, scalars in rows:
             own = {tag: v for tag, v in scalars.items() if tag.startswith(VALIDATION) is validation}
             values = [Summary.Value(tag=tag.removeprefix(VALIDATION), simple_value=v) for tag, v in own.items()]
             if values:
                 summaries.append((step, Summary(value=values)))
         _write_events(folder.tensorboard / split, summaries)
+
+
+def _final(config: Config, metrics: Mapping[str, Any]) -> list[tuple[int, Any]]:
+    """Returns hyperparameters, and the final scores at the step that is the number of non-zero parameters.
+
+    A run has one such point: over its steps it would show nothing, over parameters the chart compares all runs.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams.api import hparams_pb
+
+    scores = {f"{FINAL}/{split}_{key}": v for split in ("validation", "test") for key, v in metrics[split].items()}
+    metadata = SummaryMetadata(summary_description="One point for each run. The axis counts **non-zero parameters**.")
+    values = [Summary.Value(tag=tag, simple_value=value, metadata=metadata) for tag, value in scores.items()]
+    points = int(metrics["nonzero_parameters"]), Summary(value=values)
+    return [(0, hparams_pb(hyperparameters(config), trial_id=config.run_id)), points]
 
 
 def _scalars(row: Mapping[str, Any]) -> dict[str, float]:

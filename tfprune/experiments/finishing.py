@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfprune.adapters.backend import keras, tf, versions
+from tfprune.adapters.backend import keras, versions
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.adapters.tf_keras.wrapping import strip
 from tfprune.data._base import SPLITS
-from tfprune.experiments.board import final_scores, hyperparameters
+from tfprune.experiments.board import write_final
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.run_data import draw, write_arrays
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.savedmodel import export
 from tfprune.pruning.counts import folder_bytes
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.config import Config
 from tfprune.training.evaluation import evaluate
 from tfprune.training.precision import in_float32
 from tfprune.training.trainer import Trainer
@@ -53,7 +52,7 @@ def finish(trainer: Trainer, folder: RunDir, seconds: Mapping[str, float]) -> di
     if config.has_own_model:
         write_architecture(folder.architecture, stripped)
     draw(trainer, metrics["sparsity"]["layers"], folder)
-    _log_hyperparameters(config, metrics, folder)
+    write_final(folder, config, metrics)
     metrics["seconds"] = rounded_seconds({**seconds, "finish": time.perf_counter() - started})
     return metrics
 
@@ -66,12 +65,3 @@ def write_architecture(path: Path, model: keras.Model) -> None:
         return
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
-
-
-def _log_hyperparameters(config: Config, metrics: Mapping[str, Any], folder: RunDir) -> None:
-    from tensorboard.plugins.hparams import api as hp
-
-    with tf.summary.create_file_writer(str(folder.tensorboard / "train")).as_default(step=0):
-        hp.hparams(hyperparameters(config), trial_id=config.run_id)
-        for name, value in final_scores(metrics).items():
-            tf.summary.scalar(name, value)

@@ -18,6 +18,7 @@ from tfprune.adapters.keras3.fitting import compile_for, restore_precision, use_
 from tfprune.adapters.loading.gate import load_model, load_weights
 from tfprune.adapters.tf_keras.optimizers import OPTIMIZERS
 from tfprune.data._base import SPLITS, Data
+from tfprune.experiments.board import write_final
 from tfprune.experiments.libraries import Precision, seed_for_building
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.results import Result, check_model
@@ -148,6 +149,8 @@ class Keras3Runs:
             write_json(folder.channels, trainer.channel_tracker.removed)
         write_arrays(folder, trainer.history, trainer.masks())
         draw(trainer, metrics["sparsity"]["layers"], folder)
+        if config.backend == "tensorflow":
+            write_final(folder, config, metrics)
         took = {**seconds, **trainer.seconds, "finish": time.perf_counter() - started}
         return metrics | {
             "seconds": rounded_seconds(took),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -138,7 +137,7 @@ def runs_table(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Tab
 
     Args:
         rows: of `list_runs`.
-        columns: that are shown; None is all but why a run failed, which is left to `as_csv` and `as_json`.
+        columns: that are shown; None is all but why a run failed, which is left to CSV and JSON.
     """
     rows = list(rows)
     shown = [column for column in columns or _columns_of(rows) if column != "failure"]
@@ -177,8 +176,3 @@ def _columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def _other_metrics(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row if name in METRICS and name not in COLUMNS))
-
-
-def as_json(rows: Sequence[Row]) -> str:
-    """Returns rows as a JSON array of objects."""
-    return json.dumps(list(rows), indent=2)

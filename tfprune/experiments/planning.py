@@ -133,9 +133,9 @@ class Planner:
         for candidate in self.candidates:
             if getattr(candidate, what) <= limit:
                 return candidate
-        least = getattr(self.candidates[-1], what)
+        least, asked = getattr(self.candidates[-1], what), f"{most:,.0f}" if most > 1 else f"{most:g} of the"
         raise ConfigError(
-            f"no width comes down to {limit:,.0f} {what}: the narrowest has {least:,} of {whole:,}; "
+            f"no width comes down to {asked} {what}: the narrowest has {least:,} of {whole:,}; "
             "try a smaller channels.multiple"
         )
 

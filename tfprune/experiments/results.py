@@ -228,9 +228,12 @@ def read_result(folder: RunDir) -> Result:
         RunError: the folder is no finished run of this version.
     """
     if not folder.root.is_dir():
-        raise RunError(f"{folder.root}: there is no such run folder")
+        inside = folder.root.is_file() and RunDir(folder.root.parent).config.is_file()
+        hint = f"; this is a file of the run {folder.root.parent}" if inside else ""
+        raise RunError(f"{folder.root}: there is no such run folder{hint}")
     if not folder.config.is_file():
-        raise RunError(f"{folder.root}: this is no run folder (it has no {folder.config.name})")
+        hint = f"; `tfprune runs {folder.root}` lists those in it" if any(folder.root.glob("*/config.json")) else ""
+        raise RunError(f"{folder.root}: this is no run folder (it has no {folder.config.name}){hint}")
     if not folder.finished:
         raise RunError(f"{folder.root}: this run is not finished; run its command again")
     metrics = read_metrics(folder.metrics)

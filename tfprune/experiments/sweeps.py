@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from tfprune.experiments.executors._base import Executor, Train, Worker
 from tfprune.experiments.executors.local import InProcessExecutor
 from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.methods import BASELINE
 from tfprune.training.config import Config, by_seed
 from tfprune.utils.errors import ConfigError, RunError, TfpruneError, TrainingError
-from tfprune.utils.progress import bars_off
+from tfprune.utils.progress import progress_bar
 from tfprune.utils.text import LONGEST, one_line
 
 log = logging.getLogger(__name__)
@@ -133,7 +131,7 @@ class _Sweep:
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()  # of `_starting` and `_running`
         self._stillborn = 0  # workers in a row that were gone before they were ready
         self._told = -SAY_AGAIN
-        self._bar = tqdm(total=len(configs), desc="runs", unit="run", disable=bars_off())
+        self._bar = progress_bar(total=len(configs), desc="runs", unit="run")
 
     def in_order(self, values: dict[str, object]) -> list:
         return [values[name] for name in self.configs if name in values]

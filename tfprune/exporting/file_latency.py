@@ -21,7 +21,7 @@ from tfprune.pruning.counts import path_bytes
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError, ModelError
 from tfprune.utils.notebook import html_table
-from tfprune.utils.text import milliseconds, one_line, printable
+from tfprune.utils.text import milliseconds, one_line, printable, ratio_text
 
 HEADERS = ("model", "kB gzipped", "batch", "ms per call", "time / first's")
 
@@ -112,7 +112,7 @@ class Benchmark:
         found = []
         for own in self.times:
             for model, took in zip(self.models, own, strict=True):
-                ratio = "" if took is own[0] else f"{took.ratio(own[0]):.2f}"
+                ratio = "" if took is own[0] else ratio_text(took.ratio(own[0]))
                 size, speed = f"{model.gzip / 1000:,.1f}", milliseconds(took.median)
                 found.append((printable(str(model.path)), size, f"{took.batch:,}", speed, ratio))
         return found

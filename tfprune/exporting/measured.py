@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfprune.exporting.latency import interleaved_latency
 from tfprune.exporting.named import examples_like
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
+from tfprune.utils.progress import progress_bar
 from tfprune.utils.trees import leaves, map_tree
 
 FILES = ("savedmodel", "tflite", "onnx")
@@ -56,7 +56,9 @@ def times_of(model: Any, data: Any, runtime: str, batch_size: int) -> Callable[[
     def times(models: Sequence[Any]) -> list[float]:
         whole = _call(models[0], x, y, runtime)
         shares = [1.0]
-        with tqdm(total=len(models) - 1, desc="measuring", unit="model", leave=False, disable=len(models) < 3) as bar:
+        with progress_bar(
+            total=len(models) - 1, desc="measuring", unit="model", leave=False, wanted=len(models) > 2
+        ) as bar:
             for start in range(1, len(models), AT_ONCE - 1):
                 some = models[start : start + AT_ONCE - 1]
                 calls = [whole, *(_call(model, x, y, runtime) for model in some)]

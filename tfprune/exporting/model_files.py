@@ -113,6 +113,8 @@ def check_target(path: Path, source: Path, *, force: bool, same_form: bool = Tru
         ConfigError: it would replace the source, a file that is there, or a folder that is no SavedModel; or its name
             is that of another format than the source's.
     """
+    if source.is_file() and form_of(source) == "savedmodel":
+        raise ConfigError(f"{source}: this is no .keras or .h5 file, and no SavedModel, which is a folder")
     if same_form and form_of(path) != form_of(source):
         ends = {"keras": ".keras", "h5": ".h5", "savedmodel": "no suffix: it is a folder"}[form_of(source)]
         raise ConfigError(

@@ -52,9 +52,12 @@ def of_graph(model: Any) -> Named:
     specs = {name: (tuple(own.shape), own.dtype) for name, own in zip(names, tree.flatten(taken), strict=True)}
     specs = {name: (shape, getattr(dtype, "name", dtype)) for name, (shape, dtype) in specs.items()}
 
+    # Not asked in the call, which TensorFlow traces: AutoGraph would name all of the environment in a warning.
+    of_torch = is_keras3(model) and keras3().backend.backend() == "torch"
+
     def call(given: Mapping[str, Any]) -> dict[str, Any]:
         answers = tree.flatten(model(tree.pack_sequence_as(taken, [given[name] for name in names]), training=False))
-        if is_keras3(model) and keras3().backend.backend() == "torch":  # whose tensors NumPy does not take as they are
+        if of_torch:  # whose tensors NumPy does not take as they are
             answers = [keras3().ops.convert_to_numpy(own) for own in answers]
         return dict(zip(outputs, answers, strict=True))
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tfprune.training.listeners import Listener, Logs
 from tfprune.utils.files import atomic_write
-from tfprune.utils.progress import bars_off
+from tfprune.utils.progress import progress_bar
 from tfprune.utils.text import percent
 
 log = logging.getLogger(__name__)
@@ -106,9 +105,7 @@ class Progress(Listener):
         self.sparsity = sparsity
         self.epochs = epochs
         self._share = float(np.mean(sparsity()))
-        self.bar = tqdm(
-            desc=named, total=epochs, initial=initial_epoch, unit="epoch", disable=bars_off(), dynamic_ncols=True
-        )
+        self.bar = progress_bar(desc=named, total=epochs, initial=initial_epoch, unit="epoch")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         before, self._share = self._share, float(np.mean(self.sparsity()))

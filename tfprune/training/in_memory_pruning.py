@@ -126,8 +126,9 @@ class InMemoryPruning:
                 return
         expected = sparsity_of(self._masks_after(passed, kernels))
         raise ConfigError(
-            f"the training begins after epoch {epoch}, when {expected:.1%} of the kernel weights should have been "
-            f"pruned and {sparsity_of(zeros):.1%} are: begin at epoch 0, or put back the weights of that epoch"
+            f"the training begins after epoch {epoch}, when {100 * expected:.1f} % of the kernel weights should have "
+            f"been pruned and {100 * sparsity_of(zeros):.1f} % are: begin at epoch 0, or put back the weights of that "
+            "epoch"
         )
 
     def _masks_after(self, events: Sequence[PruningEvent], kernels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -79,7 +79,8 @@ class Trained:
 
     def __repr__(self) -> str:
         what = "are zero" if self.removed is None else "are gone"
-        return f"Trained({self.method}, {len(self.history)} epochs, {self.sparsity:.1%} of the kernel weights {what})"
+        share = f"{100 * self.sparsity:.1f} % of the kernel weights {what}"
+        return f"Trained({self.method}, {len(self.history)} epochs, {share})"
 
     def _repr_html_(self) -> str:
         figure = html_image(curves(self.history), "loss and sparsity over epochs") if self.history else ""

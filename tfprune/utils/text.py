@@ -132,6 +132,15 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.0f}" if seconds >= 0.0995 else f"{1000 * seconds:#.3g}"
 
 
+def ratio_text(ratio: float) -> str:
+    """Returns a ratio with two digits that count.
+
+    >>> ratio_text(1.234), ratio_text(0.5), ratio_text(0.0039)
+    ('1.23', '0.50', '0.0039')
+    """
+    return f"{ratio:.2f}" if ratio >= 0.095 else f"{ratio:#.2g}"
+
+
 def date_text(seconds: float | None = None) -> str:
     """Returns a time as tfprune writes it everywhere.
 

@@ -65,6 +65,11 @@ def _of_lists(cells: Cells, path: str) -> Targets:
             "examples, which are too many"
         )
     y = np.array([[label in own for label in labels] for own in lists])
+    if max(map(len, lists)) < 2 and np.mean(y.sum(axis=0) > 1) < 0.5:
+        raise DataError(
+            f"{path}: no cell of column {name} has several labels, as in a{SEPARATOR}b, and most of {len(labels):,} "
+            "values are of one example alone; leave --task out, or name columns of 0 and 1"
+        )
     note = f"column {name!r}: lists of {len(labels)} labels: multilabel (--task classification for classes)"
     return _checked(labels, y, path, note)
 

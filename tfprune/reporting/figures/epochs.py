@@ -116,7 +116,13 @@ def _draw_mean_curves(
     _mark_events(axes, theme, rows, positions)
     label = "cross-entropy" if rows and "accuracy" in rows[0] else "loss"
     axes.set(xlabel="epoch", ylabel=label, ylim=limits)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _count_epochs(axes, 5)
+
+
+def _count_epochs(axes: Axes, most: int | None = None) -> None:
+    """Has whole epochs below the axes, written as in tables."""
+    axes.xaxis.set_major_locator(MaxNLocator(most or "auto", integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _range(values: np.ndarray) -> str:
@@ -130,7 +136,7 @@ def _draw_curves(axes: Axes, theme: Theme, *, history: Rows, name: str, label: s
     _mark_events(axes, theme, rows, positions)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_epochs(axes)
     if name != "loss" and METRICS[name].share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
@@ -140,7 +146,7 @@ def _draw_sparsity(axes: Axes, theme: Theme, *, history: Rows) -> None:
     axes.step([0, *positions], [0, *(row["sparsity"] for row in rows)], where="post", color=theme.sparsity)
     _mark_phases(axes, theme, phases)
     axes.set(xlabel="epoch", ylabel="sparsity", ylim=(0, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_epochs(axes)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
