@@ -21,6 +21,7 @@ from tfprune.adapters.graphs import Graphs, Node, Remade, Shape
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.structured.labels import Fixed, Labels, WeightChannels, left, rows_of, stacked
 from tfprune.structured.probing import probed
+from tfprune.structured.probing_widths import normalizing, reading
 from tfprune.structured.sizes import sizes_of, without_sizes
 from tfprune.structured.table import rule_of
 from tfprune.structured.tracing import Call, Trace, Traced
@@ -200,7 +201,7 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
         call = _without_masks(trace, call)
         found = rule_of(layer, len(call.inputs))(trace, call)
         if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
-            found = probed(trace, call)
+            found = probed(trace, call) or normalizing(trace, call) or reading(trace, call)
     if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
         _fix_shape(trace, graphs, layer, inputs[0])
     outputs = [found] if isinstance(found, Traced) else found or []
