@@ -224,8 +224,9 @@ def _attention(trace: Trace, call: Call) -> Known:
     scores = [own for own in call.inputs if not any(own is tensor for tensor in known)]
     heads = [own.axes.get(2) for own in known]
     sizes = [own.axes.get(3) for own in known]
-    if len({own.shape[2] for own in known}) > 1 or any(own.axes or len(own.shape) != 4 for own in scores):
+    if len({own.shape[2] for own in known}) > 1 or any(len(own.shape) != 4 for own in scores):
         return None
+    trace.protect_all(scores, f"{call.layer.name} adds them to scores, or masks these")
     if len({own.shape[3] for own in known}) == 1 and call.graphs.equal_attention:
         sizes = [sizes, sizes, sizes]
     else:

@@ -159,7 +159,7 @@ def reading(trace: Trace, call: Call) -> Traced | None:
         reason = f"{layer.name} ({type(layer).__name__}) has no setting that says how many it makes"
         return Traced(shape, {len(shape) - 1: trace.new(int(shape[-1]), reason)})
     ((key, place),) = made.settings
-    slot = "" if key == traits_of(layer).width or len(made.axes) > 1 else key
+    slot = "" if key == traits_of(layer).width else key
     labels = trace.make(call, int(shape[-1]), slot, key=key, place=place)
     for number, axis in made.axes.items():
         weight = layer.weights[number]

@@ -388,11 +388,11 @@ def _check_made_again(steps: Steps) -> None:
     """Raises `NotUnfolded` if a layer among the calls cannot be made again, in memory or of a file."""
     for step in steps.calls:
         own = step.operation
-        if not step.settings and type(own).__module__.partition(".")[0] != "keras":
+        if not step.settings and type(own).__module__.partition(".")[0] != "keras" and own.weights:
             try:
                 rebuilt(own, config=settings_of(own))
             except FAILURES as error:
-                reason = f"{own.name} ({type(own).__name__}) in it has no get_config that makes it again"
+                reason = f"{own.name} ({type(own).__name__}) in it cannot be made again from its get_config"
                 raise NotUnfolded(f"{reason}: {one_line(error)}") from None
 
 
