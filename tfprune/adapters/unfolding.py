@@ -7,8 +7,9 @@ was computed of weights; and in training. What differs otherwise cannot be told 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,49 @@ def replayed(steps: Steps, inputs: Sequence[Any], apply: Callable[[Step, Any, An
     for step in steps.calls:
         known += apply(step, filled(list(step.args)), filled(dict(step.kwargs)))
     return filled(steps.result)
+
+
+class FreeNames:
+    """Names of the layers of a model, after those of the layers that they were in.
+
+    Attributes:
+        within: names of the layers that a layer is in which is made now.
+    """
+
+    def __init__(self) -> None:
+        self.within: list[str] = []
+        self._taken: set[str] = set()
+
+    def free(self, name: str) -> str:
+        """Returns a name that nothing has yet, and takes it."""
+        full = free = "_".join([*self.within, name])
+        number = 1
+        while free in self._taken:
+            free = f"{full}_{number}"
+            number += 1
+        self._taken.add(free)
+        return free
+
+    @contextlib.contextmanager
+    def inside(self, *names: str) -> Iterator[None]:
+        """Adds names of layers that those are in which are made meanwhile."""
+        before, self.within = self.within, [*self.within, *names]
+        try:
+            yield
+        finally:
+            self.within = before
+
+
+def behaves(model: Any, package: str, methods: Sequence[str]) -> bool:
+    """Returns whether the class of a model says itself how it is called or trained, in one of some methods."""
+    own = (getattr(type(model), name, None) for name in methods)
+    return any(str(method.__module__).partition(".")[0] != package for method in own if method is not None)
+
+
+def same_numbers(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> bool:
+    """Returns whether the calls in a layer give what it gives."""
+    return len(found) == len(expected) and all(
+        one.shape == other.shape
+        and np.allclose(one.astype(float), other.astype(float), rtol=0, atol=TOLERANCE * max(1.0, np.abs(other).max()))
+        for one, other in zip(found, expected, strict=True)
+    )

@@ -16,15 +16,17 @@ from tfprune.adapters.keras3.narrowing import FAILURES, Narrowed, own_class, set
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.unfolding import (
     BATCHES,
-    TOLERANCE,
     Followed,
+    FreeNames,
     NotUnfolded,
     Ref,
     Step,
     Steps,
     Unfolded,
+    behaves,
     general,
     replayed,
+    same_numbers,
 )
 from tfprune.utils.text import one_line
 
@@ -47,8 +49,7 @@ class Unfolding(Narrowed):
     def __init__(self, model: keras.Model, followed: Followed) -> None:
         self._followed = followed
         self._steps: dict[tuple[int, Any], Steps | None] = {}
-        self._within: list[str] = []
-        self._names: set[str] = set()
+        self._names = FreeNames()
         self._open: dict[int, bool] = {}
         self.apart: list[str] = []
         self.reasons: dict[str, str] = {}
@@ -67,7 +68,7 @@ class Unfolding(Narrowed):
 
     def _check_kind(self, old: keras.Model) -> None:
         if own_class(old):
-            if _behaves(old):
+            if behaves(old, "keras", BEHAVIOUR):
                 super()._check_kind(old)
             self.apart.append(old.name)
 
@@ -86,19 +87,15 @@ class Unfolding(Narrowed):
             return super()._applied(operation, args, kwargs)
         if operation.name not in self.apart:
             self.apart.append(operation.name)
-        before, self._within = self._within, [*self._within, operation.name]
-        outputs = replayed(steps, _tensors(args, kwargs), self._stepped, keras.tree.map_structure)
-        self._within = before
-        return outputs
+        with self._names.inside(operation.name):
+            return replayed(steps, _tensors(args, kwargs), self._stepped, keras.tree.map_structure)
 
     def _stepped(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-        before, self._within = self._within, [*self._within, *step.within]
-        if not step.settings:
-            outputs = self._applied(step.operation, args, kwargs)
-        else:
-            outputs = _operation_of(step, args, self._free(step.operation.name))(*args, **kwargs)
-        self._within = before
-        return keras.tree.flatten(outputs)
+        with self._names.inside(*step.within):
+            if not step.settings:
+                return keras.tree.flatten(self._applied(step.operation, args, kwargs))
+            name = self._names.free(step.operation.name)
+        return keras.tree.flatten(_operation_of(step, args, name)(*args, **kwargs))
 
     def _opens(self, model: keras.Model) -> bool:
         """Returns whether something in a model that is called in another is taken apart, or it is of its own class."""
@@ -132,17 +129,7 @@ class Unfolding(Narrowed):
         return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], graph._outputs_struct)
 
     def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
-        return config | {"name": self._free(old.name)} if "name" in config else config
-
-    def _free(self, name: str) -> str:
-        """Returns a name, after those of the layers that it is in, which nothing has yet."""
-        full = free = "_".join([*self._within, name])
-        number = 1
-        while free in self._names:
-            free = f"{full}_{number}"
-            number += 1
-        self._names.add(free)
-        return free
+        return config | {"name": self._names.free(old.name)} if "name" in config else config
 
     def _inside(self, layer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Steps | None:
         """Returns the calls in a layer; None if it is followed as it is, or if they cannot be told."""
@@ -165,12 +152,6 @@ class Unfolding(Narrowed):
         return self._steps[key]
 
 
-def _behaves(model: keras.Model) -> bool:
-    """Returns whether the class of a model says how it is called or trained."""
-    own = (getattr(type(model), name) for name in BEHAVIOUR)
-    return any(str(method.__module__).partition(".")[0] != "keras" for method in own)
-
-
 def _tensors(args: Any, kwargs: Any) -> list[Any]:
     """Returns the symbolic tensors among arguments."""
     return [own for own in keras.tree.flatten((list(args), dict(kwargs))) if isinstance(own, keras.KerasTensor)]
@@ -179,8 +160,8 @@ def _tensors(args: Any, kwargs: Any) -> list[Any]:
 def _operation_of(step: Step, args: Sequence[Any], name: str) -> Any:
     """Returns a new operation, or a layer that does the same.
 
-    A product with a number counts as sparse in Keras, and the layers after it may not take that; a layer knows the batch
-    of what it reshapes.
+    A product with a number counts as sparse in Keras, and the layers after it may not take that; a layer that reshapes
+    leaves the batch alone.
     """
     shape = step.settings.get("newshape")
     if type(step.operation).__name__ == "Reshape" and shape and shape[0] is None:
@@ -421,9 +402,5 @@ def _check_same(layer: keras.layers.Layer, steps: Steps, args: list[Any], kwargs
     if len(layer.losses) != weighted:
         raise NotUnfolded("it adds to the loss")
     found = keras.tree.flatten(replayed(steps, inputs, apply, keras.tree.map_structure))
-    for one, other in zip(found, expected, strict=True):
-        one, other = backends.array(one).astype(float), backends.array(other).astype(float)
-        if one.shape != other.shape or not np.allclose(
-            one, other, rtol=0, atol=TOLERANCE * max(1.0, np.abs(other).max())
-        ):
-            raise NotUnfolded("the calls in it do not give what it gives")
+    if not same_numbers(*([backends.array(own) for own in several] for several in (found, expected))):
+        raise NotUnfolded("the calls in it do not give what it gives")
