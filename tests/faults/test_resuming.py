@@ -171,7 +171,8 @@ def net(input_shape, classes):
 """
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.some(every=2)
+@pytest.mark.parametrize("scope", ["global", "layer"])
 def test_a_run_goes_on_after_two_removals_under_a_layer_normalization(scope, tiny, tmp_path, monkeypatch):
     (tmp_path / "normalized.py").write_text(NORMALIZED)
     monkeypatch.syspath_prepend(tmp_path)
