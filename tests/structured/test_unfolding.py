@@ -202,6 +202,7 @@ def unclear(k, ops):
         def init(self, **rest):
             L.Layer.__init__(self, **rest)
             self.inner = L.Dense(8, name="inner")
+            self.inner.build((None, 5, 8))
             for key, make in kwargs.items():
                 setattr(self, key, make(self))
 
@@ -218,7 +219,7 @@ def unclear(k, ops):
         return self.inner(x)
 
     def baked(self, x):
-        return self.inner(x) * float(np.mean(self.inner.get_weights()[0]))
+        return self.inner(x) * ops.mean(ops.sigmoid(self.inner.kernel), (0, 1))
 
     def counted(self, x):
         return self.inner(x) * (x.shape[0] or 1)
@@ -255,7 +256,7 @@ def test_an_optimizer_goes_on():
         model.compile(k.optimizers.SGD(0.01, momentum=0.9), "mse")
         model.fit(x, np.zeros((6, 5, 3), np.float32), batch_size=3, verbose=0)
         whole, _ = unfolded(model)
-        assert int(whole.optimizer.iterations) == 2 and type(whole) is k.Model
+        assert int(whole.optimizer.iterations) == 2 and type(whole) is not type(model)
         slots = [
             np.asarray(own) for own in getattr(whole.optimizer, "momentums", None) or whole.optimizer.variables[2:]
         ]

@@ -185,6 +185,7 @@ def _told(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) ->
     """Returns the calls in a layer for any batch, which do what it does."""
     _check_alone(layer, args, kwargs)
     try:
+        inputs, expected = _tried(layer, args, kwargs)
         with _nodes_kept(layer):
             one = _followed_with(layer, args, kwargs, BATCHES[0])
             with _other_weights(layer):
@@ -192,14 +193,15 @@ def _told(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) ->
             training = _followed_with(layer, args, kwargs, BATCHES[0], training=True)
         steps = general(one, larger, training)
         _check_made_again(steps)
-        with _nodes_kept(layer):
-            _check_same(layer, steps, args, kwargs)
+        found = keras.tree.flatten(replayed(steps, inputs, _eagerly, keras.tree.map_structure))
     except NotUnfolded:
         raise
     except Exception as error:  # it is somebody else's, and called with what it may not have been made for
         open_sides = any(None in own.shape[1:] for own in _tensors(args, kwargs))
         remedy = "; it may be with inputs of fixed lengths" if open_sides else ""
         raise NotUnfolded(f"its call fails on symbolic tensors ({one_line(error)}){remedy}") from None
+    if not same_numbers([backends.array(own) for own in found], expected):
+        raise NotUnfolded("the calls in it do not give what it gives")
     return steps
 
 
@@ -377,30 +379,26 @@ def _check_made_again(steps: Steps) -> None:
                 raise NotUnfolded(f"{reason}: {one_line(error)}") from None
 
 
-def _check_same(layer: keras.layers.Layer, steps: Steps, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Raises `NotUnfolded` if the calls give others numbers than the layer."""
+def _tried(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], list[np.ndarray]]:
+    """Returns numbers at random in the place of a layer's tensors, and what it makes of them."""
     random, inputs = np.random.default_rng(0), []
 
     def number(own: Any) -> Any:
         if not isinstance(own, keras.KerasTensor):
             return own
         shape = (3, *(side or PLACES for side in own.shape[1:]))
-        whole = "float" not in own.dtype
-        values = random.integers(0, 2, shape) if whole else random.normal(size=shape)
-        inputs.append(keras.ops.convert_to_tensor(values.astype("float32"), dtype="float32"))
-        inputs[-1] = keras.ops.cast(inputs[-1], own.dtype)
+        values = random.normal(size=shape) if "float" in own.dtype else random.integers(0, 2, shape)
+        inputs.append(keras.ops.cast(keras.ops.convert_to_tensor(values.astype("float32")), own.dtype))
         return inputs[-1]
 
     args, kwargs = keras.tree.map_structure(number, (args, kwargs))
-
-    def apply(step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-        operation = _operation_of(step, args, "tried") if step.settings else step.operation
-        return keras.tree.flatten(operation(*args, **kwargs))
-
     weighted = len(layer.losses)
-    expected = keras.tree.flatten(layer(*args, **kwargs))
+    expected = [backends.array(own) for own in keras.tree.flatten(layer(*args, **kwargs))]
     if len(layer.losses) != weighted:
         raise NotUnfolded("it adds to the loss")
-    found = keras.tree.flatten(replayed(steps, inputs, apply, keras.tree.map_structure))
-    if not same_numbers(*([backends.array(own) for own in several] for several in (found, expected))):
-        raise NotUnfolded("the calls in it do not give what it gives")
+    return inputs, expected
+
+
+def _eagerly(step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    operation = _operation_of(step, args, "tried") if step.settings else step.operation
+    return keras.tree.flatten(operation(*args, **kwargs))
