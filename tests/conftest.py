@@ -91,7 +91,9 @@ def seeded():
 @pytest.fixture(autouse=True)
 def typed(monkeypatch):
     """The functions of these tests count as typed by a person; those that ask for trust say so themselves."""
-    monkeypatch.setenv(FUNCTIONS, "residual:tower,recurrent:net,record:small_resnet,test_layer_traits:own_model")
+    monkeypatch.setenv(
+        FUNCTIONS, "residual:tower,recurrent:net,normalized:net,record:small_resnet,test_layer_traits:own_model"
+    )
 
 
 @pytest.fixture

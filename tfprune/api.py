@@ -74,7 +74,8 @@ def train(
         sparsity: fraction of the kernel weights that is zero in the end, in [0, 1), or of the channels or branches that
             has gone; None is the method's default.
         epochs: passes over the data, at least 1; a lottery ticket takes that many again.
-        scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default.
+        scope: `layer` ranks weights within each kernel, `global` across all of them; None is the method's default. Of
+            granularity `filter` it is as for `tfprune.shrink`: `layer`, `global` or `isomorphic`.
         granularity: what goes as one: `weight`; `block`, a block of weights; `n:m`, all but n in every m weights; of
             functional and sequential models `filter`, filters and units with all that reads them, and `branch`,
             whole residual branches. Those two are taken out: the model becomes smaller in its training, which

@@ -160,6 +160,33 @@ def test_a_run_that_has_lost_channels_or_more_goes_on_in_its_form(method, granul
     check_cuts(config, tmp_path, monkeypatch, [2, 3])
 
 
+NORMALIZED = """
+import tf_keras as keras
+L = keras.layers
+
+def net(input_shape, classes):
+    i = L.Input(input_shape)
+    x = L.BatchNormalization(name="n")(L.LayerNormalization(name="l")(L.Dense(16, "relu", name="a")(i)))
+    return keras.Model(i, L.Dense(classes, name="c")(L.Dense(8, "relu", name="b")(x)))
+"""
+
+
+@pytest.mark.some(every=2)
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_a_run_goes_on_after_two_removals_under_a_layer_normalization(scope, tiny, tmp_path, monkeypatch):
+    (tmp_path / "normalized.py").write_text(NORMALIZED)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {"events": (0.2, 0.5), "final_sparsity": 0.5}  # after the first and the third of six epochs
+    channels = {"multiple": 1, "recalibrate": 32}
+    config = tiny(
+        model="normalized:net", checkpoint_every=1, shuffle=True, granularity="filter", scope=scope, settings=settings,
+        channel_settings=channels,
+    )  # fmt: skip
+    whole = check_cuts(config, tmp_path, monkeypatch, [2, 4])
+    widths = whole.channel_tracker.widths
+    assert sum(widths.values()) == 12 and (widths == {"a": 8, "b": 4}) == (scope == "layer")
+
+
 RECURRENT = """
 import tf_keras as keras
 L = keras.layers

@@ -136,6 +136,21 @@ def picked(k, ops):
     return k.Model(i, L.Dense(4, name="logits")(ops.concatenate([x, y], -1))), STEPS
 
 
+def counted(k, ops):
+    """Slices and parts of one channel, and shapes of parts and multiples of numbers from the graph."""
+    L = k.layers
+    i = L.Input((5, 12))
+    x = L.Dense(16, name="a")(i)
+    x = x * ops.sigmoid(x[:, :, 3:4]) + x[:, :, -1:]
+    one, few, rest = ops.split(L.Dense(12, name="b")(x), [1, 6], -1)
+    x = L.Dense(16, name="heads")(ops.concatenate([one * few, rest * one], -1))
+    _, steps, count = (ops.shape(x)[own] for own in range(3))
+    x = ops.reshape(x, (-1, steps, 4, count // 4))
+    x = ops.transpose(ops.matmul(ops.softmax(ops.matmul(x, ops.transpose(x, (0, 1, 3, 2)))), x), (0, 2, 1, 3))
+    x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, steps, 4 * ops.shape(x)[3]))
+    return k.Model(i, L.Dense(4, name="logits")(ops.reshape(x, (-1, steps, count)))), STEPS
+
+
 def attention(k, ops):
     L = k.layers
     i = L.Input((5, 12))
@@ -282,6 +297,7 @@ MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to
     shuffled: (),
     split: (),
     picked: (),
+    counted: (),
     attention: (),
     transformer: (),
     projected: (),

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from tfprune import shrink
-from tfprune.adapters.backend import keras
-from tfprune.training.adjusting import Dropouts, recalibrate
+from tfprune.adapters.backend import keras, keras3
+from tfprune.structured.channels import channels
+from tfprune.structured.surgery import remove_groups, zero_groups
+from tfprune.training.adjusting import Dropouts, recalibrate, recalibrate_zeroed
 
 L = keras.layers
 
@@ -43,3 +45,22 @@ def test_a_derived_batch_norm_is_a_criterion():
     model.get_layer("norm").gamma.assign(np.arange(16.0))
     kept = shrink(model, 0.5, criterion="bn").get_layer("norm").gamma.numpy()
     np.testing.assert_array_equal(kept, np.arange(8.0, 16.0))
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_statistics_behind_a_layer_norm_are_those_of_the_smaller_model(name):
+    k = keras if name == "tf_keras" else keras3()
+    layers = k.layers
+    inputs = layers.Input((4,))
+    x = layers.LayerNormalization()(layers.Dense(16, name="wide")(inputs))
+    x = layers.Dense(8, name="behind")(layers.BatchNormalization(momentum=0.7, name="norm")(x))
+    model = k.Model(inputs, layers.Dense(2)(layers.BatchNormalization(name="last")(x)))
+    found, removed = channels(model), {"wide": [0, 3, 4, 9, 15], "behind": [1, 2]}
+    x = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
+    smaller = remove_groups(model, removed)
+    recalibrate(smaller, x)
+    zero_groups(model, removed, found)
+    recalibrate_zeroed(model, found, removed, x)
+    for own, same in zip(remove_groups(model, removed).get_weights(), smaller.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, same)
+    assert model.get_layer("norm").momentum == 0.7

@@ -161,7 +161,12 @@ def test_the_class_projects_settings_are_the_defaults():
         ({"granularity": "n:m", "scope": "global"}, "ranks within every 4 weights: scope layer, not global"),
         ({"granularity": "n:m", "settings": {"final_sparsity": 0.3}}, "2:4 is a sparsity of 0.5, and 0.3 is asked for"),
         ({"pattern": "2:4"}, "pattern 2:4 is of granularity block or n:m, not weight"),
-        ({"granularity": "filter", "scope": "global"}, "ranks channels within their groups: scope layer, not global"),
+        ({"granularity": "filter", "scope": "erk"}, "ranks channels in scope layer or global or isomorphic, not erk"),
+        ({"granularity": "branch", "scope": "global"}, "ranks residual branches in scope layer, not global"),
+        (
+            {"scope": "isomorphic"},
+            "scope isomorphic ranks the channels of layers that are built alike: set granularity",
+        ),
         (
             {"granularity": "filter", "settings": {"criterion": "synflow"}},
             "granularity filter ranks channels by channels.criterion; leave criterion alone",

@@ -8,7 +8,9 @@ import tfprune
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.optimizers import slots
 from tfprune.structured.branches import BRANCHES
+from tfprune.structured.budgets import forms_of
 from tfprune.structured.channels import channels
+from tfprune.structured.ranking import Ranked, choose_widths
 from tfprune.structured.shrinking import CRITERIA, least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.utils.errors import ConfigError, ModelError
@@ -86,6 +88,35 @@ def test_it_is_what_fits_and_cuts_by_hand_come_to(optimizer):
     equal_after = remove_groups(model, result.removed)
     assert widths(equal_after) == [8, 6, 3] and not result.missed
     assert repr(result) == f"Trained(dynamic, 4 epochs, {result.sparsity:.1%} of the kernel weights are gone)"
+
+
+def check_competing(k, make):
+    """Compares trainings in which groups compete with fits and cuts by hand, at two events."""
+    given = {"granularity": "filter", "channels": ONE, "settings": HALVES, "epochs": 4, "verbose": 0, "shuffle": False}
+    seen = []
+    for scope in ("layer", "global", "isomorphic"):
+        result, hand = tfprune.train(make(), data(), scope=scope, **given), make()
+        whole = {name: len(group) for name, group in channels(hand).free.items()}
+        forms = forms_of(hand, channels(hand))
+        for epoch, share in ((1, 0.5**0.5), (2, 0.5)):
+            hand.fit(*data(), initial_epoch=epoch - 1, epochs=epoch, shuffle=False, verbose=0)
+            found = channels(hand)
+            scores = CRITERIA["l1"](hand, found, 0, None)
+            groups = [Ranked(name, own / own.mean(), 1, forms[name], whole[name]) for name, own in scores.items()]
+            hand = remove_groups(hand, least_important(scores, choose_widths(groups, share, scope), found))
+        hand.fit(*data(), initial_epoch=2, epochs=4, shuffle=False, verbose=0)
+        equal(result.model, hand)
+        left = {name: len(group) for name, group in channels(result.model).free.items()}
+        assert sum(left.values()) == sum(whole.values()) // 2
+        seen.append(tuple(left.values()))
+    assert seen[0] == tuple(size // 2 for size in whole.values()) and len({*seen}) == 3
+
+
+def test_groups_may_compete_for_what_stays():
+    def make():
+        return compiled(keras.optimizers.Adam(0.05), [L.Dense(12, "relu", name="d")])
+
+    check_competing(keras, make)
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -377,7 +408,7 @@ def test_data_that_run_out_lose_nothing(caplog):
         ({"channels": {"criterion": "bn"}}, "criterion bn needs BatchNorm with a scale after b"),
         ({"channels": 8}, "channels must be a table of names and values, got 8"),
         ({"granularity": "weight"}, "channels.multiple is of granularity filter or branch, not weight"),
-        ({"scope": "global"}, "granularity filter ranks channels within their groups: scope layer, not global"),
+        ({"scope": "erk"}, "granularity filter ranks channels in scope layer or global or isomorphic, not erk"),
         ({"settings": {"criterion": "lamp"}, "method": "pruned"}, "ranks channels by channels.criterion"),
         ({"exclude": ["d"]}, "exclude names 'd', which is no prunable layer"),
         ({"exclude": ["a", "b"]}, "has no channels that can go"),

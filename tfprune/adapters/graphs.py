@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tfprune.adapters.batches import Batch
 from tfprune.adapters.kernel_names import KernelNames
+
+if TYPE_CHECKING:
+    from tfprune.adapters.unfolding import Followed, Unfolded
 
 Shape = tuple[int | None, ...]
 # inputs and class numbers of a model that returns logits, or labels and a function of them and outputs; or a batch
@@ -217,6 +220,9 @@ class Graphs(Protocol):
         Raises:
             ModelError: a layer or model cannot be made again.
         """
+
+    def unfold(self, model: Any, followed: Followed) -> Unfolded:
+        """Makes a model again in which layers that hold others and are not followed are taken apart."""
 
     def carry(self, old: Any, new: Any, weights: Sequence[np.ndarray] | None) -> None:
         """Gives a layer that was made from another's settings all that the other knows; None: the same weights."""

@@ -13,7 +13,7 @@ from tfprune.cli._json import echo_json
 from tfprune.cli._models import check_backend, echo_written, names, writes_a_model, written_as_dict
 from tfprune.cli._terminal import start_logging
 from tfprune.methods._base import ZEROED
-from tfprune.training.setting_checks import SCOPES
+from tfprune.pruning.masks import SCOPES
 from tfprune.utils.checks import check_choice, check_fraction
 from tfprune.utils.errors import ConfigError
 

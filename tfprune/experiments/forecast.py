@@ -23,7 +23,6 @@ from tfprune.pruning.counts import peak_memory
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import kept_after
 from tfprune.structured.summaries import Summary, summary
-from tfprune.structured.widths import expected_widths
 from tfprune.training.config import Config
 from tfprune.training.evaluation import EVALUATION_BATCH
 from tfprune.training.history import logged_epochs
@@ -150,7 +149,7 @@ class _Sizes:
     def left(self, events: list[PruningEvent]) -> int:
         if self._tracker is None:
             return kept_after(self._shapes, events, self._config.scope, self._config.units)
-        return sum(expected_widths(self._tracker.sizes, events, self._tracker.multiples).values())
+        return self._tracker.count_after(events)
 
 
 def _events(config: Config, trainer: RunTask, sizes: _Sizes) -> Iterator[Event]:

@@ -21,6 +21,7 @@ from tfprune.adapters.graphs import Graphs, Node, Remade, Shape
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.structured.labels import Fixed, Labels, WeightChannels, left, rows_of, stacked
 from tfprune.structured.probing import probed
+from tfprune.structured.probing_widths import normalizing, reading
 from tfprune.structured.sizes import sizes_of, without_sizes
 from tfprune.structured.table import rule_of
 from tfprune.structured.tracing import Call, Trace, Traced
@@ -200,12 +201,12 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
         call = _without_masks(trace, call)
         found = rule_of(layer, len(call.inputs))(trace, call)
         if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
-            found = probed(trace, call)
+            found = probed(trace, call) or normalizing(trace, call) or reading(trace, call)
     if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
         _fix_shape(trace, graphs, layer, inputs[0])
     outputs = [found] if isinstance(found, Traced) else found or []
     if len(outputs) == len(results) and all(map(_fits, outputs, results)):
-        return outputs
+        return list(map(_sized, outputs))
     reason = f"{layer.name} ({type(layer).__name__}) is not known to work channel by channel"
     trace.protect_all((*inputs, *outputs), reason)
     return [_given(trace, shape, reason) for shape in results]
@@ -225,7 +226,17 @@ def _without_masks(trace: Trace, call: Call) -> Call:
 
 
 def _fits(tensor: Traced, shape: Shape) -> bool:
-    return 0 not in tensor.axes and all(labels.shape[-1] == shape[axis] for axis, labels in tensor.axes.items())
+    sizes = {axis: (labels.shape[-1], None) for axis, labels in tensor.axes.items()}
+    return 0 not in sizes and all(shape[axis] in size for axis, size in sizes.items())
+
+
+def _sized(tensor: Traced) -> Traced:
+    """Returns a tensor that has the sides which its labels tell, where the graph does not."""
+    sides = tuple(
+        tensor.axes[axis].shape[-1] if side is None and axis in tensor.axes else side
+        for axis, side in enumerate(tensor.shape)
+    )
+    return tensor if sides == tensor.shape else dataclasses.replace(tensor, shape=sides)
 
 
 def _found(trace: Trace, order: Sequence[int]) -> Channels:

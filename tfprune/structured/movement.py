@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,6 +56,7 @@ def _axis_of(trace: Trace, places: np.ndarray) -> tuple[int, Labels] | None:
 
 def reshaped(trace: Trace, tensor: Traced, after: Shape) -> dict[int, Labels] | None:
     """Returns the labels of a tensor in another shape, the same entries in the same order; None if they come apart."""
+    tensor = _sized(tensor, after)
     entries = math.prod([side or UNKNOWN_SIDE for side in tensor.shape[1:]])
     sides = list(after)
     if sides[0] is None and tensor.shape[0] is None and any(side is None for side in sides[1:]):
@@ -68,6 +70,18 @@ def reshaped(trace: Trace, tensor: Traced, after: Shape) -> dict[int, Labels] | 
         return None
     target = [entries // rest if side is None else side for side in sides]
     return moved(trace, tensor, lambda places: places.reshape(target))
+
+
+def _sized(tensor: Traced, after: Shape) -> Traced:
+    """Returns a tensor with the one side that is not fixed, where the shape that it is put into says what it is."""
+    open_sides = [axis for axis, side in enumerate(tensor.shape) if side is None and axis]
+    if len(open_sides) != 1 or None in after[1:]:
+        return tensor
+    side, rest = divmod(math.prod(after[1:]), math.prod([own for own in tensor.shape[1:] if own is not None]))
+    if rest or not side:
+        return tensor
+    sides = [side if axis in open_sides else own for axis, own in enumerate(tensor.shape)]
+    return dataclasses.replace(tensor, shape=tuple(sides))
 
 
 def indexed(trace: Trace, tensor: Traced, key: Any) -> dict[int, Labels] | None:

@@ -36,8 +36,8 @@ REDUCTIONS = frozenset(
     "reducemean reducesum reducemax reducemin reduceprod reducestd reducevariance mean sum max min prod std var "
     "logsumexp reducelogsumexp amax amin all any argmax argmin median countnonzero".split()
 )
-_SEVERAL = frozenset("concat concatv2 concatenate stack matmul einsum".split())
-_STILL = frozenset("flip roll pad cumsum cumprod sort argsort repeat tile".split())  # move no entry to another axis
+_SEVERAL = frozenset("concat concatv2 concatenate stack matmul einsum dotproductattention".split())
+_STILL = frozenset("flip roll pad cumsum cumprod sort argsort tile".split())  # move no entry to another axis
 
 
 def operated(trace: Trace, call: Call) -> Known:
@@ -201,6 +201,53 @@ def _contracted(trace: Trace, call: Call, letters: list[str], given: str) -> Kno
     return Traced(call.outputs[0], axes, any(own.zero for own in call.inputs))
 
 
+def _repeated(trace: Trace, call: Call) -> Known:
+    """Puts each entry of an axis there several times."""
+    (tensor,), repeats, axis = call.inputs, call.value("repeats"), call.value("axis")
+    if not isinstance(repeats, int) or not isinstance(axis, int):
+        return None
+    (axis,) = axes_of(axis, len(tensor.shape))
+    axes = {own: np.repeat(lab, repeats, axis=-1) if own == axis else lab for own, lab in tensor.axes.items()}
+    return Traced(call.outputs[0], axes, tensor.zero)
+
+
+def _attention(trace: Trace, call: Call) -> Known:
+    """Ties heads, and places of queries and keys, which the scores are divided by the root of, where that is not given.
+
+    Biases and masks are (batch, heads, queries, keys).
+    """
+    tensors = [call.value(name) for name in ("query", "key", "value")]
+    known = [next((own for given, own in zip(call.node.inputs, call.inputs, strict=True) if given is tensor), None)
+             for tensor in tensors]  # fmt: skip
+    if any(own is None or len(own.shape) != 4 or own.axes.keys() - {2, 3} for own in known):
+        return None
+    scores = [own for own in call.inputs if not any(own is tensor for tensor in known)]
+    heads = [own.axes.get(2) for own in known]
+    sizes = [own.axes.get(3) for own in known]
+    if len({own.shape[2] for own in known}) > 1 or any(len(own.shape) != 4 for own in scores):
+        return None
+    trace.protect_all(scores, f"{call.layer.name} adds them to scores, or masks these")
+    if len({own.shape[3] for own in known}) == 1 and call.graphs.equal_attention:
+        sizes = [sizes, sizes, sizes]
+    else:
+        sizes = [sizes[:2], sizes[:2], sizes[2:]]
+    fixed = "the heads of another tensor stay" if any(own.shape[1] != 1 for own in scores) else None
+    axes = {}
+    for axis, several in ((2, [heads] * 3), (3, sizes)):
+        for place, own in enumerate(several):
+            labels = [one for one in own if one is not None]
+            if labels:
+                merged = trace.merge(labels)
+                trace.read(merged)
+                if len(labels) < len(own) or (axis == 2 and fixed):
+                    trace.protect(merged, fixed or f"{call.layer.name} combines them with what cannot go")
+                if place == 2:
+                    axes[axis] = merged
+                elif axis == 3 and call.value("scale") is None:
+                    trace.protect(merged, f"{call.layer.name} divides its scores by the root of their number")
+    return Traced(call.outputs[0], axes, known[2].zero)
+
+
 def _same(trace: Trace, call: Call) -> Known:
     (tensor,) = call.inputs
     return Traced(call.outputs[0], tensor.axes, tensor.zero)
@@ -229,6 +276,8 @@ _RULES: dict[str, Callable[[Trace, Call], Known]] = {
     "gatherv2": rearranging.take,
     "matmul": _matmul,
     "einsum": _einsum,
+    "dotproductattention": _attention,
+    "repeat": _repeated,
     "copy": _same,
     "array": _same,
 }

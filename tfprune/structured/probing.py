@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.changed import without_shapes
-from tfprune.adapters.graphs import Graphs
+from tfprune.adapters.graphs import Graphs, Shape
 from tfprune.structured.labels import Fixed
 from tfprune.structured.tracing import Call, Trace, Traced
 
@@ -40,17 +40,14 @@ class Channelwise:
 
 def probed(trace: Trace, call: Call) -> Traced | None:
     """Returns what a layer that has no rule makes of its input, or of a list of such; None if it may mix channels."""
-    if len(call.outputs) != 1 or _makes_masks(call.layer):
+    if len(call.outputs) != 1 or makes_masks(call.layer):
         return None
     layer, shape, tensors = call.layer, call.outputs[0], call.inputs
     if any(own.shape != shape or own.last is None or own.others() for own in tensors) or (shape[-1] or 0) < 2:
         return None
     if len(tensors) > 1 and [type(own) for own in call.node.args] not in ([list], [tuple]):
         return None
-    known, key = _KNOWN.setdefault(layer, {}), (shape, len(tensors))
-    if key not in known:
-        known[key] = _channelwise(call.graphs, layer, shape, len(tensors))
-    found = known[key]
+    found = _tried(call.graphs, layer, shape, len(tensors))
     if found is None:
         return None
     labels = trace.merge([own.axes[len(shape) - 1] for own in tensors])
@@ -61,7 +58,21 @@ def probed(trace: Trace, call: Call) -> Traced | None:
     return Traced(shape, {len(shape) - 1: labels})
 
 
-def _makes_masks(layer: Any) -> bool:
+def works_by_channel(graphs: Graphs, layer: Any, shape: Shape, inputs: int) -> bool:
+    """Returns whether a layer works channel by channel on so many inputs of a shape, which its output has too."""
+    if makes_masks(layer) or not shape or (shape[-1] or 0) < 2:
+        return False
+    return _tried(graphs, layer, shape, inputs) is not None
+
+
+def _tried(graphs: Graphs, layer: Any, shape: Shape, inputs: int) -> Channelwise | None:
+    known, key = _KNOWN.setdefault(layer, {}), (shape, inputs)
+    if key not in known:
+        known[key] = _channelwise(graphs, layer, shape, inputs)
+    return known[key]
+
+
+def makes_masks(layer: Any) -> bool:
     """Returns whether a layer says which steps count, for which it may look at all channels."""
     own = [kind for kind in type(layer).__mro__ if "compute_mask" in vars(kind)]
     return bool(own) and own[0].__name__ not in ("Layer", "Model", "Functional", "Operation")
@@ -90,8 +101,8 @@ def _channelwise(graphs: Graphs, layer: Any, shape: tuple[int | None, ...], inpu
         answer = call(whole, xs)
         if np.shape(answer) != sides or not _apart(lambda xs: call(whole, xs), xs, answer):
             return None
-        for settings in _candidates(config, count):
-            narrow = _narrower(graphs, layer, config, settings, len(kept))
+        for settings in candidates(config, count):
+            narrow = narrower(graphs, layer, config, settings, len(kept))
             found = narrow and _fits(graphs, call, narrow, settings, weights, xs, kept, answer)
             if found:
                 return found
@@ -116,7 +127,7 @@ def _apart(call: Callable[[list[np.ndarray]], Any], xs: list[np.ndarray], answer
     return True
 
 
-def _candidates(config: dict[str, Any], count: int) -> Iterator[tuple[tuple[str, int | None], ...]]:
+def candidates(config: dict[str, Any], count: int) -> Iterator[tuple[tuple[str, int | None], ...]]:
     """Yields which settings may have the number of channels: none, each, all."""
     single: list[tuple[str, int | None]] = []
     for key, value in config.items():
@@ -130,7 +141,7 @@ def _candidates(config: dict[str, Any], count: int) -> Iterator[tuple[tuple[str,
         yield tuple(single)
 
 
-def _narrower(
+def narrower(
     graphs: Graphs, layer: Any, config: dict[str, Any], settings: tuple[tuple[str, int | None], ...], count: int
 ) -> Any:
     """Returns the layer with other settings, not built; None if it cannot be made."""

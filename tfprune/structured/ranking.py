@@ -29,12 +29,19 @@ class Ranked:
         scores: one a channel; larger is worth more. Those of several groups are compared, see `NORMALIZERS`.
         multiple: widths are a multiple of this, or the whole.
         form: what groups that are built alike have in common (Fang et al. 2024, arXiv:2407.04616).
+        initial: how many there were before some went, of which shares are; None: as many as there are.
     """
 
     name: str
     scores: np.ndarray
     multiple: int = 1
     form: Hashable = None
+    initial: int | None = None
+
+    @property
+    def whole(self) -> int:
+        """How many channels shares are of."""
+        return len(self) if self.initial is None else self.initial
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -43,7 +50,7 @@ class Ranked:
         """Returns the widths that there are, the widest first; none keeps less than a share of `floor`."""
         size = len(self)
         narrower = np.arange((size - 1) // self.multiple, 0, -1) * self.multiple
-        return np.array([size, *(own for own in narrower if own >= floor * size)])
+        return np.array([size, *(own for own in narrower if own >= floor * self.whole)])
 
     def worth(self) -> np.ndarray:
         """Returns what the best channels are worth together, by how many there are: 0, the best, the best two, ..."""
@@ -66,7 +73,7 @@ def choose_widths(groups: Sequence[Ranked], keep: float, scope: str = "layer", f
     ({'a': 2, 'b': 2}, {'a': 3, 'b': 1})
     """
     if scope == "layer":
-        return {group.name: width(len(group), keep, group.multiple) for group in groups}
+        return {own.name: min(len(own), width(own.whole, keep, own.multiple)) for own in groups}
     widths: dict[str, int] = {}
     forms = {group.form if scope == "isomorphic" else None for group in groups}
     for form in forms:
@@ -77,7 +84,7 @@ def choose_widths(groups: Sequence[Ranked], keep: float, scope: str = "layer", f
 
 def _share_of_all(groups: Sequence[Ranked], keep: float, floor: float) -> dict[str, int]:
     """Takes away, step by step, the channels that are worth least each, until no more than the share is left."""
-    total = sum(map(len, groups))
+    total = sum(group.whole for group in groups)
     return _narrowed(groups, _Channels(), keep * total, floor)
 
 

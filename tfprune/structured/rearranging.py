@@ -12,8 +12,8 @@ from tfprune.adapters.graphs import Option
 from tfprune.structured.labels import Labels, rows_of
 from tfprune.structured.movement import axes_of_key, indexed, reshaped
 from tfprune.structured.rules import Known, axes_of, joined, transposed_axes
-from tfprune.structured.sizes import protect_counted
-from tfprune.structured.tracing import Call, Trace, Traced
+from tfprune.structured.sizes import fits_axis, protect_counted
+from tfprune.structured.tracing import Call, Count, Trace, Traced
 
 
 def whole_numbers(value: Any) -> list[int] | None:
@@ -148,8 +148,8 @@ def _into_target(trace: Trace, call: Call, axes: dict[int, Labels]) -> Known:
         labels = axes.get(axis)
         if labels is None:
             protect_counted(trace, call, [size])
-        elif isinstance(size, np.ndarray):
-            if not np.array_equal(size, labels):
+        elif isinstance(size, Count):
+            if not fits_axis(trace, size, labels):
                 protect_counted(trace, call, [size])
                 return None
         elif isinstance(size, int) and isinstance(option.value, (list, tuple)):
@@ -221,7 +221,7 @@ def index(trace: Trace, call: Call) -> Known:
     key = option.value if several else (option.value,)
     plain = tuple(slice(own["start"], own["stop"], own["step"]) if isinstance(own, dict) else own for own in key)
     axis_of = axes_of_key(plain, len(tensor.shape))
-    alone = [axis for place, axis in axis_of.items() if not isinstance(plain[place], slice)]
+    alone = [axis for place, axis in axis_of.items() if _is_alone(plain[place], tensor.axes.get(axis))]
     others = {axis: labels for axis, labels in tensor.axes.items() if axis not in alone}
     places = {
         place: tensor.axes[axis]
@@ -241,12 +241,22 @@ def index(trace: Trace, call: Call) -> Known:
                 trace.tie_rows(row.reshape(-1, own.step).T)
             continue
         trace.fix_option(call, option, labels, cut=True, **({"place": place} if several else {}))
-        if isinstance(own, slice):
+        if not _is_alone(own, labels):
             trace.pieces.append(labels[..., own])
+        elif isinstance(own, slice):
+            trace.pieces += list(rows_of(labels)[:, own])
+            trace.read(labels[..., own])
         else:
             trace.pieces += list(rows_of(labels)[:, own, np.newaxis])
             trace.read(rows_of(labels)[:, own])
     return Traced(call.outputs[0], axes, tensor.zero)
+
+
+def _is_alone(own: Any, labels: Labels | None) -> bool:
+    """Returns whether a place, or a slice of one place, is taken."""
+    if not isinstance(own, slice) or labels is None or own.step not in (None, 1):
+        return not isinstance(own, slice)
+    return own != slice(None) and len(range(*own.indices(labels.shape[-1]))) == 1
 
 
 def _in_step(labels: Labels, own: slice) -> bool:

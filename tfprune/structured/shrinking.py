@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters import adapter_of
@@ -14,6 +15,7 @@ from tfprune.structured.channels import OUTPUT, Channels, channels
 from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
+from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import width
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, ModelError
@@ -48,10 +50,11 @@ def shrink_model(
         check_choice("criterion", criterion, OF_BRANCHES)
         return _without_branches(model, asked.branch_share(), criterion, seed, examples)
     check_choice("criterion", criterion, CRITERIA)
+    model, whole = unfolded(model)
     found = channels(model)
     if asked.keep == 1:
         return remove_groups(model, {})
-    _report_stuck(model, found, asked)
+    _report_stuck(model, found, asked, whole)
     scores = CRITERIA[criterion](model, found, seed, examples)
     widths = choose_within(model, found, scores, asked, times)
     if all(count == len(found.free[name]) for name, count in widths.items()):
@@ -61,7 +64,7 @@ def shrink_model(
     return remove_groups(model, least_important(scores, widths, found))
 
 
-def _report_stuck(model: Any, found: Channels, asked: Request) -> None:
+def _report_stuck(model: Any, found: Channels, asked: Request, whole: Mapping[str, str]) -> None:
     """Names, in a warning, what stays as wide as it is, but for the model's outputs; an error if everything does."""
     graphs = adapter_of(model).graphs
     reasons = {group.name: group.protected for group in found.groups if group.protected} | {
@@ -74,7 +77,7 @@ def _report_stuck(model: Any, found: Channels, asked: Request) -> None:
     for layer in leaves:
         kernels = graphs.kernels_of(layer)
         if kernels and not any(id(kernel) in followed for kernel in kernels):
-            reasons[layer.name] = f"{type(layer).__name__} is not followed"
+            reasons[layer.name] = whole.get(layer.name, f"{type(layer).__name__} is not followed")
     if len(reasons) >= len(found.groups) and all(name in reasons for name in found.free):
         what = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ModelError(f"model {model.name} has no channels that can go ({what or 'no layer has a width'})")

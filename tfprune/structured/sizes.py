@@ -7,13 +7,16 @@ channels, and nothing else may go by it.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tfprune.structured.movement import is_place
-from tfprune.structured.tracing import Call, Size, Trace, Traced
+from tfprune.structured.tracing import Call, Count, Size, Trace, Traced
+
+_TIMES = ("multiply", "mul", "rmul")
 
 
 def sizes_of(trace: Trace, call: Call) -> Traced | None:
@@ -21,7 +24,8 @@ def sizes_of(trace: Trace, call: Call) -> Traced | None:
     name = call.graphs.symbol(call.layer)
     if name == "shape" and len(call.inputs) == 1 and call.inputs[0].sizes is None:
         (tensor,) = call.inputs
-        return Traced((len(tensor.shape),), sizes=tuple(tensor.axes.get(n, own) for n, own in enumerate(tensor.shape)))
+        known = {axis: Count(labels) for axis, labels in tensor.axes.items()}
+        return Traced((len(tensor.shape),), sizes=tuple(known.get(n, own) for n, own in enumerate(tensor.shape)))
     if not any(own.sizes is not None for own in call.inputs):
         return None
     found = None
@@ -33,7 +37,45 @@ def sizes_of(trace: Trace, call: Call) -> Traced | None:
         parts = call.value("values")
         several = [_of(call, own) or listed(call, own) for own in parts] if isinstance(parts, (list, tuple)) else [None]
         found = None if None in several else tuple(size for own in several if own for size in own)
+    elif name in _TIMES or name == "floordiv":
+        found = _scaled(call, name)
     return None if found is None else Traced((len(found),), sizes=found)
+
+
+def _scaled(call: Call, name: str) -> tuple[Size, ...] | None:
+    """Returns sizes that are multiplied by a whole number, or divided; None where another number comes of it."""
+    values = [*call.node.args, *(call.node.kwargs[key] for key in ("x", "y") if key in call.node.kwargs)]
+    if len(values) != 2 or len(call.inputs) != 1:
+        return None
+    sizes, other = _of(call, values[0]), values[1]
+    if sizes is None and name in _TIMES:
+        sizes, other = _of(call, values[1]), values[0]
+    number = None if sizes is None or call.graphs.is_tensor(other) else np.asarray(other)
+    if number is None or number.ndim or number.dtype.kind not in "iu" or number < 1:
+        return None
+    return tuple(_times(size, int(number)) if name in _TIMES else _over(size, int(number)) for size in sizes)
+
+
+def _times(size: Size, factor: int) -> Size:
+    if isinstance(size, Count):
+        if size.divisor % factor == 0:
+            return Count(size.labels, size.divisor // factor)
+        return Count(np.tile(size.labels, factor), size.divisor)
+    return None if size is None else size * factor
+
+
+def _over(size: Size, divisor: int) -> Size:
+    if isinstance(size, Count):
+        return Count(size.labels, size.divisor * divisor)
+    return None if size is None else size // divisor
+
+
+def fits_axis(trace: Trace, size: Count, labels: Labels) -> bool:
+    """Returns whether a number is that of the entries of an axis, whatever goes of its channels."""
+    if labels.ndim > 1 or size.labels.ndim > 1:
+        return size.divisor == 1 and np.array_equal(size.labels, labels)
+    counted, own = (Counter(trace.root(int(label)) for label in several) for several in (size.labels, labels))
+    return counted == Counter({root: count * size.divisor for root, count in own.items()})
 
 
 def _taken(call: Call) -> tuple[Size, ...] | None:
@@ -94,5 +136,5 @@ def without_sizes(trace: Trace, call: Call) -> Call:
 def protect_counted(trace: Trace, call: Call, sizes: Iterable[Size]) -> None:
     """Protects the channels whose number something goes by."""
     for size in sizes:
-        if isinstance(size, np.ndarray):
-            trace.protect(size, f"{call.layer.name} goes by their number")
+        if isinstance(size, Count):
+            trace.protect(size.labels, f"{call.layer.name} goes by their number")

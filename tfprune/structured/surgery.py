@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.adapters.graphs import Change, Changes, Graphs
+from tfprune.adapters.graphs import Change, Changes, Graphs, Remade
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.labels import Fixed, WeightChannels, drop_axes, goes
@@ -57,15 +57,25 @@ def take_out(
 ) -> tuple[Any, Channels]:
     """Does what `remove_groups` does; returns also what is left of the channels or branches that were `found`."""
     graphs = adapter_of(model).graphs
-    gone = labels_of(found, removed)
-    made = graphs.make_again(model, changes_of(found, gone))
-    pairs = carry_weights(graphs, found, gone, made.layers)
+    gone, made, pairs = made_smaller(model, removed, found)
 
     def narrowed(weight: Any, slot: np.ndarray) -> np.ndarray:
         return drop_axes(slot, found.of(weight).axes, gone)
 
     graphs.carry_on(model, made.model, pairs if slots_kept else (), narrowed, compiled)
     return made.model, found.without(gone, made, pairs)
+
+
+def made_smaller(model: Any, removed: Removed, found: Channels) -> tuple[np.ndarray, Remade, list[tuple[Any, Any]]]:
+    """Makes a model without some channels or branches, not compiled.
+
+    Returns:
+        The labels of what went, the smaller model, and each weight of the larger one with its own.
+    """
+    graphs = adapter_of(model).graphs
+    gone = labels_of(found, removed)
+    made = graphs.make_again(model, changes_of(found, gone))
+    return gone, made, carry_weights(graphs, found, gone, made.layers)
 
 
 def carry_weights(

@@ -16,7 +16,21 @@ import numpy as np
 from tfprune.adapters.graphs import Graphs, Node, Option, Shape
 from tfprune.structured.labels import Axes, Fixed, Labels, rows_of
 
-Size = Labels | int | None  # labels of the channels that a number counts, the number, or None where neither is known
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """A number of channels, or a part of it.
+
+    Attributes:
+        labels: of those that are counted, several times where the number is multiplied.
+        divisor: what their number is divided by.
+    """
+
+    labels: Labels
+    divisor: int = 1
+
+
+Size = Count | int | None  # what a number counts, the number, or None where neither is known
 
 
 @dataclasses.dataclass(frozen=True)

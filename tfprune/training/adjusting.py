@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tfprune.adapters import adapter_of
 from tfprune.adapters.layer_traits import traits_of
+from tfprune.structured.channels import Channels
+from tfprune.structured.labels import goes
+from tfprune.structured.surgery import Removed, made_smaller
 from tfprune.utils.trees import leaves, map_tree
 
 RECALIBRATION_BATCH = 128
@@ -70,3 +75,35 @@ def recalibrate(model: Any, inputs: Any) -> None:
         model(map_tree(lambda own: own[rows], inputs), training=True)  # noqa: B023 - called at once
     for layer, name, value in before:
         setattr(layer, name, value)
+
+
+def recalibrate_zeroed(model: Any, found: Channels, removed: Removed, inputs: Any) -> None:
+    """Takes BatchNorm's moving statistics anew where channels are zero, as they are once these have gone.
+
+    Where other layers take statistics over the channels that stay, as LayerNormalization does, those are of the smaller
+    model.
+
+    Args:
+        model: in which the channels are zero; changed in place.
+        found: what can go of it.
+        removed: the channels or branches that are zero.
+        inputs: see `recalibrate`.
+    """
+    if not any(group.inexact and len(removed.get(group.name, ())) for group in found.groups):
+        recalibrate(model, inputs)
+        return
+    graphs = adapter_of(model).graphs
+    with graphs.scope(model):
+        gone, made, pairs = made_smaller(model, removed, found)
+        recalibrate(made.model, inputs)
+    norms = [layer for layer in graphs.leaf_layers(model) if traits_of(layer).momentum]
+    taken = {id(weight) for layer in norms for weight in layer.weights} - {
+        id(weight) for layer in norms for weight in graphs.learned(layer)
+    }
+    for weight, smaller in pairs:
+        if id(weight) in taken:
+            values, axes = graphs.numbers(weight), found.of(weight).axes
+            kept = [np.arange(size) for size in values.shape]
+            kept = [np.flatnonzero(~goes(axes[axis], gone)) if axis in axes else own for axis, own in enumerate(kept)]
+            values[np.ix_(*kept)] = graphs.numbers(smaller)
+            graphs.assign(weight, values)

@@ -23,7 +23,7 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, zero_groups
-from tfprune.training.adjusting import Dropouts, recalibrate
+from tfprune.training.adjusting import Dropouts, recalibrate_zeroed
 from tfprune.training.channel_costs import ChannelCosts
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker
 from tfprune.training.config import Config
@@ -86,7 +86,8 @@ class ChannelRemoval:
         zero_groups(self.model, self._marked, self.channel_tracker.left)
         if count := self.config.channel_settings["recalibrate"]:
             chosen = self.pruner.random("recalibration").permutation(len(self.data.train))[:count]
-            recalibrate(self.model, np.asarray(self.data.train.x[chosen]))
+            inputs = np.asarray(self.data.train.x[chosen])
+            recalibrate_zeroed(self.model, self.channel_tracker.left, self._marked, inputs)
         self.channel_tracker.remove(self._marked)
         self.costs.count_event()
         if self._within_fit:

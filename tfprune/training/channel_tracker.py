@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters import adapter_of
-from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.events import PruningEvent, nominal_sparsity
 from tfprune.pruning.update import MaskStability
 from tfprune.structured.branches import BRANCHES, Branches
+from tfprune.structured.budgets import forms_of
 from tfprune.structured.channels import Channels
 from tfprune.structured.labels import Axes, WeightChannels, goes
+from tfprune.structured.ranking import NORMALIZERS, Ranked, choose_widths
 from tfprune.structured.surgery import Removed, labels_of, take_out, weight_channels
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.removal import (
@@ -76,6 +78,8 @@ class ChannelTracker:
             }
             if config.pruning.pruning_events:
                 check_branches(model, found, config)
+        self._forms = forms_of(model, found) if config.scope == "isomorphic" else dict.fromkeys(self.sizes)
+        self._chosen: dict[str, int] | None = None  # widths after the last event, where they follow from scores
         self.kernel_sizes = {name: int(np.prod(shape)) for name, (shape, _) in self._kernels.items()}
         self._shapes = [tuple(getattr(own, "shape", (0,))) for _, own in graphs.weights(model)]
         self.parameters = graphs.parameters(model)
@@ -103,16 +107,34 @@ class ChannelTracker:
         """
         config, found = self._config, self.left
         scores = scores_of(found, criterion_of(event, config.channel_settings))
-        widths = expected_widths(self.sizes, [*before, event], self.multiples)
-        widths = {name: min(count, len(self.alive[name])) for name, count in widths.items()}
         if event.criterion.inverted:
             scores = {name: -own for name, own in scores.items()}
+        widths = self._widths_after([*before, event], scores)
         marked = least_important_of(model, found, scores, widths, config)
         if event.stability_tolerance is not None and not stability.is_stable(
             self.alive_without(marked), event.stability_tolerance
         ):
             return None
+        self._chosen = None if config.scope == "layer" else widths
         return marked
+
+    def _widths_after(self, events: Sequence[PruningEvent], scores: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """Returns how many channels of each group are left after events, the last of which goes by scores."""
+        if self._config.scope == "layer":
+            widths = expected_widths(self.sizes, events, self.multiples)
+            return {name: min(count, len(self.alive[name])) for name, count in widths.items()}
+        normalized = {name: NORMALIZERS["mean"](own - min(0.0, float(own.min()))) for name, own in scores.items()}
+        groups = [
+            Ranked(name, own, self.multiples[name], self._forms[name], self.sizes[name])
+            for name, own in normalized.items()
+        ]
+        return choose_widths(groups, 1 - nominal_sparsity(events), self._config.scope)
+
+    def count_after(self, events: Sequence[PruningEvent]) -> int:
+        """Returns how many channels or branches events leave in all; about, where groups compete."""
+        if self._config.scope == "layer":
+            return sum(expected_widths(self.sizes, events, self.multiples).values())
+        return round(sum(self.sizes.values()) * (1 - nominal_sparsity(events)))
 
     def check(self, kernels: Mapping[str, np.ndarray], events: Iterable[PruningEvent], where: str) -> None:
         """Compares the kernels of a model with what is left after events.
@@ -120,7 +142,10 @@ class ChannelTracker:
         Raises:
             SparsityError: something else is.
         """
-        check_widths(self.widths, expected_widths(self.sizes, events, self.multiples), where)
+        if self._config.scope == "layer":
+            check_widths(self.widths, expected_widths(self.sizes, events, self.multiples), where)
+        elif self._chosen is not None:
+            check_widths(self.widths, self._chosen, where)
         shapes = self.kernel_shapes()
         if still_there := ({*self.kernel_sizes} - {*shapes}) & {*kernels}:
             raise SparsityError(f"{where}: {', '.join(sorted(still_there))} is still there")

@@ -98,7 +98,8 @@ class Config:
             the same settings and its own `TF_CONFIG`, see `strategies`; `none` trains on one device.
         scope: `layer` ranks weights within each kernel and leaves each the same share, `erk` leaves small kernels
             more (Erdos-Renyi-Kernel), `global` ranks across all of them; None is as the method's paper has it. What
-            prunes nothing has `layer`.
+            prunes nothing has `layer`. Of granularity `filter` it is `layer`, `global` or `isomorphic`, see
+            `structured.ranking`.
         granularity: what is pruned: `weight` zeroes single weights; `filter` removes filters and units with all that
             reads them, `branch` whole residual branches (see `branches`), so that the rest of the training has a
             smaller model; `block` zeroes whole blocks of weights, `n:m` all but n in every m along a kernel's inputs,

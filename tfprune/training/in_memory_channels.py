@@ -25,8 +25,9 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, zero_groups
+from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import DATA_CRITERIA
-from tfprune.training.adjusting import Dropouts, recalibrate
+from tfprune.training.adjusting import Dropouts, recalibrate_zeroed
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, validating
 from tfprune.training.examples import some_examples
 from tfprune.training.in_memory import InMemoryTask
@@ -48,12 +49,14 @@ class ChannelPlan:
         exclude: names of layers whose channels stay.
         granularity: `filter` or `branch`.
         channel_settings: see `widths.check_channel_settings`.
+        scope: which channels compete, see `ranking`.
         pruning: the method.
     """
 
     exclude: tuple[str, ...]
     granularity: str
     channel_settings: Mapping[str, Any]
+    scope: str
     pruning: Method
 
     @property
@@ -87,7 +90,7 @@ class ChannelTask(InMemoryTask):
         """Finds what can go; there are no masks."""
         exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         asked = self.asked
-        self.plan = ChannelPlan(exclude, asked.granularity, asked.channel_settings, asked.method)
+        self.plan = ChannelPlan(exclude, asked.granularity, asked.channel_settings, asked.scope, asked.method)
         self.tracker = ChannelTracker(self.model, self.plan)
         stay = {name: why for name, why in self.tracker.skipped.items() if why != OUTPUT and EXCLUDED not in why}
         what = "; ".join(f"{name}: {why}" for name, why in stay.items())
@@ -112,7 +115,7 @@ class ChannelTask(InMemoryTask):
         self.tracker.remove(marked)
         zero_groups(self.model, marked, self.tracker.left)
         if count := self.plan.channel_settings["recalibrate"]:
-            recalibrate(self.model, self._drawn(count, "recalibration").x)
+            recalibrate_zeroed(self.model, self.tracker.left, marked, self._drawn(count, "recalibration").x)
 
     def _drawn(self, count: int, purpose: str) -> Batch:
         return some_examples(self._data, count, self.pruner.random(purpose))
@@ -236,6 +239,11 @@ class ChannelTask(InMemoryTask):
     def _result(self, missed: Sequence[str]) -> Trained:
         masks, removed = self.tracker.masks(), self.tracker.removed
         return Trained(self.model, masks, self.history, self.asked.name, missed, removed)
+
+
+def whole_or_unfolded(model: Any, asked: ResolvedMethod) -> Any:
+    """Returns a model whose channels can be followed, see `unfolded`; that whose branches go as it is."""
+    return unfolded(model)[0] if asked.granularity == "filter" else model
 
 
 def check_shrinkable(

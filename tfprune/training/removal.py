@@ -34,6 +34,9 @@ class RemovalSettings(Protocol):
     def channel_settings(self) -> Mapping[str, Any]: ...
 
     @property
+    def scope(self) -> str: ...
+
+    @property
     def pruning(self) -> Method: ...
 
     @property

@@ -11,7 +11,7 @@ from tfprune.methods._base import Method
 from tfprune.methods._dry_run import Step, Training, record_steps
 from tfprune.pruning.patterns import NOfM, Pattern, check_every_m, pattern_of
 from tfprune.structured.widths import check_channel_settings
-from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES, check_removing_method
+from tfprune.training.setting_checks import GRANULARITIES, REMOVING, SCOPES, check_removing_method, check_weight_scope
 from tfprune.training.settings_files import with_sparsity
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
@@ -83,6 +83,8 @@ def resolve_method(
     of_channels = _channel_settings(channels or {}, granularity)
     if granularity in REMOVING:
         check_removing_method(granularity, method.settings(), where)
+    else:
+        check_weight_scope(where)
     if isinstance(units, NOfM):
         check_every_m(units, method.requested_sparsity, method.pruning_events, where)
     return ResolvedMethod(name, method, epochs, where, units, granularity, of_channels)

@@ -11,6 +11,7 @@ from tfprune.data._base import STREAMS
 from tfprune.data.objectives._base import CLASS_WEIGHTS
 from tfprune.models._user import APPLICATIONS, OF_KERAS3
 from tfprune.pruning.patterns import NOfM, check_every_m
+from tfprune.structured.widths import SCOPES as CHANNEL_SCOPES
 from tfprune.utils.checks import check_choice, check_names, check_plain, check_switch
 from tfprune.utils.errors import ConfigError, choose_from
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
 REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
-SCOPES = ("layer", "global", "erk")
+SCOPES = ("layer", "global", "erk", "isomorphic")  # the last one of channels alone
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
@@ -133,8 +134,15 @@ def check_granularity(config: Config) -> None:
             config.units, config.requested_sparsity, config.pruning.pruning_events, config.scope, option="--sparsity"
         )
     if not config.removes:
+        check_weight_scope(config.scope)
         for key in config.channel_settings:
             raise ConfigError(f"channels.{key} is of granularity filter or branch; set --granularity")
+
+
+def check_weight_scope(scope: str) -> None:
+    """Raises `ConfigError` if single weights, or blocks of them, cannot be ranked in a scope."""
+    if scope == "isomorphic":
+        raise ConfigError("scope isomorphic ranks the channels of layers that are built alike: set granularity filter")
 
 
 def check_removal(config: Config) -> None:
@@ -157,5 +165,6 @@ def check_removing_method(granularity: str, settings: Mapping[str, Any], scope: 
         raise ConfigError(
             f"shuffle=true moves single weights; with granularity {granularity} take method random_at_init"
         )
-    if scope != "layer":
-        raise ConfigError(f"granularity {granularity} ranks {what} within their groups: scope layer, not {scope}")
+    choices = CHANNEL_SCOPES if granularity == "filter" else ("layer",)
+    if scope not in choices:
+        raise ConfigError(f"granularity {granularity} ranks {what} in scope {' or '.join(choices)}, not {scope}")

@@ -21,8 +21,10 @@ from tfprune.adapters.keras3.layers import NAMES, carry_assets, graph_of, has_gr
 from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.adapters.keras3.optimizers import fresh, parts, slots
 from tfprune.adapters.keras3.penalties import Penalties
+from tfprune.adapters.keras3.unfolding import Unfolding
 from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.unfolding import Followed, Unfolded
 from tfprune.pruning.events import Criterion
 
 
@@ -100,6 +102,11 @@ class Keras3Graphs:
         backends.sync(model)
         with backends.scope(model):
             return Narrowed(model, changes).remade()
+
+    def unfold(self, model: keras.Model, followed: Followed) -> Unfolded:
+        backends.sync(model)
+        with backends.scope(model):
+            return Unfolding(model, followed).unfolded()
 
     def carry(self, old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None) -> None:
         given = [backends.numbers(own) for own in old.weights] if weights is None else weights

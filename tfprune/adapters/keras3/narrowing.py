@@ -79,7 +79,8 @@ class Narrowed:
                 new = self._layer(old) if isinstance(old, keras.layers.Layer) else self._function(old)
             else:
                 new = self._sequential(old) if isinstance(old, keras.Sequential) else self._functional(old)
-                new.dtype_policy = old.dtype_policy  # Keras gives models that it makes the one of now
+                if type(new) is type(old):
+                    new.dtype_policy = old.dtype_policy  # Keras gives models that it makes the one of now
             self._made[id(old)] = old, new
         return self._made[id(old)][1]
 
@@ -92,7 +93,7 @@ class Narrowed:
         return new
 
     def _functional(self, old: keras.Model) -> keras.Model:
-        _check_kind(old)
+        self._check_kind(old)
         graph = graph_of(old)
         tensors = {id(tensor): self._operation(tensor._keras_history.operation).output for tensor in graph._inputs}
         for depth in sorted(graph._nodes_by_depth, reverse=True):
@@ -103,7 +104,19 @@ class Narrowed:
             keras.tree.map_structure(lambda tensor: tensors[id(tensor)], ends)
             for ends in (graph._inputs_struct, graph._outputs_struct)
         )
-        return type(old)(inputs=inputs, outputs=outputs, name=old.name)
+        return self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
+
+    def _check_kind(self, old: keras.Model) -> None:
+        """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+        if own_class(old):
+            raise ModelError(
+                f"model {old.name} is of a class of its own, {type(old).__name__}, which cannot be made again from "
+                "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
+            )
+
+    def _kind(self, old: keras.Model) -> type:
+        """Returns the class of what becomes of a model."""
+        return type(old)
 
     def _call(self, node: Any, tensors: dict[int, Any]) -> None:
         """Repeats a call; adds what it gives to `tensors`."""
@@ -118,9 +131,18 @@ class Narrowed:
             changes = self._changes.arguments.get(id(node), ())
             apply_to_arguments(args, kwargs, changes, lambda array, old: keras.ops.convert_to_tensor(array, old.dtype))
             args, kwargs = keras.tree.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
-            outputs = self._operation(node.operation)(*args, **kwargs)
-        self._calls[id(node)] = id(self._operation(node.operation)._inbound_nodes[-1])
+            outputs = self._applied(node.operation, args, kwargs)
+        if id(node.operation) in self._made:
+            self._calls[id(node)] = id(self._operation(node.operation)._inbound_nodes[-1])
         tensors |= zip(map(id, node.output_tensors), keras.tree.flatten(outputs), strict=True)
+
+    def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Makes a call of the new layer or operation."""
+        return self._operation(operation)(*args, **kwargs)
+
+    def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
+        """Returns the settings of what a layer or operation becomes."""
+        return config
 
     def _function(self, old: Any) -> Any:
         """Returns one of Keras' operations that are no layers."""
@@ -128,7 +150,7 @@ class Narrowed:
         try:
             config = old.get_config()
             apply_to_settings(config, changes)
-            return rebuilt(old, config=config)
+            return rebuilt(old, config=self._settings(old, config))
         except FAILURES as error:
             if changes:
                 raise ModelError(f"{old.name} cannot be made again: {one_line(error)}") from None
@@ -145,7 +167,7 @@ class Narrowed:
                 return keras.layers.Lambda(old.function, shape, old.mask, old.arguments, **settings)
             config = settings_of(old)
             self._change(config, old)
-            return rebuilt(old, config=config)
+            return rebuilt(old, config=self._settings(old, config))
         except FAILURES as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
@@ -209,11 +231,7 @@ def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
     }
 
 
-def _check_kind(model: keras.Model) -> None:
-    """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+def own_class(model: keras.Model) -> bool:
+    """Returns whether a model is of a class that its inputs and outputs do not make."""
     given = inspect.getfullargspec(type(model).__init__)
-    if given.args[1:4] != ["inputs", "outputs", "name"] and not (given.varargs and given.varkw):
-        raise ModelError(
-            f"model {model.name} is of a class of its own, {type(model).__name__}, which cannot be made again from "
-            "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
-        )
+    return given.args[1:4] != ["inputs", "outputs", "name"] and not (given.varargs and given.varkw)

@@ -22,6 +22,8 @@ from tfprune.adapters.tf_keras.multiply_adds import macs_per_kernel
 from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.adapters.tf_keras.penalties import Penalties
+from tfprune.adapters.tf_keras.unfolding import Unfolding
+from tfprune.adapters.unfolding import Followed, Unfolded
 from tfprune.pruning.events import Criterion
 
 
@@ -88,6 +90,9 @@ class TfKerasGraphs:
 
     def make_again(self, model: keras.Model, changes: Changes) -> Remade:
         return Narrowed(model, changes).remade()
+
+    def unfold(self, model: keras.Model, followed: Followed) -> Unfolded:
+        return Unfolding(model, followed).unfolded()
 
     def carry(self, old: keras.layers.Layer, new: keras.layers.Layer, weights: Sequence[np.ndarray] | None) -> None:
         carry_state(old, new, weights)

@@ -20,7 +20,7 @@ from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
-_OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
+OPERATORS = ("TFOpLambda", "SlicingOpLambda")  # layers that Keras makes of functions of TensorFlow
 
 
 class Narrowed:
@@ -79,7 +79,7 @@ class Narrowed:
         return new
 
     def _functional(self, old: keras.Model) -> keras.Model:
-        _check_kind(old)
+        self._check_kind(old)
         tensors = {
             id(tensor): self._layer(layer).output for tensor, layer in zip(old.inputs, old._input_layers, strict=True)
         }
@@ -97,8 +97,9 @@ class Narrowed:
             tf.nest.map_structure(lambda tensor: tensors[id(tensor)], ends)
             for ends in (old._nested_inputs, old._nested_outputs)
         )
-        new = type(old)(inputs=inputs, outputs=outputs, name=old.name)
-        ancillary = [self._layer(layer) for layer in old.layers if layer.name not in self._changes.gone]
+        new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
+        stay = [own for own in old.layers if own.name not in self._changes.gone and not self._is_apart(own)]
+        ancillary = [self._layer(layer) for layer in stay]
         ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]
         if ancillary:  # such as those of `add_loss`, which no output is computed from
             new._insert_layers(ancillary, [node for layer in ancillary for node in layer.inbound_nodes])
@@ -123,16 +124,42 @@ class Narrowed:
             changes = self._changes.arguments.get(id(node), ())
             apply_to_arguments(args, kwargs, changes, lambda array, old: tf.constant(array, old.dtype))
             args, kwargs = tf.nest.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
-            outputs = self._layer(node.layer)(*args, **kwargs)
-        self._calls[id(node)] = id(self._layer(node.layer)._inbound_nodes[-1])
+            outputs = self._applied(node.layer, args, kwargs)
+        if id(node.layer) in self._made:
+            self._calls[id(node)] = id(self._layer(node.layer)._inbound_nodes[-1])
         tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
+
+    def _applied(self, layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Makes a call of the new layer."""
+        return self._layer(layer)(*args, **kwargs)
+
+    def _is_apart(self, layer: keras.layers.Layer) -> bool:
+        """Returns whether other layers stand in a layer's place."""
+        return False
+
+    def _check_kind(self, old: keras.Model) -> None:
+        """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+        if own_class(old):
+            raise ModelError(
+                f"model {old.name} is of a class of its own, {type(old).__name__}, which cannot be made again from "
+                "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
+            )
+
+    def _kind(self, old: keras.Model) -> type:
+        """Returns the class of what becomes of a model."""
+        return type(old)
+
+    def _settings(self, old: keras.layers.Layer, config: dict[str, Any]) -> dict[str, Any]:
+        """Returns the settings of what a layer becomes."""
+        return config
 
     def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
-        kept_as = keras.layers.Layer.get_config(old) if _is(old, *_OPERATORS, "Lambda") else {}
-        if _is(old, *_OPERATORS):
+        kept_as = keras.layers.Layer.get_config(old) if is_of_keras(old, *OPERATORS, "Lambda") else {}
+        kept_as = self._settings(old, kept_as)
+        if is_of_keras(old, *OPERATORS):
             return type(old)(old.function, **kept_as)
-        if _is(old, "Lambda"):
+        if is_of_keras(old, "Lambda"):
             shape = old._output_shape
             return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
         try:
@@ -143,7 +170,7 @@ class Narrowed:
             config = without_shapes(config) | functions
             self._change(config, old)
             with keras.utils.custom_object_scope(self._known):
-                return rebuilt(old, config=config)
+                return rebuilt(old, config=self._settings(old, config))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
@@ -168,15 +195,11 @@ def _named(function: Any) -> bool:
     return getattr(function, "__name__", "<lambda>") != "<lambda>"
 
 
-def _is(layer: keras.layers.Layer, *kinds: str) -> bool:
+def is_of_keras(layer: keras.layers.Layer, *kinds: str) -> bool:
     return type(layer).__module__.partition(".")[0] == "tf_keras" and type(layer).__name__ in kinds
 
 
-def _check_kind(model: keras.Model) -> None:
-    """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
+def own_class(model: keras.Model) -> bool:
+    """Returns whether a model is of a class that its inputs and outputs do not make."""
     given = inspect.getfullargspec(type(model).__init__)
-    if given.args[1:] != ["inputs", "outputs", "name", "trainable"] and not (given.varargs and given.varkw):
-        raise ModelError(
-            f"model {model.name} is of a class of its own, {type(model).__name__}, which cannot be made again from "
-            "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
-        )
+    return given.args[1:] != ["inputs", "outputs", "name", "trainable"] and not (given.varargs and given.varkw)

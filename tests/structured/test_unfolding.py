@@ -1,0 +1,263 @@
+"""Layers that hold others: what is in them can go, and stands in their place in what is left."""
+
+import functools
+
+import both_keras
+import numpy as np
+import pytest
+from test_both_keras import answers, lowest, shaken
+
+import tfprune
+from tfprune.adapters import adapter_of
+from tfprune.structured.channels import OUTPUT, channels
+from tfprune.structured.surgery import remove_groups, zero_groups
+from tfprune.structured.unfolding import unfolded
+from tfprune.utils.errors import ModelError
+
+LIBRARIES = ("tf_keras", "keras")
+STEPS = np.random.default_rng(0).normal(size=(6, 5, 8)).astype(np.float32)
+IMAGES = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype(np.float32)
+
+
+@functools.cache
+def layers(name):
+    """Returns a person's own layers, in one Keras."""
+    k, ops = both_keras.library(name)
+    L = k.layers
+
+    class Mlp(L.Layer):
+        def __init__(self, wide, **kwargs):
+            super().__init__(**kwargs)
+            self.wide = wide
+            self.norm, self.up = L.LayerNormalization(name="norm"), L.Dense(wide, "relu", name="up")
+            self.down, self.drop = L.Dense(8, name="down"), L.Dropout(0.5, name="drop")
+
+        def call(self, x, training=None):
+            return x + 0.5 * self.drop(self.down(self.up(self.norm(x))), training=training)
+
+        def get_config(self):
+            return super().get_config() | {"wide": self.wide}
+
+    class Attend(L.Layer):
+        """Its shapes name the batch."""
+
+        def __init__(self, heads=4, **kwargs):
+            super().__init__(**kwargs)
+            self.heads = heads
+            self.query, self.key, self.value = (L.Dense(16, name=own) for own in ("query", "key", "value"))
+            self.out = L.Dense(8, name="out")
+
+        def call(self, x):
+            batch, steps = ops.shape(x)[0], x.shape[1]
+            heads = [ops.reshape(own(x), (batch, steps, self.heads, -1)) for own in (self.query, self.key, self.value)]
+            query, key, value = (ops.transpose(own, (0, 2, 1, 3)) for own in heads)
+            scores = ops.softmax(ops.matmul(query * 0.5, ops.transpose(key, (0, 1, 3, 2))))
+            found = ops.transpose(ops.matmul(scores, value), (0, 2, 1, 3))
+            return self.out(ops.reshape(found, (batch, steps, 16)))
+
+        def get_config(self):
+            return super().get_config() | {"heads": self.heads}
+
+    class Block(L.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.attend, self.mlp = Attend(name="attend"), Mlp(32, name="mlp")
+
+        def call(self, x, training=None):
+            return self.mlp(x + self.attend(x), training=training)
+
+    class Residual(L.Layer):
+        def __init__(self, filters=16, **kwargs):
+            super().__init__(**kwargs)
+            self.filters = filters
+            self.wide, self.back = L.Conv2D(24, 3, padding="same", name="wide"), L.Conv2D(filters, 1, name="back")
+            self.norms = [L.BatchNormalization(name=own) for own in ("one", "two")]
+            self.gates = [L.Dense(4, "relu", name="few"), L.Dense(filters, "sigmoid", name="all")]
+
+        def call(self, x, training=None):
+            y = self.norms[0](self.wide(x), training=training)
+            y = self.norms[1](self.back(y), training=training)
+            gate = ops.mean(y, (1, 2))
+            for own in self.gates:
+                gate = own(gate)
+            return x + y * ops.reshape(gate, (-1, 1, 1, self.filters))
+
+        def get_config(self):
+            return super().get_config() | {"filters": self.filters}
+
+    class Root(L.Layer):
+        """A normalization that has no rule."""
+
+        def build(self, shape):
+            self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones")
+
+        def call(self, x):
+            return self.scale * x / (ops.mean(x * x, -1)[..., None] + 1e-6) ** 0.5
+
+    class Projection(L.Dense):
+        """May do anything, and makes channels."""
+
+        def call(self, x):
+            return super().call(x) * 2.0
+
+    return {own.__name__: own for own in (Mlp, Attend, Block, Residual, Root, Projection)}
+
+
+def blocks(k, own):
+    """In a row, one of them twice, and in a model in the model."""
+    i = k.layers.Input((5, 8))
+    block = own["Block"](name="b")
+    x = block(block(k.layers.Dense(8, name="embed")(i)))
+    inner = k.Sequential([k.layers.Input((5, 8)), own["Mlp"](16, name="m"), k.layers.Dense(12, name="d")], name="s")
+    return k.Model(i, k.layers.Dense(3, name="logits")(inner(x))), STEPS
+
+
+def images(k, own):
+    L = k.layers
+    stages = [L.Conv2D(16, 3, padding="same", name="stem"), own["Residual"](name="r"), L.GlobalAveragePooling2D()]
+    return k.Sequential([L.Input((8, 8, 3)), *stages, L.Dense(3, name="logits")]), IMAGES
+
+
+def tried(k, own):
+    """Layers that hold no others: tried, and kept as they are."""
+    i = k.layers.Input((5, 8))
+    x = own["Projection"](16, name="p")(k.layers.Dense(8, name="embed")(i))
+    return k.Model(i, k.layers.Dense(3, name="logits")(own["Root"](name="root")(x))), STEPS
+
+
+def of_a_class(k, own):
+    class Net(k.Model):
+        def __init__(self, wide):
+            i = k.layers.Input((5, 8))
+            x = own["Mlp"](wide, name="m")(k.layers.Dense(8, name="embed")(i))
+            super().__init__(i, k.layers.Dense(3, name="logits")(x))
+
+    return Net(16), STEPS
+
+
+FREE = {
+    blocks: {"embed": 8, "b_attend_query": 4, "b_attend_value": 4, "b_mlp_up": 32, "m_up": 16, "d": 12},
+    images: {"stem": 16, "r_wide": 24, "r_few": 4},
+    tried: {"embed": 8, "p": 16},
+    of_a_class: {"embed": 8, "m_up": 16},
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("build", FREE, ids=lambda own: own.__name__)
+def test_what_is_in_layers_can_go(build, name, tmp_path):
+    k, _ = both_keras.library(name)
+    model, x = build(k, layers(name))
+    shaken(model)
+    nodes = [len(own._inbound_nodes) for own in model._flatten_layers()]
+    before = [np.array(own) for own in model.get_weights()]
+    whole, reasons = unfolded(model)
+    assert {own: reason for own, reason in reasons.items() if "weights of its own" not in reason} == {}
+    assert [len(own._inbound_nodes) for own in model._flatten_layers()] == nodes
+    for own, same in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, same)
+    for own, same in zip(answers(whole, x), answers(model, x), strict=True):
+        np.testing.assert_allclose(own, same, rtol=1e-6, atol=1e-6)
+    graphs = adapter_of(model).graphs
+    if build in (blocks, of_a_class):  # dropout drops out in training
+        assert np.ptp(graphs.call(lambda: whole(x, training=True)) - graphs.call(lambda: whole(x, training=True)))
+    found = channels(whole)
+    assert {own: len(group) for own, group in found.free.items()} == FREE[build]
+    assert not [own.protected for own in found.groups if own.protected not in (None, OUTPUT)]
+    exact = {own: places for own, places in lowest(whole).items() if not found.free[own].inexact}
+    zeroed = remove_groups(whole, {})
+    zero_groups(zeroed, exact)
+    for own, same in zip(answers(remove_groups(whole, exact), x), answers(zeroed, x), strict=True):
+        np.testing.assert_allclose(own, same, rtol=0, atol=1e-5 * np.abs(same).max())
+    model.compile("sgd", "mse")
+    smaller = tfprune.shrink(model, 0.5, multiple=1)
+    assert {own: len(group) for own, group in channels(smaller).free.items()} == {
+        own: size // 2 for own, size in FREE[build].items()
+    }
+    smaller.save(tmp_path / "model.keras")
+    loaded = k.models.load_model(tmp_path / "model.keras", custom_objects=layers(name))
+    for own, same in zip(answers(loaded, x), answers(smaller, x), strict=True):
+        np.testing.assert_allclose(own, same, rtol=1e-6, atol=1e-6)
+    smaller.fit(x, answers(smaller, x)[0], batch_size=3, verbose=0)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_training_makes_what_is_in_layers_smaller(name, caplog):
+    k, _ = both_keras.library(name)
+    model, x = blocks(k, layers(name))
+    model.compile("sgd", "mse")
+    given = {"granularity": "filter", "channels": {"multiple": 1}, "method": "pruned", "sparsity": 0.5, "epochs": 2}
+    result = tfprune.train(model, (x, np.zeros((6, 5, 3), np.float32)), verbose=0, **given)
+    assert {own: len(group) for own, group in channels(result.model).free.items()} == {
+        own: size // 2 for own, size in FREE[blocks].items()
+    }
+    assert "taken apart, with the layers that are in them in their place: b" in caplog.text
+
+
+def unclear(k, ops):
+    """Returns layers that a list of calls does not tell, with why."""
+    L = k.layers
+
+    def layer(call, **kwargs):
+        def init(self, **rest):
+            L.Layer.__init__(self, **rest)
+            self.inner = L.Dense(8, name="inner")
+            self.inner.build((None, 5, 8))
+            for key, make in kwargs.items():
+                setattr(self, key, make(self))
+
+        return type("Own", (L.Layer,), {"__init__": init, "call": call})(name="own")
+
+    def drawn(self, x):
+        return self.inner(x) * np.random.default_rng().normal()
+
+    def in_training(self, x, training=None):
+        return self.inner(x) * 2.0 if training else self.inner(x)
+
+    def loss(self, x):
+        self.add_loss(ops.mean(x, (0, 1, 2)))
+        return self.inner(x)
+
+    def baked(self, x):
+        return self.inner(x) * ops.mean(ops.sigmoid(self.inner.kernel), (0, 1))
+
+    def counted(self, x):
+        return self.inner(x) * (x.shape[0] or 1)
+
+    return {
+        "numbers in it go by the batch, the weights, chance or training": [layer(drawn), layer(baked), layer(counted)],
+        "it does other things in training": [layer(in_training)],
+        "it adds to the loss": [layer(loss)],
+        "it has weights of its own": [
+            layer(lambda self, x: self.inner(x) * self.own, own=lambda self: self.add_weight(name="own", shape=()))
+        ],
+    }
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_a_list_of_calls_does_not_tell_stays_and_is_said(name):
+    k, ops = both_keras.library(name)
+    for message, several in unclear(k, ops).items():
+        for own in several:
+            i = k.layers.Input((5, 8))
+            model = k.Model(i, k.layers.Dense(3, name="logits")(own(k.layers.Dense(8, name="embed")(i))))
+            before = [np.array(weight) for weight in model.get_weights()]
+            with pytest.raises(ModelError, match=f"own: Own is not taken apart: {message}") as caught:
+                tfprune.shrink(model, 0.5, multiple=1)
+            assert "\n" not in str(caught.value)
+            for weight, same in zip(model.get_weights(), before, strict=True):
+                np.testing.assert_array_equal(weight, same)
+
+
+def test_an_optimizer_goes_on():
+    for name in LIBRARIES:
+        k, _ = both_keras.library(name)
+        model, x = of_a_class(k, layers(name))
+        model.compile(k.optimizers.SGD(0.01, momentum=0.9), "mse")
+        model.fit(x, np.zeros((6, 5, 3), np.float32), batch_size=3, verbose=0)
+        whole, _ = unfolded(model)
+        assert int(whole.optimizer.iterations) == 2 and type(whole) is not type(model)
+        slots = [
+            np.asarray(own) for own in getattr(whole.optimizer, "momentums", None) or whole.optimizer.variables[2:]
+        ]
+        assert len(slots) == len(whole.trainable_variables) and all(np.ptp(own) for own in slots)
