@@ -13,7 +13,7 @@ from tfprune.cli._json import echo_json
 from tfprune.cli._models import check_backend, echo_written, names, writes_a_model, written_as_dict
 from tfprune.cli._terminal import start_logging
 from tfprune.methods._base import ZEROED
-from tfprune.pruning.masks import SCOPES
+from tfprune.training.setting_checks import WEIGHT_SCOPES
 from tfprune.utils.checks import check_choice, check_fraction
 from tfprune.utils.errors import ConfigError
 
@@ -23,7 +23,7 @@ from tfprune.utils.errors import ConfigError
 @click.option("--sparsity", metavar="FRACTION", type=float, help="Share of the kernel weights to zero, in [0, 1).")
 @click.option(
     "--scope",
-    metavar="|".join(SCOPES),
+    metavar="|".join(WEIGHT_SCOPES),
     default="layer",
     show_default=True,
     help="Rank weights within each layer or across all of them.",
@@ -49,7 +49,7 @@ def prune(
     are pruned: nothing is trained unless --finetune-epochs asks for it, and then the zeros stay. The sparse model is
     written to --out in the format of MODEL.
     """
-    check_choice("--scope", given["scope"], SCOPES)
+    check_choice("--scope", given["scope"], WEIGHT_SCOPES)
     check_choice("--granularity", given["granularity"], ZEROED)
     if given["sparsity"] is not None:
         check_fraction("--sparsity", given["sparsity"])

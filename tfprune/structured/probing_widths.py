@@ -118,6 +118,16 @@ def normalizing(trace: Trace, call: Call) -> Traced | None:
     return Traced(shape, {len(shape) - 1: labels}, zero)
 
 
+def normalizes(graphs: Graphs, layer: Any, shape: Shape) -> bool:
+    """Returns whether a layer without kernels takes statistics over the channels of an input of a shape."""
+    if graphs.kernels_of(layer) or makes_masks(layer) or not shape or (shape[-1] or 0) < 2:
+        return False
+    try:
+        return _normalizes(_Tried(graphs, layer, shape, False, {}))[0] is not None
+    except Exception:  # it is somebody else's, and tried on what it may not have been made for
+        return False
+
+
 def _normalizes(tried: _Tried) -> tuple[Channelwise | None, bool]:
     count = tried.x.shape[-1]
     kept, order = tried.kept(count), np.random.default_rng(1).permutation(count)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Examples
+from tfprune.adapters.layer_traits import traits_of
 from tfprune.structured.branches import BRANCHES, branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.budgets import Request, Times, choose_within
@@ -78,6 +79,9 @@ def _report_stuck(model: Any, found: Channels, asked: Request, whole: Mapping[st
         kernels = graphs.kernels_of(layer)
         if kernels and not any(id(kernel) in followed for kernel in kernels):
             reasons[layer.name] = whole.get(layer.name, f"{type(layer).__name__} is not followed")
+        elif kernels and traits_of(layer).channels is None and not any(id(kernel) in found.made for kernel in kernels):
+            what = f"{type(layer).__name__} has no setting that says how many channels it makes"
+            reasons[layer.name] = whole.get(layer.name, what)
     if len(reasons) >= len(found.groups) and all(name in reasons for name in found.free):
         what = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ModelError(f"model {model.name} has no channels that can go ({what or 'no layer has a width'})")

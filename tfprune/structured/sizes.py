@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.structured.labels import Labels
 from tfprune.structured.movement import is_place
 from tfprune.structured.tracing import Call, Count, Size, Trace, Traced
 

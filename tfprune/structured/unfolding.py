@@ -12,6 +12,7 @@ from tfprune.adapters.kernel_names import few
 from tfprune.adapters.layer_traits import OWN_FRAMEWORKS, known_kind, traits_of
 from tfprune.structured.channels import Channels
 from tfprune.structured.probing import works_by_channel
+from tfprune.structured.probing_widths import normalizes
 from tfprune.structured.surgery import carry_weights
 
 log = logging.getLogger(__name__)
@@ -42,4 +43,7 @@ def _followed(graphs: Graphs, layer: Any, inputs: Sequence[Shape], outputs: Call
     if traits_of(layer).channels is not None or (own and known_kind(layer) is type(layer)):
         return True
     shapes = [*inputs, *outputs()]
-    return len(set(shapes)) == 1 and works_by_channel(graphs, layer, shapes[0], len(inputs))
+    if len(set(shapes)) != 1:
+        return False
+    known = len(inputs) == 1 and normalizes(graphs, layer, shapes[0])
+    return known or works_by_channel(graphs, layer, shapes[0], len(inputs))

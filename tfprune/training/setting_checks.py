@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
 REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
-SCOPES = ("layer", "global", "erk", "isomorphic")  # the last one of channels alone
+WEIGHT_SCOPES = ("layer", "global", "erk")
+SCOPES = (*WEIGHT_SCOPES, "isomorphic")  # the last one of channels alone
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 LOOPS = ("auto", "plain", "fused")
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")

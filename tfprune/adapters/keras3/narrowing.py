@@ -233,5 +233,7 @@ def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
 
 def own_class(model: keras.Model) -> bool:
     """Returns whether a model is of a class that its inputs and outputs do not make."""
+    if isinstance(model, keras.Sequential):
+        return False
     given = inspect.getfullargspec(type(model).__init__)
     return given.args[1:4] != ["inputs", "outputs", "name"] and not (given.varargs and given.varkw)

@@ -201,5 +201,7 @@ def is_of_keras(layer: keras.layers.Layer, *kinds: str) -> bool:
 
 def own_class(model: keras.Model) -> bool:
     """Returns whether a model is of a class that its inputs and outputs do not make."""
+    if isinstance(model, keras.Sequential):
+        return False
     given = inspect.getfullargspec(type(model).__init__)
     return given.args[1:] != ["inputs", "outputs", "name", "trainable"] and not (given.varargs and given.varkw)

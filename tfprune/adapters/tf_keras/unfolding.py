@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -265,12 +266,25 @@ def _followed_with(
         if str(type(node.layer).__module__).partition(".")[0] == "tf_keras" and hasattr(node.layer, "symbol"):
             if not is_of_keras(node.layer, *OPERATORS):
                 raise NotUnfolded(f"it uses {node.layer.name}, which is no function")
+            _check_stored(node)
             settings = {"function": node.layer.function, "symbol": str(node.layer.symbol).rpartition(".")[2]}
         given_out = tf.nest.flatten(node.outputs)
         for tensor in given_out:
             numbers[id(tensor)] = Ref(len(numbers))
         calls.append(Step(node.layer, settings, args, kwargs, len(given_out)))
     return Steps(calls, tf.nest.map_structure(lambda own: numbers[id(own)], outputs))
+
+
+def _check_stored(node: Any) -> None:
+    """Raises `NotUnfolded` if tf_keras cannot load a call of a function from a file."""
+    try:
+        several = any(
+            own.kind is own.VAR_POSITIONAL for own in inspect.signature(node.layer.function).parameters.values()
+        )
+    except (TypeError, ValueError):  # a function that has no signature
+        several = False
+    if several or any(own is Ellipsis for own in tf.nest.flatten((node.call_args, node.call_kwargs))):
+        raise NotUnfolded(f"tf_keras could not load its {node.layer.symbol} from a file")
 
 
 def _in_order(outputs: Any, known: dict[int, Ref]) -> list[Any]:
