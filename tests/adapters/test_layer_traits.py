@@ -336,7 +336,7 @@ def test_what_is_derived_from_a_known_layer_has_its_kernels_and_nothing_else():
     assert [*kernels(model)] == ["a/kernel", "b/kernel", "c/kernel"]
     traits = traits_of(model.get_layer("b"))
     assert traits == LayerTraits(kernels=("kernel",), width="units", macs=TRAITS["Dense"].macs)
-    assert {group.name: group.protected for group in channels(model).groups}["a"].startswith("b (QDense) is not known")
+    assert [*channels(model).free] == ["a", "b"]  # tried on numbers
     pruned = tfprune.prune(model, 0.5)
     assert [row.zeros for row in tfprune.summary(pruned).layers] == [12, 15, 7]
 
@@ -364,6 +364,7 @@ def test_kernels_inside_of_a_layer_that_has_some_of_its_own_are_found():
     assert [*kernels(functional((4,), Both(3, name="both")))] == ["both/kernel", "both/inner/kernel"]
 
 
+@pytest.mark.slow
 def test_a_run_says_which_layers_its_cost_leaves_out(tmp_path):
     import csv
 

@@ -191,6 +191,7 @@ def test_shared_layers_count_once():
     assert sum(isinstance(layer, Masked) for layer in leaf_layers(model)) == 1
 
 
+@pytest.mark.slow
 def test_kernels_inside_of_other_layers_are_masked_in_place():
     """Cells, attention, wrappers of layers: what no `Masked` can reach stays zero, and so does what is remembered."""
     layers = keras.layers

@@ -340,6 +340,7 @@ def test_compact_says_what_it_saved_or_that_it_saved_nothing(call, tmp_path):
     assert (much / "exports" / "compact" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_a_method_is_compared_with_itself_under_other_settings(call, tmp_path):
     rivals = "unpruned,fine_tuned,fine_tuned:rounds=3,dynamic:events=[0.25,0.5]:rate=0.1"
     code, out, err = call("compare", "--dataset", "penguins", "--methods", rivals, "--seeds", 1, "--epochs", 8,
@@ -586,6 +587,7 @@ def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(compared
     assert code == 0 and (run / "model" / "saved_model.pb").is_file() and "finished already" not in out
 
 
+@pytest.mark.slow
 def test_compare_at_an_equal_budget_gives_every_method_the_same_examples(call, tmp_path):
     given = ("--epochs", 6, "--seeds", 2, "--methods", "all", "--equal-budget", "--json", tmp_path / "numbers.json")
     page = tmp_path / "page.md"

@@ -195,6 +195,7 @@ def test_force_replaces_a_file_in_one_go(call, tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("library", ["tf_keras", "keras3"])
 def test_fine_tuning_trains_what_is_left(call, tmp_path, library):
     from tfprune.experiments.run_data import load_data

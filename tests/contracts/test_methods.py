@@ -17,7 +17,7 @@ from tfprune.methods._dynamic_sparse import DynamicSparseTraining
 from tfprune.pruning.events import keep_after
 from tfprune.pruning.masks import expected_kept, sparsity_of
 from tfprune.training.channel_trainer import ChannelTrainer
-from tfprune.training.setting_checks import SCOPES
+from tfprune.training.setting_checks import WEIGHT_SCOPES
 from tfprune.utils.errors import ConfigError, ModelError
 
 EPOCHS = 6
@@ -49,7 +49,10 @@ def test_unknown_settings_list_the_choices(method):
 @pytest.mark.some(every=7)
 @pytest.mark.parametrize(
     ("sparsity", "scope"),
-    [(None, "layer"), *itertools.product([0.0, 0.5, 0.99], SCOPES)],  # its own sparsity once: scopes are the same
+    [
+        (None, "layer"),
+        *itertools.product([0.0, 0.5, 0.99], WEIGHT_SCOPES),
+    ],  # its own sparsity once: scopes are the same
 )
 def test_it_meets_its_count_to_one_weight(method, scope, sparsity, tiny):
     settings = {} if sparsity is None else sparser(method, sparsity)

@@ -260,6 +260,7 @@ def test_a_table_is_trained_exported_and_its_raw_rows_are_answered(tmp_path, mon
     assert code == 2 and "colour must be one of blue, green, red" in err
 
 
+@pytest.mark.slow
 def test_the_penguins_own_file_is_a_table_like_any_other(tmp_path):
     config = Config(
         dataset=str(CSV), data_settings={"label": "species", "missing": "drop"}, epochs=30, out=str(tmp_path)

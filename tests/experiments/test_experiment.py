@@ -376,6 +376,7 @@ def test_the_cost_counts_every_training_and_every_weight_that_lives(tiny):
     assert cost["training_flops_masked"] == pytest.approx(6 * examples * (180 + 101 + 25))
 
 
+@pytest.mark.slow
 def test_a_late_pruning_event_saves_little(tiny):
     cost = train(tiny("dynamic", settings={"events": (0.999,)}, epochs=2000)).metrics["cost"]
     assert cost["training_flops_masked"] == pytest.approx(6 * 200 * (1998 * 180 + 2 * 150))
@@ -389,6 +390,7 @@ def test_a_small_dense_network_has_no_more_parameters_than_the_pruned_one(tiny):
     assert small["sparsity"]["achieved"] == 0
 
 
+@pytest.mark.slow
 def test_a_longer_training_is_one_training(tiny):
     longer = train(tiny("longer", learning_rate_schedule="cosine"))
     same = train(tiny("unpruned", epochs=12, learning_rate_schedule="cosine"))

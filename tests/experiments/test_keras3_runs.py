@@ -111,7 +111,7 @@ def kinds():
             return [own.value for star in node.value.elts for own in star.value.elts]
 
 
-@pytest.mark.some(every=4)
+@pytest.mark.some(every=8)
 @pytest.mark.parametrize("kind", kinds())
 def test_a_file_of_each_kind_is_trained_pruned_kept_and_comes_back_equal(
     kind, nets, data, tmp_path, monkeypatch, capsys
@@ -282,11 +282,13 @@ def test_a_run_that_is_cut_at_any_step_goes_on_to_the_same_bits(method, config, 
     assert {place.step for place in places} == {0, 1, 2} and count >= 9
 
 
+@pytest.mark.slow
 def test_augmented_images_and_drawing_layers_go_on_too(config, tmp_path, monkeypatch):
     settings = config("augmented", augment=("flip", "crop"), checkpoint_every="1e-9s", epochs=2)
     check_cuts(settings, tmp_path, monkeypatch, [2, 4])
 
 
+@pytest.mark.slow
 def test_half_precision_goes_on_with_the_scale_of_its_loss(config, tmp_path, monkeypatch):
     check_cuts(config("half", checkpoint_every="1e-9s"), tmp_path, monkeypatch, [2, 3])
 
@@ -311,6 +313,7 @@ def test_a_run_that_ended_in_the_middle_is_resumed_by_the_same_call(config, monk
         np.testing.assert_array_equal(own, other)
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_dense_training_of_another_over(config):
     dense = train(config("rows", method="unpruned", settings={}, epochs=4))
     settings = config("rows", method="lottery", settings={"rounds": 2}, epochs=4)
@@ -526,6 +529,7 @@ def test_a_dry_run_measures_such_a_model(config, monkeypatch, capsys):
     assert not Path(settings.out).exists()
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_each_in_its_own_keras(config, monkeypatch, capsys):
     settings = config("rows")
     typed = ("--dataset", settings.dataset, "--model", settings.model, "--backend", BACKEND, "--out", settings.out)
@@ -580,6 +584,7 @@ ALL += " or another_task or logged or every_method"
 SOME = "cut_at_any_step and lottery or smaller_and and dynamic or comes_back and numbers"
 
 
+@pytest.mark.slow
 @ON_TENSORFLOW
 @pytest.mark.parametrize("chosen", [SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("backend", ON_OTHERS)

@@ -32,7 +32,7 @@ SETTINGS = {
 @pytest.mark.parametrize(
     ("settings", "methods"),
     [
-        pytest.param(*own, id=name, marks=[pytest.mark.slow] * (name == "every method"))
+        pytest.param(*own, id=name, marks=[pytest.mark.slow] * (name != "as the penguins have it"))
         for name, own in SETTINGS.items()
     ],
 )
@@ -57,6 +57,7 @@ def test_runs_that_are_trained_together_come_to_the_numbers_of_each_alone(tmp_pa
             assert theirs == pytest.approx({key: row[key] for key in theirs}, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_trained_together_leaves_the_metrics_of_one_alone(tmp_path):
     settings = {"dataset": "penguins", "epochs": 12}
     configs = [Config(**settings, method=m, seed=s, out=tmp_path / "together") for m in TRIALS for s in (0, 3)]

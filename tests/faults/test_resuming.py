@@ -148,7 +148,7 @@ def test_a_run_that_is_cut_in_the_middle_of_an_epoch_goes_on_at_its_step(method,
         check_same(everything(streamed), everything(whole))
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=7)
 @pytest.mark.parametrize(
     ("method", "granularity"),
     [("dynamic", "filter"), ("early_bird", "filter"), ("dynamic", "branch"), ("dynamic", "n:m"), ("snip", "filter"),

@@ -38,7 +38,7 @@ from tfprune.methods import METHODS
 from tfprune.models import MODELS
 from tfprune.pruning.criteria import CRITERIA
 from tfprune.training.config import Config
-from tfprune.training.setting_checks import SCOPES
+from tfprune.training.setting_checks import WEIGHT_SCOPES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 EPOCHS = 12
@@ -68,7 +68,7 @@ def _id_cases(images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield case(dataset=dataset, method=method)
         if setting:
             yield case(dataset="cifar10", method=method, settings={setting: 0.7}, seed=3)
-        for scope in SCOPES if setting else ():
+        for scope in WEIGHT_SCOPES if setting else ():
             yield case(method=method, scope=scope)
         for granularity in kind.granularities if setting else ():
             yield case(method=method, granularity=granularity, scope="layer")
@@ -183,7 +183,7 @@ def stacked(out: Path, images: Path, methods: Collection[str]) -> Iterator[Resul
         yield from _together(out, method)
     for criterion in CRITERIA:
         yield from _together(out, "dynamic", settings={"criterion": criterion, "final_sparsity": 0.6}, scope="global")
-    for scope in SCOPES:
+    for scope in WEIGHT_SCOPES:
         yield from _together(out, "gradual", settings={"sparsity": 0.8}, scope=scope, shuffle=True)
 
 

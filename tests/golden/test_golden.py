@@ -10,6 +10,7 @@ from tfprune.methods import METHODS
 
 GOLDEN = json.loads(record.GOLDEN.read_text(encoding="utf-8"))
 LOOPS = ("plain", "fused", "stacked")  # groups of every method
+USUAL = ("filters", "convolutions")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_settings_lead_to_the_run_ids_that_are_on_peoples_disks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "group", [pytest.param(own, marks=pytest.mark.slow) if own in LOOPS else own for own in record.GROUPS]
+    "group", [own if own in USUAL else pytest.param(own, marks=pytest.mark.slow) for own in record.GROUPS]
 )
 def test_runs_come_to_the_recorded_numbers(group, same_machine, tmp_path):
     made = record.record_group(group, tmp_path)

@@ -115,6 +115,7 @@ def test_an_early_bird_is_drawn_once_its_mask_has_settled_and_else_at_the_latest
     assert drawn(distance=0.0, looks=8) == 20
 
 
+@pytest.mark.slow
 def test_each_network_draws_its_own_early_bird(tiny):
     settings = {"distance": 0.03, "sparsity": 0.5}
     config = tiny("early_bird", epochs=60, settings=settings, learning_rate=0.02)

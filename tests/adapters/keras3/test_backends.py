@@ -35,6 +35,7 @@ def test_what_is_pruned_is_zero_after_every_batch_under_every_optimizer(backend)
     assert "0 failed" in run(backend, "exactness.py", "sample")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_derivatives_are_those_of_tensorflow(backend, tmp_path):
     run(backend, "derivatives.py", tmp_path / "own.npz")
@@ -65,6 +66,7 @@ def test_what_keras_does_with_trained_models_works_on_pruned_ones(backend):
     assert ", 0 failed" in run(backend, "tools.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_what_the_page_lists_is_enough_without_tensorflow(backend, tmp_path):
     assert "nothing else was needed" in run(backend, "without_tensorflow.py", tmp_path)
