@@ -84,6 +84,7 @@ def test_tables_are_renewed_and_sentences_are_not(copy):
     assert done.returncode == 1 and "the data say: To decide on the accuracy takes about 13 seeds." in done.stdout
 
 
+@pytest.mark.slow
 def test_new_runs_take_the_place_of_a_table_and_name_the_sentences_that_no_longer_hold(copy):
     write_runs(copy / "runs", dataset="flowers")
     [section] = sections(find_results([copy / "runs"])[0])

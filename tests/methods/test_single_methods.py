@@ -148,6 +148,7 @@ def test_the_scores_between_pruning_and_tuning_are_kept(tiny):
     assert trained(tiny("snip")).untuned is None  # nothing was trained yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["snip", "synflow"])
 def test_ablations_of_pruning_at_initialisation(tiny, method):
     """Frankle et al. 2021: the counts a layer stay, places or initial weights do not; inverted, the rest is kept."""

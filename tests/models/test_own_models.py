@@ -168,6 +168,7 @@ def test_unknown_settings_of_a_function_are_named(module, tmp_path):
         build_model("brought:net", (12,), 3, user_model("brought:net", {"widht": 3})[1])
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("suffix", ["h5", "keras", "saved_model"])
 def test_files_of_tf_keras_start_from_their_weights(tmp_path, suffix):
     model, path = small(), tmp_path / f"net.{suffix}"

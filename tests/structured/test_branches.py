@@ -263,7 +263,7 @@ def test_branches_go_at_events_and_the_training_carries_on(small, monkeypatch):
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-5)
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize(
     "method",
     ["pruned", "lottery", "dynamic", "gradual", "early_bird", "reinitialised", "random", "snip", "random_at_init",

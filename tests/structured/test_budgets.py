@@ -95,6 +95,7 @@ def by_macs(models):
     return [macs(model) / macs(models[0]) for model in models]
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("target", [0.7, 0.3])
 def test_a_target_of_time_is_met_by_what_is_measured(net, target):
     """Here a network takes as long as it multiplies; then the best one is known."""

@@ -143,6 +143,7 @@ FREE = {
 }
 
 
+@pytest.mark.some(every=3)
 @pytest.mark.parametrize("name", LIBRARIES)
 @pytest.mark.parametrize("build", FREE, ids=lambda own: own.__name__)
 def test_what_is_in_layers_can_go(build, name, tmp_path):

@@ -163,6 +163,7 @@ def test_batch_norms_statistics_are_those_of_the_smaller_network(small, monkeypa
     assert first.momentum == 0.99 and trainer.model.get_layer("dense_1_dropout").rate == 0.4
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("rewind_epoch", [0, 1])
 def test_a_ticket_starts_from_the_survivors_of_the_remembered_weights(small, rewind_epoch):
     starts, epochs = [], []
@@ -245,6 +246,7 @@ def test_shuffling_is_of_single_weights(small):
         small("snip", settings={"shuffle": True})
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("distance", "drawn"), [(0.99, 5), (0.0, 9)])
 def test_an_early_bird_is_drawn_once_its_channels_have_settled_and_else_at_the_latest(small, distance, drawn):

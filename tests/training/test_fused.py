@@ -36,7 +36,7 @@ def weights_and_history(trainer):
     return get_weights(trainer.model), trainer.history
 
 
-@pytest.mark.some(every=3)
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("method", ["dynamic", "lottery"])
 def test_the_fused_loop_comes_to_the_numbers_of_the_plain_one(tiny, method, settings, monkeypatch):

@@ -56,6 +56,7 @@ def test_xla_trains_and_prunes(tiny):
     assert result.metrics["sparsity"]["layers"]["dense_1/kernel"] == {"zeros": 44, "size": 144}
 
 
+@pytest.mark.slow
 def test_operations_are_deterministic_in_a_run_that_asks_for_it_and_not_after(tiny, monkeypatch):
     seen, fit = [], keras.Model.fit
 

@@ -151,6 +151,7 @@ def dataset():
     return compiled(loss="mse"), tf.data.Dataset.from_tensor_slices((examples()[0], examples()[0][:, :3])).batch(7)
 
 
+@pytest.mark.some(every=2)
 @pytest.mark.parametrize("make", [several, recurrent, subclassed, sequence, dataset])
 @pytest.mark.parametrize("method", ["snip", "grasp", "rigl", "gradual"])
 def test_gradients_of_a_persons_loss_for_a_persons_data(make, method, request):
