@@ -236,3 +236,45 @@ def same_numbers(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) ->
         and np.allclose(one.astype(float), other.astype(float), rtol=0, atol=TOLERANCE * max(1.0, np.abs(other).max()))
         for one, other in zip(found, expected, strict=True)
     )
+
+
+def in_order(outputs: Any, known: Collection[int], node_of: Callable[[Any], Any], inputs_of: Callable) -> list[Any]:
+    """Returns the calls that tensors come from, each after those that it needs.
+
+    Args:
+        outputs: the tensors.
+        known: ids of those that are given.
+        node_of: returns the call that a tensor comes from.
+        inputs_of: returns the tensors that a call is of.
+
+    Raises:
+        NotUnfolded: a tensor comes from no call.
+    """
+    found: dict[int, Any] = {}
+    waiting = [(own, False) for own in reversed(outputs)]
+    while waiting:
+        item, ready = waiting.pop()
+        if ready:
+            found.setdefault(id(item), item)
+            continue
+        if id(item) in known:
+            continue
+        node = node_of(item)
+        if id(node) in found:
+            continue
+        if node.is_input:
+            raise NotUnfolded("it has tensors of other graphs")
+        waiting.append((node, True))
+        waiting += [(own, False) for own in reversed(inputs_of(node))]
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def nodes_kept(layer: Any) -> Iterator[None]:
+    """Forgets the calls of a layer and those in it that are made meanwhile."""
+    known = [(own, len(own._inbound_nodes), len(own._outbound_nodes)) for own in layer._flatten_layers()]
+    try:
+        yield
+    finally:
+        for own, inbound, outbound in known:
+            del own._inbound_nodes[inbound:], own._outbound_nodes[outbound:]

@@ -137,8 +137,8 @@ class EveryBatch(keras.callbacks.Callback):
 def problems(optimizer, policy, jit, accumulated, together):
     """Trains, and returns what is wrong; where gradients are masked after a step, it is as if they were before it."""
     found, weights = trained(optimizer, policy, jit, accumulated, together)
-    if backends.minds_zeros() and not jit:
-        with mock.patch.object(backends, "minds_zeros", lambda: False):
+    if backends.slowed_by_zeros() and not jit:
+        with mock.patch.object(backends, "slowed_by_zeros", lambda: False):
             others, same = trained(optimizer, policy, jit, accumulated, together)
         equal = [np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, same, strict=True)]
         found += others if all(equal) else [*others, "not as with masked gradients"]

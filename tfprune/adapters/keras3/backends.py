@@ -112,7 +112,7 @@ def _keep_on_torch(mask: Any, tensors: Sequence[Any], starts: Sequence[float]) -
         bits.bitwise_and_(every_or_no_bit[bits.dtype])
 
 
-def minds_zeros() -> bool:
+def slowed_by_zeros() -> bool:
     """Returns whether arithmetic with zeros takes longer: PyTorch takes six times as long for their roots."""
     return name() == "torch"
 

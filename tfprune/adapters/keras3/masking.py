@@ -139,7 +139,7 @@ class InPlaceMasks:
 
         What its step makes of pruned weights reaches no other weight, and is forgotten after it.
         """
-        if not backends.minds_zeros() or not keeps_zeros(part) or sees_more_than_a_weight(part):
+        if not backends.slowed_by_zeros() or not keeps_zeros(part) or sees_more_than_a_weight(part):
             return set()
         starts = vars(part)[STARTS]  # of what it trains
         return {n for n, kernel, _ in self._vars if self._own[n] is None and not any(starts.get(id(kernel), [1.0]))}

@@ -13,7 +13,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import of_its_own_class, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -109,10 +109,7 @@ class Narrowed:
     def _check_kind(self, old: keras.Model) -> None:
         """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
         if own_class(old):
-            raise ModelError(
-                f"model {old.name} is of a class of its own, {type(old).__name__}, which cannot be made again from "
-                "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
-            )
+            raise of_its_own_class(old)
 
     def _kind(self, old: keras.Model) -> type:
         """Returns the class of what becomes of a model."""

@@ -9,147 +9,16 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.adapters.graphs import Changes
+from tfprune.adapters.graphs import Changes, Shape
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.layers import graph_of, has_graph
 from tfprune.adapters.keras3.narrowing import FAILURES, Narrowed, own_class, settings_of
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.unfolding import (
-    BATCHES,
-    Followed,
-    FreeNames,
-    NotUnfolded,
-    Ref,
-    Step,
-    Steps,
-    Unfolded,
-    behaves,
-    general,
-    replayed,
-    same_numbers,
-)
+from tfprune.adapters.taking_apart import TakingApart
+from tfprune.adapters.unfolding import Followed, NotUnfolded, Ref, Step, Steps, in_order
 from tfprune.utils.text import one_line
 
-BEHAVIOUR = ("call", "train_step", "test_step", "compute_loss", "compute_metrics", "stateless_compute_loss")
 PLACES = 4  # what sides that are not fixed are taken for
-
-
-class Unfolding(Narrowed):
-    """A model in which layers that are not followed are taken apart, with weights of its own.
-
-    Args:
-        model: functional or sequential. It is not changed.
-        followed: says which layers are known, see `unfolding.Followed`.
-
-    Attributes:
-        apart: names of the layers and models that were taken apart.
-        reasons: name of a layer that was not -> why.
-    """
-
-    def __init__(self, model: keras.Model, followed: Followed) -> None:
-        self._followed = followed
-        self._steps: dict[tuple[int, Any], Steps | None] = {}
-        self._names = FreeNames()
-        self._open: dict[int, bool] = {}
-        self.apart: list[str] = []
-        self.reasons: dict[str, str] = {}
-        with _better_shapes():
-            self.opens = self._opens(model)
-            if self.opens:
-                super().__init__(model, Changes())
-
-    def unfolded(self) -> Unfolded:
-        """Returns what came of it."""
-        reasons = {name: reason for name, reason in self.reasons.items() if name not in self.apart}
-        return Unfolded(self.remade() if self.opens else None, self.apart, reasons)
-
-    def _sequential(self, old: keras.Sequential) -> keras.Model:
-        return self._functional(old) if self._opens(old) else super()._sequential(old)
-
-    def _check_kind(self, old: keras.Model) -> None:
-        if own_class(old):
-            if behaves(old, "keras", BEHAVIOUR):
-                super()._check_kind(old)
-            self.apart.append(old.name)
-
-    def _kind(self, old: keras.Model) -> type:
-        return keras.Model if own_class(old) or isinstance(old, keras.Sequential) else type(old)
-
-    def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if has_graph(operation):
-            return (
-                self._model_called(operation, args, kwargs)
-                if self._opens(operation)
-                else super()._applied(operation, args, kwargs)
-            )
-        steps = self._inside(operation, args, kwargs)
-        if steps is None:
-            return super()._applied(operation, args, kwargs)
-        if operation.name not in self.apart:
-            self.apart.append(operation.name)
-        with self._names.inside(operation.name):
-            return replayed(steps, _tensors(args, kwargs), self._stepped, keras.tree.map_structure)
-
-    def _stepped(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-        with self._names.inside(*step.within):
-            if not step.settings:
-                return keras.tree.flatten(self._applied(step.operation, args, kwargs))
-            name = self._names.free(step.operation.name)
-        return keras.tree.flatten(_operation_of(step, args, name)(*args, **kwargs))
-
-    def _opens(self, model: keras.Model) -> bool:
-        """Returns whether something in a model that is called in another is taken apart, or it is of its own class."""
-        if id(model) not in self._open:
-            graph = graph_of(model)
-            self._open[id(model)] = own_class(model) or any(
-                self._opens(node.operation)
-                if has_graph(node.operation)
-                else self._inside(node.operation, node.arguments.args, node.arguments.kwargs) is not None
-                for nodes in graph._nodes_by_depth.values()
-                for node in nodes
-                if not node.is_input
-            )
-        return self._open[id(model)]
-
-    def _model_called(self, model: keras.Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Makes the calls in a model that is called in another."""
-        graph = graph_of(model)
-        given = args[0] if args else next(iter(kwargs.values()))
-        own = graph._inputs_struct
-        if isinstance(own, dict) and isinstance(given, dict):
-            pairs = [(own[key], given[key]) for key in own]
-        else:
-            pairs = list(zip(keras.tree.flatten(own), keras.tree.flatten(given), strict=True))
-        tensors = {id(tensor): value for tensor, value in pairs}
-        self._check_kind(model)
-        for depth in sorted(graph._nodes_by_depth, reverse=True):
-            for node in graph._nodes_by_depth[depth]:
-                if not node.is_input:
-                    self._call(node, tensors)
-        return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], graph._outputs_struct)
-
-    def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
-        return config | {"name": self._names.free(old.name)} if "name" in config else config
-
-    def _inside(self, layer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Steps | None:
-        """Returns the calls in a layer; None if it is followed as it is, or if they cannot be told."""
-        if not isinstance(layer, keras.layers.Layer):
-            return None
-        inputs = _tensors(args, kwargs)
-        key = id(layer), tuple((tuple(own.shape), own.dtype) for own in inputs)
-        if key not in self._steps:
-            shapes = [tuple(own.shape) for own in inputs]
-
-            def outputs() -> list[tuple[int | None, ...]]:
-                return [tuple(own.shape) for own in keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))]
-
-            self._steps[key] = None
-            if not self._followed(layer, shapes, outputs):
-                try:
-                    self._steps[key] = _told(layer, list(args), dict(kwargs))
-                except NotUnfolded as error:
-                    self.reasons[layer.name] = f"{type(layer).__name__} is not taken apart: {error}"
-        return self._steps[key]
 
 
 def _tensors(args: Any, kwargs: Any) -> list[Any]:
@@ -179,30 +48,6 @@ def _operation_of(step: Step, args: Sequence[Any], name: str) -> Any:
             rescaling = keras.layers.Rescaling(float(constants[0]), name=name, dtype=tensor.dtype)
             return lambda *given: rescaling(tensor)
     return rebuilt(step.operation, config=dict(step.settings) | {"name": name})
-
-
-def _told(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> Steps:
-    """Returns the calls in a layer for any batch, which do what it does."""
-    _check_alone(layer, args, kwargs)
-    try:
-        inputs, expected = _tried(layer, args, kwargs)
-        with _nodes_kept(layer):
-            one = _followed_with(layer, args, kwargs, BATCHES[0])
-            with _other_weights(layer):
-                larger = _followed_with(layer, args, kwargs, BATCHES[1])
-            training = _followed_with(layer, args, kwargs, BATCHES[0], training=True)
-        steps = general(one, larger, training)
-        _check_made_again(steps)
-        found = keras.tree.flatten(replayed(steps, inputs, _eagerly, keras.tree.map_structure))
-    except NotUnfolded:
-        raise
-    except Exception as error:  # it is somebody else's, and called with what it may not have been made for
-        open_sides = any(None in own.shape[1:] for own in _tensors(args, kwargs))
-        remedy = "; it may be with inputs of fixed lengths" if open_sides else ""
-        raise NotUnfolded(f"its call fails on symbolic tensors ({one_line(error)}){remedy}") from None
-    if not same_numbers([backends.array(own) for own in found], expected):
-        raise NotUnfolded("the calls in it do not give what it gives")
-    return steps
 
 
 def _check_alone(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -242,7 +87,7 @@ def _followed_with(
         raise NotUnfolded("it gives a mask")
     numbers = {id(tensor): Ref(place) for place, tensor in enumerate(inputs)}
     calls, owners = [], _owners(layer)
-    for node in _in_order(outputs, numbers):
+    for node in in_order(keras.tree.flatten(outputs), numbers, _node_of, lambda own: own.input_tensors):
         given = node.arguments.args, node.arguments.kwargs
         args, kwargs = keras.tree.map_structure(lambda own: numbers.get(id(own), own), given)
         for own in keras.tree.flatten((args, kwargs)):
@@ -257,26 +102,9 @@ def _followed_with(
     return Steps(calls, keras.tree.map_structure(lambda own: numbers[id(own)], outputs))
 
 
-def _in_order(outputs: Any, known: dict[int, Ref]) -> list[Any]:
-    """Returns the calls that tensors come from, each after those that it needs."""
-    found: dict[int, Any] = {}
-    waiting = [(own, False) for own in reversed(keras.tree.flatten(outputs))]
-    while waiting:
-        item, ready = waiting.pop()
-        if ready:
-            found.setdefault(id(item), item)
-            continue
-        if id(item) in known:
-            continue
-        history = item._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
-        if id(node) in found:
-            continue
-        if node.is_input:
-            raise NotUnfolded("it has tensors of other graphs")
-        waiting.append((node, True))
-        waiting += [(own, False) for own in reversed(node.input_tensors)]
-    return list(found.values())
+def _node_of(tensor: Any) -> Any:
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
 
 
 def _owners(layer: keras.layers.Layer, way: tuple[str, ...] = ()) -> dict[int, tuple[str, ...]]:
@@ -346,17 +174,6 @@ def _better_shapes() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nodes_kept(layer: keras.layers.Layer) -> Iterator[None]:
-    """Forgets the calls of the layers inside that are made meanwhile."""
-    known = [(own, len(own._inbound_nodes), len(own._outbound_nodes)) for own in layer._flatten_layers()]
-    try:
-        yield
-    finally:
-        for own, inbound, outbound in known:
-            del own._inbound_nodes[inbound:], own._outbound_nodes[outbound:]
-
-
-@contextlib.contextmanager
 def _other_weights(layer: keras.layers.Layer) -> Iterator[None]:
     """Lets the weights of a layer be others meanwhile."""
     pairs = []
@@ -399,6 +216,48 @@ def _tried(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -
     return inputs, expected
 
 
-def _eagerly(step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-    operation = _operation_of(step, args, "tried") if step.settings else step.operation
-    return keras.tree.flatten(operation(*args, **kwargs))
+def _calls_in(model: keras.Model) -> Iterator[tuple[Any, Any, Any]]:
+    for node in _nodes(model):
+        yield node.operation, node.arguments.args, node.arguments.kwargs
+
+
+def _nodes(model: keras.Model) -> list[Any]:
+    known = graph_of(model)._nodes_by_depth
+    return [node for depth in sorted(known, reverse=True) for node in known[depth] if not node.is_input]
+
+
+def _output_shapes(layer: Any, args: Any, kwargs: Any) -> list[Shape]:
+    return [tuple(own.shape) for own in keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))]
+
+
+class Unfolding(TakingApart, Narrowed):
+    """A model in which layers that are not followed are taken apart, with weights of its own.
+
+    Args:
+        model: functional or sequential. It is not changed.
+        follows: says which layers are known, see `unfolding.Followed`.
+    """
+
+    keras = keras
+    behaviour = ("call", "train_step", "test_step", "compute_loss", "compute_metrics", "stateless_compute_loss")
+    flatten, map_structure = staticmethod(keras.tree.flatten), staticmethod(keras.tree.map_structure)
+    array, has_graph, own_class = staticmethod(backends.array), staticmethod(has_graph), staticmethod(own_class)
+    calls_in, tensors, output_shapes = staticmethod(_calls_in), staticmethod(_tensors), staticmethod(_output_shapes)
+    check_alone, check_made_again = staticmethod(_check_alone), staticmethod(_check_made_again)
+    tried, followed = staticmethod(_tried), staticmethod(_followed_with)
+    other_weights, operation_of = staticmethod(_other_weights), staticmethod(_operation_of)
+
+    def __init__(self, model: keras.Model, follows: Followed) -> None:
+        with _better_shapes():
+            super().__init__(model, follows, Changes())
+
+    @staticmethod
+    def stays(operation: Any) -> bool:
+        return not isinstance(operation, keras.layers.Layer)
+
+    def _model_called(self, model: keras.Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        graph = graph_of(model)
+        tensors = self._given_to(graph._inputs_struct, args, kwargs)
+        for node in _nodes(model):
+            self._call(node, tensors)
+        return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], graph._outputs_struct)

@@ -14,7 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import of_its_own_class, rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
 from tfprune.utils.errors import ModelError
@@ -140,10 +140,7 @@ class Narrowed:
     def _check_kind(self, old: keras.Model) -> None:
         """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""
         if own_class(old):
-            raise ModelError(
-                f"model {old.name} is of a class of its own, {type(old).__name__}, which cannot be made again from "
-                "inputs and outputs; take keras.Model(model.inputs, model.outputs)"
-            )
+            raise of_its_own_class(old)
 
     def _kind(self, old: keras.Model) -> type:
         """Returns the class of what becomes of a model."""

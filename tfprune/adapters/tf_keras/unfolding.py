@@ -10,141 +10,16 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.graphs import Changes
+from tfprune.adapters.graphs import Changes, Shape
 from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.taking_apart import TakingApart
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.narrowing import OPERATORS, Narrowed, is_of_keras, own_class
 from tfprune.adapters.tf_keras.remaking import settings_of
-from tfprune.adapters.unfolding import (
-    BATCHES,
-    Followed,
-    FreeNames,
-    NotUnfolded,
-    Ref,
-    Step,
-    Steps,
-    Unfolded,
-    behaves,
-    general,
-    replayed,
-    same_numbers,
-)
+from tfprune.adapters.unfolding import Followed, NotUnfolded, Ref, Step, Steps, in_order, nodes_kept
 from tfprune.utils.text import one_line
 
-BEHAVIOUR = ("call", "train_step", "test_step", "compute_loss", "compute_metrics")
 PLACES = 4  # what sides that are not fixed are taken for
-
-
-class Unfolding(Narrowed):
-    """A model in which layers that are not followed are taken apart, with weights of its own.
-
-    Args:
-        model: functional or sequential. It is not changed.
-        followed: says which layers are known, see `unfolding.Followed`.
-
-    Attributes:
-        apart: names of the layers and models that were taken apart.
-        reasons: name of a layer that was not -> why.
-    """
-
-    def __init__(self, model: keras.Model, followed: Followed) -> None:
-        self._followed = followed
-        self._steps: dict[tuple[int, Any], Steps | None] = {}
-        self._names = FreeNames()
-        self._open: dict[int, bool] = {}
-        self._apart: set[int] = set()
-        self.apart: list[str] = []
-        self.reasons: dict[str, str] = {}
-        self.opens = self._opens(model)
-        if self.opens:
-            super().__init__(model, Changes())
-
-    def unfolded(self) -> Unfolded:
-        """Returns what came of it."""
-        reasons = {name: reason for name, reason in self.reasons.items() if name not in self.apart}
-        return Unfolded(self.remade() if self.opens else None, self.apart, reasons)
-
-    def _sequential(self, old: keras.Sequential) -> keras.Model:
-        return self._functional(old) if self._opens(old) else super()._sequential(old)
-
-    def _check_kind(self, old: keras.Model) -> None:
-        if own_class(old):
-            if behaves(old, "tf_keras", BEHAVIOUR):
-                super()._check_kind(old)
-            self.apart.append(old.name)
-
-    def _kind(self, old: keras.Model) -> type:
-        return keras.Model if own_class(old) or isinstance(old, keras.Sequential) else type(old)
-
-    def _settings(self, old: keras.layers.Layer, config: dict[str, Any]) -> dict[str, Any]:
-        return config | {"name": self._names.free(old.name)} if "name" in config else config
-
-    def _is_apart(self, layer: keras.layers.Layer) -> bool:
-        return id(layer) in self._apart
-
-    def _applied(self, layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if has_graph(layer):
-            called = self._model_called if self._opens(layer) else super()._applied
-            return called(layer, args, kwargs)
-        steps = self._inside(layer, args, kwargs)
-        if steps is None:
-            return super()._applied(layer, args, kwargs)
-        self._apart.add(id(layer))
-        if layer.name not in self.apart:
-            self.apart.append(layer.name)
-        with self._names.inside(layer.name):
-            return replayed(steps, _tensors(args, kwargs), self._stepped, tf.nest.map_structure)
-
-    def _stepped(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-        if not step.settings:
-            return tf.nest.flatten(self._applied(step.operation, args, kwargs))
-        return tf.nest.flatten(_operation_of(step, args, self._names.free(step.operation.name))(*args, **kwargs))
-
-    def _opens(self, model: keras.Model) -> bool:
-        """Returns whether something in a model is taken apart, or it is of its own class."""
-        if id(model) not in self._open:
-            self._open[id(model)] = own_class(model) or any(
-                self._opens(node.layer)
-                if has_graph(node.layer)
-                else self._inside(node.layer, node.call_args, node.call_kwargs) is not None
-                for node in _nodes(model)
-            )
-        return self._open[id(model)]
-
-    def _model_called(self, model: keras.Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Makes the calls in a model that is called in another."""
-        given = args[0] if args else next(iter(kwargs.values()))
-        own = model._nested_inputs
-        if isinstance(own, dict) and isinstance(given, dict):
-            pairs = [(own[key], given[key]) for key in own]
-        else:
-            pairs = list(zip(tf.nest.flatten(own), tf.nest.flatten(given), strict=True))
-        tensors = {id(tensor): value for tensor, value in pairs}
-        self._check_kind(model)
-        self._apart.add(id(model))
-        for node in _nodes(model):
-            self._call(node, tensors)
-        return tf.nest.map_structure(lambda tensor: tensors[id(tensor)], model._nested_outputs)
-
-    def _inside(self, layer: keras.layers.Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> Steps | None:
-        """Returns the calls in a layer; None if it is followed as it is, or if they cannot be told."""
-        if is_of_keras(layer, type(layer).__name__):
-            return None
-        inputs = _tensors(args, kwargs)
-        key = id(layer), tuple((tuple(own.shape), own.dtype) for own in inputs)
-        if key not in self._steps:
-
-            def outputs() -> list[tuple[int | None, ...]]:
-                with _nodes_kept(layer):
-                    return [tuple(own.shape) for own in tf.nest.flatten(layer(*args, **kwargs))]
-
-            self._steps[key] = None
-            try:
-                if not self._followed(layer, [tuple(own.shape) for own in inputs], outputs):
-                    self._steps[key] = _told(layer, list(args), dict(kwargs))
-            except NotUnfolded as error:
-                self.reasons[layer.name] = f"{type(layer).__name__} is not taken apart: {error}"
-        return self._steps[key]
 
 
 def _nodes(model: keras.Model) -> list[Any]:
@@ -169,33 +44,6 @@ def _operation_of(step: Step, args: Sequence[Any], name: str) -> Any:
         reshape = keras.layers.Reshape(tuple(shape[1:]), name=name, dtype=args[0].dtype)
         return lambda tensor, *rest, **settings: reshape(tensor)
     return type(step.operation)(function, name=name)
-
-
-def _told(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> Steps:
-    """Returns the calls in a layer for any batch, which do what it does."""
-    _check_alone(layer, args, kwargs)
-    try:
-        inputs, expected = _tried(layer, args, kwargs)
-        with _nodes_kept(layer):
-            one = _followed_with(layer, args, kwargs, BATCHES[0])
-            with _other_weights(layer):
-                larger = _followed_with(layer, args, kwargs, BATCHES[1])
-            training = _followed_with(layer, args, kwargs, BATCHES[0], training=True)
-        steps = general(one, larger, training)
-        _check_made_again(steps)
-        found = tf.nest.flatten(replayed(steps, inputs, _eagerly, tf.nest.map_structure))
-    except NotUnfolded:
-        raise
-    except Exception as error:  # it is somebody else's, and called with what it may not have been made for
-        raise NotUnfolded(f"its call fails on symbolic tensors ({one_line(error)})") from None
-    if not same_numbers([np.asarray(own) for own in found], expected):
-        raise NotUnfolded("the calls in it do not give what it gives")
-    return steps
-
-
-def _eagerly(step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-    operation = _operation_of(step, args, "tried") if step.settings else step.operation
-    return tf.nest.flatten(operation(*args, **kwargs))
 
 
 def _check_alone(layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -257,7 +105,7 @@ def _followed_with(
         raise NotUnfolded("it gives a mask")
     numbers = {id(tensor): Ref(place) for place, tensor in enumerate(inputs)}
     calls = []
-    for node in _in_order(outputs, numbers):
+    for node in in_order(tf.nest.flatten(outputs), numbers, _node_of, lambda own: own.keras_inputs):
         given = list(node.call_args), dict(node.call_kwargs)
         args, kwargs = tf.nest.map_structure(lambda own: numbers.get(id(own), own), given)
         if any(isinstance(own, tf.Variable) for own in tf.nest.flatten((args, kwargs))):
@@ -275,6 +123,10 @@ def _followed_with(
     return Steps(calls, tf.nest.map_structure(lambda own: numbers[id(own)], outputs))
 
 
+def _node_of(tensor: Any) -> Any:
+    return tensor._keras_history.layer._inbound_nodes[tensor._keras_history.node_index]
+
+
 def _check_stored(node: Any) -> None:
     """Raises `NotUnfolded` if tf_keras cannot load a call of a function from a file."""
     try:
@@ -285,38 +137,6 @@ def _check_stored(node: Any) -> None:
         several = False
     if several or any(own is Ellipsis for own in tf.nest.flatten((node.call_args, node.call_kwargs))):
         raise NotUnfolded(f"tf_keras could not load its {node.layer.symbol} from a file")
-
-
-def _in_order(outputs: Any, known: dict[int, Ref]) -> list[Any]:
-    """Returns the calls that tensors come from, each after those that it needs."""
-    found: dict[int, Any] = {}
-    waiting = [(own, False) for own in reversed(tf.nest.flatten(outputs))]
-    while waiting:
-        item, ready = waiting.pop()
-        if ready:
-            found.setdefault(id(item), item)
-            continue
-        if id(item) in known:
-            continue
-        node = item._keras_history.layer._inbound_nodes[item._keras_history.node_index]
-        if id(node) in found:
-            continue
-        if node.is_input:
-            raise NotUnfolded("it has tensors of other graphs")
-        waiting.append((node, True))
-        waiting += [(own, False) for own in reversed(node.keras_inputs)]
-    return list(found.values())
-
-
-@contextlib.contextmanager
-def _nodes_kept(layer: keras.layers.Layer) -> Iterator[None]:
-    """Forgets the calls of the layers inside that are made meanwhile."""
-    known = [(own, len(own._inbound_nodes), len(own._outbound_nodes)) for own in layer._flatten_layers()]
-    try:
-        yield
-    finally:
-        for own, inbound, outbound in known:
-            del own._inbound_nodes[inbound:], own._outbound_nodes[outbound:]
 
 
 @contextlib.contextmanager
@@ -343,3 +163,44 @@ def _check_made_again(steps: Steps) -> None:
             except (NotImplementedError, TypeError, ValueError, AttributeError) as error:
                 reason = f"{own.name} ({type(own).__name__}) in it cannot be made again from its get_config"
                 raise NotUnfolded(f"{reason}: {one_line(error)}") from None
+
+
+def _calls_in(model: keras.Model) -> Iterator[tuple[Any, Any, Any]]:
+    for node in _nodes(model):
+        yield node.layer, node.call_args, node.call_kwargs
+
+
+def _output_shapes(layer: keras.layers.Layer, args: Any, kwargs: Any) -> list[Shape]:
+    with nodes_kept(layer):
+        return [tuple(own.shape) for own in tf.nest.flatten(layer(*args, **kwargs))]
+
+
+class Unfolding(TakingApart, Narrowed):
+    """A model in which layers that are not followed are taken apart, with weights of its own.
+
+    Args:
+        model: functional or sequential. It is not changed.
+        follows: says which layers are known, see `unfolding.Followed`.
+    """
+
+    keras = keras
+    behaviour = ("call", "train_step", "test_step", "compute_loss", "compute_metrics")
+    flatten, map_structure = staticmethod(tf.nest.flatten), staticmethod(tf.nest.map_structure)
+    array, has_graph, own_class = staticmethod(np.asarray), staticmethod(has_graph), staticmethod(own_class)
+    calls_in, tensors, output_shapes = staticmethod(_calls_in), staticmethod(_tensors), staticmethod(_output_shapes)
+    check_alone, check_made_again = staticmethod(_check_alone), staticmethod(_check_made_again)
+    tried, followed = staticmethod(_tried), staticmethod(_followed_with)
+    other_weights, operation_of = staticmethod(_other_weights), staticmethod(_operation_of)
+
+    def __init__(self, model: keras.Model, follows: Followed) -> None:
+        super().__init__(model, follows, Changes())
+
+    @staticmethod
+    def stays(operation: Any) -> bool:
+        return is_of_keras(operation, type(operation).__name__)
+
+    def _model_called(self, model: keras.Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        tensors = self._given_to(model._nested_inputs, args, kwargs)
+        for node in _nodes(model):
+            self._call(node, tensors)
+        return tf.nest.map_structure(lambda tensor: tensors[id(tensor)], model._nested_outputs)

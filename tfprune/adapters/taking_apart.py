@@ -1,0 +1,193 @@
+"""The part of `unfolding` that makes the new model: what both Keras do alike, with what differs as attributes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.adapters.graphs import Shape
+from tfprune.adapters.unfolding import (
+    BATCHES,
+    Followed,
+    FreeNames,
+    NotUnfolded,
+    Step,
+    Steps,
+    Unfolded,
+    behaves,
+    general,
+    nodes_kept,
+    replayed,
+    same_numbers,
+)
+from tfprune.utils.text import one_line
+
+
+class TakingApart:
+    """Makes a model again in which layers that are not followed are taken apart; goes before the `Narrowed` of a Keras.
+
+    Attributes:
+        opens: whether there is something to take apart; else nothing is made.
+        apart: names of the layers and models that were taken apart.
+        reasons: name of a layer that was not -> why.
+        keras: the Keras, and then what differs between the two of them.
+        behaviour: methods by which a model of a class of its own says how it is called or trained.
+        flatten, map_structure: of nested tensors.
+        array: turns a tensor into NumPy's.
+        has_graph, own_class: of a model, see `layers` and `narrowing`.
+        calls_in: yields the calls in a model, each after those that it needs: operation, args, kwargs.
+        stays: returns whether an operation is never taken apart.
+        tensors: returns the symbolic tensors among args and kwargs.
+        output_shapes: returns what a call gives.
+        check_alone: raises `NotUnfolded` if a layer does more than what its call returns.
+        check_made_again: raises `NotUnfolded` if a layer among some steps cannot be made again.
+        tried: returns numbers at random in the place of a layer's tensors, and what it makes of them.
+        followed: follows a layer's call with a batch of a size.
+        other_weights: lets the weights of a layer be others meanwhile.
+        operation_of: returns a new operation that does what a step's does.
+    """
+
+    keras: Any
+    behaviour: Sequence[str]
+    flatten: Callable[[Any], list[Any]]
+    map_structure: Callable
+    array: Callable[[Any], np.ndarray]
+    has_graph: Callable[[Any], bool]
+    own_class: Callable[[Any], bool]
+    calls_in: Callable[[Any], Iterable[tuple[Any, Sequence[Any], Mapping[str, Any]]]]
+    stays: Callable[[Any], bool]
+    tensors: Callable[[Any, Any], list[Any]]
+    output_shapes: Callable[[Any, Any, Any], list[Shape]]
+    check_alone: Callable[[Any, Any, Any], None]
+    check_made_again: Callable[[Steps], None]
+    tried: Callable[[Any, Any, Any], tuple[list[Any], list[np.ndarray]]]
+    followed: Callable[..., Steps]
+    other_weights: Callable[[Any], contextlib.AbstractContextManager[None]]
+    operation_of: Callable[[Step, Sequence[Any], str], Any]
+
+    def __init__(self, model: Any, followed: Followed, changes: Any) -> None:
+        self._follows = followed
+        self._steps: dict[tuple[int, Any], Steps | None] = {}
+        self._names = FreeNames()
+        self._open: dict[int, bool] = {}
+        self._gone: set[int] = set()  # ids of what has others in its place
+        self.apart: list[str] = []
+        self.reasons: dict[str, str] = {}
+        self.opens = self._opens(model)
+        if self.opens:
+            super().__init__(model, changes)
+
+    def unfolded(self) -> Unfolded:
+        """Returns what came of it."""
+        reasons = {name: reason for name, reason in self.reasons.items() if name not in self.apart}
+        return Unfolded(self.remade() if self.opens else None, self.apart, reasons)
+
+    def _sequential(self, old: Any) -> Any:
+        return self._functional(old) if self._opens(old) else super()._sequential(old)
+
+    def _check_kind(self, old: Any) -> None:
+        if self.own_class(old):
+            if behaves(old, self.keras.__name__.partition(".")[0], self.behaviour):
+                super()._check_kind(old)
+            self.apart.append(old.name)
+
+    def _kind(self, old: Any) -> type:
+        return self.keras.Model if self.own_class(old) or isinstance(old, self.keras.Sequential) else type(old)
+
+    def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
+        return config | {"name": self._names.free(old.name)} if "name" in config else config
+
+    def _is_apart(self, layer: Any) -> bool:
+        return id(layer) in self._gone
+
+    def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if self.has_graph(operation):
+            if not self._opens(operation):
+                return super()._applied(operation, args, kwargs)
+            self._gone.add(id(operation))
+            self._check_kind(operation)
+            return self._model_called(operation, args, kwargs)
+        steps = self._inside(operation, args, kwargs)
+        if steps is None:
+            return super()._applied(operation, args, kwargs)
+        self._gone.add(id(operation))
+        if operation.name not in self.apart:
+            self.apart.append(operation.name)
+        with self._names.inside(operation.name):
+            return replayed(steps, self.tensors(args, kwargs), self._stepped, self.map_structure)
+
+    def _stepped(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+        with self._names.inside(*step.within):
+            if not step.settings:
+                return self.flatten(self._applied(step.operation, args, kwargs))
+            name = self._names.free(step.operation.name)
+        return self.flatten(self.operation_of(step, args, name)(*args, **kwargs))
+
+    def _opens(self, model: Any) -> bool:
+        """Returns whether something in a model is taken apart, or it is of a class of its own."""
+        if id(model) not in self._open:
+            self._open[id(model)] = self.own_class(model) or any(
+                self._opens(operation)
+                if self.has_graph(operation)
+                else self._inside(operation, args, kwargs) is not None
+                for operation, args, kwargs in self.calls_in(model)
+            )
+        return self._open[id(model)]
+
+    def _model_called(self, model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Makes the calls in a model that is called in another."""
+        raise NotImplementedError
+
+    def _given_to(self, inputs: Any, args: list[Any], kwargs: dict[str, Any]) -> dict[int, Any]:
+        """Returns id of each input of a model -> what it is called with."""
+        given = args[0] if args else next(iter(kwargs.values()))
+        if isinstance(inputs, dict) and isinstance(given, dict):
+            return {id(inputs[key]): given[key] for key in inputs}
+        pairs = zip(self.flatten(inputs), self.flatten(given), strict=True)
+        return {id(tensor): value for tensor, value in pairs}
+
+    def _inside(self, layer: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Steps | None:
+        """Returns the calls in a layer; None if it is followed as it is, or if they cannot be told."""
+        if self.stays(layer):
+            return None
+        inputs = self.tensors(args, kwargs)
+        key = id(layer), tuple((tuple(own.shape), own.dtype) for own in inputs)
+        if key not in self._steps:
+            self._steps[key] = None
+            shapes = [tuple(own.shape) for own in inputs]
+            try:
+                if not self._follows(layer, shapes, lambda: self.output_shapes(layer, args, kwargs)):
+                    self._steps[key] = self._told(layer, list(args), dict(kwargs))
+            except NotUnfolded as error:
+                self.reasons[layer.name] = f"{type(layer).__name__} is not taken apart: {error}"
+        return self._steps[key]
+
+    def _told(self, layer: Any, args: list[Any], kwargs: dict[str, Any]) -> Steps:
+        """Returns the calls in a layer for any batch, which do what it does."""
+        self.check_alone(layer, args, kwargs)
+        try:
+            inputs, expected = self.tried(layer, args, kwargs)
+            with nodes_kept(layer):
+                one = self.followed(layer, args, kwargs, BATCHES[0])
+                with self.other_weights(layer):
+                    larger = self.followed(layer, args, kwargs, BATCHES[1])
+                training = self.followed(layer, args, kwargs, BATCHES[0], training=True)
+            steps = general(one, larger, training)
+            self.check_made_again(steps)
+            found = self.flatten(replayed(steps, inputs, self._eagerly, self.map_structure))
+        except NotUnfolded:
+            raise
+        except Exception as error:  # it is somebody else's, and called with what it may not have been made for
+            open_sides = any(None in tuple(own.shape)[1:] for own in self.tensors(args, kwargs))
+            remedy = "; it may be with inputs of fixed lengths" if open_sides else ""
+            raise NotUnfolded(f"its call fails on symbolic tensors ({one_line(error)}){remedy}") from None
+        if not same_numbers(list(map(self.array, found)), expected):
+            raise NotUnfolded("the calls in it do not give what it gives")
+        return steps
+
+    def _eagerly(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+        operation = self.operation_of(step, args, "tried") if step.settings else step.operation
+        return self.flatten(operation(*args, **kwargs))
