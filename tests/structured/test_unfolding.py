@@ -225,9 +225,13 @@ def unclear(k, ops):
     def counted(self, x):
         return self.inner(x) * (x.shape[0] or 1)
 
+    def symbolic(self, x):
+        return self.inner(x) * (1.0 if hasattr(x, "_keras_history") else 2.0)
+
     return {
         "numbers in it go by the batch, the weights, chance or training": [layer(drawn), layer(baked), layer(counted)],
         "it does other things in training": [layer(in_training)],
+        "the calls in it do not give what it gives": [layer(symbolic)],
         "it adds to the loss": [layer(loss)],
         "it has weights of its own": [
             layer(lambda self, x: self.inner(x) * self.own, own=lambda self: self.add_weight(name="own", shape=()))
