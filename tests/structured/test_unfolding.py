@@ -266,3 +266,35 @@ def test_an_optimizer_goes_on():
             np.asarray(own) for own in getattr(whole.optimizer, "momentums", None) or whole.optimizer.variables[2:]
         ]
         assert len(slots) == len(whole.trainable_variables) and all(np.ptp(own) for own in slots)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_layers_that_take_no_name_keep_theirs_in_copies_and_smaller_models(name):
+    """Keras leaves a name and a policy that a class does not take out of its settings."""
+    k, _ = both_keras.library(name)
+
+    class Bare(k.layers.Layer):
+        def __init__(self, **given):
+            super().__init__(**{"name": "mine", "dtype": "mixed_bfloat16"} | given)
+            self.early = k.layers.Dense(8)
+
+        def build(self, shape):
+            self.late = k.layers.Dense(8)
+
+        def call(self, x):
+            return self.late(self.early(x))
+
+    k.layers.Dense(1), k.layers.Dense(1)  # names are counted
+    i = k.layers.Input((8,))
+    x = k.layers.Dense(8, name="out")(Bare()(k.layers.Dense(8, "relu", name="first")(i)))
+    model = k.Model(i, k.layers.Dense(3, name="logits")(x))
+    model.compile("sgd", "mse")
+    data = np.ones((8, 8), np.float32), np.zeros((8, 3), np.float32)
+    given = {"channels": {"multiple": 1}, "settings": {"events": (0.4, 0.7), "final_sparsity": 0.5}}
+    trained = tfprune.train(model, data, granularity="filter", epochs=3, verbose=0, **given).model
+    assert trained.get_layer("out").units == 4
+    for own in (tfprune.prune(model, 0.5), trained):
+        for layer, same in zip(own._flatten_layers(), model._flatten_layers(), strict=True):
+            assert layer.name == same.name
+        assert own.get_layer("mine").compute_dtype == "bfloat16"
+        assert [row.name for row in tfprune.summary(own).layers] == [row.name for row in tfprune.summary(model).layers]

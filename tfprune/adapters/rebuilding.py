@@ -7,16 +7,50 @@ from typing import Any
 from tfprune.utils.errors import ModelError
 
 
-def rebuilt(old: Any, *, kind: type | None = None, config: dict[str, Any] | None = None, **changes: Any) -> Any:
+def rebuilt(
+    old: Any,
+    *,
+    kind: type | None = None,
+    config: dict[str, Any] | None = None,
+    named: str | None = None,
+    **changes: Any,
+) -> Any:
     """Returns a new layer, model or optimizer of an old one's settings.
+
+    A layer whose class takes neither a name nor a policy of dtypes has them all the same: Keras leaves them out of its
+    settings.
 
     Args:
         old: what is in memory, so that its classes have been imported.
         kind: another class than the old one's.
         config: all settings, instead of the old one's.
+        named: the name of a layer whose settings have none; None is the old one's.
         changes: of single settings.
     """
-    return (kind or type(old)).from_config((old.get_config() if config is None else config) | changes)
+    config = (old.get_config() if config is None else config) | changes
+    new = (kind or type(old)).from_config(config)
+    if kind is None and hasattr(old, "_flatten_layers"):
+        if "name" not in config:
+            _rename(new, named or old.name)
+        name_alike(old, new)
+        if "dtype" not in config and new.dtype_policy != old.dtype_policy:
+            if hasattr(new, "_set_dtype_policy"):  # of tf_keras
+                new._set_dtype_policy(old.dtype_policy)
+            else:
+                new.dtype_policy = old.dtype_policy
+    return new
+
+
+def name_alike(old: Any, new: Any) -> None:
+    """Gives the layers inside of a new layer the names of those in an old one, which Keras may have counted up."""
+    several = [list(own._flatten_layers(include_self=False)) for own in (old, new)]
+    if [*map(type, several[0])] == [*map(type, several[1])]:
+        for theirs, own in zip(*several, strict=True):
+            _rename(own, theirs.name)
+
+
+def _rename(layer: Any, name: str) -> None:
+    vars(layer)["_name" if "_name" in vars(layer) else "name"] = name  # of tf_keras, and of Keras 3
 
 
 def of_its_own_class(model: Any) -> ModelError:

@@ -100,6 +100,9 @@ class TakingApart:
     def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
         return config | {"name": self._names.free(old.name)} if "name" in config else config
 
+    def _name(self, old: Any, config: dict[str, Any]) -> str | None:
+        return None if "name" in config else self._names.free(old.name)
+
     def _is_apart(self, layer: Any) -> bool:
         return id(layer) in self._gone
 

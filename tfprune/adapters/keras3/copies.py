@@ -8,7 +8,7 @@ from typing import Any
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.layers import NAMES, carry_state, not_compiled
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import name_alike, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -65,5 +65,6 @@ def remade(model: keras.Model) -> keras.Model:
         copy = rebuilt(model)
     if not copy.built:
         copy.build(model.input_shape)
+    name_alike(model, copy)
     copy.dtype_policy = model.dtype_policy  # Keras gives models that it clones the one of now
     return copy

@@ -13,7 +13,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import name_alike, of_its_own_class, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -58,6 +58,7 @@ class Narrowed:
             new.trainable = old.trainable
         for old, new in self.layers:
             if not has_graph(old):
+                name_alike(old, new)
                 for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
                     made.trainable = own.trainable
                 for theirs, variable in zip(old.variables, new.variables, strict=True):
@@ -141,13 +142,17 @@ class Narrowed:
         """Returns the settings of what a layer or operation becomes."""
         return config
 
+    def _name(self, old: Any, config: dict[str, Any]) -> str | None:
+        """Returns the name of what a layer becomes whose settings have none."""
+        return None
+
     def _function(self, old: Any) -> Any:
         """Returns one of Keras' operations that are no layers."""
         changes = self._changes.settings.get(id(old), ())
         try:
             config = old.get_config()
             apply_to_settings(config, changes)
-            return rebuilt(old, config=self._settings(old, config))
+            return rebuilt(old, config=self._settings(old, config), named=self._name(old, config))
         except FAILURES as error:
             if changes:
                 raise ModelError(f"{old.name} cannot be made again: {one_line(error)}") from None
@@ -164,7 +169,7 @@ class Narrowed:
                 return keras.layers.Lambda(old.function, shape, old.mask, old.arguments, **settings)
             config = settings_of(old)
             self._change(config, old)
-            return rebuilt(old, config=self._settings(old, config))
+            return rebuilt(old, config=self._settings(old, config), named=self._name(old, config))
         except FAILURES as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"

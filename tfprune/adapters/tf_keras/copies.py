@@ -7,7 +7,7 @@ from typing import Any
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import name_alike, rebuilt
 from tfprune.adapters.tf_keras.kernel_names import NAMES
 from tfprune.adapters.tf_keras.layers import carry_state
 from tfprune.adapters.tf_keras.optimizers import fresh
@@ -45,6 +45,7 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         raise ModelError(
             f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
         ) from None
+    name_alike(model, copy)
     layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
     for old, new in layers:
         new.trainable = old.trainable

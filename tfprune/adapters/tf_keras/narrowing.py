@@ -14,7 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
-from tfprune.adapters.rebuilding import of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import name_alike, of_its_own_class, rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
 from tfprune.utils.errors import ModelError
@@ -53,6 +53,7 @@ class Narrowed:
             new.trainable = old.trainable
         for old, new in self.layers:
             if not has_graph(old):
+                name_alike(old, new)
                 for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
                     made.trainable = own.trainable
 
@@ -150,6 +151,10 @@ class Narrowed:
         """Returns the settings of what a layer becomes."""
         return config
 
+    def _name(self, old: keras.layers.Layer, config: dict[str, Any]) -> str | None:
+        """Returns the name of what a layer becomes whose settings have none."""
+        return None
+
     def _remade(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
         kept_as = keras.layers.Layer.get_config(old) if is_of_keras(old, *OPERATORS, "Lambda") else {}
@@ -167,7 +172,7 @@ class Narrowed:
             config = without_shapes(config) | functions
             self._change(config, old)
             with keras.utils.custom_object_scope(self._known):
-                return rebuilt(old, config=self._settings(old, config))
+                return rebuilt(old, config=self._settings(old, config), named=self._name(old, config))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
