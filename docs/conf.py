@@ -41,6 +41,7 @@ CONTENTS = {  # the pages after the README, which is the first; those that are m
         "docs/cifar10",
         "docs/coverage",
         "docs/study",
+        "docs/starting-large",
         "docs/performance",
         "docs/scaling",
     ],

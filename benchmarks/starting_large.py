@@ -1,0 +1,482 @@
+"""Does it pay to start large? Channels that go in the middle of a training, beside networks that start small.
+
+    python benchmarks/starting_large.py calibrate  # how long steps, compiling and taking channels out take here
+    python benchmarks/starting_large.py select     # which way of taking them out: validation data, seeds of its own
+    python benchmarks/starting_large.py compare    # three budgets a factor of 3 apart
+    python benchmarks/starting_large.py curve      # several widths, for accuracy against latency
+
+Each training but the whole network's has the same time: a share of what the whole network takes for its budget of
+epochs, compiling and taking channels out included. From the times of `calibrate`, measured in turns, follows how many
+steps fit into it; the CPU time that a training then took is kept beside it. What is fixed here was fixed before any
+run, and stands in docs/starting-large.md too. Finished trainings are those of --out, by default the published ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from _starting_large import CURVE, HEADERS, read_rows, write_rows  # noqa: E402
+
+import tfprune  # noqa: E402
+from tfprune.adapters.backend import keras, machine, seed_everything, tf, versions  # noqa: E402
+from tfprune.adapters.tf_keras.optimizers import build_optimizer, unwrapped  # noqa: E402
+from tfprune.data._base import Data, Split  # noqa: E402
+from tfprune.data._pipeline import training_batches  # noqa: E402
+from tfprune.experiments.building import make_model  # noqa: E402
+from tfprune.experiments.run_data import load_data  # noqa: E402
+from tfprune.exporting.measured import times_of  # noqa: E402
+from tfprune.structured.budgets import Budget, Request  # noqa: E402
+from tfprune.structured.shrinking import shrink_model  # noqa: E402
+from tfprune.training.adjusting import Dropouts  # noqa: E402
+from tfprune.training.config import Config  # noqa: E402
+from tfprune.training.learning_rates import build_learning_rate  # noqa: E402
+from tfprune.training.precision import precision_scope  # noqa: E402
+from tfprune.utils.files import write_json  # noqa: E402
+from tfprune.utils.seeds import derive  # noqa: E402
+
+KEEP, SHARE = 0.5, 0.5  # of the channels; of the whole network's time
+BUDGETS = (2, 6, 18)  # epochs of the whole network
+SELECTION_BUDGET, CURVE_BUDGET = 6, 6
+SEEDS, FIRST_SELECTION_SEED, SELECTION_SEEDS, CURVE_SEEDS = 5, 100, 3, 3
+WARMUP, BATCH = 0.5, 128  # epochs of the whole network's, examples
+AFTER = 0.5  # share of the time before channels go that go after training
+ROUNDS, STEPS_OF_A_ROUND = 7, 40
+AVERAGED = 0.5  # share of the whole network's steps whose weights are averaged into a teacher
+SOFT = 0.5  # share of the labels that is what the teacher says
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How channels go in a training.
+
+    Args:
+        whole: share of the training's time that the whole network has.
+        scope: `layer`, the same share of each group; `time`, what is worth least for the time that it takes.
+        criterion: what channels are ranked by.
+        events: equal steps in which they go; the last one when `whole` has passed.
+        penalty: makes channels small before they go, or None.
+        restart: whether the learning rate rises again when they have gone.
+        distilled: whether the smaller network learns what the mean of the whole one's last weights says, too.
+    """
+
+    whole: float = 1 / 3
+    scope: str = "layer"
+    criterion: str = "l1"
+    events: int = 1
+    penalty: str | None = None
+    restart: bool = False
+    distilled: bool = False
+
+
+FIRST = Recipe()
+CHANGES: dict[str, dict[str, Any]] = {  # in the order in which they are tried; the better of each and the best so far
+    "ranked by value per measured time": {"scope": "time"},
+    "channels go twice as early": {"whole": 1 / 6},
+    "four times as early": {"whole": 1 / 12},
+    "group norm before": {"penalty": "group_norm", "criterion": "l2"},
+    "in two events": {"events": 2},
+    "in three events": {"events": 3},
+    "the rate restarts": {"restart": True},
+    "distilled": {"distilled": True},
+}
+
+
+class Work:
+    """A data set, its network, what takes how long here, and the finished trainings."""
+
+    def __init__(self, dataset: str, precision: str, data_dir: str | None, out: Path) -> None:
+        self.config = Config(dataset=dataset, data_dir=data_dir, batch_size=BATCH, precision=precision)
+        self.data: Data = load_data(self.config)
+        self.out = out
+        self.times_path = out.with_suffix("").with_suffix(".json")
+        self.rows = read_rows(out) if out.is_file() else []
+        self.calibration: dict[str, Any] = json.loads(self.times_path.read_text()) if self.times_path.is_file() else {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.data.train) // BATCH)
+
+    def whole(self, seed: int) -> keras.Model:
+        """Returns the whole network with the initial weights of a seed."""
+        seed_everything(derive(seed, "init"), anew=False)
+        with precision_scope(self.config.precision):
+            return make_model(self.config, self.data, dict(self.config.model_settings))
+
+    def smaller(self, model: keras.Model, recipe: Recipe, keep: float) -> keras.Model:
+        """Returns a model without the channels that go; its rates of dropout go down with them."""
+        dropouts = Dropouts(self.whole(0))
+        asked = Request(keep=keep)
+        if recipe.scope == "time":
+            asked = Request(keep=None, budget=Budget("latency", self.share(keep)), scope="global")
+        small = shrink_model(
+            model, asked, granularity="filter", criterion=recipe.criterion, times=self.remembered_times(model)
+        )
+        dropouts.scale(small)
+        return small
+
+    def scratch(self, model: keras.Model, seed: int) -> keras.Model:
+        """Returns a network like this one with initial weights of its own."""
+        seed_everything(derive(seed, "init of a small one"), anew=False)
+        with precision_scope(self.config.precision):
+            return keras.models.clone_model(model)
+
+    def compile(self, model: keras.Model, schedule: Any) -> None:
+        optimizer = build_optimizer(self.config.optimizer, schedule, self.config.optimizer_settings)
+        model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+        unwrapped(model.optimizer).build(model.trainable_variables)
+
+    def rate(self, total: int, first: int = 0) -> Any:
+        """Returns the learning rate of a training, or of what is left of it after its step `first`."""
+        warmup = round(min(WARMUP * self.steps_per_epoch, total / 4))
+        how = {"warmup_steps": warmup, "total_steps": total, "first_step": -first}
+        return build_learning_rate(self.config.learning_rate_schedule, self.config.learning_rate, **how)
+
+    def batches(self, seed: int, labels: np.ndarray, first: int = 0) -> tf.data.Dataset:
+        split = Split(self.data.train.x, labels)
+        how = {"shuffle": True, "augment": self.config.augment, "first_step": first}
+        return training_batches(split, BATCH, seed=derive(seed, "batches"), **how)
+
+    def labels(self) -> np.ndarray:
+        return np.eye(len(self.data.labels), dtype=np.float32)[self.data.train.y]
+
+    def scores(self, model: keras.Model) -> dict[str, float]:
+        found = {}
+        for name in ("validation", "test"):
+            split = getattr(self.data, name)
+            chosen = np.argmax(model.predict(np.asarray(split.x), batch_size=512, verbose=0), axis=-1)
+            found[f"{name}_accuracy"] = float(np.mean(chosen == split.y))
+        return found
+
+    # What takes how long
+
+    def calibrate(self) -> None:
+        """Measures, in turns, a step of the whole network and of narrow ones, and what compiling them takes."""
+        calls, compiling, names = [], [], ["whole", *(f"keep {keep:g}" for keep in CURVE)]
+        surgery = []
+        for name in names:
+            model = self.whole(0)
+            self.compile(model, self.rate(1000))
+            if name != "whole":
+                started = time.process_time()
+                model = self.smaller(model, FIRST, float(name.split()[1]))
+                surgery.append(time.process_time() - started)
+            calls.append(self.steps(model))
+            started = time.process_time()
+            calls[-1](1)
+            compiling.append(time.process_time() - started)
+        taken: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(ROUNDS + 1):
+            for name, call in zip(names, calls, strict=True):
+                started = time.process_time()
+                call(STEPS_OF_A_ROUND)
+                if turn:
+                    taken[name].append((time.process_time() - started) / STEPS_OF_A_ROUND)
+        shares = {
+            name: statistics.median(a / b for a, b in zip(own, taken["whole"], strict=True))
+            for name, own in taken.items()
+        }
+        self.calibration |= {
+            "step": statistics.median(taken["whole"]),
+            "shares": shares,
+            "compiling": statistics.median(compiling[1:]),
+            "surgery": statistics.median(surgery),
+            "versions": versions(),
+            "machine": machine(),
+            "settings": {name: self.config.to_dict()[name] for name in ("dataset", "model", "precision", "batch_size")},
+        }
+        self.write_times()
+
+    def steps(self, model: keras.Model) -> Callable[[int], None]:
+        """Returns a function that trains a model for some steps."""
+        source = self.batches(0, self.labels())
+
+        def call(count: int) -> None:
+            model.fit(source, steps_per_epoch=count, epochs=1, verbose=0)
+
+        return call
+
+    def write_times(self) -> None:
+        write_json(self.times_path, self.calibration)
+
+    def share(self, keep: float) -> float:
+        """Returns the time of a step of a uniformly narrow network as a share of the whole one's."""
+        return self.calibration["shares"][f"keep {keep:g}"]
+
+    def remembered_times(self, model: keras.Model) -> Callable[[Sequence[Any]], list[float]]:
+        """Returns a function that measures steps of training, each architecture once in a machine's life."""
+        x, y = np.asarray(self.data.train.x[:BATCH]), self.labels()[:BATCH]
+        measured = times_of(model, (x, y), "training", BATCH)
+        known = self.calibration.setdefault("measured", {})
+
+        def times(models: Sequence[Any]) -> list[float]:
+            missing = {widths_of(own): own for own in models[1:] if widths_of(own) not in known}
+            if missing:
+                started = time.process_time()
+                known.update(zip(missing, measured([models[0], *missing.values()])[1:], strict=True))
+                took = time.process_time() - started
+                self.calibration["measuring"] = self.calibration.get("measuring", 0.0) + took
+                self.write_times()
+            return [1.0, *(known[widths_of(own)] for own in models[1:])]
+
+        return times
+
+    def time_of(self, epochs: int) -> float:
+        """Returns the CPU seconds of a training of the whole network."""
+        return self.calibration["compiling"] + epochs * self.steps_per_epoch * self.calibration["step"]
+
+    # Trainings
+
+    def whole_alone(self, seed: int, epochs: int) -> keras.Model:
+        model = self.whole(seed)
+        total = epochs * self.steps_per_epoch
+        self.compile(model, self.rate(total))
+        self._fit(model, seed, self.labels(), 0, total)
+        return self._done(model, total, total)
+
+    def from_scratch(self, like: keras.Model, seed: int, seconds: float, share: float) -> keras.Model:
+        """Trains a network of another one's widths for some time."""
+        model = self.scratch(like, seed)
+        total = int((seconds - self.calibration["compiling"]) / (share * self.calibration["step"]))
+        self.compile(model, self.rate(total))
+        self._fit(model, seed, self.labels(), 0, total)
+        return self._done(model, total, 0)
+
+    def removing(self, recipe: Recipe, seed: int, seconds: float, keep: float) -> keras.Model:
+        """Trains a network that loses channels on its way."""
+        model, known = self.whole(seed), self.calibration
+        keeps = [keep ** (number / recipe.events) for number in range(1, recipe.events + 1)]
+        fixed = known["compiling"] + recipe.events * (known["compiling"] + known["surgery"])
+        extra = recipe.distilled * len(self.data.train) / BATCH / 3  # a forward pass is a third of a step
+        left = (seconds - fixed) / known["step"] - extra  # in steps of the whole network
+        first = [round(recipe.whole * left / recipe.events)] * recipe.events
+        shares = [1.0, *(self.share_between(own) for own in keeps)]
+        spent = sum(count * share for count, share in zip(first, shares[:-1], strict=True))
+        last = int((left - spent) / shares[-1])
+        total, before = sum(first) + last, sum(first)
+        self.compile(model, self.rate(before) if recipe.restart else self.rate(total))
+        labels, done = self.labels(), 0
+        for number, (count, own) in enumerate(zip(first, keeps, strict=True)):
+            callbacks = [tfprune.regularize(model, recipe.penalty)] if recipe.penalty else []
+            teacher = Averaged(count) if recipe.distilled else None
+            self._fit(model, seed, labels, done, count, [*callbacks, *([teacher] if teacher else [])])
+            if teacher and number == recipe.events - 1:
+                labels = SOFT * teacher.answers(model, self.data.train) + (1 - SOFT) * labels
+            done += count
+            kept = own / (keeps[number - 1] if number else 1.0)
+            model = self.smaller(model, recipe, own if recipe.scope == "time" else kept)
+        if recipe.restart:
+            unwrapped(model.optimizer)._learning_rate = self.rate(
+                last, first=before
+            )  # it has a setter for numbers only
+        self._fit(model, seed, labels, done, last)
+        return self._done(model, total, before)
+
+    def share_between(self, keep: float) -> float:
+        """Returns the share of time of a uniformly narrow network, between those that were measured."""
+        known = sorted((float(name.split()[1]), own) for name, own in self.calibration["shares"].items() if " " in name)
+        return float(np.interp(keep, *zip(*known, (1.0, 1.0), strict=True)))
+
+    def _fit(
+        self, model: keras.Model, seed: int, labels: np.ndarray, first: int, count: int, callbacks: Any = ()
+    ) -> None:
+        if count:
+            model.fit(
+                self.batches(seed, labels, first), steps_per_epoch=count, epochs=1, verbose=0, callbacks=[*callbacks]
+            )
+
+    def _done(self, model: keras.Model, steps: int, before: int) -> keras.Model:
+        model.steps_done, model.steps_before = steps, before
+        return model
+
+    # Rows
+
+    def finished(self, **key: Any) -> dict[str, Any] | None:
+        for row in self.rows:
+            if all(str(row[name]) == str(value) for name, value in key.items()):
+                return row
+        return None
+
+    def train(self, make: Callable[[], keras.Model], **key: Any) -> dict[str, Any]:
+        """Returns the row of a training: read if it is finished, else trained."""
+        found = self.finished(**key)
+        if found is not None:
+            return found
+        keras.backend.clear_session()
+        seed_everything(derive(key["seed"], "training"), anew=False)
+        clocks = time.process_time(), time.perf_counter()
+        model = make()
+        took = time.process_time() - clocks[0], time.perf_counter() - clocks[1]
+        row = key | self.scores(model) | {"cpu_seconds": round(took[0], 2), "wall_seconds": round(took[1], 2)}
+        row |= {"steps": model.steps_done, "steps_whole": model.steps_before, "parameters": model.count_params()}
+        row |= {"widths": widths_of(model)}
+        self.rows.append({name: row[name] for name in HEADERS})
+        write_rows(self.out, self.rows)
+        click.echo(json.dumps(row))
+        return self.rows[-1]
+
+    def like(self, widths: str, seed: int) -> keras.Model:
+        """Returns a network of the widths that another one ended with."""
+        wanted = {name: int(size) for name, size in (own.split(":") for own in widths.split(" "))}
+        model = self.whole(seed)
+        dropouts = Dropouts(model)
+        small = remade_with(model, wanted)
+        dropouts.scale(small)
+        return small
+
+
+class Averaged(keras.callbacks.Callback):
+    """Keeps the mean of a model's last weights."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.first, self.count, self.mean = round((1 - AVERAGED) * steps), 0, None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch >= self.first and (batch - self.first) % 10 == 0:
+            own = self.model.get_weights()
+            self.count += 1
+            self.mean = (
+                own if self.mean is None else [a + (b - a) / self.count for a, b in zip(self.mean, own, strict=True)]
+            )
+
+    def answers(self, model: keras.Model, split: Split) -> np.ndarray:
+        """Returns what the mean says of examples: probabilities."""
+        own = model.get_weights()
+        model.set_weights(self.mean)
+        logits = model.predict(np.asarray(split.x), batch_size=512, verbose=0)
+        model.set_weights(own)
+        return np.asarray(tf.nn.softmax(logits))
+
+
+def widths_of(model: keras.Model) -> str:
+    """Returns the widths of a model's layers as text."""
+    sizes = ((layer.name, getattr(layer, "filters", getattr(layer, "units", None))) for layer in model.layers)
+    return " ".join(f"{name}:{size}" for name, size in sizes if size)
+
+
+def remade_with(model: keras.Model, wanted: Mapping[str, int]) -> keras.Model:
+    """Returns a copy of a model with other widths."""
+    from tfprune.structured.channels import channels
+    from tfprune.structured.selecting import least_important
+    from tfprune.structured.surgery import remove_groups
+
+    found = channels(model)
+    widths = {}
+    for name, group in found.free.items():
+        producers = [layer for layer in group.layers if layer in wanted] or [name]
+        widths[name] = wanted[producers[0]]
+    first = {name: -np.arange(len(group)) for name, group in found.free.items()}
+    return remove_groups(model, least_important(first, widths, found))
+
+
+@click.group()
+@click.option("--dataset", default="fashion_mnist", show_default=True)
+@click.option("--precision", default="mixed_bfloat16", show_default=True)
+@click.option("--data-dir", default=None)
+@click.option("--out", type=click.Path(path_type=Path), default=None)
+@click.pass_context
+def main(context: click.Context, dataset: str, precision: str, data_dir: str | None, out: Path | None) -> None:
+    """Networks that lose channels in training, beside networks that start small, for the same time."""
+    for library in ("tensorflow", "tfprune"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    context.obj = Work(dataset, precision, data_dir, out or ROOT / f"docs/results/starting-large/{dataset}.csv.gz")
+    context.obj.out.parent.mkdir(parents=True, exist_ok=True)
+
+
+@main.command()
+@click.pass_obj
+def calibrate(work: Work) -> None:
+    """Measure how long what takes here."""
+    work.calibrate()
+    click.echo(json.dumps(work.calibration, indent=1))
+
+
+@main.command()
+@click.pass_obj
+def select(work: Work) -> None:
+    """Choose how channels go, step by step, on validation data."""
+    chosen(work)
+
+
+def chosen(work: Work) -> Recipe:
+    """Returns the recipe with the highest mean validation accuracy, each change tried on the best so far."""
+    best, known = FIRST, mean_validation(work, "as it was", FIRST)
+    for name, change in CHANGES.items():
+        tried = dataclasses.replace(best, **change)
+        accuracy = mean_validation(work, name, tried)
+        if accuracy > known:
+            best, known = tried, accuracy
+        click.echo(f"{name}: {100 * accuracy:.2f} %, best so far {100 * known:.2f} %")
+    return best
+
+
+def mean_validation(work: Work, name: str, recipe: Recipe) -> float:
+    seconds = SHARE * work.time_of(SELECTION_BUDGET)
+    found = []
+    for seed in range(FIRST_SELECTION_SEED, FIRST_SELECTION_SEED + SELECTION_SEEDS):
+        key = {"part": "selection", "trial": name, "budget": SELECTION_BUDGET, "keep": KEEP, "seed": seed}
+        row = work.train(lambda: work.removing(recipe, seed, seconds, KEEP), **key)  # noqa: B023 - called at once
+        found.append(float(row["validation_accuracy"]))
+    return statistics.mean(found)
+
+
+@main.command()
+@click.option("--seeds", type=int, default=SEEDS, show_default=True)
+@click.pass_obj
+def compare(work: Work, seeds: int) -> None:
+    """Train all kinds at each budget with several seeds."""
+    best = chosen(work)
+    work.calibration["recipe"] = dataclasses.asdict(best)
+    work.write_times()
+    for seed, epochs in pairs(seeds):
+        seconds = SHARE * work.time_of(epochs)
+        key = {"part": "main", "budget": epochs, "keep": KEEP, "seed": seed}
+        work.train(lambda: work.whole_alone(seed, epochs), trial="whole", **key)  # noqa: B023
+        removed = work.train(lambda: work.removing(best, seed, seconds, KEEP), trial="removed", **key)  # noqa: B023
+        narrow = work.smaller(work.whole(seed), FIRST, KEEP)
+        share = work.share(KEEP)
+        work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
+        if removed["widths"] != widths_of(narrow):
+            like = work.like(removed["widths"], seed)
+            own = work.calibration["measured"].get(removed["widths"], share)
+            work.train(lambda: work.from_scratch(like, seed, seconds, own), trial="found", **key)  # noqa: B023
+
+
+def pairs(seeds: int) -> Iterator[tuple[int, int]]:
+    for seed in range(seeds):
+        for epochs in BUDGETS:
+            yield seed, epochs
+
+
+@main.command()
+@click.pass_obj
+def curve(work: Work) -> None:
+    """Train networks of several widths in each way, for the time of the whole network."""
+    best = Recipe(**work.calibration["recipe"])
+    seconds = work.time_of(CURVE_BUDGET)
+    after = dataclasses.replace(FIRST, whole=AFTER, restart=True)
+    for seed in range(CURVE_SEEDS):
+        for keep in CURVE:
+            key = {"part": "curve", "budget": CURVE_BUDGET, "keep": keep, "seed": seed}
+            narrow, share = work.smaller(work.whole(seed), FIRST, keep), work.share(keep)
+            work.train(lambda: work.removing(best, seed, seconds, keep), trial="removed", **key)  # noqa: B023
+            work.train(lambda: work.removing(after, seed, seconds, keep), trial="after", **key)  # noqa: B023
+            work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
+
+
+if __name__ == "__main__":
+    main()
