@@ -1,6 +1,8 @@
 """Layers that hold others: what is in them can go, and stands in their place in what is left."""
 
 import functools
+import sys
+import types
 
 import both_keras
 import numpy as np
@@ -9,9 +11,14 @@ from test_both_keras import answers, lowest, shaken
 
 import tfprune
 from tfprune.adapters import adapter_of
+from tfprune.adapters.loading.trust import FUNCTIONS
+from tfprune.experiments.experiment import train
+from tfprune.experiments.exports import restore_model
+from tfprune.experiments.run_data import load_data
 from tfprune.structured.channels import OUTPUT, channels
 from tfprune.structured.surgery import remove_groups, zero_groups
 from tfprune.structured.unfolding import unfolded
+from tfprune.training.config import Config
 from tfprune.utils.errors import ModelError
 
 LIBRARIES = ("tf_keras", "keras")
@@ -298,3 +305,48 @@ def test_layers_that_take_no_name_keep_theirs_in_copies_and_smaller_models(name)
             assert layer.name == same.name
         assert own.get_layer("mine").compute_dtype == "bfloat16"
         assert [row.name for row in tfprune.summary(own).layers] == [row.name for row in tfprune.summary(model).layers]
+
+
+@pytest.fixture
+def run_of(monkeypatch, tmp_path):
+    """Makes the settings of a run of a model that holds a layer of one's own, in one Keras."""
+
+    def config(name, **changes):
+        k, _ = both_keras.library(name)
+
+        def made(input_shape, classes):
+            i = k.layers.Input(input_shape)
+            x = k.layers.Dense(8, "relu", name="first")(i)
+            return k.Model(i, k.layers.Dense(classes, name="logits")(layers(name)["Mlp"](32, name="mlp")(x)))
+
+        module = types.ModuleType("composed")
+        module.made = made
+        monkeypatch.setitem(sys.modules, "composed", module)
+        monkeypatch.setenv(FUNCTIONS, "composed:made")
+        (tmp_path / "composed.py").touch()  # it is looked for, to know when it changes
+        monkeypatch.syspath_prepend(tmp_path)
+        return Config(
+            dataset="penguins", model="composed:made", epochs=3, granularity="filter", out=str(tmp_path),
+            channel_settings={"multiple": 1}, **changes,
+        )  # fmt: skip
+
+    return config
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_runs_take_them_apart_too(name, run_of):
+    config = run_of(name, settings={"final_sparsity": 0.5, "events": (0.4, 0.7)})
+    result = train(config)
+    groups = result.metrics["channels"]["groups"]
+    assert groups["mlp_up"]["after"] == groups["mlp_up"]["before"] / 2 == 16
+    assert restore_model(result, load_data(config)).get_layer("mlp_up").units == 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_such_a_run_takes_a_dense_training_over(name, run_of):
+    """The weights of the whole layer have another order than those of the layers in it."""
+    config = run_of(name, method="lottery", settings={"sparsity": 0.5})
+    taken = train(config, dense=train(config.as_baseline()))
+    alone = train(config.replace(out=f"{config.out}/alone"))
+    assert taken.metrics["taken_over"] and taken.history() == alone.history()

@@ -26,7 +26,7 @@ from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.compiling import compile_model
 from tfprune.training.config import Config
 from tfprune.training.precision import candidates, fastest, precision_scope
-from tfprune.training.removal import build_narrower
+from tfprune.training.removal import build_narrower, whole_or_unfolded
 from tfprune.training.strategies import strategy_of
 from tfprune.training.trainer import Trainer
 from tfprune.utils.errors import RunError
@@ -79,7 +79,8 @@ def make_model(config: Config, data: Data, settings: Mapping[str, Any], *, fresh
     """Makes the run's model with these settings, see `plain_model`."""
     dtype = data.train.x.dtype.name
     how = {"dtype": dtype, "fresh": fresh, "objective": data.objective}
-    return build_model(config.model, data.input_shape, len(data.labels), settings, **how)
+    model = build_model(config.model, data.input_shape, len(data.labels), settings, **how)
+    return whole_or_unfolded(model, config.granularity) if config.has_own_model else model
 
 
 def model_settings(config: Config, data: Data) -> dict[str, Any]:
@@ -119,6 +120,16 @@ def restore(result: Result, data: Data) -> keras.Model:
     except ValueError:
         raise RunError(f"{result.folder.root}: the weights of its SavedModel do not fit its settings") from None
     return model
+
+
+def weights_of(result: Result, config: Config, data: Data) -> list[np.ndarray]:
+    """Returns the weights that another run ended with, in the order of the model of these settings."""
+    weights = load_weights(result.model)
+    if not config.has_own_model or config.granularity == result.config.granularity:
+        return weights
+    model = make_model(result.config, data, model_settings(result.config, data))
+    model.set_weights(weights)
+    return get_weights(whole_or_unfolded(model, config.granularity))
 
 
 def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:

@@ -238,5 +238,8 @@ def baseline_run_of(run: Result, library: Library) -> BaselineRun:
     history, metrics = run.history(), run.metrics
     phase = history[0]["phase"]
     weights = functools.partial(library.weights_of, run)
+    if library.config.removes:
+        found = weights()  # before the run's own model is built: another one may be, which draws numbers
+        weights = functools.partial(list, found)
     seconds, cpu_seconds = metrics["seconds"][phase], metrics["cpu_seconds"][phase]
     return BaselineRun(phase, weights, history, metrics["epochs"], seconds, cpu_seconds, run.config.run_id)

@@ -34,7 +34,7 @@ from tfprune.training.config import Config
 from tfprune.training.keras3_channel_trainer import Keras3ChannelTrainer
 from tfprune.training.keras3_data import evaluated
 from tfprune.training.keras3_trainer import Keras3Trainer
-from tfprune.training.removal import narrower_by
+from tfprune.training.removal import narrower_by, whole_or_unfolded
 from tfprune.training.resuming import CheckpointPolicy
 from tfprune.utils.errors import ModelError, RunError
 from tfprune.utils.files import write_json
@@ -115,15 +115,19 @@ class Keras3Runs:
         )
 
     def weights_of(self, result: Result) -> list[np.ndarray]:
+        other = brought(result.config, self.data)
         if result.keras_model.is_file():
             check_model(result.folder)
-            other = brought(self.config, self.data)
             with other.whole() as model:
                 load_weights(result.keras_model, model)
-            return [numbers(weight) for weight in other.classifier.weights]
-        from tfprune.exporting.savedmodel import load_weights as exported_weights  # TensorFlow
+        else:
+            from tfprune.exporting.savedmodel import load_weights as exported_weights  # TensorFlow
 
-        return exported_weights(result.model)[: len(self.brought.classifier.weights)]
+            other.classifier.set_weights(exported_weights(result.model)[: len(other.classifier.weights)])
+        if result.config.granularity != self.config.granularity:
+            rescale = self.config.model_settings.get("rescale", "auto")
+            other = _fitted(whole_or_unfolded(other.model, self.config.granularity), self.config, self.data, rescale)
+        return [numbers(weight) for weight in other.classifier.weights]
 
     def finish(
         self, trainer: Keras3Trainer, folder: RunDir, seconds: Mapping[str, float], precision: Precision
@@ -182,7 +186,8 @@ def brought(config: Config, data: Data, purpose: str = "init") -> BroughtModel:
     """Builds the run's model with initial weights that depend on the seed, and on a purpose."""
     seed_for_building(config, purpose)
     model, rescale = build_as_brought(config.model, data.input_shape, len(data.labels), config.model_settings)
-    own, share = _fitted(model, config, data, rescale), config.pruning.width_reduction
+    own = _fitted(whole_or_unfolded(model, config.granularity), config, data, rescale)
+    share = config.pruning.width_reduction
     if not share:
         return own
     narrower = own.without(narrower_by(own.classifier, share, config), carried=False)

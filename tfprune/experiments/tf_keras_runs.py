@@ -11,14 +11,13 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf, versions
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
-from tfprune.experiments.building import build, choose_precision, initial_weights, on_one_device
+from tfprune.experiments.building import build, choose_precision, initial_weights, on_one_device, weights_of
 from tfprune.experiments.compiled_models import MODEL_CACHE, compiled_already, kind_of, recurs, tidy_up
 from tfprune.experiments.finishing import finish
 from tfprune.experiments.libraries import Precision
 from tfprune.experiments.measuring import rounded_seconds
 from tfprune.experiments.results import Result
 from tfprune.experiments.rundir import RunDir
-from tfprune.exporting.savedmodel import load_weights
 from tfprune.training.baseline_run import BaselineRun
 from tfprune.training.channel_trainer import ChannelTrainer
 from tfprune.training.compiling import compile_model, devices
@@ -68,7 +67,7 @@ class TfKerasRuns:
         return lambda: float(step(batches)["loss"]), lambda: answer(one).numpy()
 
     def weights_of(self, result: Result) -> list[np.ndarray]:
-        return load_weights(result.model)
+        return weights_of(result, self.config, self.data)
 
     def finish(
         self, trainer: Trainer, folder: RunDir, seconds: Mapping[str, float], precision: Precision

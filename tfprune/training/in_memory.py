@@ -58,11 +58,12 @@ def train_model(
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling, channels)
     kind = InMemoryTask
     if asked.removes:
-        from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable, whole_or_unfolded
+        from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable
+        from tfprune.training.removal import whole_or_unfolded
 
         kind = ChannelTask
         check_shrinkable(model, asked, data, callbacks, include, in_place)
-        model = whole_or_unfolded(model, asked)
+        model = whole_or_unfolded(model, asked.granularity)
     adapter.check(model, copied=not in_place)
     compiled = adapter.compiled(model)
     check_rates(asked.steps(), adapter.learning_rate(model))

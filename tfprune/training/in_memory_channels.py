@@ -25,7 +25,6 @@ from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
 from tfprune.structured.shrinking import CRITERIA
 from tfprune.structured.surgery import Removed, zero_groups
-from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate_zeroed
 from tfprune.training.channel_tracker import TAYLOR_EXAMPLES, ChannelTracker, criterion_of, validating
@@ -239,11 +238,6 @@ class ChannelTask(InMemoryTask):
     def _result(self, missed: Sequence[str]) -> Trained:
         masks, removed = self.tracker.masks(), self.tracker.removed
         return Trained(self.model, masks, self.history, self.asked.name, missed, removed)
-
-
-def whole_or_unfolded(model: Any, asked: ResolvedMethod) -> Any:
-    """Returns a model whose channels can be followed, see `unfolded`; that whose branches go as it is."""
-    return unfolded(model)[0] if asked.granularity == "filter" else model
 
 
 def check_shrinkable(

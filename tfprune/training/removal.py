@@ -14,6 +14,7 @@ from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
 from tfprune.structured.surgery import Removed, build_smaller
+from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import width
 from tfprune.training.adjusting import Dropouts
 from tfprune.utils.errors import ModelError
@@ -41,6 +42,11 @@ class RemovalSettings(Protocol):
 
     @property
     def requested_sparsity(self) -> float: ...
+
+
+def whole_or_unfolded(model: Any, granularity: str) -> Any:
+    """Returns a model whose channels can be followed, see `unfolded`, if channels are to go; any other as it is."""
+    return unfolded(model)[0] if granularity == "filter" else model
 
 
 def removable(model: Any, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
