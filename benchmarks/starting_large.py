@@ -4,6 +4,7 @@
     python benchmarks/starting_large.py select     # which way of taking them out: validation data, seeds of its own
     python benchmarks/starting_large.py compare    # three budgets a factor of 3 apart
     python benchmarks/starting_large.py curve      # several widths, for accuracy against latency
+    python benchmarks/starting_large.py latency    # how long calls of their files take here, and how large these are
 
 Each training but the whole network's has the same time: a share of what the whole network takes for its budget of
 epochs, compiling and taking channels out included. From the times of `calibrate`, measured in turns, follows how many
@@ -18,6 +19,7 @@ import json
 import logging
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,6 +58,7 @@ WARMUP, BATCH = 0.5, 128  # epochs of the whole network's, examples
 AFTER = 0.5  # share of the time before channels go that go after training
 ROUNDS, STEPS_OF_A_ROUND = 7, 40
 AVERAGED = 0.5  # share of the whole network's steps whose weights are averaged into a teacher
+RUNTIMES = ("tflite", "savedmodel")
 SOFT = 0.5  # share of the labels that is what the teacher says
 
 
@@ -476,6 +479,26 @@ def curve(work: Work) -> None:
             work.train(lambda: work.removing(best, seed, seconds, keep), trial="removed", **key)  # noqa: B023
             work.train(lambda: work.removing(after, seed, seconds, keep), trial="after", **key)  # noqa: B023
             work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
+
+
+@main.command()
+@click.pass_obj
+def latency(work: Work) -> None:
+    """Measure how long networks of these widths take to answer, and how large their files are."""
+    whole = work.whole(0)
+    models = [whole, *(work.smaller(whole, FIRST, keep) for keep in CURVE)]
+    names = ["whole", *(f"keep {keep:g}" for keep in CURVE)]
+    example = np.asarray(work.data.test.x[:1])
+    work.calibration["latency"] = {
+        runtime: dict(zip(names, times_of(whole, example, runtime, 1)(models), strict=True)) for runtime in RUNTIMES
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, model in zip(names, models, strict=True):
+            path = Path(folder) / f"{name.replace(' ', '-')}.tflite"
+            tfprune.export(model, path, np.asarray(work.data.test.x[:BATCH]))
+            work.calibration.setdefault("bytes", {})[name] = path.stat().st_size
+    work.write_times()
+    click.echo(json.dumps({name: work.calibration[name] for name in ("latency", "bytes")}, indent=1))
 
 
 if __name__ == "__main__":

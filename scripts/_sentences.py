@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import _starting_large
 import _study
 import numpy as np
 
@@ -82,6 +83,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
     yield from (("README.md", said) for said in _readme(tables))
     yield from (("docs/faster-and-smaller.md", said) for said in _faster())
     yield from (("docs/study.md", said) for said in _study.sentences(RESULTS / "study"))
+    yield from (("docs/starting-large.md", said) for said in _starting_large.sentences(RESULTS / "starting-large"))
 
 
 def _penguins(tables: Mapping[str, Any]) -> Iterator[str]:

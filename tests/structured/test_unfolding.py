@@ -350,3 +350,20 @@ def test_such_a_run_takes_a_dense_training_over(name, run_of):
     taken = train(config, dense=train(config.as_baseline()))
     alone = train(config.replace(out=f"{config.out}/alone"))
     assert taken.metrics["taken_over"] and taken.history() == alone.history()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_penalty_says_that_it_does_not_reach_into_them(name, caplog):
+    k, _ = both_keras.library(name)
+    i = k.layers.Input((8,))
+    x = k.layers.Dense(8, name="first")(k.layers.Dense(16, "relu", name="wide")(i))
+    model = k.Model(i, k.layers.Dense(3, name="logits")(layers(name)["Mlp"](32, name="mlp")(x)))
+    model.compile("sgd", "mse")
+    tfprune.regularize(model)
+    assert "no penalty is on what is in mlp" in caplog.text and "tfprune.shrink(model, keep=1)" in caplog.text
+    caplog.clear()
+    apart = tfprune.shrink(model, keep=1)
+    caplog.clear()
+    callback = tfprune.regularize(apart)
+    assert "no penalty" not in caplog.text
+    apart.fit(np.ones((8, 8), np.float32), np.ones((8, 3), np.float32), verbose=0, callbacks=[callback])

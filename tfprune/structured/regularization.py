@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,12 +11,16 @@ import numpy as np
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Graphs, Penalties, Penalty
+from tfprune.adapters.kernel_names import few
 from tfprune.structured.channels import Channels, channels
 from tfprune.structured.labels import rows_of
 from tfprune.structured.scoring import CRITERIA
+from tfprune.structured.unfolding import layers_to_take_apart
 from tfprune.structured.widths import MULTIPLE, width
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, ModelError
+
+log = logging.getLogger(__name__)
 
 Logs = Mapping[str, Any] | None
 ADDED = ("bias", "beta")  # weights that are added to what flows: the papers leave them alone
@@ -217,6 +222,12 @@ def regularize(model: Any, kind: str = "group_norm", strength: float | None = No
     adapter = adapter_of(model)
     if getattr(model, "optimizer", None) is None:
         raise ConfigError("the model must be compiled: a penalty is added to the gradients that its optimizer is given")
+    if apart := layers_to_take_apart(model):
+        log.warning(
+            "no penalty is on what is in %s, which tfprune.shrink takes apart: train tfprune.shrink(model, keep=1) "
+            "instead, where the layers in them stand in their place",
+            few(apart),
+        )
     return adapter.callback(REGULARIZATIONS[kind](model, strength, keep))
 
 

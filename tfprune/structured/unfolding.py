@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tfprune.adapters import adapter_of
@@ -35,6 +35,12 @@ def unfolded(model: Any) -> tuple[Any, Mapping[str, str]]:
     graphs.carry_on(model, found.remade.model, pairs, lambda weight, slot: slot, None)
     log.warning("taken apart, with the layers that are in them in their place: %s", few(found.apart))
     return found.remade.model, found.reasons
+
+
+def layers_to_take_apart(model: Any) -> Collection[str]:
+    """Returns the names of the layers that `unfolded` takes apart."""
+    graphs = adapter_of(model).graphs
+    return graphs.unfold(model, lambda *call: _followed(graphs, *call)).apart if graphs.has_graph(model) else ()
 
 
 def _followed(graphs: Graphs, layer: Any, inputs: Sequence[Shape], outputs: Callable[[], Sequence[Shape]]) -> bool:
