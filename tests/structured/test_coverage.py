@@ -22,6 +22,7 @@ def load():
 
 TABLE = load()
 ROWS = {(row["model"], row["library"]): row for row in map(json.loads, TABLE.DATA.read_text().splitlines())}
+AS_WHOLE = ("GemmaBackbone", "T5Backbone")  # layers in them do not say how they are made
 
 
 def test_the_page_is_that_of_the_data():
@@ -31,11 +32,13 @@ def test_the_page_is_that_of_the_data():
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: f"{row['model']}-{row['library']}")
 def test_a_model_shrinks_as_far_as_the_mathematics_allow(row):
+    if row["model"] in AS_WHOLE:
+        assert "cannot be made again from its get_config" in " ".join(row["stays"].values())
+        return
     stays = [name for name, why in row["stays"].items() if "multiple" not in why]
     assert stays == (["places_0"] if row["model"] == "MLP-Mixer by hand" else [])  # they are as many as the patches
     assert row["free"] == row["groups"] - 1 - len(stays)
-    if not row["inexact"]:
-        assert row["difference"] < 1e-9  # in float64
+    assert row["difference"] < (1e-5 if row["model"] in TABLE.HUB else 1e-8)  # in float32 and float64
     for key, known in zip(("parameters", "macs"), TABLE.TORCH_PRUNING.get(row["model"], (0.36, 0.36)), strict=True):
         assert row[key][1] / row[key][0] <= known + 0.02
 
