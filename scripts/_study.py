@@ -17,10 +17,11 @@ from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.across import Across, OverDataSets, across
-from tfprune.reporting.across_tables import data_sets_table
+from tfprune.reporting.across_tables import across_notes, data_sets_table
+from tfprune.reporting.figures.across import across_panels
 from tfprune.reporting.figures.panels import LIGHT, Panel, Theme
 from tfprune.reporting.figures.rendering import svg_of_panels, write_png
-from tfprune.reporting.statistics import BETTER, MARGIN, NON_INFERIOR, WORSE, Interval, holm, outcomes
+from tfprune.reporting.statistics import BETTER, CONFIDENCE, MARGIN, NON_INFERIOR, WORSE, Interval, holm, outcomes
 from tfprune.reporting.tables import markdown_table, p_text, points
 from tfprune.utils.text import Table
 
@@ -29,6 +30,12 @@ HEADERS = (*("trial", "seed", "test_accuracy", "test_loss", "sparsity", "epochs"
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
 EQUAL_TIME = "small_dense of equal time"
 MAIN = [(trial, level) for level in (0.8, 0.9) for trial in ("dynamic global", "gradual global")]
+AGAINST = (  # what would count against pruning in the middle of training: a trial, another one with the same budget
+    ("dynamic layer", "random"),
+    ("dynamic global", "rate_rewinding global"),
+    ("dynamic global", "gradual global"),
+)
+TABLES, PILOT = 26, "digits"
 DRAWN = (  # a panel each
     *(
         "dynamic global",
@@ -104,24 +111,51 @@ def to_unpruned(summaries: Mapping[str, Summary], level: float, *, described: bo
     return across({name: at_level(summary, level) for name, summary in summaries.items()}, described=described)
 
 
-def main_comparison(summaries: Mapping[str, Summary]) -> dict[tuple[str, float], OverDataSets]:
-    """Compares pruning in the middle of training with the small dense network of equal time; empty for a single table.
+def compared(
+    summaries: Mapping[str, Summary], pairs: Sequence[tuple[str, str, float]]
+) -> dict[tuple[str, str, float], OverDataSets]:
+    """Compares trials with others of the same sparsity; empty for a single table.
+
+    Args:
+        summaries: table -> its trials.
+        pairs: a trial, the other one, the sparsity; they are one family.
 
     Returns:
-        (trial, sparsity) -> the comparison over data sets, whose `p_holm` is corrected for all of them.
+        pair -> the comparison over data sets, whose `p_holm` is corrected for all of them.
     """
     found = {}
-    for trial, level in MAIN:
+    for pair in pairs:
+        trial, other, level = pair
         levels = {name: at_level(summary, level) for name, summary in summaries.items()}
         both = across(
-            {name: {BASELINE: own[EQUAL_TIME], trial: own[trial]} for name, own in levels.items()}, described=False
+            {name: {BASELINE: own[other], trial: own[trial]} for name, own in levels.items()}, described=False
         )
         if both is not None:
-            found[trial, level] = both.trials[trial]
+            found[pair] = both.trials[trial]
     tested = [key for key, own in found.items() if own.p_signed_rank is not None]
     for key, p in zip(tested, holm([found[key].p_signed_rank for key in tested]), strict=True):
         found[key] = dataclasses.replace(found[key], p_holm=p)
     return found
+
+
+def main_comparison(summaries: Mapping[str, Summary]) -> dict[tuple[str, float], OverDataSets]:
+    """Compares pruning in the middle of training with the small dense network of equal time, see `compared`."""
+    found = compared(summaries, [(trial, EQUAL_TIME, level) for trial, level in MAIN])
+    return {(trial, level): own for (trial, _, level), own in found.items()}
+
+
+def against_table(summaries: Mapping[str, Summary]) -> Table:
+    """Returns headers and rows of what would count against pruning in the middle of training."""
+    pairs = [(trial, other, level) for trial, other in AGAINST for level in SPARSITIES]
+    headers = (
+        *("method", "beside", "zeros", "data sets better / equal / worse", "points (95 %)"),
+        *("P(better) / P(equal) / P(worse)", "p (Holm)"),
+    )
+    rows = [
+        (trial, other, f"{100 * level:g} %", *_compared(own))
+        for (trial, other, level), own in compared(summaries, pairs).items()
+    ]
+    return headers, rows
 
 
 def main_table(found: Mapping[tuple[str, float], OverDataSets]) -> Table:
@@ -175,6 +209,8 @@ def draw(folder: Path, data: Path) -> None:
         found, path = panels(summaries), folder / "study.png"
         write_png(found, path, title="", columns=3)
         path.with_suffix(".svg").write_text(svg_of_panels(found, LIGHT, columns=3), encoding="utf-8")
+        ranks, _ = across_panels(to_unpruned(summaries, 0.8, described=True))
+        write_png([ranks], folder / "study-ranks.png", title="")
 
 
 def blocks(data: Path) -> dict[str, str]:
@@ -186,10 +222,16 @@ def blocks(data: Path) -> dict[str, str]:
     details = [
         f"**{100 * level:g} % zeros**\n\n"
         + "\n\n".join(map(markdown_table, (secondary_table(found), within_table(found), data_sets_table(found))))
+        + f"\n\n{across_notes(found)[-1]}"
         for level, found in levels.items()
     ]
+    others = {name: own for name, own in summaries.items() if name != PILOT}
+    if PILOT in summaries and len(others) > 1:
+        without = markdown_table(main_table(main_comparison(others)))
+        details.insert(0, f"**The main comparison without `{PILOT}`**, on which the pilot was\n\n{without}")
     return {
         "study main": markdown_table(main_table(main_comparison(summaries))),
+        "study against": markdown_table(against_table(summaries)),
         "study tables": markdown_table(tables_table(read_index(data), summaries)),
         "study unpruned": markdown_table(secondary_table(levels[0.8])),
         "study details": "\n\n".join(details),
@@ -250,7 +292,27 @@ def sentences(data: Path) -> list[str]:
     seconds = sum(own["cpu_seconds"] for own in index.values())
     runs = sum(len(values["seeds"]) for summary in summaries.values() for values in summary.values())
     lost = sum(bool(r["diverged"]) for s in summaries.values() for v in s.values() for r in v["seeds"].values())
-    return [
-        f"{len(index)} of 26 tables so far, the {len(index)} cheapest",
-        f"{runs:,} networks in {seconds / 60:,.0f} minutes of CPU time; {lost or 'none'} diverged",
-    ]
+    minutes = f"{runs:,} networks in {seconds / 60:,.0f} minutes of CPU time; {lost or 'none'} diverged"
+    if len(index) < TABLES:
+        return [f"{len(index)} of {TABLES} tables so far, the {len(index)} cheapest", minutes]
+    return [f"all {TABLES} tables: {minutes}", *_conclusions(summaries)]
+
+
+def _conclusions(summaries: Mapping[str, Summary]) -> list[str]:
+    """Returns what the whole study says, in words that go no further than its tests."""
+    said = []
+    for (trial, level), own in main_comparison(summaries).items():
+        better, equal, worse = own.counts
+        said.append(
+            f"`{trial}` at {100 * level:g} % zeros: {points(*own.mean)} points to {EQUAL_TIME}, above the margin on "
+            f"{better} tables, within it on {equal}, below it on {worse}: {_verdict(own)}"
+        )
+    return said
+
+
+def _verdict(own: OverDataSets) -> str:
+    """Returns an outcome by the rule of the protocol: a posterior probability of 0.95 decides."""
+    better, _, worse = own.posterior
+    if worse < 1 - CONFIDENCE:
+        return "better" if better > CONFIDENCE else "non-inferior"
+    return "worse" if worse > CONFIDENCE else "open"

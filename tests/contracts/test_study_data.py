@@ -26,7 +26,7 @@ def study():
 def rows(study, table):
     """Runs of all trials with accuracies drawn at random; one of them diverged."""
     random = np.random.default_rng(table)
-    levelled = [*study.DRAWN, "small_dense", "dynamic layer"]
+    levelled = [*study.DRAWN, "small_dense", "dynamic layer"]  # all that are compared
     trials = ["unpruned", "longer", *(f"{t} {100 * level:g} %" for t in levelled for level in study.SPARSITIES)]
     for trial in trials:
         for seed in range(4):
@@ -79,6 +79,24 @@ def test_networks_that_diverged_are_counted_and_told(study, published):
     assert summary["set 95 %"]["requested_sparsity"] == 0.95 and summary["longer"]["requested_sparsity"] == 0
     [count, runs] = study.sentences(published)
     assert count == "7 of 26 tables so far, the 7 cheapest" and "7 diverged" in runs
+
+
+def test_a_finished_study_says_what_its_tests_say_and_no_more(study, published, monkeypatch):
+    monkeypatch.setattr(study, "TABLES", 7)
+    first, *conclusions = study.sentences(published)
+    assert first.startswith("all 7 tables: ") and len(conclusions) == len(study.MAIN)
+    found = study.main_comparison(study.read_study(published))
+    for own, said in zip(found.values(), conclusions, strict=True):
+        better, equal, worse = own.counts
+        assert f"on {better} tables, within it on {equal}, below it on {worse}" in said
+    outcomes = {(0.97, 0.01, 0.02): "better", (0.3, 0.68, 0.02): "non-inferior", (0.0, 0.03, 0.97): "worse"}
+    for posterior, said in {**outcomes, (0.5, 0.3, 0.2): "open", (0.96, 0.0, 0.06): "open"}.items():
+        assert study._verdict(dataclasses.replace(own, posterior=posterior)) == said
+
+
+def test_what_would_count_against_it_is_one_family(study, published):
+    headers, counted = study.against_table(study.read_study(published))
+    assert len(counted) == len(study.AGAINST) * len(study.SPARSITIES) and headers[1] == "beside"
 
 
 def test_a_page_without_two_tables_has_no_blocks(study, tmp_path):
