@@ -118,18 +118,22 @@ class Benchmark:
         return found
 
     def __str__(self) -> str:
-        return "\n".join("  ".join(cells) for cells in (HEADERS, *self.rows()))
+        from tabulate import tabulate
+
+        return str(tabulate(self.rows(), HEADERS, tablefmt="simple", disable_numparse=True))
 
     def _repr_html_(self) -> str:
         return html_table(self.rows(), HEADERS)
 
 
-def bench(models: Sequence[Any] | Any, *, batch: Sequence[int] | int = (1, 32), rounds: int = 100) -> Benchmark:
+def bench(
+    models: Mapping[str, Any] | Sequence[Any] | Any, *, batch: Sequence[int] | int = (1, 32), rounds: int = 100
+) -> Benchmark:
     """Measures the size and speed of models side by side, on made-up inputs.
 
     Args:
         models: of either Keras, functional or sequential, or paths: `.keras`, `.h5`, `.tflite` and `.onnx` files,
-            SavedModels. All take the same inputs; the first is what the others are compared with.
+            SavedModels; a dict names them. All take the same inputs; the first is what the others are compared with.
         batch: examples per call, one size or several.
         rounds: interleaved calls per model.
 
@@ -140,17 +144,30 @@ def bench(models: Sequence[Any] | Any, *, batch: Sequence[int] | int = (1, 32), 
     >>> import tfprune
     >>> model = keras.Sequential([keras.layers.Dense(64, input_shape=(8,)), keras.layers.Dense(2)])
     >>> done = tfprune.bench([model, tfprune.shrink(model, 0.5)], batch=4, rounds=3)
-    >>> [own.macs for own in done.models], len(done.rows())
-    ([640, 320], 2)
+    >>> [own.macs for own in done.models], [name.replace(model.name, "name") for name, *_ in done.rows()]
+    ([640, 320], ['name', 'name (2)'])
+    >>> [name for name, *_ in tfprune.bench({"before": model, "after": model}, batch=4, rounds=1).rows()]
+    ['before', 'after']
     """
-    listed = list(models) if isinstance(models, (list, tuple)) else [models]
+    named = dict(models) if isinstance(models, Mapping) else {}
+    listed = [*named.values()] if named else list(models) if isinstance(models, (list, tuple)) else [models]
     sizes = [batch] if isinstance(batch, int) else list(batch)
     for size in sizes:
         check_whole("batch", size, least=1)
     check_whole("rounds", rounds, least=1)
     found = [open_for_latency(Path(own)) if isinstance(own, (str, Path)) else of_model(own) for own in listed]
+    names = list(named) or _told_apart([str(own.path) for own in found])
+    found = [dataclasses.replace(own, path=Path(name)) for own, name in zip(found, names, strict=True)]
     checked(found)
     return Benchmark(found, [file_latencies(found, size, rounds) for size in sizes])
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Returns names of which none is there twice: later ones are counted."""
+    return [
+        f"{name} ({names[:place].count(name) + 1})" if name in names[:place] else name
+        for place, name in enumerate(names)
+    ]
 
 
 def _compiled(model: Any) -> NamedAnswer:
