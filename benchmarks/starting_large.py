@@ -119,12 +119,20 @@ class Work:
         with precision_scope(self.config.precision):
             return make_model(self.config, self.data, dict(self.config.model_settings))
 
-    def smaller(self, model: keras.Model, recipe: Recipe, keep: float) -> keras.Model:
-        """Returns a model without the channels that go; its rates of dropout go down with them."""
+    def smaller(self, model: keras.Model, recipe: Recipe, keep: float, left: float = 1.0) -> keras.Model:
+        """Returns a model without the channels that go; its rates of dropout go down with them.
+
+        Args:
+            model: of which a share is `left`.
+            recipe: how they are chosen.
+            keep: share of the whole network's channels that stays.
+            left: share of them that the model has.
+        """
         dropouts = Dropouts(self.whole(0))
-        asked = Request(keep=keep)
+        asked = Request(keep=keep / left)
         if recipe.scope == "time":
-            asked = Request(keep=None, budget=Budget("latency", self.share(keep)), scope="global")
+            budget = Budget("latency", self.share(keep) / self.share(left))
+            asked = Request(keep=None, budget=budget, scope="global")
         small = shrink_model(
             model, asked, granularity="filter", criterion=recipe.criterion, times=self.remembered_times(model)
         )
@@ -217,7 +225,8 @@ class Work:
 
     def share(self, keep: float) -> float:
         """Returns the time of a step of a uniformly narrow network as a share of the whole one's."""
-        return self.calibration["shares"][f"keep {keep:g}"]
+        known = sorted((float(name.split()[1]), own) for name, own in self.calibration["shares"].items() if " " in name)
+        return float(np.interp(keep, *zip(*known, (1.0, 1.0), strict=True)))
 
     def remembered_times(self, model: keras.Model) -> Callable[[Sequence[Any]], list[float]]:
         """Returns a function that measures steps of training, each architecture once in a machine's life."""
@@ -226,14 +235,16 @@ class Work:
         known = self.calibration.setdefault("measured", {})
 
         def times(models: Sequence[Any]) -> list[float]:
+            first = known.get(widths_of(models[0]), 1.0)  # of the whole network
             missing = {widths_of(own): own for own in models[1:] if widths_of(own) not in known}
             if missing:
                 started = time.process_time()
-                known.update(zip(missing, measured([models[0], *missing.values()])[1:], strict=True))
+                shares = measured([models[0], *missing.values()])[1:]
+                known.update({name: first * share for name, share in zip(missing, shares, strict=True)})
                 took = time.process_time() - started
                 self.calibration["measuring"] = self.calibration.get("measuring", 0.0) + took
                 self.write_times()
-            return [1.0, *(known[widths_of(own)] for own in models[1:])]
+            return [1.0, *(known[widths_of(own)] / first for own in models[1:])]
 
         return times
 
@@ -266,7 +277,7 @@ class Work:
         extra = recipe.distilled * len(self.data.train) / BATCH / 3  # a forward pass is a third of a step
         left = (seconds - fixed) / known["step"] - extra  # in steps of the whole network
         first = [round(recipe.whole * left / recipe.events)] * recipe.events
-        shares = [1.0, *(self.share_between(own) for own in keeps)]
+        shares = [1.0, *(self.share(own) for own in keeps)]
         spent = sum(count * share for count, share in zip(first, shares[:-1], strict=True))
         last = int((left - spent) / shares[-1])
         total, before = sum(first) + last, sum(first)
@@ -279,19 +290,12 @@ class Work:
             if teacher and number == recipe.events - 1:
                 labels = SOFT * teacher.answers(model, self.data.train) + (1 - SOFT) * labels
             done += count
-            kept = own / (keeps[number - 1] if number else 1.0)
-            model = self.smaller(model, recipe, own if recipe.scope == "time" else kept)
+            model = self.smaller(model, recipe, own, keeps[number - 1] if number else 1.0)
         if recipe.restart:
-            unwrapped(model.optimizer)._learning_rate = self.rate(
-                last, first=before
-            )  # it has a setter for numbers only
+            # The property of this name takes numbers alone.
+            unwrapped(model.optimizer)._learning_rate = self.rate(last, first=before)
         self._fit(model, seed, labels, done, last)
         return self._done(model, total, before)
-
-    def share_between(self, keep: float) -> float:
-        """Returns the share of time of a uniformly narrow network, between those that were measured."""
-        known = sorted((float(name.split()[1]), own) for name, own in self.calibration["shares"].items() if " " in name)
-        return float(np.interp(keep, *zip(*known, (1.0, 1.0), strict=True)))
 
     def _fit(
         self, model: keras.Model, seed: int, labels: np.ndarray, first: int, count: int, callbacks: Any = ()
