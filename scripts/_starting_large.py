@@ -258,4 +258,13 @@ def sentences(folder: Path) -> list[str]:
         seeds = len(found.of("main", trial="whole", budget=found.budgets()[0]))
         slope = points(*found.slope("removed", "uniform"))
         said.append(f"the difference changes by {slope} points with each tripling of the budget ({seeds} seeds)")
+        for budget in found.budgets():
+            one, two = (
+                points(*t_interval([*found.differences("removed", other, budget).values()]))
+                for other in ("uniform", "whole")
+            )
+            time = found.time("removed", budget)
+            said.append(
+                f"{budget} epochs: {one} points to the narrow network, {two} to the whole one, {time:.2f} x its time"
+            )
     return said

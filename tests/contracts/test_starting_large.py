@@ -85,8 +85,9 @@ def test_differences_and_slopes_are_those_of_scipy(data, published):
     assert found.slope("removed", "uniform") == pytest.approx((np.mean(slopes), *interval))
     assert [*found.differences("removed", "uniform", 6).values()] == pytest.approx([each[1] for each in own])
     assert found.time("removed", 6) == 0.5
-    [said] = data.sentences(folder)
+    said, *budgets = data.sentences(folder)
     assert f"{100 * np.mean(slopes):+.2f}" in said and "(4 seeds)" in said
+    assert f"6 epochs: {100 * np.mean(own, axis=0)[1]:+.2f}" in budgets[1] and budgets[1].endswith("0.50 x its time")
 
 
 def test_a_change_is_kept_where_it_is_better_than_the_best_so_far(data, published):
