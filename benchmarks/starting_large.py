@@ -2,6 +2,7 @@
 
     python benchmarks/starting_large.py calibrate  # how long steps, compiling and taking channels out take here
     python benchmarks/starting_large.py select     # which way of taking them out: validation data, seeds of its own
+    python benchmarks/starting_large.py references # networks that start small, with the seeds of the selection
     python benchmarks/starting_large.py compare    # three budgets a factor of 3 apart
     python benchmarks/starting_large.py curve      # several widths, for accuracy against latency
     python benchmarks/starting_large.py latency    # how long calls of their files take here, and how large these are
@@ -439,6 +440,21 @@ def mean_validation(work: Work, name: str, recipe: Recipe) -> float:
         row = work.train(lambda: work.removing(recipe, seed, seconds, KEEP), **key)  # noqa: B023 - called at once
         found.append(float(row["validation_accuracy"]))
     return statistics.mean(found)
+
+
+@main.command()
+@click.pass_obj
+def references(work: Work) -> None:
+    """Train what starts small with the seeds of the selection: the uniform widths, and those found by measured time."""
+    seconds = SHARE * work.time_of(SELECTION_BUDGET)
+    for seed in range(FIRST_SELECTION_SEED, FIRST_SELECTION_SEED + SELECTION_SEEDS):
+        key = {"part": "reference", "budget": SELECTION_BUDGET, "keep": KEEP, "seed": seed}
+        ranked = work.finished(part="selection", trial=next(iter(CHANGES)), seed=seed)
+        narrow, share = work.smaller(work.whole(seed), FIRST, KEEP), work.share(KEEP)
+        work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
+        if ranked is not None:
+            like, share = work.like(ranked["widths"], seed), work.calibration["measured"][ranked["widths"]]
+            work.train(lambda: work.from_scratch(like, seed, seconds, share), trial="found", **key)  # noqa: B023
 
 
 @main.command()

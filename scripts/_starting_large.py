@@ -120,6 +120,11 @@ def selection_table(found: Trainings) -> Table:
         each = ", ".join(f"{100 * value:.2f}" for value in values)
         rows.append((name, f"{100 * mean:.2f} % ({each})", "kept" if mean > best else ""))
         best = max(best, mean)
+    for trial in ("uniform", "found"):
+        values = [float(row["validation_accuracy"]) for row in found.of("reference", trial=trial).values()]
+        if values:
+            each = ", ".join(f"{100 * value:.2f}" for value in values)
+            rows.append((f"beside them: {TRIALS[trial]}", f"{100 * np.mean(values):.2f} % ({each})", ""))
     return ("change", "validation accuracy, mean (each seed)", ""), rows
 
 
