@@ -43,7 +43,10 @@ from tfprune.experiments.building import make_model  # noqa: E402
 from tfprune.experiments.run_data import load_data  # noqa: E402
 from tfprune.exporting.measured import times_of  # noqa: E402
 from tfprune.structured.budgets import Budget, Request  # noqa: E402
+from tfprune.structured.channels import channels  # noqa: E402
+from tfprune.structured.selecting import least_important  # noqa: E402
 from tfprune.structured.shrinking import shrink_model  # noqa: E402
+from tfprune.structured.surgery import remove_groups  # noqa: E402
 from tfprune.training.adjusting import Dropouts  # noqa: E402
 from tfprune.training.config import Config  # noqa: E402
 from tfprune.training.learning_rates import build_learning_rate  # noqa: E402
@@ -378,15 +381,8 @@ def widths_of(model: keras.Model) -> str:
 
 def remade_with(model: keras.Model, wanted: Mapping[str, int]) -> keras.Model:
     """Returns a copy of a model with other widths."""
-    from tfprune.structured.channels import channels
-    from tfprune.structured.selecting import least_important
-    from tfprune.structured.surgery import remove_groups
-
     found = channels(model)
-    widths = {}
-    for name, group in found.free.items():
-        producers = [layer for layer in group.layers if layer in wanted] or [name]
-        widths[name] = wanted[producers[0]]
+    widths = {name: wanted[name] for name in found.free}  # named by the layers that make them
     first = {name: -np.arange(len(group)) for name, group in found.free.items()}
     return remove_groups(model, least_important(first, widths, found))
 
