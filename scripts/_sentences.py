@@ -20,6 +20,7 @@ SECTIONS = {  # page -> headings below which each figure is computed, quoted or 
     "docs/flowers.md": ("## Conclusions",),
     "docs/cifar10.md": ("## Conclusions",),
     "docs/study.md": ("## Results",),
+    "docs/starting-large.md": ("## Results",),
 }
 QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours come to
     ("README.md", "[lottery ticket](https://arxiv.org/abs/1803.03635)"),
@@ -30,6 +31,11 @@ QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours 
     ("docs/study.md", "95 % intervals"),
     ("docs/study.md", "linear from -1 to +1 point"),
     ("docs/study.md", "at 80 % zeros"),
+    ("docs/starting-large.md", "95 % intervals"),
+    ("docs/starting-large.md", "0.4 points to the whole network"),
+    ("docs/starting-large.md", "16, 16 and 128 instead of 16, 32 and 64"),
+    ("docs/starting-large.md", "22 seconds of CPU time once"),
+    ("docs/starting-large.md", "One test set of 10,000 images"),
     ("docs/penguins.md", "these 120"),
     ("docs/penguins.md", "one data set of 333 rows"),
     ("docs/penguins.md", "a test split of 33 rows for 200 of training"),
