@@ -86,7 +86,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
     pages = {"penguins": _penguins, "fashion_mnist": _fashion_mnist, "flowers": _flowers, "cifar10": _cifar10}
     for page, said in {**pages, "methods": _methods}.items():
         yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
-    yield from (("README.md", said) for said in _readme(tables))
+    yield from (("README.md", said) for said in (*_readme(tables), *_study.readme(RESULTS / "study")))
     yield from (("docs/faster-and-smaller.md", said) for said in _faster())
     yield from (("docs/study.md", said) for said in _study.sentences(RESULTS / "study"))
     yield from (("docs/starting-large.md", said) for said in _starting_large.sentences(RESULTS / "starting-large"))

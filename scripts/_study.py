@@ -307,7 +307,34 @@ def _conclusions(summaries: Mapping[str, Summary]) -> list[str]:
             f"`{trial}` at {100 * level:g} % zeros: {points(*own.mean)} points to {EQUAL_TIME}, above the margin on "
             f"{better} tables, within it on {equal}, below it on {worse}: {_verdict(own)}"
         )
+    pairs = [(trial, other, level) for trial, other in AGAINST for level in SPARSITIES]
+    found = compared(summaries, pairs)
+    for trial, other in AGAINST:
+        levels: dict[str, list[str]] = {}
+        for level in SPARSITIES:
+            levels.setdefault(_verdict(found[trial, other, level]), []).append(f"{100 * level:g}")
+        each = "; ".join(f"{verdict} at {', '.join(own)} %" for verdict, own in levels.items())
+        said.append(f"`{trial}` beside `{other}`: {each}")
     return said
+
+
+def readme(data: Path) -> list[str]:
+    """Returns the sentences of the README that hold figures of the finished study."""
+    summaries = read_study(data)
+    if len(summaries) < TABLES:
+        return []
+    found = main_comparison(summaries)
+    both = {
+        trial: " and ".join(
+            f"{_verdict(found[trial, level])} at {100 * level:g} % zeros ({points(*found[trial, level].mean)} points)"
+            for level in (0.8, 0.9)
+        )
+        for trial in ("dynamic global", "gradual global")
+    }
+    return [
+        f"beside a small dense network of equal time, `dynamic` ranked globally is {both['dynamic global']}",
+        f"`gradual` {both['gradual global']}",
+    ]
 
 
 def _verdict(own: OverDataSets) -> str:

@@ -84,14 +84,20 @@ def test_networks_that_diverged_are_counted_and_told(study, published):
 def test_a_finished_study_says_what_its_tests_say_and_no_more(study, published, monkeypatch):
     monkeypatch.setattr(study, "TABLES", 7)
     first, *conclusions = study.sentences(published)
-    assert first.startswith("all 7 tables: ") and len(conclusions) == len(study.MAIN)
+    assert first.startswith("all 7 tables: ") and len(conclusions) == len(study.MAIN) + len(study.AGAINST)
     found = study.main_comparison(study.read_study(published))
-    for own, said in zip(found.values(), conclusions, strict=True):
+    for own, said in zip(found.values(), conclusions[: len(found)], strict=True):
         better, equal, worse = own.counts
         assert f"on {better} tables, within it on {equal}, below it on {worse}" in said
     outcomes = {(0.97, 0.01, 0.02): "better", (0.3, 0.68, 0.02): "non-inferior", (0.0, 0.03, 0.97): "worse"}
     for posterior, said in {**outcomes, (0.5, 0.3, 0.2): "open", (0.96, 0.0, 0.06): "open"}.items():
         assert study._verdict(dataclasses.replace(own, posterior=posterior)) == said
+
+
+def test_the_readme_has_it_when_it_is_finished(study, published, monkeypatch):
+    assert study.readme(published) == []
+    monkeypatch.setattr(study, "TABLES", 7)
+    assert len(study.readme(published)) == 2
 
 
 def test_what_would_count_against_it_is_one_family(study, published):
