@@ -63,7 +63,6 @@ def test_tables_are_made_where_their_cells_are_made_showable():
     makers_of_text = (
         "experiments/model_card.py",
         "reporting/tables.py",
-        "structured/summaries.py",
         "utils/notebook.py",
     )
     assert makers == [TERMINAL, *makers_of_text]

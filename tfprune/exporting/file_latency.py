@@ -20,7 +20,7 @@ from tfprune.exporting.named import examples_like, made_up, of_graph
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError, ModelError
-from tfprune.utils.notebook import html_table
+from tfprune.utils.notebook import html_table, text_table
 from tfprune.utils.text import milliseconds, one_line, printable, ratio_text
 
 HEADERS = ("model", "kB gzipped", "batch", "ms per call", "time / first's")
@@ -118,9 +118,7 @@ class Benchmark:
         return found
 
     def __str__(self) -> str:
-        from tabulate import tabulate
-
-        return str(tabulate(self.rows(), HEADERS, tablefmt="simple", disable_numparse=True))
+        return text_table(self.rows(), HEADERS)
 
     def _repr_html_(self) -> str:
         return html_table(self.rows(), HEADERS)

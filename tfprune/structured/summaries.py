@@ -9,7 +9,7 @@ from typing import Any
 from tfprune.adapters import adapter_of
 from tfprune.adapters.kernel_names import few
 from tfprune.adapters.layer_facts import LayerSummary
-from tfprune.utils.notebook import html_table
+from tfprune.utils.notebook import html_table, text_table
 from tfprune.utils.text import printable
 
 HEADERS = ("layer", "type", "output", "parameters", "sparsity", "MACs", "")
@@ -79,9 +79,7 @@ class Summary:
         return [*rows, ("total", "", "", f"{self.parameters:,}", _percent(self.sparsity), macs, printable(note))]
 
     def __str__(self) -> str:
-        from tabulate import tabulate
-
-        return str(tabulate(self.rows(), HEADERS, tablefmt="simple", disable_numparse=True))
+        return text_table(self.rows(), HEADERS)
 
     def _repr_html_(self) -> str:
         return html_table(self.rows(), HEADERS)

@@ -19,10 +19,25 @@ def html_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
     >>> "&lt;b&gt;" in html_table([("<b>",)], ("name",))
     True
     """
+    return _table(rows, headers, "html")
+
+
+def text_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
+    """Returns a table whose columns are aligned.
+
+    >>> print(text_table([("a", "1.0")], ("name", "time")))
+    name    time
+    ------  ------
+    a       1.0
+    """
+    return _table(rows, headers, "simple")
+
+
+def _table(rows: Iterable[Sequence[Any]], headers: Sequence[str], form: str) -> str:
     from tabulate import tabulate
 
     cells = [[printable(str(cell)) for cell in row] for row in rows]
-    return str(tabulate(cells, headers, tablefmt="html", disable_numparse=True))
+    return str(tabulate(cells, headers, tablefmt=form, disable_numparse=True))
 
 
 def html_image(content: bytes, text: str) -> str:
