@@ -7,22 +7,23 @@
     python benchmarks/starting_large.py curve      # several widths, for accuracy against latency
     python benchmarks/starting_large.py latency    # how long calls of their files take here, and how large these are
 
-Each training but the whole network's has the same time: a share of what the whole network takes for its budget of
-epochs, compiling and taking channels out included. From the times of `calibrate`, measured in turns, follows how many
-steps fit into it; the CPU time that a training then took is kept beside it. What is fixed here was fixed before any
-run, and stands in docs/starting-large.md too. Finished trainings are those of --out, by default the published ones.
+Every training but the whole network's has the same time: a share of what the whole network takes for its budget of
+epochs, with compiling and taking channels out. How many steps that is follows from the step times of `calibrate`; the
+CPU time that a training then took is kept beside it. What is fixed here was fixed before any run, and stands in
+docs/starting-large.md too. Finished trainings are those of --out, by default the published ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from _starting_large import CURVE, HEADERS, read_rows, write_rows  # noqa: E402
+from _csv_files import read_csv, write_csv  # noqa: E402
+from _starting_large import CURVE, HEADERS  # noqa: E402
 
 import tfprune  # noqa: E402
 from tfprune.adapters.backend import keras, machine, seed_everything, tf, versions  # noqa: E402
@@ -59,11 +61,12 @@ BUDGETS = (2, 6, 18)  # epochs of the whole network
 SELECTION_BUDGET, CURVE_BUDGET = 6, 6
 SEEDS, FIRST_SELECTION_SEED, SELECTION_SEEDS, CURVE_SEEDS = 5, 100, 3, 3
 WARMUP, BATCH = 0.5, 128  # epochs of the whole network's, examples
-AFTER = 0.5  # share of the time before channels go that go after training
+AFTER = 0.5  # share of the time after which channels go, where they go after training
 ROUNDS, STEPS_OF_A_ROUND = 7, 40
 AVERAGED = 0.5  # share of the whole network's steps whose weights are averaged into a teacher
 RUNTIMES = ("tflite", "savedmodel")
 SOFT = 0.5  # share of the labels that is what the teacher says
+Trained = tuple[keras.Model, int, int]  # a model, its steps, those that it made as the whole network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Work:
         self.data: Data = load_data(self.config)
         self.out = out
         self.times_path = out.with_suffix("").with_suffix(".json")
-        self.rows = read_rows(out) if out.is_file() else []
+        self.rows = read_csv(out) if out.is_file() else []
         self.calibration: dict[str, Any] = json.loads(self.times_path.read_text()) if self.times_path.is_file() else {}
 
     @property
@@ -179,7 +182,7 @@ class Work:
     # What takes how long
 
     def calibrate(self) -> None:
-        """Measures, in turns, a step of the whole network and of narrow ones, and what compiling them takes."""
+        """Measures interleaved steps of the whole network and of narrow ones, and what compiling takes."""
         calls, compiling, names = [], [], ["whole", *(f"keep {keep:g}" for keep in CURVE)]
         surgery = []
         for name in names:
@@ -258,22 +261,22 @@ class Work:
 
     # Trainings
 
-    def whole_alone(self, seed: int, epochs: int) -> keras.Model:
+    def whole_alone(self, seed: int, epochs: int) -> Trained:
         model = self.whole(seed)
         total = epochs * self.steps_per_epoch
         self.compile(model, self.rate(total))
         self._fit(model, seed, self.labels(), 0, total)
-        return self._done(model, total, total)
+        return model, total, total
 
-    def from_scratch(self, like: keras.Model, seed: int, seconds: float, share: float) -> keras.Model:
+    def from_scratch(self, like: keras.Model, seed: int, seconds: float, share: float) -> Trained:
         """Trains a network of another one's widths for some time."""
         model = self.scratch(like, seed)
         total = int((seconds - self.calibration["compiling"]) / (share * self.calibration["step"]))
         self.compile(model, self.rate(total))
         self._fit(model, seed, self.labels(), 0, total)
-        return self._done(model, total, 0)
+        return model, total, 0
 
-    def removing(self, recipe: Recipe, seed: int, seconds: float, keep: float) -> keras.Model:
+    def removing(self, recipe: Recipe, seed: int, seconds: float, keep: float) -> Trained:
         """Trains a network that loses channels on its way."""
         model, known = self.whole(seed), self.calibration
         keeps = [keep ** (number / recipe.events) for number in range(1, recipe.events + 1)]
@@ -299,7 +302,7 @@ class Work:
             # The property of this name takes numbers alone.
             unwrapped(model.optimizer)._learning_rate = self.rate(last, first=before)
         self._fit(model, seed, labels, done, last)
-        return self._done(model, total, before)
+        return model, total, before
 
     def _fit(
         self, model: keras.Model, seed: int, labels: np.ndarray, first: int, count: int, callbacks: Any = ()
@@ -309,10 +312,6 @@ class Work:
                 self.batches(seed, labels, first), steps_per_epoch=count, epochs=1, verbose=0, callbacks=[*callbacks]
             )
 
-    def _done(self, model: keras.Model, steps: int, before: int) -> keras.Model:
-        model.steps_done, model.steps_before = steps, before
-        return model
-
     # Rows
 
     def finished(self, **key: Any) -> dict[str, Any] | None:
@@ -321,7 +320,7 @@ class Work:
                 return row
         return None
 
-    def train(self, make: Callable[[], keras.Model], **key: Any) -> dict[str, Any]:
+    def train(self, make: Callable[[], Trained], **key: Any) -> dict[str, Any]:
         """Returns the row of a training: read if it is finished, else trained."""
         found = self.finished(**key)
         if found is not None:
@@ -329,13 +328,13 @@ class Work:
         keras.backend.clear_session()
         seed_everything(derive(key["seed"], "training"), anew=False)
         clocks = time.process_time(), time.perf_counter()
-        model = make()
+        model, steps, before = make()
         took = time.process_time() - clocks[0], time.perf_counter() - clocks[1]
         row = key | self.scores(model) | {"cpu_seconds": round(took[0], 2), "wall_seconds": round(took[1], 2)}
-        row |= {"steps": model.steps_done, "steps_whole": model.steps_before, "parameters": model.count_params()}
+        row |= {"steps": steps, "steps_whole": before, "parameters": model.count_params()}
         row |= {"widths": widths_of(model)}
         self.rows.append({name: row[name] for name in HEADERS})
-        write_rows(self.out, self.rows)
+        write_csv(self.out, HEADERS, self.rows)
         click.echo(json.dumps(row))
         return self.rows[-1]
 
@@ -389,7 +388,7 @@ def remade_with(model: keras.Model, wanted: Mapping[str, int]) -> keras.Model:
 
 @click.group()
 @click.option("--dataset", default="fashion_mnist", show_default=True)
-@click.option("--precision", default="mixed_bfloat16", show_default=True)
+@click.option("--precision", default="float32", show_default=True)
 @click.option("--data-dir", default=None)
 @click.option("--out", type=click.Path(path_type=Path), default=None)
 @click.pass_context
@@ -461,7 +460,7 @@ def compare(work: Work, seeds: int) -> None:
     best = chosen(work)
     work.calibration["recipe"] = dataclasses.asdict(best)
     work.write_times()
-    for seed, epochs in pairs(seeds):
+    for seed, epochs in itertools.product(range(seeds), BUDGETS):
         seconds = SHARE * work.time_of(epochs)
         key = {"part": "main", "budget": epochs, "keep": KEEP, "seed": seed}
         work.train(lambda: work.whole_alone(seed, epochs), trial="whole", **key)  # noqa: B023
@@ -473,12 +472,6 @@ def compare(work: Work, seeds: int) -> None:
             like = work.like(removed["widths"], seed)
             own = work.calibration["measured"].get(removed["widths"], share)
             work.train(lambda: work.from_scratch(like, seed, seconds, own), trial="found", **key)  # noqa: B023
-
-
-def pairs(seeds: int) -> Iterator[tuple[int, int]]:
-    for seed in range(seeds):
-        for epochs in BUDGETS:
-            yield seed, epochs
 
 
 @main.command()

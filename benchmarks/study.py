@@ -27,6 +27,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from _csv_files import write_csv  # noqa: E402
 from _study import (  # noqa: E402
     EQUAL_TIME,
     HEADERS,
@@ -38,7 +39,6 @@ from _study import (  # noqa: E402
     read_rows,
     summary_of_rows,
     to_unpruned,
-    write_rows,
 )
 
 from tfprune.methods import BASELINE  # noqa: E402
@@ -136,7 +136,7 @@ def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: 
     run(trials_of(base, levels), range(seeds), kept, drawn, chance)
     for level in levels:
         run(equal_time(base, level, kept.rows), range(seeds), kept, drawn, chance)
-    write_rows(out / f"{name}.csv.gz", kept.rows)
+    write_csv(out / f"{name}.csv.gz", HEADERS, kept.rows)
     settings = {name: base.to_dict()[name] for name in ("dataset", "epochs", "learning_rate", "data_settings")}
     shared = settings | {"shape": [*data.train.x.shape], "classes": len(data.labels), "seeds": seeds}
     shared |= {"cpu_seconds": round(kept.cpu_seconds, 1), "versions": versions(), "machine": machine()}

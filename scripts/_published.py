@@ -1,12 +1,11 @@
 """The published data: docs/results/PAGE.csv.gz has a row per run of a page's tables, tables.json what these share."""
 
-import csv
-import gzip
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from _csv_files import read_csv, write_csv
 
 from tfprune.experiments.results import read_comparisons
 from tfprune.methods import METHODS
@@ -35,16 +34,12 @@ def add_table(folder: Path, page: str, table: str, comparison: Path) -> None:
     """Puts a comparison (`tfprune compare --json`) in the place of a page's table."""
     [found] = read_comparisons(comparison)
     path = folder / f"{page}.csv.gz"
-    rows = [row for row in _rows(path) if row["table"] != table] if path.is_file() else []
+    rows = [row for row in read_csv(path) if row["table"] != table] if path.is_file() else []
     for trial, values in found["methods"].items():
         own = {name: values.get(name) for name in ("method", "granularity", "requested_sparsity")}
         own |= {"table": table, "trial": trial}
         rows += [own | {"seed": seed} | _flat(row) for seed, row in values["seeds"].items()]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HEADERS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
-    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))  # the same bytes for the same numbers
+    write_csv(path, HEADERS, rows)
     index = read_index(folder) if (folder / INDEX).is_file() else {}
     index.setdefault(page, {})[table] = {name: found[name] for name in ("settings", "versions", "machine")}
     (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -52,7 +47,7 @@ def add_table(folder: Path, page: str, table: str, comparison: Path) -> None:
 
 def _read_page(path: Path) -> dict[str, Summary]:
     tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in _rows(path):
+    for row in read_csv(path):
         own = {"method": row["method"], "granularity": row["granularity"] or "weight"}
         own |= {"requested_sparsity": float(row["requested_sparsity"]), "seeds": {}}
         trial = tables.setdefault(row["table"], {}).setdefault(row["trial"], own)
@@ -63,11 +58,6 @@ def _read_page(path: Path) -> dict[str, Summary]:
 def _in_order(trials: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     order = {method: place for place, method in enumerate(METHODS)}
     return dict(sorted(trials.items(), key=lambda trial: order[trial[1]["method"]]))  # stable: levels stay as they are
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

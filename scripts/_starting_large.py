@@ -1,17 +1,15 @@
 """The published data of docs/starting-large.md, a row per training, and what they come to."""
 
-import csv
 import functools
-import gzip
-import io
 import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _csv_files import read_csv
 from matplotlib.axes import Axes
 
 from tfprune.reporting.figures.panels import LIGHT, Panel, Theme, percent
@@ -25,7 +23,6 @@ HEADERS = (
     *("cpu_seconds", "wall_seconds", "validation_accuracy", "test_accuracy"),
 )
 CURVE = (0.25, 0.5, 0.75)  # shares of the channels
-KEEP = 0.5
 OF_SETS = {"fashion_mnist": "starting large"}  # data set -> what the names of its tables begin with
 TRIALS = {  # kind of training -> what it is called
     "whole": "the whole network",
@@ -35,21 +32,6 @@ TRIALS = {  # kind of training -> what it is called
     "found": "the widths found, from scratch",
 }
 Rows = Sequence[Mapping[str, Any]]
-
-
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes the trainings, the same bits for the same numbers."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HEADERS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Returns the trainings."""
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 class Trainings:
@@ -65,7 +47,7 @@ class Trainings:
     """
 
     def __init__(self, folder: Path, dataset: str) -> None:
-        self.rows: Rows = read_rows(folder / f"{dataset}.csv.gz")
+        self.rows: Rows = read_csv(folder / f"{dataset}.csv.gz")
         self.known: Mapping[str, Any] = json.loads((folder / f"{dataset}.json").read_text(encoding="utf-8"))
 
     def of(self, part: str, **key: Any) -> dict[str, Mapping[str, Any]]:
@@ -249,7 +231,7 @@ def _draw_curve(axes: Axes, theme: Theme, *, found: Trainings) -> None:
 
 
 def draw(figures: Path, folder: Path) -> None:
-    """Draws the pictures of each data set, as PNG and SVG."""
+    """Draws the figures of each data set as PNG and SVG."""
     for dataset, found in trainings(folder):
         for name, panel in panels(found).items():
             path = figures / f"{dataset}-{name}.png"

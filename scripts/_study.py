@@ -1,11 +1,8 @@
 """The published data of docs/study.md, docs/results/study/TABLE.csv.gz with a row per run, and what they come to."""
 
 import collections
-import csv
 import dataclasses
 import functools
-import gzip
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _csv_files import read_csv
 from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
@@ -54,23 +52,13 @@ NUMBERS = HEADERS[2:-1]
 Summary = dict[str, dict[str, Any]]  # trial -> `requested_sparsity`, `seeds` (seed -> a row) and `mean` of its columns
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes the runs of a table, the same bits for the same numbers."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HEADERS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
-
-
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Returns the runs of a table; a network that diverged counts at chance, and is marked."""
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        return [
-            {"trial": row["trial"], "seed": row["seed"], "diverged": bool(row["diverged"])}
-            | {name: float(row[name]) if row[name] else None for name in NUMBERS}
-            for row in csv.DictReader(file)
-        ]
+    return [
+        {"trial": row["trial"], "seed": row["seed"], "diverged": bool(row["diverged"])}
+        | {name: float(row[name]) if row[name] else None for name in NUMBERS}
+        for row in read_csv(path)
+    ]
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:

@@ -37,6 +37,8 @@ def benchmark():
 @pytest.fixture
 def published(data, tmp_path):
     """A folder of made-up trainings, and accuracy by (trial, budget, seed)."""
+    from _csv_files import write_csv
+
     random, rows, accuracies = np.random.default_rng(0), [], {}
 
     def add(part, trial, budget, keep, seed):
@@ -55,7 +57,7 @@ def published(data, tmp_path):
     for name in ("as it was", "one", "two"):
         for seed in (100, 101):
             add("selection", name, 6, 0.5, seed)
-    data.write_rows(tmp_path / "fashion_mnist.csv.gz", rows)
+    write_csv(tmp_path / "fashion_mnist.csv.gz", data.HEADERS, rows)
     latency = {"whole": 1.0} | {f"keep {keep:g}": keep for keep in data.CURVE}
     (tmp_path / "fashion_mnist.json").write_text(json.dumps({"latency": {"tflite": latency}}))
     return tmp_path, accuracies
@@ -100,7 +102,7 @@ def test_a_change_is_kept_where_it_is_better_than_the_best_so_far(data, publishe
         best = max(best, mean)
 
 
-def test_tables_and_pictures_are_made_of_all_parts(data, published):
+def test_tables_and_figures_show_all_parts(data, published):
     folder, _ = published
     assert set(data.blocks(folder)) == {f"starting large {part}" for part in ("main", "selection", "curve")}
     found = data.Trainings(folder, "fashion_mnist")

@@ -37,9 +37,11 @@ def rows(study, table):
 
 @pytest.fixture
 def published(study, tmp_path):
+    from _csv_files import write_csv
+
     write_json(tmp_path / study.INDEX, {f"t{table}": {"cpu_seconds": 60.0} for table in range(7)})
     for table in range(7):
-        study.write_rows(tmp_path / f"t{table}.csv.gz", rows(study, table))
+        write_csv(tmp_path / f"t{table}.csv.gz", study.HEADERS, rows(study, table))
     return tmp_path
 
 

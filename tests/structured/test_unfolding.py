@@ -314,9 +314,19 @@ def run_of(monkeypatch, tmp_path):
     def config(name, **changes):
         k, _ = both_keras.library(name)
 
+        class Backwards(k.layers.Layer):
+            """Has its layers in another order than it calls them in."""
+
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.last, self.first = k.layers.Dense(8, name="last"), k.layers.Dense(8, "relu", name="first")
+
+            def call(self, x):
+                return self.last(self.first(x))
+
         def made(input_shape, classes):
             i = k.layers.Input(input_shape)
-            x = k.layers.Dense(8, "relu", name="first")(i)
+            x = Backwards(name="backwards")(k.layers.Dense(8, "relu", name="first")(i))
             return k.Model(i, k.layers.Dense(classes, name="logits")(layers(name)["Mlp"](32, name="mlp")(x)))
 
         module = types.ModuleType("composed")

@@ -125,7 +125,7 @@ def restore(result: Result, data: Data) -> keras.Model:
 def weights_of(result: Result, config: Config, data: Data) -> list[np.ndarray]:
     """Returns the weights that another run ended with, in the order of the model of these settings."""
     weights = load_weights(result.model)
-    if not config.has_own_model or config.granularity == result.config.granularity:
+    if not config.has_own_model or config.granularity != "filter":
         return weights
     model = make_model(result.config, data, model_settings(result.config, data))
     model.set_weights(weights)

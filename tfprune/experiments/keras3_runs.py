@@ -124,7 +124,7 @@ class Keras3Runs:
             from tfprune.exporting.savedmodel import load_weights as exported_weights  # TensorFlow
 
             other.classifier.set_weights(exported_weights(result.model)[: len(other.classifier.weights)])
-        if result.config.granularity != self.config.granularity:
+        if self.config.granularity == "filter":
             rescale = self.config.model_settings.get("rescale", "auto")
             other = _fitted(whole_or_unfolded(other.model, self.config.granularity), self.config, self.data, rescale)
         return [numbers(weight) for weight in other.classifier.weights]
