@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -57,8 +57,6 @@ from tfprune.utils.files import write_json  # noqa: E402
 from tfprune.utils.seeds import derive  # noqa: E402
 
 KEEP, SHARE = 0.5, 0.5  # of the channels; of the whole network's time
-BUDGETS = (2, 6, 18)  # epochs of the whole network
-SELECTION_BUDGET, CURVE_BUDGET = 6, 6
 SEEDS, FIRST_SELECTION_SEED, SELECTION_SEEDS, CURVE_SEEDS = 5, 100, 3, 3
 WARMUP, BATCH = 0.5, 128  # epochs of the whole network's, examples
 AFTER = 0.5  # share of the time after which channels go, where they go after training
@@ -67,6 +65,26 @@ AVERAGED = 0.5  # share of the whole network's steps whose weights are averaged 
 RUNTIMES = ("tflite", "savedmodel")
 SOFT = 0.5  # share of the labels that is what the teacher says
 Trained = tuple[keras.Model, int, int]  # a model, its steps, those that it made as the whole network
+
+
+class Compared(NamedTuple):
+    """What is compared on a data set.
+
+    Attributes:
+        model: the whole network.
+        precision: of the arithmetic.
+        budgets: epochs of the whole network, each three times the one before; ways are chosen at the middle one.
+    """
+
+    model: str
+    precision: str
+    budgets: tuple[int, int, int]
+
+
+PROTOCOLS = {
+    "fashion_mnist": Compared("lenet", "float32", (2, 6, 18)),
+    "cifar10": Compared("resnet8", "float32", (1, 3, 9)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +126,19 @@ CHANGES: dict[str, dict[str, Any]] = {  # in the order in which they are tried; 
 class Work:
     """A data set, its network, what takes how long here, and the finished trainings."""
 
-    def __init__(self, dataset: str, precision: str, data_dir: str | None, out: Path) -> None:
-        self.config = Config(dataset=dataset, data_dir=data_dir, batch_size=BATCH, precision=precision)
+    def __init__(self, dataset: str, data_dir: str | None, out: Path) -> None:
+        model, precision, self.budgets = PROTOCOLS[dataset]
+        self.config = Config(dataset=dataset, data_dir=data_dir, model=model, batch_size=BATCH, precision=precision)
         self.data: Data = load_data(self.config)
         self.out = out
         self.times_path = out.with_suffix("").with_suffix(".json")
         self.rows = read_csv(out) if out.is_file() else []
         self.calibration: dict[str, Any] = json.loads(self.times_path.read_text()) if self.times_path.is_file() else {}
+
+    @property
+    def middle(self) -> int:
+        """The budget at which ways are chosen and curves are drawn."""
+        return self.budgets[1]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -387,16 +411,15 @@ def remade_with(model: keras.Model, wanted: Mapping[str, int]) -> keras.Model:
 
 
 @click.group()
-@click.option("--dataset", default="fashion_mnist", show_default=True)
-@click.option("--precision", default="float32", show_default=True)
+@click.option("--dataset", type=click.Choice([*PROTOCOLS]), default="fashion_mnist", show_default=True)
 @click.option("--data-dir", default=None)
 @click.option("--out", type=click.Path(path_type=Path), default=None)
 @click.pass_context
-def main(context: click.Context, dataset: str, precision: str, data_dir: str | None, out: Path | None) -> None:
+def main(context: click.Context, dataset: str, data_dir: str | None, out: Path | None) -> None:
     """Networks that lose channels in training, beside networks that start small, for the same time."""
     for library in ("tensorflow", "tfprune"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    context.obj = Work(dataset, precision, data_dir, out or ROOT / f"docs/results/starting-large/{dataset}.csv.gz")
+    context.obj = Work(dataset, data_dir, out or ROOT / f"docs/results/starting-large/{dataset}.csv.gz")
     context.obj.out.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -428,10 +451,10 @@ def chosen(work: Work) -> Recipe:
 
 
 def mean_validation(work: Work, name: str, recipe: Recipe) -> float:
-    seconds = SHARE * work.time_of(SELECTION_BUDGET)
+    seconds = SHARE * work.time_of(work.middle)
     found = []
     for seed in range(FIRST_SELECTION_SEED, FIRST_SELECTION_SEED + SELECTION_SEEDS):
-        key = {"part": "selection", "trial": name, "budget": SELECTION_BUDGET, "keep": KEEP, "seed": seed}
+        key = {"part": "selection", "trial": name, "budget": work.middle, "keep": KEEP, "seed": seed}
         row = work.train(lambda: work.removing(recipe, seed, seconds, KEEP), **key)  # noqa: B023 - called at once
         found.append(float(row["validation_accuracy"]))
     return statistics.mean(found)
@@ -441,9 +464,9 @@ def mean_validation(work: Work, name: str, recipe: Recipe) -> float:
 @click.pass_obj
 def references(work: Work) -> None:
     """Train what starts small with the seeds of the selection: the uniform widths, and those found by measured time."""
-    seconds = SHARE * work.time_of(SELECTION_BUDGET)
+    seconds = SHARE * work.time_of(work.middle)
     for seed in range(FIRST_SELECTION_SEED, FIRST_SELECTION_SEED + SELECTION_SEEDS):
-        key = {"part": "reference", "budget": SELECTION_BUDGET, "keep": KEEP, "seed": seed}
+        key = {"part": "reference", "budget": work.middle, "keep": KEEP, "seed": seed}
         ranked = work.finished(part="selection", trial=next(iter(CHANGES)), seed=seed)
         narrow, share = work.smaller(work.whole(seed), FIRST, KEEP), work.share(KEEP)
         work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
@@ -460,7 +483,7 @@ def compare(work: Work, seeds: int) -> None:
     best = chosen(work)
     work.calibration["recipe"] = dataclasses.asdict(best)
     work.write_times()
-    for seed, epochs in itertools.product(range(seeds), BUDGETS):
+    for seed, epochs in itertools.product(range(seeds), work.budgets):
         seconds = SHARE * work.time_of(epochs)
         key = {"part": "main", "budget": epochs, "keep": KEEP, "seed": seed}
         work.train(lambda: work.whole_alone(seed, epochs), trial="whole", **key)  # noqa: B023
@@ -479,11 +502,11 @@ def compare(work: Work, seeds: int) -> None:
 def curve(work: Work) -> None:
     """Train networks of several widths in each way, for the time of the whole network."""
     best = Recipe(**work.calibration["recipe"])
-    seconds = work.time_of(CURVE_BUDGET)
+    seconds = work.time_of(work.middle)
     after = dataclasses.replace(FIRST, whole=AFTER, restart=True)
     for seed in range(CURVE_SEEDS):
         for keep in CURVE:
-            key = {"part": "curve", "budget": CURVE_BUDGET, "keep": keep, "seed": seed}
+            key = {"part": "curve", "budget": work.middle, "keep": keep, "seed": seed}
             narrow, share = work.smaller(work.whole(seed), FIRST, keep), work.share(keep)
             work.train(lambda: work.removing(best, seed, seconds, keep), trial="removed", **key)  # noqa: B023
             work.train(lambda: work.removing(after, seed, seconds, keep), trial="after", **key)  # noqa: B023

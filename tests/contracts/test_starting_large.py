@@ -64,11 +64,10 @@ def published(data, tmp_path):
 
 
 def test_the_page_and_the_program_have_the_same_numbers(benchmark):
-    assert f"{', '.join(map(str, benchmark.BUDGETS[:2]))[:1]}, 6 and 18 epochs" in PAGE and benchmark.BUDGETS == (
-        2,
-        6,
-        18,
-    )
+    for protocol in benchmark.PROTOCOLS.values():
+        *first, last = protocol.budgets
+        assert f"{', '.join(map(str, first))} and {last}" in PAGE and f"`{protocol.model}`" in PAGE
+        assert protocol.budgets[2] == 3 * protocol.budgets[1] == 9 * protocol.budgets[0]
     assert f"0 to {benchmark.SEEDS - 1} for the comparison" in PAGE and benchmark.SHARE == benchmark.KEEP == 0.5
     last = benchmark.FIRST_SELECTION_SEED + benchmark.SELECTION_SEEDS - 1
     assert f"seeds {benchmark.FIRST_SELECTION_SEED} to {last}" in PAGE
@@ -117,12 +116,13 @@ def test_tables_and_figures_show_all_parts(data, published):
 @pytest.mark.slow
 def test_it_runs_and_goes_on_where_it_ended(benchmark, tmp_path, monkeypatch):
     prepared.write_copy(tmp_path, "fashion_mnist", a_class={"train": 60, "test": 4})
-    for name, value in {"ROUNDS": 1, "STEPS_OF_A_ROUND": 2, "SELECTION_BUDGET": 6, "SELECTION_SEEDS": 1}.items():
+    for name, value in {"ROUNDS": 1, "STEPS_OF_A_ROUND": 2, "SELECTION_SEEDS": 1}.items():
         monkeypatch.setattr(benchmark, name, value)
-    monkeypatch.setattr(benchmark, "BUDGETS", (6,))
+    monkeypatch.setattr(benchmark.Work, "middle", 6)
+    monkeypatch.setitem(benchmark.PROTOCOLS, "fashion_mnist", benchmark.Compared("lenet", "float32", (6,)))
     kept = ("group norm before", "in two events", "the rate restarts")  # what goes by measured times may not go here
     monkeypatch.setattr(benchmark, "CHANGES", {name: benchmark.CHANGES[name] for name in kept})
-    work = benchmark.Work("fashion_mnist", "float32", str(tmp_path), tmp_path / "out.csv.gz")
+    work = benchmark.Work("fashion_mnist", str(tmp_path), tmp_path / "out.csv.gz")
     work.calibrate()
     work.calibration |= {"compiling": 0.0, "surgery": 0.0, "shares": work.calibration["shares"] | {"keep 0.5": 0.5}}
     work.write_times()
@@ -133,6 +133,6 @@ def test_it_runs_and_goes_on_where_it_ended(benchmark, tmp_path, monkeypatch):
     assert len([row for row in rows if row["part"] == "selection"]) == 1 + len(benchmark.CHANGES)
     small = next(row for row in rows if row["trial"] == "uniform")
     assert small["widths"] == "conv_1:16 conv_2:32 dense_1:64 logits:10"
-    again = benchmark.Work("fashion_mnist", "float32", str(tmp_path), tmp_path / "out.csv.gz")
+    again = benchmark.Work("fashion_mnist", str(tmp_path), tmp_path / "out.csv.gz")
     benchmark.compare(["--seeds", "1"], obj=again, standalone_mode=False)
     assert len(again.rows) == len(rows)  # nothing was trained
