@@ -42,6 +42,7 @@ CONTENTS = {  # the pages after the README, which is the first; those that are m
         "docs/coverage",
         "docs/study",
         "docs/starting-large",
+        "docs/tickets",
         "docs/performance",
         "docs/scaling",
     ],
