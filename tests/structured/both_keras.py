@@ -289,6 +289,28 @@ def own_layers(k, ops):
     return k.Model(i, L.Dense(4, name="logits")(x)), VECTORS
 
 
+def stepped(k, ops):
+    """Steps of a time axis of unknown length, alone and in slices."""
+    L = k.layers
+    i = L.Input((None, 12))
+    x = L.Conv1D(16, 3, padding="same", name="stem")(i)
+    x = L.Conv1D(16, 1, name="step")(x[:, 2:] - x[:, :-2]) + x[:, 1:-1]
+    x = L.Concatenate()([x[:, -3], x[:, 1], L.GlobalAveragePooling1D()(x[:, ::2])])
+    return k.Model(i, L.Dense(4, name="logits")(x)), STEPS
+
+
+def in_front(k, ops):
+    """Parts side by side on the first axis, which are taken from there: queries, keys and values of one layer."""
+    L = k.layers
+    i = L.Input((5, 12))
+    x = L.Dense(16, name="stem")(i)
+    parts = ops.transpose(ops.reshape(L.Dense(3 * 2 * 8, name="all")(x), (-1, 5, 3, 2, 8)), (2, 0, 3, 1, 4))
+    weights = ops.softmax(ops.matmul(parts[0], ops.transpose(parts[1], (0, 1, 3, 2))))
+    y = ops.reshape(ops.transpose(ops.matmul(weights, parts[2]), (0, 2, 1, 3)), (-1, 5, 16))
+    pair = ops.stack([L.Dense(16, name="back")(y), x], 0)
+    return k.Model(i, L.Dense(4, name="logits")(L.Flatten()(pair[0] * pair[1]))), STEPS
+
+
 MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to the bit as zeros
     softmax_head: (),
     residual: (),
@@ -303,6 +325,8 @@ MODELS = {  # -> what cannot go, beside the outputs, and what is not the same to
     projected: (),
     mixer: ("tokens_back",),
     recurrent: (),
+    stepped: (),
+    in_front: (),
     film: (),
     unet: (),
     nested: (),

@@ -14,7 +14,7 @@ from tfprune.adapters.backend import tf
 from tfprune.structured.channels import OUTPUT, channels
 from tfprune.structured.compaction import compact
 from tfprune.structured.labels import goes
-from tfprune.structured.shrinking import CRITERIA, least_important
+from tfprune.structured.shrinking import CRITERIA, layers_left_alone, least_important
 from tfprune.structured.surgery import labels_of, remove_groups, take_out, zero_groups
 from tfprune.structured.widths import width
 from tfprune.utils.errors import ModelError
@@ -320,3 +320,73 @@ def test_any_network_is_the_one_in_which_channels_are_zero(name, steps, seed):
     removed = least_important({own: random.random(len(group)) for own, group in found.free.items()}, widths, found)
     check(model, random.normal(size=(3, 6, 8)).astype(np.float32), removed, 2e-5)
     keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("length", [None, 9])
+def test_channels_that_are_averaged_stay_whatever_is_known_of_the_length(name, length):
+    """A cut of an axis of unknown length once left nothing to follow, and so nothing that said that they are read."""
+    keras, ops = both_keras.library(name)
+    inputs = keras.layers.Input((length, 12))
+    x = keras.layers.Conv1D(16, 3, padding="same", name="a")(inputs)
+    with pytest.raises(ModelError, match="a: .* is not known to work channel by channel"):
+        shrink(keras.Model(inputs, ops.mean(x[:, 2:], -1)))
+    turned = ops.transpose(ops.transpose(keras.layers.Dense(16, name="a")(inputs), (1, 0, 2))[2:5, :, :], (1, 0, 2))
+    with pytest.raises(ModelError, match="a: .* is not known to work channel by channel"):
+        shrink(keras.Model(inputs, ops.mean(turned, -1)))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_layer_that_is_shared_with_another_ones_inside_is_refused(name):
+    """Its copies would answer alike, and be moved apart by training."""
+    keras, _ = both_keras.library(name)
+    L, shared = keras.layers, keras.layers.Dense(16, name="shared")
+    inputs = L.Input((5, 12))
+    both = L.Concatenate()([L.Flatten()(L.TimeDistributed(shared)(inputs)), shared(inputs[:, 0])])
+    with pytest.raises(ModelError, match="share the weight .*: call one layer twice, or give each its own"):
+        shrink(keras.Model(inputs, L.Dense(4)(both)), 1)
+
+
+def test_an_activation_with_weights_of_its_own_is_made_again():
+    keras, _ = both_keras.library("keras")
+    L, inputs = keras.layers, keras.layers.Input((12,))
+    x = L.Dense(16, activation=L.PReLU(alpha_initializer="ones"), name="a")(inputs)
+    model = keras.Model(inputs, L.Dense(4)(L.Dense(16, name="b")(x)))
+    for keep in (1, 0.5):
+        smaller = shrink(model, keep)
+        assert not model.get_layer("a").activation.built  # by what was tried with it
+        assert smaller.get_layer("b").units == 16 * keep
+        smaller(both_keras.VECTORS)
+        assert [own.shape for own in smaller.get_layer("a").variables] == [(12, 16), (16,), (16,)]
+    model(both_keras.VECTORS)  # makes the weights
+    for one, other in zip(
+        answers(shrink(model, 1), both_keras.VECTORS), answers(model, both_keras.VECTORS), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_layer_that_makes_more_than_a_setting_of_it_says_is_named(name, caplog):
+    keras, ops = both_keras.library(name)
+
+    class Gated(keras.layers.Layer):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+
+        def build(self, shape):
+            self.w = self.add_weight(name="w", shape=(shape[-1], 2 * self.units))
+            self.built = True
+
+        def call(self, x):
+            x = ops.matmul(x, self.w)
+            return x[..., : self.units] * ops.sigmoid(x[..., self.units :])
+
+        def get_config(self):
+            return {**super().get_config(), "units": self.units}
+
+    inputs = keras.layers.Input((12,))
+    model = keras.Model(inputs, keras.layers.Dense(4)(Gated(6, name="gated")(keras.layers.Dense(16)(inputs))))
+    assert "gated" in layers_left_alone(model, channels(model))
+    shrink(model)
+    assert "gated (" in caplog.text

@@ -108,7 +108,7 @@ def test_a_model_with_a_schedule_and_a_loss_of_its_own_is_compiled_again(conv_ne
 
 def test_bad_settings_are_one_line(conv_net):
     for given, error, message in (
-        ({"keep": 0.0}, ConfigError, r"keep must be in \(0, 1\], got 0.0"),
+        ({"keep": 0.0}, ConfigError, r"keep must be in \(0, 1\], got 0"),
         ({"criterion": "l3"}, ConfigError, "criterion"),
         ({"multiple": 0}, ConfigError, "multiple must be a whole number of at least 1"),
     ):

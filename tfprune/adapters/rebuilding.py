@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tfprune.utils.errors import ModelError
@@ -51,6 +52,24 @@ def name_alike(old: Any, new: Any) -> None:
 
 def _rename(layer: Any, name: str) -> None:
     vars(layer)["_name" if "_name" in vars(layer) else "name"] = name  # of tf_keras, and of Keras 3
+
+
+def check_shared(layers: Iterable[tuple[Any, Any]]) -> None:
+    """Raises `ModelError` if weights that layers share have become several, which would go their own ways in training.
+
+    Args:
+        layers: old ones with what has become of them, no models.
+    """
+    known: dict[int, tuple[Any, Any]] = {}
+    for old, new in layers:
+        for theirs, own in zip(old.weights, new.weights, strict=False):
+            first, weight = known.setdefault(id(theirs), (old, own))
+            if weight is not own:
+                raise ModelError(
+                    f"{first.name} and {old.name} share the weight {getattr(theirs, 'path', theirs.name)}; in the new "
+                    "model each would have one of its own, and training would move them apart: call one layer twice, "
+                    "or give each its own"
+                )
 
 
 def of_its_own_class(model: Any) -> ModelError:

@@ -18,7 +18,7 @@ from tfprune.structured.ranking import NORMALIZERS, Ranked, choose_widths, fit_b
 from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.widths import FLOOR, MULTIPLE, SCOPES, width
-from tfprune.utils.checks import check_choice, check_whole
+from tfprune.utils.checks import as_number, check_choice, check_whole
 from tfprune.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,13 @@ class Request:
     def __post_init__(self) -> None:
         check_choice("scope", self.scope, SCOPES)
         check_choice("normalizer", self.normalizer, NORMALIZERS)
-        check_whole("multiple", self.multiple, least=1)
+        object.__setattr__(self, "multiple", check_whole("multiple", self.multiple, least=1))
         if (self.keep is None) == (self.budget is None):
             raise ConfigError("say how much stays by exactly one of keep and the targets")
-        if self.keep is not None and not (isinstance(self.keep, (int, float)) and 0 < self.keep <= 1):
-            raise ConfigError(f"keep must be in (0, 1], got {self.keep!r}")
+        if self.keep is not None:
+            object.__setattr__(self, "keep", as_number("keep", self.keep))
+            if not 0 < self.keep <= 1:
+                raise ConfigError(f"keep must be in (0, 1], got {self.keep:g}")
         if not (isinstance(self.floor, (int, float)) and 0 <= self.floor <= 1):
             raise ConfigError(f"floor must be in [0, 1], got {self.floor!r}")
 

@@ -87,6 +87,7 @@ class Channels:
         arguments: key of a call in the graph -> those of its arguments that do.
         read: labels of channels that something without weights reads.
         roots_of: id of a weight -> the labels with the root of whose number it has to shrink.
+        whole: name of a layer that makes channels of its own, none of which can go -> why; it is in no group.
     """
 
     groups: tuple[Group, ...]
@@ -96,6 +97,7 @@ class Channels:
     arguments: Mapping[int, Sequence[Fixed]]
     read: frozenset[int] = frozenset()
     roots_of: Mapping[int, Labels] = dataclasses.field(default_factory=dict)
+    whole: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def free(self) -> dict[str, Group]:
@@ -130,6 +132,7 @@ class Channels:
             {made.calls[key]: fixed(own) for key, own in self.arguments.items()},
             self.read - {*map(int, gone)},
             {keys[key]: left(labels, gone) for key, labels in self.roots_of.items()},
+            self.whole,
         )
 
 
@@ -284,4 +287,5 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         {node: all_rooted(fixed) for node, fixed in trace.arguments.items()},
         trace.read_elsewhere(),
         {weight: rooted(labels) for weight, labels in trace.roots_of.items()},
+        dict(trace.whole),
     )

@@ -55,11 +55,16 @@ def _hashable(function: Any) -> bool:
 
 
 def _result(function: Function | None, values: np.ndarray, call: Try) -> np.ndarray | None:
-    """Returns what a function makes of an array; None if it fails, or makes something of another shape of it."""
+    """Returns what a function makes of an array; None if it fails, makes something of another shape, or has weights."""
+    layer = hasattr(function, "weights") and hasattr(function, "get_config")
     try:
+        # A layer makes its weights when it is called first, for what it is called with then.
+        tried = type(function).from_config(function.get_config()) if layer else function
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as that a softmax of one number makes no sense
-            result = np.asarray(call(function, values))
+            result = np.asarray(call(tried, values))
+        if layer and tried.weights:
+            return None
     except Exception:  # it is somebody else's, and tried on what it may not have been made for
         return None
     return result if result.shape == values.shape and result.dtype.kind in "fiub" else None

@@ -16,7 +16,9 @@ from tfprune.structured.tracing import Trace, Traced
 UNKNOWN_SIDE = 2  # what sides that are not fixed are taken for
 
 
-def moved(trace: Trace, tensor: Traced, move: Callable[[np.ndarray], np.ndarray]) -> dict[int, Labels] | None:
+def moved(
+    trace: Trace, tensor: Traced, shape: Sequence[int], move: Callable[[np.ndarray], np.ndarray]
+) -> dict[int, Labels] | None:
     """Returns the labels of what a function makes of a tensor by moving its entries; None if they come apart.
 
     Where channels of one axis end up on several, the last of these keeps them, and the others' are tied.
@@ -24,16 +26,18 @@ def moved(trace: Trace, tensor: Traced, move: Callable[[np.ndarray], np.ndarray]
     Args:
         trace: ties them.
         tensor: what is moved.
-        move: of an array of the tensor's shape.
+        shape: that of the tensor, with sizes for the sides that are not fixed.
+        move: of an array of that shape.
     """
-    shape = [1, *(side or UNKNOWN_SIDE for side in tensor.shape[1:])]
     found: dict[int, list[Labels]] = {}
     for axis, labels in tensor.axes.items():
         for row in rows_of(labels):
             places = np.broadcast_to(row.reshape([-1 if own == axis else 1 for own in range(len(shape))]), shape)
             try:
                 after = move(places)
-            except ValueError:  # sides that are not fixed were others than they have to be
+            except (ValueError, IndexError):  # sides that are not fixed were others than they have to be
+                return None
+            if not after.size:  # nothing is left that could be followed
                 return None
             if (where := _axis_of(trace, after)) is None:
                 if row.size > 1:  # all that comes out is of one channel
@@ -69,7 +73,8 @@ def reshaped(trace: Trace, tensor: Traced, after: Shape) -> dict[int, Labels] | 
     if rest == 0 or entries % rest or (not open_places and entries != rest):
         return None
     target = [entries // rest if side is None else side for side in sides]
-    return moved(trace, tensor, lambda places: places.reshape(target))
+    shape = [1, *(side or UNKNOWN_SIDE for side in tensor.shape[1:])]
+    return moved(trace, tensor, shape, lambda places: places.reshape(target))
 
 
 def _sized(tensor: Traced, after: Shape) -> Traced:
@@ -89,7 +94,22 @@ def indexed(trace: Trace, tensor: Traced, key: Any) -> dict[int, Labels] | None:
     key = tuple(key) if isinstance(key, (tuple, list)) else (key,)
     if any(isinstance(own, bool) or not (own is None or own is Ellipsis or is_place(own)) for own in key):
         return None
-    return moved(trace, tensor, lambda places: places[key])
+    named = {axis: key[place] for place, axis in axes_of_key(key, len(tensor.shape)).items()}
+    shape = [
+        _side_for(named[axis]) if side is None and axis in named else side or 1 if axis == 0 else side or UNKNOWN_SIDE
+        for axis, side in enumerate(tensor.shape)
+    ]
+    return moved(trace, tensor, shape, lambda places: places[key])
+
+
+def _side_for(own: Any) -> int:
+    """Returns a size of a side that is not fixed of which an index, or a slice, takes something, and leaves something.
+
+    >>> _side_for(-3), _side_for(slice(2, -2)), _side_for(slice(4))
+    (5, 6, 6)
+    """
+    ends = (own.start, own.stop, own.step) if isinstance(own, slice) else (own,)
+    return UNKNOWN_SIDE + sum(abs(int(end)) for end in ends if end is not None)
 
 
 def is_place(own: Any) -> bool:

@@ -167,6 +167,7 @@ def reading(trace: Trace, call: Call) -> Traced | None:
             trace.fix(call, Fixed(name, tensor.last, place=place))
     if made is None:
         reason = f"{layer.name} ({type(layer).__name__}) has no setting that says how many it makes"
+        trace.whole[layer.name] = f"{type(layer).__name__} has no setting that says how many channels it makes"
         return Traced(shape, {len(shape) - 1: trace.new(int(shape[-1]), reason)})
     ((key, place),) = made.settings
     slot = "" if key == traits_of(layer).width else key

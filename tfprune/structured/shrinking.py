@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters import adapter_of
+from tfprune.adapters.batches import Batch
 from tfprune.adapters.graphs import Examples
 from tfprune.adapters.layer_traits import traits_of
 from tfprune.structured.branches import BRANCHES, branches
@@ -18,8 +19,9 @@ from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import remove_groups
 from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import width
-from tfprune.utils.checks import check_choice
+from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError, ModelError
+from tfprune.utils.trees import leaves
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ def shrink_model(
     """
     graphs = adapter_of(model).graphs
     graphs.check(model)
+    seed = check_whole("seed", seed, least=0)
+    if isinstance(examples, Batch):
+        check_examples(model, examples)
     if check_choice("granularity", granularity, ("filter", "branch")) == "branch":
         check_choice("criterion", criterion, OF_BRANCHES)
         return _without_branches(model, asked.branch_share(), criterion, seed, examples)
@@ -67,26 +72,52 @@ def shrink_model(
 
 def _report_stuck(model: Any, found: Channels, asked: Request, whole: Mapping[str, str]) -> None:
     """Names, in a warning, what stays as wide as it is, but for the model's outputs; an error if everything does."""
-    graphs = adapter_of(model).graphs
     reasons = {group.name: group.protected for group in found.groups if group.protected} | {
         name: f"{len(group)} channels, of which no multiple of {asked.multiple} can go"
+        if len(group) <= group.step(asked.multiple)
+        else f"{len(group)} channels, all of which stay at keep={asked.keep:g}, to a multiple of {asked.multiple}"
         for name, group in found.free.items()
         if asked.is_stuck(group)
     }
-    leaves = list(graphs.leaf_layers(model))
-    followed = {id(weight) for layer in leaves for weight in layer.weights if id(weight) in found.axes}
-    for layer in leaves:
-        kernels = graphs.kernels_of(layer)
-        if kernels and not any(id(kernel) in followed for kernel in kernels):
-            reasons[layer.name] = whole.get(layer.name, f"{type(layer).__name__} is not followed")
-        elif kernels and traits_of(layer).channels is None and not any(id(kernel) in found.made for kernel in kernels):
-            what = f"{type(layer).__name__} has no setting that says how many channels it makes"
-            reasons[layer.name] = whole.get(layer.name, what)
+    reasons |= layers_left_alone(model, found, whole)
     if len(reasons) >= len(found.groups) and all(name in reasons for name in found.free):
         what = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ModelError(f"model {model.name} has no channels that can go ({what or 'no layer has a width'})")
     if stay := [f"{name} ({reason})" for name, reason in reasons.items() if reason != OUTPUT]:
         log.warning("left alone, as wide as before: %s", "; ".join(stay))
+
+
+def check_examples(model: Any, examples: Batch) -> None:
+    """Raises `ConfigError` if there are not as many labels as examples, or a model takes others than these."""
+    sizes = {len(own) for own in (*leaves(examples.x), *leaves(examples.y)) if hasattr(own, "shape")}
+    if len(sizes) > 1:
+        raise ConfigError(f"data has {' and '.join(map(str, sorted(sizes)))} examples: x and y must be of the same")
+    taken, given = getattr(model, "input_shape", None), getattr(examples.x, "shape", None)
+    if not isinstance(taken, tuple) or not all(side is None or isinstance(side, int) for side in taken) or not given:
+        return  # several inputs
+    given = (*given, 1) if len(given) == len(taken) - 1 and taken[-1] in (None, 1) else tuple(given)  # as Keras does
+    if len(given) != len(taken) or not all(side in (None, own) for side, own in zip(taken, given, strict=True)):
+        raise ConfigError(f"data has examples of shape {given[1:]}, and the model takes {taken[1:]}")
+
+
+def layers_left_alone(model: Any, found: Channels, whole: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Returns the layers with weights that make channels of which none can be followed: name -> why.
+
+    Args:
+        model: that `found` is of.
+        found: its channels.
+        whole: why layers have not been taken apart.
+    """
+    graphs, whole = adapter_of(model).graphs, whole or {}
+    layers, reasons = list(graphs.leaf_layers(model)), dict(found.whole)
+    followed = {id(weight) for layer in layers for weight in layer.weights if id(weight) in found.axes}
+    for layer in layers:
+        kernels = graphs.kernels_of(layer)
+        if kernels and not any(id(kernel) in followed for kernel in kernels):
+            reasons[layer.name] = f"{type(layer).__name__} is not followed"
+        elif kernels and traits_of(layer).channels is None and not any(id(kernel) in found.made for kernel in kernels):
+            reasons[layer.name] = f"{type(layer).__name__} has no setting that says how many channels it makes"
+    return {name: whole.get(name, reason) for name, reason in reasons.items()}
 
 
 def _without_branches(model: Any, keep: float, criterion: str, seed: int, examples: Examples | None) -> Any:

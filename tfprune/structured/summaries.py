@@ -9,6 +9,7 @@ from typing import Any
 from tfprune.adapters import adapter_of
 from tfprune.adapters.kernel_names import few
 from tfprune.adapters.layer_facts import LayerSummary
+from tfprune.utils.errors import ModelError
 from tfprune.utils.notebook import html_table, text_table
 from tfprune.utils.text import printable
 
@@ -101,7 +102,10 @@ def summary(model: Any, include: Collection[str] = ()) -> Summary:
     a        Dense   10        90            25.0 %      80
     total                      90            25.0 %      80      33.3 % of all weights
     """
-    return Summary(tuple(adapter_of(model).layers(model, include)))
+    adapter = adapter_of(model)
+    if not hasattr(model, "layers"):
+        raise ModelError(f"a model is needed, got a layer of class {type(model).__name__}")
+    return Summary(tuple(adapter.layers(model, include)))
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:

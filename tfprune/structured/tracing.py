@@ -113,6 +113,7 @@ class Trace:
         copies: id of a layer and a width -> how many entries of the layer's inside each of its channels stands for.
         roots_of: id of a weight -> labels, with whose number the root of which it is divided by in effect.
         pieces: labels of axes that are cut out of longer ones, each of which has to keep an entry.
+        whole: name of a layer that makes channels of its own, none of which can go -> why.
     """
 
     def __init__(self) -> None:
@@ -121,6 +122,7 @@ class Trace:
         self._inexact: list[tuple[Labels, str]] = []
         self._read: list[Labels] = []
         self.pieces: list[Labels] = []
+        self.whole: dict[str, str] = {}
         self.axes: dict[int, dict[int, Labels]] = {}
         self.widths: dict[tuple[int, str], Labels] = {}
         self.made: dict[int, tuple[int, ...]] = {}

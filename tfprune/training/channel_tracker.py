@@ -16,6 +16,7 @@ from tfprune.structured.budgets import forms_of
 from tfprune.structured.channels import Channels
 from tfprune.structured.labels import Axes, WeightChannels, goes
 from tfprune.structured.ranking import NORMALIZERS, Ranked, choose_widths
+from tfprune.structured.shrinking import layers_left_alone
 from tfprune.structured.surgery import Removed, labels_of, take_out, weight_channels
 from tfprune.structured.widths import check_widths, expected_widths
 from tfprune.training.removal import (
@@ -26,7 +27,7 @@ from tfprune.training.removal import (
     removable,
     spared_branches,
 )
-from tfprune.utils.errors import SparsityError
+from tfprune.utils.errors import ConfigError, SparsityError
 
 OF_CHANNELS = {
     "random": "random",
@@ -48,7 +49,7 @@ class ChannelTracker:
         sizes: group -> how many channels it had.
         multiples: group -> what its number of channels is rounded to a multiple of.
         alive: group -> which of them are left.
-        skipped: group -> why none of it goes.
+        skipped: group, or layer that makes channels which are in none -> why none of it goes.
         parameters: of the model as it was built.
         kernel_sizes, macs: kernel -> its weights and its multiply-adds, as it was built.
     """
@@ -72,7 +73,9 @@ class ChannelTracker:
             for name, size in self.sizes.items()
             if size <= self.multiples[name]
         }
-        if isinstance(found, Branches):
+        if not isinstance(found, Branches):
+            self.skipped |= layers_left_alone(model, found)
+        else:
             self.skipped = {
                 found.names[label]: "a layer of it is excluded" for label in spared_branches(model, found, config)
             }
@@ -84,6 +87,18 @@ class ChannelTracker:
         self._shapes = [tuple(getattr(own, "shape", (0,))) for _, own in graphs.weights(model)]
         self.parameters = graphs.parameters(model)
         self.macs = graphs.macs_per_kernel(model)
+        self._check_something_goes()
+
+    def _check_something_goes(self) -> None:
+        """Raises `ConfigError` if the method asks for so few channels or branches that none of those that can goes."""
+        asked, whole = self._config.requested_sparsity, sum(self.sizes.values())
+        possible = not all(name in self.skipped for name in self.sizes)
+        if asked and possible and self._config.scope == "layer":
+            if self.count_after(self._config.pruning.pruning_events) == whole:
+                what = "branch" if isinstance(self._found, Branches) else "channel"
+                raise ConfigError(
+                    f"no {what} goes at sparsity {asked:g}, which of {whole} rounds to none: ask for more"
+                )
 
     def choose(
         self,

@@ -59,7 +59,7 @@ def train_model(
     kind = InMemoryTask
     if asked.removes:
         from tfprune.training.in_memory_channels import ChannelTask, check_shrinkable
-        from tfprune.training.removal import whole_or_unfolded
+        from tfprune.training.removal import copy_to_shrink, whole_or_unfolded
 
         kind = ChannelTask
         check_shrinkable(model, asked, data, callbacks, include, in_place)
@@ -72,8 +72,9 @@ def train_model(
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
     if not asked.removes:
         adapter.report_unprunable(model, include)
+    copy = copy_to_shrink if asked.removes else adapter.copy
     task = kind(
-        model if in_place else adapter.copy(model),
+        model if in_place else copy(model),
         asked,
         compiled,
         arguments,

@@ -49,6 +49,17 @@ def whole_or_unfolded(model: Any, granularity: str) -> Any:
     return unfolded(model)[0] if granularity == "filter" else model
 
 
+def copy_to_shrink(model: Any) -> Any:
+    """Returns a copy of a model, not compiled; of one that Keras cannot copy it is made again as a smaller one is."""
+    adapter = adapter_of(model)
+    try:
+        return adapter.copy(model)
+    except ModelError:
+        copy = build_smaller(model, {})
+        copy.set_weights(model.get_weights())
+        return copy
+
+
 def removable(model: Any, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
     """Returns the channels of a model, or of granularity `branch` its residual branches.
 

@@ -13,7 +13,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import name_alike, of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -60,10 +60,13 @@ class Narrowed:
             if not has_graph(old):
                 name_alike(old, new)
                 for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+                    if own.built and not made.built:  # an activation that is a layer: by its first call with numbers
+                        made.build_from_config(own.get_build_config() or {})
                     made.trainable = own.trainable
                 for theirs, variable in zip(old.variables, new.variables, strict=True):
                     if theirs.trainable != variable.trainable:  # a kernel that is frozen under low-rank updates
                         variable.trainable = theirs.trainable
+        check_shared(pair for pair in self.layers if not has_graph(pair[0]))
 
     def remade(self) -> Remade:
         """Returns the smaller model with what has become of the parts of the larger one."""

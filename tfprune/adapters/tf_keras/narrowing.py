@@ -14,7 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
-from tfprune.adapters.rebuilding import name_alike, of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
 from tfprune.utils.errors import ModelError
@@ -56,6 +56,7 @@ class Narrowed:
                 name_alike(old, new)
                 for own, made in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
                     made.trainable = own.trainable
+        check_shared(pair for pair in self.layers if not has_graph(pair[0]))
 
     def remade(self) -> Remade:
         """Returns the smaller model with what has become of the parts of the larger one."""
