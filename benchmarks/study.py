@@ -27,11 +27,13 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from _csv_files import write_csv  # noqa: E402
+from _csv_files import read_csv, write_csv  # noqa: E402
 from _study import (  # noqa: E402
     EQUAL_TIME,
+    GRADUAL_TIME,
     HEADERS,
     INDEX,
+    MAIN,
     SPARSITIES,
     main_comparison,
     main_table,
@@ -63,6 +65,7 @@ STEPS, FEWEST_EPOCHS, MOST_ROWS = 2400, 30, 2048
 EMPTY = {"hypothyroid": ("tbg",)}  # columns without a number, which would be refused
 REWIND = 0.1  # of a training's epochs, for lottery tickets
 LONGEST = 8  # times the epochs that a small dense network of equal time may have
+TIMED, TIMED_EPOCHS = 2, 3  # trainings whose shorter time counts; times the epochs at which the second point is taken
 COST_OF, COMPILED = ("unpruned", "dynamic global 80 %", "rigl 80 %"), 17  # of a table: rates, budgets and widths
 LOOKS = 10  # of a training at the validation split, in which nothing happens
 BOTH_SCOPES = ("dynamic", "gradual", "rate_rewinding", "lottery")
@@ -116,9 +119,13 @@ def study(tables: Sequence[str], seeds: int, out: Path, data_dir: Path | None, *
 
 
 def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: bool = False) -> list[dict[str, Any]]:
-    """Returns the runs of a table: read if it is finished, else trained."""
-    if name in read_index(out):
-        return read_rows(out / f"{name}.csv.gz")
+    """Returns the runs of a table: read as far as they are finished, else trained."""
+    path, index = out / f"{name}.csv.gz", read_index(out)
+    published = read_csv(path) if name in index else []
+    levels = QUICK_SPARSITIES if quick else SPARSITIES
+    in_time = {trial for level in levels for trial in in_time_at(level)}
+    if in_time <= {row["trial"] for row in published}:
+        return read_rows(path)
     from tfprune.adapters.backend import machine, versions
     from tfprune.experiments.run_data import load_data
     from tfprune.experiments.together import orders_of
@@ -126,27 +133,37 @@ def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: 
     out.mkdir(parents=True, exist_ok=True)
     base = base_of(name, data_dir, quick=quick)
     data = load_data(base)
-    kept = Progress(out / f"{name}.part")
+    known = trials_of(base, levels)
+    published = [row for row in published if row["trial"] in {*known, *in_time}]  # others are of an older protocol
+    kept = Progress(out / f"{name}.part", published, index.get(name, {}).get("learning_rate"))
     if kept.rate is None:
         kept.add(learning_rate=RATES[1] if quick else tuned(base))
     base = base.replace(learning_rate=kept.rate)
-    levels = QUICK_SPARSITIES if quick else SPARSITIES
     drawn = orders_of([base.replace(seed=seed) for seed in range(seeds)], data)
     chance = {"test_accuracy": 1 / len(data.labels), "test_loss": math.log(len(data.labels))}
     run(trials_of(base, levels), range(seeds), kept, drawn, chance)
+    timing = Timing(base, range(seeds), drawn)
     for level in levels:
-        run(equal_time(base, level, kept.rows), range(seeds), kept, drawn, chance)
-    write_csv(out / f"{name}.csv.gz", HEADERS, kept.rows)
+        run(timing.in_time(level), range(seeds), kept, drawn, chance)
+    write_csv(path, HEADERS, kept.rows)
     settings = {name: base.to_dict()[name] for name in ("dataset", "epochs", "learning_rate", "data_settings")}
     shared = settings | {"shape": [*data.train.x.shape], "classes": len(data.labels), "seeds": seeds}
-    shared |= {"cpu_seconds": round(kept.cpu_seconds, 1), "versions": versions(), "machine": machine()}
+    made = {"versions": versions(), "machine": machine()}
+    shared = index.get(name, shared | made | {"cpu_seconds": 0.0})
+    shared |= {"cpu_seconds": round(shared["cpu_seconds"] + kept.cpu_seconds, 1)}
+    shared |= {"timing": made | {"seconds": timing.seconds}}
     write_json(out / INDEX, read_index(out) | {name: shared})
     kept.path.unlink()
-    return kept.rows
+    return read_rows(path)
 
 
 class Progress:
     """What is finished of a table, in a file: a line with the learning rate, then a line per trial.
+
+    Args:
+        path: of the file.
+        rows: runs that are published already.
+        rate: the learning rate of those, or None.
 
     Attributes:
         rows: the runs so far.
@@ -154,12 +171,12 @@ class Progress:
         cpu_seconds: what all of it took.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: Iterable[dict[str, Any]], rate: float | None) -> None:
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         values = [json.loads(line) for line in lines]
-        self.rate: float | None = values[0]["learning_rate"] if values else None
-        self.rows: list[dict[str, Any]] = [row for own in values for row in own.get("rows", ())]
+        self.rate: float | None = next((own["learning_rate"] for own in values if "learning_rate" in own), rate)
+        self.rows: list[dict[str, Any]] = [*rows, *(row for own in values for row in own.get("rows", ()))]
         self.cpu_seconds = sum(own["cpu_seconds"] for own in values)
         self._clock = time.process_time()
 
@@ -236,12 +253,54 @@ def pruning(base: Config, method: str, level: float, scope: str | None, training
     return config if scope is None else config.replace(scope=scope)
 
 
-def equal_time(base: Config, level: float, rows: Iterable[Mapping[str, Any]]) -> dict[str, Config]:
-    """Returns a small dense network that trains for as many epochs as fit into the time of the unpruned one."""
-    seconds = {row["trial"]: row["cpu_seconds"] for row in rows}  # of a trial all are the same
-    share = seconds[BASELINE] / seconds[f"small_dense {100 * level:g} %"]
-    epochs = round(base.epochs * min(LONGEST, max(1.0, share)))
-    return {f"{EQUAL_TIME} {100 * level:g} %": pruning(base, "small_dense", level, None).replace(epochs=epochs)}
+def in_time_at(level: float) -> dict[str, str]:
+    """Returns the small dense networks that are trained for some time: trial -> the method whose time it is."""
+    found = {f"{EQUAL_TIME} {100 * level:g} %": BASELINE}
+    return found | ({f"{GRADUAL_TIME} {100 * level:g} %": "gradual"} if ("gradual global", level) in MAIN else {})
+
+
+class Timing:
+    """Small dense networks that train as long as others do: all are timed here, one after the other.
+
+    A training costs something whatever its epochs are: the time of a network at other epochs follows from two points.
+
+    Args:
+        base: the unpruned network.
+        seeds: that are trained together.
+        drawn: the orders of their examples.
+
+    Attributes:
+        seconds: trial -> CPU time of a network that was timed here, and `EPOCHS epochs` of small dense ones.
+    """
+
+    def __init__(self, base: Config, seeds: Iterable[int], drawn: Any) -> None:
+        self.base, self.seeds, self.drawn = base, [*seeds], drawn
+        self.seconds: dict[str, float] = {}
+
+    def in_time(self, level: float) -> dict[str, Config]:
+        """Returns the settings of `in_time_at` of a sparsity."""
+        small = pruning(self.base, "small_dense", level, None)
+        few, many = small.epochs, TIMED_EPOCHS * small.epochs
+        short, long = (
+            self.time(f"small_dense {level:g}, {epochs} epochs", small.replace(epochs=epochs)) for epochs in (few, many)
+        )
+        found = {}
+        for trial, method in in_time_at(level).items():
+            other = self.base if method == BASELINE else pruning(self.base, method, level, "global")
+            limit = self.time(BASELINE if method == BASELINE else f"{method} global {level:g}", other)
+            fit = few + (limit - short) * (many - few) / (long - short)
+            found[trial] = small.replace(epochs=round(min(LONGEST * few, max(few, fit))))
+        return found
+
+    def time(self, name: str, config: Config) -> float:
+        """Returns the CPU seconds of a network's training, without compiling."""
+        from tfprune.experiments.together import score_together
+
+        if name not in self.seconds:
+            configs = [config.replace(seed=seed) for seed in self.seeds]
+            found = (score_together(configs, self.drawn, max(1, config.epochs // LOOKS)) for _ in range(TIMED))
+            self.seconds[name] = min(scores[0].cpu_seconds for own in found for scores in own)
+        return self.seconds[name]
 
 
 def run(
@@ -262,9 +321,13 @@ def run(
     missing = {trial: own for trial, own in trials.items() if trial not in finished}
     # Trials with the same learning rates follow each other: they share what is compiled.
     missing = dict(sorted(missing.items(), key=lambda trial: trial[1].pruning.phase_epochs(trial[1].epochs)))
-    configs = [config.replace(seed=seed) for config in missing.values() for seed in seeds]
+    alike: dict[str, list[str]] = {}  # two may have come to the same epochs, and are trained once
+    for trial, config in missing.items():
+        alike.setdefault(config.trial_id, []).append(trial)
+    configs = [missing[trials[0]].replace(seed=seed) for trials in alike.values() for seed in seeds]
     every = max(1, min(config.epochs for config in configs) // LOOKS) if configs else 1
-    for trial, found in zip(missing, score_together(configs, drawn, every) if configs else (), strict=True):
+    trained = score_together(configs, drawn, every) if configs else ()
+    for trial, found in ((own, scores) for names, scores in zip(alike.values(), trained, strict=True) for own in names):
         rows = []
         for score in found:
             own = chance if score.diverged else {f"test_{key}": v for key, v in score.scores["test"].items()}

@@ -5,20 +5,26 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import _study
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from tfprune.methods import BASELINE
-from tfprune.reporting.figures.panels import Panel, Theme, percent
+from tfprune.reporting.figures.panels import Panel, Theme
 from tfprune.reporting.figures.rendering import write_png
 from tfprune.reporting.figures.trade_offs import plot_sparsities
+from tfprune.reporting.statistics import Interval
 
-NAMED = ("set", "gradual", "dynamic", "fine_tuned")  # in the README's picture; all others are grey
-WORST = 0.7  # of accuracy, the lowest that is shown in it
+NAMED = {  # trials of the study in the README's picture -> their names, and how far up these are; all others are grey
+    "gradual global": ("gradual", 9),
+    _study.EQUAL_TIME: ("small dense network\nin the same time", -9),
+    "dynamic global": ("dynamic", 0),
+    "random": ("random masks", 14),
+}
+WORST = -15  # points, the lowest that are shown in it
 SCORE = re.compile(r"([\d.]+)(?: ± ([\d.]+))? %")
 INFERENCE = {  # row of the table -> what it is called
     "unpruned": "unpruned",
-    "half of the weights zero": "half of the weights zero,\nnot fine-tuned",
+    "half of the weights zero": "half of the weights zero",
     "half of the filters gone": "half of the filters removed",
 }
 Rows = Sequence[Mapping[str, str]]
@@ -35,7 +41,8 @@ def draw(docs: Path) -> None:
             plot_sparsities(summary_of(table(methods, f"<!-- sparsities {dataset} -->")), path, title=title)
     path = docs / "figures" / "readme.png"
     if path.is_file():
-        left = sparsities_panel(summary_of(table(methods, "<!-- sparsities fashion_mnist -->")))
+        summaries = _study.read_study(docs / "results" / "study")
+        left = sparsities_panel(_study.means_to_unpruned(summaries), _study.SPARSITIES, len(summaries))
         write_png([left, inference_panel(table(faster, "| file | network |"))], path, title="")
 
 
@@ -64,52 +71,55 @@ def summary_of(rows: Rows) -> dict[str, dict]:
     return summary
 
 
-def sparsities_panel(summary: Mapping[str, Mapping]) -> Panel:
-    """Returns accuracy against sparsity, four methods in colour with their names beside them."""
-    methods: dict[str, list[Mapping]] = {}
-    for values in summary.values():
-        methods.setdefault(values["method"], []).append(values)
-    draw = functools.partial(_draw_sparsities, methods=methods)
-    return Panel(draw, "Accuracy against sparsity", "accuracy against sparsity, by method", width=4.8, height=3.4)
+def sparsities_panel(means: Mapping[str, Sequence[Interval]], levels: Sequence[float], tables: int) -> Panel:
+    """Returns differences to the unpruned network against sparsity, four trials in colour with their names beside them.
+
+    Args:
+        means: trial -> its mean over tables, sparsity by sparsity.
+        levels: the sparsities.
+        tables: how many there are.
+    """
+    draw = functools.partial(_draw_sparsities, means=means, levels=levels)
+    title = f"accuracy against sparsity, mean over {tables} tables"
+    return Panel(draw, "Differences of accuracy to unpruned against sparsity", title, width=5.4, height=3.4)
 
 
-def _draw_sparsities(axes: Axes, theme: Theme, *, methods: Mapping[str, Sequence[Mapping]]) -> None:
-    levels = sorted({values["mean"]["sparsity"] for own in methods.values() for values in own} - {0.0})
-    for name in sorted(methods, key=lambda name: name in NAMED):  # those with a colour above the others
-        means = [values["mean"]["test_accuracy"] for values in methods[name]]
-        if name == BASELINE:
-            axes.axhline(means[0], color=theme.ink, linewidth=1, linestyle="--")
-            axes.annotate(name, (0, means[0]), (0, 4), textcoords="offset points", va="bottom")
-            continue
+def _draw_sparsities(
+    axes: Axes, theme: Theme, *, means: Mapping[str, Sequence[Interval]], levels: Sequence[float]
+) -> None:
+    places = range(len(levels))
+    for name in sorted(means, key=lambda name: name in NAMED):  # those with a colour above the others
+        values = [[100 * number for number in own] for own in means[name]]
+        middle = [mean for mean, _, _ in values]
         if name not in NAMED:
-            axes.plot(range(len(levels)), means, color=theme.muted, linewidth=0.8, alpha=0.5)
+            axes.plot(places, middle, color=theme.muted, linewidth=0.8, alpha=0.5)
             continue
-        colour = theme.methods[1 + NAMED.index(name)]
-        spread = [values["sd"]["test_accuracy"] for values in methods[name]]
-        axes.errorbar(range(len(levels)), means, spread, color=colour, marker="o", markersize=4, capsize=2)
-        end = (len(levels) - 1, means[-1])
-        axes.annotate(name, end, (7, 0), textcoords="offset points", va="center", color=colour)
-    axes.set_xticks(range(len(levels)), [f"{100 * level:g} %" for level in levels])
-    axes.set(xlabel="zeros", ylabel="test accuracy", xlim=(-0.15, len(levels) - 0.45), ylim=(WORST, 0.905))
-    axes.yaxis.set_major_formatter(percent)
+        colour = theme.methods[1 + list(NAMED).index(name)]
+        at = [place + 0.03 * (list(NAMED).index(name) - 1.5) for place in places]
+        axes.vlines(at, [low for _, low, _ in values], [high for _, _, high in values], color=colour, linewidth=1)
+        axes.plot(at, middle, "o-", color=colour, markersize=4)
+        end = (places[-1], max(middle[-1], WORST))
+        text, up = NAMED[name]
+        axes.annotate(text, end, (9, up), textcoords="offset points", va="center", color=colour, fontsize=9)
+    axes.axhline(0, color=theme.ink, linewidth=1, linestyle="--")
+    axes.set_xticks(places, [f"{100 * level:g} %" for level in levels])
+    axes.set(xlabel="zeros", ylabel="points to unpruned", xlim=(-0.15, len(levels) + 0.05), ylim=(WORST, 1.5))
 
 
 def inference_panel(rows: Rows) -> Panel:
-    """Returns accuracy against the time of a call, relative to that of the unpruned network in the same format."""
+    """Returns the time of a call, relative to that of the unpruned network in the same format."""
     draw = functools.partial(_draw_inference, rows=rows)
-    return Panel(draw, "Accuracy against time of a call", "accuracy against latency", width=4.8, height=3.4)
+    return Panel(draw, "Time of a call by network and file", "time of a call, one example", width=5.4, height=3.4)
 
 
 def _draw_inference(axes: Axes, theme: Theme, *, rows: Rows) -> None:
-    for (network, name), colour in zip(INFERENCE.items(), (theme.ink, theme.methods[5], theme.methods[3]), strict=True):
-        own = [row for row in rows if row["network"] == network]
-        times = [float(row["time, batch of 1"]) for row in own]
-        scores = [float(row["test accuracy"].removesuffix(" %")) / 100 for row in own]
-        for place, (x, y) in enumerate(zip(times, scores, strict=True)):
-            axes.plot(x, y, "os^"[place], color=colour, markersize=7, markeredgecolor=theme.paper)
-        middle = (sum(times) / len(times), max(scores))
-        axes.annotate(name, middle, (0, 7), textcoords="offset points", ha="center", va="bottom", color=colour)
-    shapes = [Line2D([], [], marker=marker, color=theme.muted, markersize=7, linestyle="none") for marker in "os^"]
-    axes.legend(shapes, dict.fromkeys(row["file"] for row in rows), loc="lower left", frameon=False)
-    axes.set(xlabel="time of a call / unpruned, same format", ylabel="test accuracy", xlim=(0, 1.25), ylim=(0.77, 0.96))
-    axes.yaxis.set_major_formatter(percent)
+    files = list(dict.fromkeys(row["file"] for row in rows))
+    colours = (theme.ink, theme.methods[5], theme.methods[3])
+    for place, ((network, name), colour) in enumerate(zip(INFERENCE.items(), colours, strict=True)):
+        own = {row["file"]: float(row["time, batch of 1"]) for row in rows if row["network"] == network}
+        at = [number + 0.27 * (place - 1) for number in range(len(files))]
+        bars = axes.barh(at, [own[file] for file in files], height=0.24, color=colour, label=name)
+        axes.bar_label(bars, [f"{own[file]:.2f}" for file in files], padding=3, fontsize=8)
+    axes.set_yticks(range(len(files)), files)
+    axes.invert_yaxis()
+    axes.set(xlabel="time of a call / unpruned, same format", xlim=(0, 1.2))

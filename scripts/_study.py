@@ -15,8 +15,9 @@ from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.across import Across, OverDataSets, across
-from tfprune.reporting.across_tables import across_notes, data_sets_table
+from tfprune.reporting.across_tables import across_notes
 from tfprune.reporting.figures.across import across_panels
+from tfprune.reporting.figures.forest import draw_intervals
 from tfprune.reporting.figures.panels import LIGHT, Panel, Theme
 from tfprune.reporting.figures.rendering import svg_of_panels, write_png
 from tfprune.reporting.statistics import BETTER, CONFIDENCE, MARGIN, NON_INFERIOR, WORSE, Interval, holm, outcomes
@@ -26,8 +27,9 @@ from tfprune.utils.text import Table
 INDEX = "tables.json"  # table -> settings, versions, machine
 HEADERS = (*("trial", "seed", "test_accuracy", "test_loss", "sparsity", "epochs", "cpu_seconds", "diverged"),)
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)
-EQUAL_TIME = "small_dense of equal time"
+EQUAL_TIME, GRADUAL_TIME = "small_dense in unpruned's time", "small_dense in gradual's time"
 MAIN = [(trial, level) for level in (0.8, 0.9) for trial in ("dynamic global", "gradual global")]
+OWN_TIME = [("gradual global", GRADUAL_TIME, level) for level in (0.8, 0.9)]  # added when its time was known
 AGAINST = (  # what would count against pruning in the middle of training: a trial, another one with the same budget
     ("dynamic layer", "random"),
     ("dynamic global", "rate_rewinding global"),
@@ -126,40 +128,60 @@ def compared(
     return found
 
 
-def main_comparison(summaries: Mapping[str, Summary]) -> dict[tuple[str, float], OverDataSets]:
+def main_comparison(summaries: Mapping[str, Summary]) -> dict[tuple[str, str, float], OverDataSets]:
     """Compares pruning in the middle of training with the small dense network of equal time, see `compared`."""
-    found = compared(summaries, [(trial, EQUAL_TIME, level) for trial, level in MAIN])
-    return {(trial, level): own for (trial, _, level), own in found.items()}
+    return compared(summaries, [(trial, EQUAL_TIME, level) for trial, level in MAIN])
 
 
-def against_table(summaries: Mapping[str, Summary]) -> Table:
-    """Returns headers and rows of what would count against pruning in the middle of training."""
-    pairs = [(trial, other, level) for trial, other in AGAINST for level in SPARSITIES]
-    headers = (
-        *("method", "beside", "zeros", "data sets better / equal / worse", "points (95 %)"),
-        *("P(better) / P(equal) / P(worse)", "p (Holm)"),
-    )
+def against(summaries: Mapping[str, Summary]) -> dict[tuple[str, str, float], OverDataSets]:
+    """Compares what would count against pruning in the middle of training, see `compared`."""
+    return compared(summaries, [(*pair, level) for pair in AGAINST for level in SPARSITIES])
+
+
+def in_its_own_time(summaries: Mapping[str, Summary]) -> dict[tuple[str, str, float], OverDataSets]:
+    """Compares gradual pruning with the small dense network that trains as long as it does, see `compared`."""
+    return compared(summaries, OWN_TIME)
+
+
+def answer_table(found: Mapping[tuple[str, str, float], OverDataSets]) -> Table:
+    """Returns headers and rows of comparisons: how large differences are, and what follows by the protocol's rule."""
+    headers = ("method", "beside", "zeros", "points (95 %)", "tables better / equal / worse", "verdict")
     rows = [
-        (trial, other, f"{100 * level:g} %", *_compared(own))
-        for (trial, other, level), own in compared(summaries, pairs).items()
+        (trial, other, f"{100 * level:g} %", points(*own.mean), _counts(own), _verdict(own))
+        for (trial, other, level), own in found.items()
     ]
     return headers, rows
 
 
-def main_table(found: Mapping[tuple[str, float], OverDataSets]) -> Table:
-    """Returns headers and rows of the main comparison."""
-    headers = (
-        *("method", "zeros", "data sets better / equal / worse", f"points to {EQUAL_TIME} (95 %)"),
-        *("P(better) / P(equal) / P(worse)", "p (Holm)"),
-    )
-    rows = [(trial, f"{100 * level:g} %", *_compared(own)) for (trial, level), own in found.items()]
+def tests_table(found: Mapping[tuple[str, str, float], OverDataSets]) -> Table:
+    """Returns headers and rows of the tests of the same comparisons."""
+    headers = ("method", "beside", "zeros", "P(better) / P(equal) / P(worse)", "p, Wilcoxon", "p (Holm)")
+    rows = [
+        (trial, other, f"{100 * level:g} %", _posterior(own), p_text(own.p_signed_rank), p_text(own.p_holm))
+        if own.p_holm is not None
+        else (trial, other, f"{100 * level:g} %", _posterior(own), "", "")
+        for (trial, other, level), own in found.items()
+    ]
     return headers, rows
+
+
+def each_table(summaries: Mapping[str, Summary]) -> Table:
+    """Returns headers and rows of the main comparison, data set by data set."""
+    found = main_comparison(summaries)
+    headers = ("table", *(f"{trial}, {100 * level:g} %" for trial, _, level in found))
+    rows = [(name, *(f"{100 * own.differences[name]:+.2f}" for own in found.values())) for name in summaries]
+    return headers, rows
+
+
+def means_to_unpruned(summaries: Mapping[str, Summary]) -> dict[str, list[Interval]]:
+    """Returns trial -> its mean difference to the unpruned network over data sets, sparsity by sparsity."""
+    levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
+    return {trial: [levels[level].trials[trial].mean for level in SPARSITIES] for trial in DRAWN}
 
 
 def panels(summaries: Mapping[str, Summary]) -> list[Panel]:
     """Returns a panel per trial: its mean difference to the unpruned network over data sets, all others in grey."""
-    levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
-    means = {trial: [levels[level].trials[trial].mean for level in SPARSITIES] for trial in DRAWN}
+    means = means_to_unpruned(summaries)
     return [
         Panel(
             draw=functools.partial(_draw, own, means),
@@ -190,15 +212,38 @@ def _draw(own: str, means: Mapping[str, Sequence[Interval]], axes: Axes, theme: 
     axes.set_xticks(places, [f"{100 * level:g} %" for level in SPARSITIES])
 
 
+def main_panel(summaries: Mapping[str, Summary]) -> Panel:
+    """Returns the main comparison: a row each, with intervals."""
+    found = main_comparison(summaries) | in_its_own_time(summaries)
+    return Panel(
+        draw=functools.partial(_draw_main, found),
+        alt="differences to small dense networks of equal time, with intervals",
+        title="Points to a small dense network of equal time",
+        width=7.0,
+        height=3.0,
+    )
+
+
+def _draw_main(found: Mapping[tuple[str, str, float], OverDataSets], axes: Axes, theme: Theme) -> None:
+    rows = {
+        f"{trial.partition(' ')[0]}, {100 * level:g} % zeros\n{other.partition(' ')[2]}": [
+            100 * end for end in own.mean
+        ]
+        for (trial, other, level), own in found.items()
+    }
+    draw_intervals(axes, theme, rows, [theme.train] * len(rows), 100 * MARGIN)
+    axes.set_xlabel(f"points of accuracy, mean over tables; the band is the margin of {100 * MARGIN:g}")
+
+
 def draw(folder: Path, data: Path) -> None:
-    """Draws the picture of the page, as PNG and SVG."""
+    """Draws the pictures of the page, as PNG and SVG."""
     summaries = read_study(data)
     if len(summaries) > 1:
-        found, path = panels(summaries), folder / "study.png"
-        write_png(found, path, title="", columns=3)
-        path.with_suffix(".svg").write_text(svg_of_panels(found, LIGHT, columns=3), encoding="utf-8")
         ranks, _ = across_panels(to_unpruned(summaries, 0.8, described=True))
-        write_png([ranks], folder / "study-ranks.png", title="")
+        for name, found in (("main", [main_panel(summaries)]), ("methods", panels(summaries)), ("ranks", [ranks])):
+            path = folder / f"study-{name}.png"
+            write_png(found, path, title="", columns=3)
+            path.with_suffix(".svg").write_text(svg_of_panels(found, LIGHT, columns=3), encoding="utf-8")
 
 
 def blocks(data: Path) -> dict[str, str]:
@@ -207,32 +252,47 @@ def blocks(data: Path) -> dict[str, str]:
     if len(summaries) < 2:
         return {}
     levels = {level: to_unpruned(summaries, level) for level in SPARSITIES}
-    details = [
-        f"**{100 * level:g} % zeros**\n\n"
-        + "\n\n".join(map(markdown_table, (secondary_table(found), within_table(found), data_sets_table(found))))
-        + f"\n\n{across_notes(found)[-1]}"
-        for level, found in levels.items()
-    ]
-    others = {name: own for name, own in summaries.items() if name != PILOT}
-    if PILOT in summaries and len(others) > 1:
-        without = markdown_table(main_table(main_comparison(others)))
-        details.insert(0, f"**The main comparison without `{PILOT}`**, on which the pilot was\n\n{without}")
-    return {
-        "study main": markdown_table(main_table(main_comparison(summaries))),
-        "study against": markdown_table(against_table(summaries)),
+    main, own_time, others = main_comparison(summaries), in_its_own_time(summaries), against(summaries)
+    made = {
+        "study main": markdown_table(answer_table(main | own_time)),
+        "study against": markdown_table(answer_table(others)),
+        "study tests": "\n\n".join(markdown_table(tests_table(found)) for found in (main, own_time, others)),
+        "study each": markdown_table(each_table(summaries)),
         "study tables": markdown_table(tables_table(read_index(data), summaries)),
-        "study unpruned": markdown_table(secondary_table(levels[0.8])),
-        "study details": "\n\n".join(details),
+        "study unpruned": markdown_table(unpruned_table(levels[0.8])),
     }
+    rest = {name: own for name, own in summaries.items() if name != PILOT}
+    if PILOT in summaries and len(rest) > 1:
+        made["study without"] = markdown_table(answer_table(main_comparison(rest)))
+    for level, found in levels.items():
+        tables = map(markdown_table, (secondary_table(found), within_table(found)))
+        made[f"study {100 * level:g}"] = "\n\n".join((*tables, across_notes(found)[-1]))
+    return made
+
+
+def unpruned_table(found: Across) -> Table:
+    """Returns headers and rows of the trials of a sparsity beside the unpruned network, the best ranks first."""
+    headers = ("method", f"points to {BASELINE} (95 %)", "tables better / equal / worse", "verdict", "mean rank")
+    rows = [
+        (trial, points(*own.mean), _counts(own), _verdict(own), f"{found.ranks[trial]:.2f}")
+        for trial, own in sorted(found.trials.items(), key=lambda pair: found.ranks[pair[0]])
+    ]
+    return headers, [(BASELINE, "", "", "", f"{found.ranks[BASELINE]:.2f}"), *rows]
 
 
 def secondary_table(found: Across) -> Table:
     """Returns headers and rows of the trials of a sparsity, compared with the unpruned network."""
     headers = (
-        *("method", "data sets better / equal / worse", f"points to {BASELINE} (95 %)"),
+        *("method", "tables better / equal / worse", f"points to {BASELINE} (95 %)"),
         *("P(better) / P(equal) / P(worse)", "p (Holm)", "mean rank"),
     )
-    rows = [(trial, *_compared(own), f"{found.ranks[trial]:.2f}") for trial, own in found.trials.items()]
+    rows = [
+        (
+            *(trial, _counts(own), points(*own.mean), _posterior(own)),
+            *("" if own.p_holm is None else p_text(own.p_holm), f"{found.ranks[trial]:.2f}"),
+        )
+        for trial, own in found.trials.items()
+    ]
     return headers, [*rows, (BASELINE, "", "", "", "", f"{found.ranks[BASELINE]:.2f}")]
 
 
@@ -248,12 +308,15 @@ def within_table(found: Across) -> Table:
         (trial, *(str(own[said]) for said in decided), str(own.total() - sum(own[said] for said in decided)))
         for trial, own in counts.items()
     ]
-    return ("method, within each data set", *decided, "open"), rows
+    return ("method, within each table", *decided, "open"), rows
 
 
-def _compared(own: OverDataSets) -> tuple[str, ...]:
-    counts, shares = " / ".join(map(str, own.counts)), " / ".join(f"{share:.2f}" for share in own.posterior)
-    return counts, points(*own.mean), shares, "" if own.p_holm is None else p_text(own.p_holm)
+def _counts(own: OverDataSets) -> str:
+    return " / ".join(map(str, own.counts))
+
+
+def _posterior(own: OverDataSets) -> str:
+    return " / ".join(f"{share:.2f}" for share in own.posterior)
 
 
 def tables_table(index: Mapping[str, Mapping[str, Any]], summaries: Mapping[str, Summary]) -> Table:
@@ -283,26 +346,57 @@ def sentences(data: Path) -> list[str]:
     minutes = f"{runs:,} networks in {seconds / 60:,.0f} minutes of CPU time; {lost or 'none'} diverged"
     if len(index) < TABLES:
         return [f"{len(index)} of {TABLES} tables so far, the {len(index)} cheapest", minutes]
-    return [f"all {TABLES} tables: {minutes}", *_conclusions(summaries)]
+    return [f"all {TABLES} tables: {minutes}", *_conclusions(summaries), *_times(index, summaries)]
 
 
 def _conclusions(summaries: Mapping[str, Summary]) -> list[str]:
     """Returns what the whole study says, in words that go no further than its tests."""
     said = []
-    for (trial, level), own in main_comparison(summaries).items():
+    for (trial, _, level), own in main_comparison(summaries).items():
         better, equal, worse = own.counts
         said.append(
-            f"`{trial}` at {100 * level:g} % zeros: {points(*own.mean)} points to {EQUAL_TIME}, above the margin on "
-            f"{better} tables, within it on {equal}, below it on {worse}: {_verdict(own)}"
+            f"`{trial}` at {100 * level:g} % zeros: {points(*own.mean)} points; more than the margin better on "
+            f"{better} tables, within it on {equal}, worse on {worse}: **{_verdict(own)}**"
         )
-    pairs = [(trial, other, level) for trial, other in AGAINST for level in SPARSITIES]
-    found = compared(summaries, pairs)
+    for (_, _, level), own in in_its_own_time(summaries).items():
+        said.append(f"at {100 * level:g} % zeros {points(*own.mean)} points: {_verdict(own)}")
+    found = against(summaries)
     for trial, other in AGAINST:
         levels: dict[str, list[str]] = {}
         for level in SPARSITIES:
             levels.setdefault(_verdict(found[trial, other, level]), []).append(f"{100 * level:g}")
         each = "; ".join(f"{verdict} at {', '.join(own)} %" for verdict, own in levels.items())
         said.append(f"`{trial}` beside `{other}`: {each}")
+    for level in SPARSITIES:
+        named = [
+            f"`{trial}`"
+            for trial, own in to_unpruned(summaries, level).trials.items()
+            if own.posterior[2] < 1 - CONFIDENCE and trial != "longer"
+        ]
+        said.append(f"{100 * level:g} % zeros: {', '.join(named) or 'none'}")
+    return said
+
+
+def _times(index: Mapping[str, Mapping[str, Any]], summaries: Mapping[str, Summary]) -> list[str]:
+    """Returns what trainings took in units of others that were timed with them."""
+
+    def took(trial: str, level: float, other: str) -> list[float]:
+        ending = f" {100 * level:g} %"
+        own = {name: summary[trial + ending]["mean"]["cpu_seconds"] for name, summary in summaries.items()}
+        if trial in (EQUAL_TIME, GRADUAL_TIME):
+            return [seconds / index[name]["timing"]["seconds"][other] for name, seconds in own.items()]
+        return [seconds / summaries[name][other]["mean"]["cpu_seconds"] for name, seconds in own.items()]
+
+    def shares(found: Sequence[float]) -> str:
+        return f"{np.mean(found):.2f} times ({min(found):.2f} to {max(found):.2f})"
+
+    said = []
+    for trial in ("dynamic global", "gradual global"):
+        said.append(f"`{trial}` {shares([own for _, level in MAIN[::2] for own in took(trial, level, BASELINE)])}")
+    small = [own for level in SPARSITIES for own in took(EQUAL_TIME, level, BASELINE)]
+    said.append(f"The small networks took {shares(small)} the unpruned network's time")
+    own_time = [own for *_, level in OWN_TIME for own in took(GRADUAL_TIME, level, f"gradual global {level:g}")]
+    said.append(f"{shares(own_time)} that of `gradual`")
     return said
 
 
@@ -312,16 +406,26 @@ def readme(data: Path) -> list[str]:
     if len(summaries) < TABLES:
         return []
     found = main_comparison(summaries)
-    both = {
-        trial: " and ".join(
-            f"{_verdict(found[trial, level])} at {100 * level:g} % zeros ({points(*found[trial, level].mean)} points)"
-            for level in (0.8, 0.9)
-        )
-        for trial in ("dynamic global", "gradual global")
-    }
     return [
-        f"beside a small dense network of equal time, `dynamic` ranked globally is {both['dynamic global']}",
-        f"`gradual` {both['gradual global']}",
+        f"`{trial.partition(' ')[0]}` at {100 * level:g} % zeros {points(*own.mean)} points ({_verdict(own)})"
+        for (trial, _, level), own in found.items()
+    ]
+
+
+def which_method(data: Path) -> list[str]:
+    """Returns the sentences of docs/which-method.md that hold figures of the finished study."""
+    summaries = read_study(data)
+    if len(summaries) < TABLES:
+        return []
+    levels = SPARSITIES[1:]
+    pairs = [("gradual global", "rate_rewinding global, in full"), ("dynamic global", "dynamic layer")]
+    found = compared(summaries, [(*pair, level) for pair in pairs for level in levels])
+    each = [[points(*found[(*pair, level)].mean) for level in levels] for pair in pairs]
+    retrained, ranked = (f"{', '.join(own[:-1])} and {own[-1]}" for own in each)
+    return [
+        f"over {TABLES} tables `gradual` with half of its epochs was {retrained} points above it at 80, 90 and 95 % "
+        "zeros",
+        f"over {TABLES} tables `dynamic` gained {ranked} points by it at 80, 90 and 95 % zeros",
     ]
 
 

@@ -1,6 +1,5 @@
 """The study of docs/study.md runs as it is written down there."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import program
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
@@ -16,10 +16,7 @@ OPENML = PAGE[PAGE.index("| table | `openml:`") :]
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("study", ROOT / "benchmarks" / "study.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("benchmarks/study.py")
 
 
 @pytest.fixture
@@ -67,20 +64,20 @@ def test_an_interrupted_table_goes_on_and_a_finished_one_is_read(study, tables, 
     monkeypatch.setattr(study, "BOTH_SCOPES", ("dynamic",))
     monkeypatch.setattr(study, "OWN_SCOPE", ("small_dense",))
     monkeypatch.setattr(study, "TWICE", ())
-    out, equal_time = tmp_path / "out", study.equal_time
+    out, in_time = tmp_path / "out", study.Timing.in_time
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "equal_time", interrupted)
+    monkeypatch.setattr(study.Timing, "in_time", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study.study(["iris"], 2, out, tables, quick=True)
     assert len((out / "iris.part").read_text().splitlines()) == 1 + 5  # the learning rate, and the trials so far
-    monkeypatch.setattr(study, "equal_time", equal_time)
+    monkeypatch.setattr(study.Timing, "in_time", in_time)
     assert study.study(["iris"], 2, out, tables, quick=True) == 0
     assert sorted(path.name for path in out.iterdir()) == ["iris.csv.gz", "tables.json"]
     rows = study.read_rows(out / "iris.csv.gz")
-    assert len(rows) == 2 * 6 and study.read_index(out)["iris"]["cpu_seconds"] > 0
+    assert len(rows) == 2 * 7 and study.read_index(out)["iris"]["cpu_seconds"] > 0
     assert {row["sparsity"] > 0.7 for row in rows if row["trial"].startswith("dynamic")} == {True}
     monkeypatch.setattr(study, "base_of", interrupted)
     assert study.of_table("iris", 2, out, tables, quick=True) == rows  # nothing is trained
@@ -96,6 +93,6 @@ def test_a_quick_run_compares_all_methods(tables):
         "dynamic global",
         "lottery layer",
         "rate_rewinding global, in full",
-        "small_dense of equal time",
+        "small_dense in unpruned's time",
     ):
         assert done.stdout.count(f"| {trial} ") == 3  # in the answer, the tests and above the data sets

@@ -1,12 +1,11 @@
 """The published data of docs/study.md: what is read, and what the tables of the page are computed from."""
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import program
 from scipy import stats
 
 from tfprune.utils.files import write_json
@@ -16,11 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def study():
-    sys.path.insert(0, str(ROOT / "scripts"))
-    spec = importlib.util.spec_from_file_location("_study", ROOT / "scripts" / "_study.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("scripts/_study.py")
 
 
 def rows(study, table):
@@ -28,6 +23,7 @@ def rows(study, table):
     random = np.random.default_rng(table)
     levelled = [*study.DRAWN, "small_dense", "dynamic layer"]  # all that are compared
     trials = ["unpruned", "longer", *(f"{t} {100 * level:g} %" for t in levelled for level in study.SPARSITIES)]
+    trials += [f"{study.GRADUAL_TIME} {100 * level:g} %" for *_, level in study.OWN_TIME]
     for trial in trials:
         for seed in range(4):
             row = {"trial": trial, "seed": seed, "test_accuracy": random.uniform(0.5, 1), "test_loss": 1.0}
@@ -39,7 +35,9 @@ def rows(study, table):
 def published(study, tmp_path):
     from _csv_files import write_csv
 
-    write_json(tmp_path / study.INDEX, {f"t{table}": {"cpu_seconds": 60.0} for table in range(7)})
+    seconds = {"unpruned": 3.0, "gradual global 0.8": 1.0, "gradual global 0.9": 2.0}
+    known = {"cpu_seconds": 60.0, "shape": [9, 2], "classes": 2, "learning_rate": 0.1, "timing": {"seconds": seconds}}
+    write_json(tmp_path / study.INDEX, {f"t{table}": known for table in range(7)})
     for table in range(7):
         write_csv(tmp_path / f"t{table}.csv.gz", study.HEADERS, rows(study, table))
     return tmp_path
@@ -56,8 +54,8 @@ def test_the_main_comparison_is_that_of_scipy(study, published):
                 accuracy.setdefault(row["trial"], []).append(row["test_accuracy"])
             ending = f" {100 * level:g} %"
             differences.append(np.mean(accuracy[trial + ending]) - np.mean(accuracy[study.EQUAL_TIME + ending]))
-        means[trial, level] = np.mean(differences)
-        raw[trial, level] = stats.wilcoxon(differences, zero_method="zsplit").pvalue
+        means[trial, study.EQUAL_TIME, level] = np.mean(differences)
+        raw[trial, study.EQUAL_TIME, level] = stats.wilcoxon(differences, zero_method="zsplit").pvalue
     assert len(found) == 4
     ordered = sorted(raw, key=raw.get)
     for place, key in enumerate(ordered):
@@ -86,11 +84,12 @@ def test_networks_that_diverged_are_counted_and_told(study, published):
 def test_a_finished_study_says_what_its_tests_say_and_no_more(study, published, monkeypatch):
     monkeypatch.setattr(study, "TABLES", 7)
     first, *conclusions = study.sentences(published)
-    assert first.startswith("all 7 tables: ") and len(conclusions) == len(study.MAIN) + len(study.AGAINST)
+    parts = len(study.MAIN) + len(study.OWN_TIME) + len(study.AGAINST) + len(study.SPARSITIES) + 4
+    assert first.startswith("all 7 tables: ") and len(conclusions) == parts
     found = study.main_comparison(study.read_study(published))
     for own, said in zip(found.values(), conclusions[: len(found)], strict=True):
         better, equal, worse = own.counts
-        assert f"on {better} tables, within it on {equal}, below it on {worse}" in said
+        assert f"on {better} tables, within it on {equal}, worse on {worse}: **{study._verdict(own)}**" in said
     outcomes = {(0.97, 0.01, 0.02): "better", (0.3, 0.68, 0.02): "non-inferior", (0.0, 0.03, 0.97): "worse"}
     for posterior, said in {**outcomes, (0.5, 0.3, 0.2): "open", (0.96, 0.0, 0.06): "open"}.items():
         assert study._verdict(dataclasses.replace(own, posterior=posterior)) == said
@@ -99,12 +98,39 @@ def test_a_finished_study_says_what_its_tests_say_and_no_more(study, published, 
 def test_the_readme_has_it_when_it_is_finished(study, published, monkeypatch):
     assert study.readme(published) == []
     monkeypatch.setattr(study, "TABLES", 7)
-    assert len(study.readme(published)) == 2
+    assert len(study.readme(published)) == len(study.MAIN)
 
 
-def test_what_would_count_against_it_is_one_family(study, published):
-    headers, counted = study.against_table(study.read_study(published))
-    assert len(counted) == len(study.AGAINST) * len(study.SPARSITIES) and headers[1] == "beside"
+def test_each_question_has_its_own_family(study, published):
+    summaries = study.read_study(published)
+    found = study.against(summaries)
+    assert len(found) == len(study.AGAINST) * len(study.SPARSITIES)
+    lowest = min(found.values(), key=lambda own: own.p_signed_rank)
+    assert lowest.p_holm == pytest.approx(min(1.0, len(found) * lowest.p_signed_rank))
+    assert [key[2] for key in study.in_its_own_time(summaries)] == [0.8, 0.9]
+
+
+def test_times_are_shares_of_those_that_were_measured_together(study, published):
+    """Of 1.5 seconds each, beside 3 of the unpruned network, and 1 and 2 of gradual pruning."""
+    *_, small, own = study._times(study.read_index(published), study.read_study(published))
+    assert small == "The small networks took 0.50 times (0.50 to 0.50) the unpruned network's time"
+    assert own == "1.12 times (0.75 to 1.50) that of `gradual`"
+
+
+def test_tables_have_six_columns_and_what_is_not_folded_five_or_six(study, published):
+    made = study.blocks(published)
+    assert set(made) == {f"study {name}" for name in "main against tests each tables unpruned 50 80 90 95".split()}
+    for name, content in made.items():
+        assert all(line.count("|") <= 7 for line in content.splitlines()), name
+    assert made["study main"].count("\n") == 1 + len(study.MAIN) + len(study.OWN_TIME)
+    assert made["study each"].count("\n| t") == 7
+
+
+def test_all_pictures_are_drawn(study, published):
+    study.draw(published, published)
+    assert {path.name for path in published.glob("study-*.png")} == {
+        *("study-main.png", "study-methods.png", "study-ranks.png"),
+    }
 
 
 def test_a_page_without_two_tables_has_no_blocks(study, tmp_path):

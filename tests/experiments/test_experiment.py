@@ -25,7 +25,7 @@ from tfprune.training.checkpoints import Checkpoints
 from tfprune.training.config import Config
 from tfprune.training.fused import CompiledModelCache
 from tfprune.training.trainer import Trainer
-from tfprune.utils.errors import ModelError, RunError, SparsityError, TrainingError
+from tfprune.utils.errors import ConfigError, ModelError, RunError, SparsityError, TrainingError
 from tfprune.utils.locks import LOCK
 
 FILES = {
@@ -380,6 +380,18 @@ def test_the_cost_counts_every_training_and_every_weight_that_lives(tiny):
 def test_a_late_pruning_event_saves_little(tiny):
     cost = train(tiny("dynamic", settings={"events": (0.999,)}, epochs=2000)).metrics["cost"]
     assert cost["training_flops_masked"] == pytest.approx(6 * 200 * (1998 * 180 + 2 * 150))
+
+
+def test_a_small_dense_network_may_train_for_longer(tiny):
+    config = tiny("small_dense", epochs=4, settings={"sparsity": 0.5, "longer": 1.5})
+    assert train(config).metrics["epochs"] == 6
+    assert config.run_id != tiny("small_dense", epochs=4, settings={"sparsity": 0.5}).run_id
+    assert (
+        config.replace(settings={"sparsity": 0.5, "longer": 1}).run_id
+        == config.replace(settings={"sparsity": 0.5}).run_id
+    )  # those of runs that are on disks
+    with pytest.raises(ConfigError, match="longer must be a finite number of at least 1, got 0.5"):
+        tiny("small_dense", settings={"longer": 0.5})
 
 
 def test_a_small_dense_network_has_no_more_parameters_than_the_pruned_one(tiny):

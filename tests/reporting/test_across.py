@@ -105,3 +105,16 @@ def test_trials_that_a_data_set_lacks_are_named_and_left_out():
     assert across({"one": full}) is None
     assert across({"one": full, "two": {"unpruned": full["unpruned"]}}) is None
     assert across({"one": full, "two": {"a": full["a"]}}) is None  # without a baseline
+
+
+def test_means_that_differ_by_the_order_of_their_sum_alone_are_tied():
+    values = [0.1, 0.2, 0.3]
+    assert sum(values) != sum(reversed(values))
+
+    def rows(own):
+        each = {str(seed): {"test_accuracy": value} for seed, value in enumerate(own)}
+        return {"seeds": each, "mean": {"test_accuracy": sum(own) / 3}}
+
+    trials = {"unpruned": rows(values), "a": rows(values[::-1]), "b": rows([0.0, 0.0, 0.0])}
+    found = across({name: trials for name in ("one", "two")})
+    assert found.ranks == {"unpruned": 1.5, "a": 1.5, "b": 3.0}

@@ -132,9 +132,17 @@ def weights_of(result: Result, config: Config, data: Data) -> list[np.ndarray]:
     return get_weights(whole_or_unfolded(model, config.granularity))
 
 
-def initial_weights(config: Config, data: Data, purpose: str = "init") -> list[np.ndarray]:
-    """Returns initial weights of the run's model, other ones for each purpose."""
-    settings = model_settings(config, data)
+def initial_weights(
+    config: Config, data: Data, purpose: str = "init", settings: dict[str, Any] | None = None
+) -> list[np.ndarray]:
+    """Returns initial weights of the run's model, other ones for each purpose.
+
+    Args:
+        config, data: of the run.
+        purpose: what they are for.
+        settings: those of its model where they are known, see `model_settings`.
+    """
+    settings = model_settings(config, data) if settings is None else settings
     seed_everything(derive(config.seed, purpose), anew=config.has_own_model)
     return plain_model(config, data, settings, fresh=purpose != "init").get_weights()
 

@@ -147,9 +147,10 @@ def _trained(
     for own in by_seed(configs):
 
         def weights(purpose: str, own: Sequence[Config] = own) -> list[np.ndarray]:
-            kind = f"{purpose} {model_settings(own[0], data[0])}"
+            settings = model_settings(own[0], data[0])  # of small dense networks they are looked for
+            kind = f"{purpose} {settings}"
             if own[0].has_own_model or kind not in initial:
-                each = [initial_weights(c, d, purpose) for c, d in zip(own, data, strict=True)]
+                each = [initial_weights(c, d, purpose, settings) for c, d in zip(own, data, strict=True)]
                 initial[kind] = stack_weights(each)
             return initial[kind]
 

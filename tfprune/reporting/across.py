@@ -21,6 +21,7 @@ from tfprune.reporting.statistics import CONFIDENCE, MARGIN, Interval, holm, t_i
 SAMPLES = 50_000  # of the posterior of the Bayesian signed-rank test
 PRIOR = 0.5  # its weight: half a data set without a difference
 RESAMPLES = 2000
+TIED = 12  # decimals of mean accuracies, beyond which the order of a sum shows
 FEWEST_DATA_SETS = 6  # that a signed-rank test can decide with
 Summaries = Mapping[str, Mapping[str, Mapping[str, Any]]]  # data set -> what `comparison.summarise` returns
 
@@ -34,7 +35,8 @@ class OverDataSets:
         mean: over data sets, with a t interval; None for a single one.
         counts: of data sets where it is above +margin, within it, below -margin.
         p_signed_rank, p_holm: of Wilcoxon's test; None with fewer than `FEWEST_DATA_SETS`.
-        posterior: probabilities that on a further data set it is better, practically equal (within the margin), worse.
+        posterior: probabilities that on a further data set it is most probably better, practically equal (within the
+            margin), worse, see `signed_rank_posterior`.
         improvement: probability that a run is better than one of the baseline, mean over data sets, with an interval.
         iqm: interquartile mean of the differences of all runs, with an interval. Both are None where `across` leaves
             them out.
@@ -98,9 +100,8 @@ def across(summaries: Summaries, margin: float = MARGIN, *, described: bool = Tr
     over = {trial: _over(summaries, trial, margin, described) for trial in shared if trial != BASELINE}
     tested = {trial: own.p_signed_rank for trial, own in over.items() if own.p_signed_rank is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    ranks = np.array(
-        [stats.rankdata([-summary[t]["mean"][found.column] for t in shared]) for summary in summaries.values()]
-    )
+    means = np.array([[summary[t]["mean"][found.column] for t in shared] for summary in summaries.values()], float)
+    ranks = stats.rankdata(-means.round(TIED), axis=1)
     several = len(shared) > 2
     return Across(
         datasets=list(summaries),
@@ -126,12 +127,17 @@ def critical_difference(trials: int, datasets: int) -> float:
 def signed_rank_posterior(differences: Sequence[float], margin: float) -> tuple[float, float, float]:
     """Returns the Bayesian signed-rank test (Benavoli et al. 2014) with a region of practical equivalence.
 
+    The shares of data sets with a difference above the margin, within it and below it are not known. Of `SAMPLES` drawn
+    from their posterior, in how many is each of the three the largest? The prior is `PRIOR` of a data set with no
+    difference. Half of a pair of data sets whose mean lies on the margin counts to either side.
+
     Args:
         differences: one per data set.
         margin: half the width of the region.
 
     Returns:
-        Probabilities that a further data set has a difference above the margin, within it, below it.
+        Probabilities that above, within and below is the most probable of the three; not those of the three themselves,
+        which are less extreme.
     """
     values = np.concatenate(([0.0], np.asarray(differences, float)))
     sums = values[:, None] + values[None, :]
@@ -163,7 +169,7 @@ def _over(summaries: Summaries, trial: str, margin: float, described: bool) -> O
         for name, summary in summaries.items()
     }
     runs = {name: own - other for name, (own, other) in scores.items()}
-    means = np.array([own.mean() for own in runs.values()])
+    means = np.array([own.mean() for own in runs.values()]).round(TIED)
     rng = np.random.default_rng(0)
     return OverDataSets(
         differences=dict(zip(runs, means.tolist(), strict=True)),

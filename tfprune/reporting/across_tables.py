@@ -84,10 +84,11 @@ def across_notes(found: Across) -> list[str]:
     margin = f"{100 * found.margin:g} points"
     notes = [
         f"{len(found.datasets)} data sets are the units. Better, equal, worse: the mean difference of accuracy is "
-        f"above, within or below a margin of {margin}; P: of a further data set, by the Bayesian signed-rank test with "
-        "that region of practical equivalence; probability of improvement: that a run is better than one of unpruned; "
-        "it and the interquartile mean of the differences of all runs have bootstrap intervals that resample seeds; p: "
-        "of Wilcoxon's signed-rank test, corrected by Holm for the number of methods."
+        f"above, within or below a margin of {margin}; P: that this is what a further data set most probably has, by "
+        "the Bayesian signed-rank test with that region of practical equivalence; probability of improvement: that a "
+        "run is better than one of unpruned; it and the interquartile mean of the differences of all runs have "
+        "bootstrap intervals that resample seeds; p: of Wilcoxon's signed-rank test, corrected by Holm for the number "
+        "of methods."
     ]
     if len(found.datasets) < FEWEST_DATA_SETS:
         notes.append(f"The signed-rank test needs at least {FEWEST_DATA_SETS} data sets.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.adapters.layer_traits import activation_traits
+from tfprune.adapters.rebuilding import rebuilt
 
 _TRIED = np.concatenate([np.linspace(-7.0, 7.0, 26), [0.0, 1e-3, -1e-3, 40.0]]).astype(np.float32)
 Function = Callable[..., Any]
@@ -59,7 +60,7 @@ def _result(function: Function | None, values: np.ndarray, call: Try) -> np.ndar
     layer = hasattr(function, "weights") and hasattr(function, "get_config")
     try:
         # A layer makes its weights when it is called first, for what it is called with then.
-        tried = type(function).from_config(function.get_config()) if layer else function
+        tried = rebuilt(function) if layer else function
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as that a softmax of one number makes no sense
             result = np.asarray(call(tried, values))

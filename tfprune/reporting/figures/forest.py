@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from matplotlib.axes import Axes
 
 from tfprune.methods import BASELINE
@@ -21,16 +23,12 @@ def accuracy_panel(summary: Summary, method: str = "dynamic") -> Panel:
     scale = measure.metric.scale
 
     def draw(axes: Axes, theme: Theme) -> None:
-        for place, (trial, own) in enumerate(found.items()):
-            colour = theme.train if summary[trial]["method"] == method else theme.muted
-            low, mean, high = (scale * own[name] for name in ("low", "mean", "high"))
-            axes.plot([low, high], [place, place], color=colour, linewidth=2)
-            axes.plot(mean, place, "o", color=colour, markersize=6)
+        rows = {
+            label_of(trial): [scale * own[name] for name in ("mean", "low", "high")] for trial, own in found.items()
+        }
+        own = [theme.train if summary[trial]["method"] == method else theme.muted for trial in found]
         margin = scale * next(iter(found.values()))["margin"] if found else 0.0
-        axes.axvspan(-margin, margin, color=theme.muted, alpha=0.18, linewidth=0)
-        axes.axvline(0, color=theme.muted, linewidth=0.8)
-        axes.set_yticks(range(len(found)), list(map(label_of, found)))
-        axes.invert_yaxis()
+        draw_intervals(axes, theme, rows, own, margin)
         axes.set_xlabel(f"{measure.label} - {BASELINE}{measure.points} (mean and 95 % interval; band: the margin)")
 
     said = "; ".join(
@@ -38,3 +36,23 @@ def accuracy_panel(summary: Summary, method: str = "dynamic") -> Panel:
     )
     label, unit = f"{measure.label[:1].upper()}{measure.label[1:]}", ", in points" * measure.metric.share
     return Panel(draw, f"{label} less that of {BASELINE}{unit}: {said}.", width=6.4, height=1.0 + 0.3 * len(found))
+
+
+def draw_intervals(
+    axes: Axes, theme: Theme, rows: Mapping[str, Sequence[float]], colours: Sequence[str], margin: float
+) -> None:
+    """Draws means with their intervals, a row each, the first at the top.
+
+    Args:
+        axes, theme: where and in which colours.
+        rows: name -> mean, low, high; all in the units of the axis.
+        colours: one for each row.
+        margin: half the width of the band in which a difference is none.
+    """
+    for place, ((mean, low, high), colour) in enumerate(zip(rows.values(), colours, strict=True)):
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot(mean, place, "o", color=colour, markersize=6)
+    axes.axvspan(-margin, margin, color=theme.muted, alpha=0.18, linewidth=0)
+    axes.axvline(0, color=theme.muted, linewidth=0.8)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
