@@ -35,8 +35,9 @@ from _study import (  # noqa: E402
     INDEX,
     MAIN,
     SPARSITIES,
+    answer_table,
+    in_its_own_time,
     main_comparison,
-    main_table,
     read_index,
     read_rows,
     summary_of_rows,
@@ -107,7 +108,8 @@ def study(tables: Sequence[str], seeds: int, out: Path, data_dir: Path | None, *
         took = time.perf_counter() - started[0], time.process_time() - started[1]
         print(f"{name}: {took[0]:,.0f} s, {took[1]:,.0f} s of CPU time", file=sys.stderr, flush=True)
     if not quick and len(summaries) > 1:
-        print(f"\n## Main comparison\n\n{markdown_table(main_table(main_comparison(summaries)))}")
+        found = main_comparison(summaries) | in_its_own_time(summaries)
+        print(f"\n## Main comparison\n\n{markdown_table(answer_table(found))}")
     for level in QUICK_SPARSITIES if quick else SPARSITIES:
         print(f"\n## {100 * level:g} % zeros\n")
         found = to_unpruned(summaries, level, described=True)

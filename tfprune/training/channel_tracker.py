@@ -92,9 +92,10 @@ class ChannelTracker:
     def _check_something_goes(self) -> None:
         """Raises `ConfigError` if the method asks for so few channels or branches that none of those that can goes."""
         asked, whole = self._config.requested_sparsity, sum(self.sizes.values())
-        possible = not all(name in self.skipped for name in self.sizes)
-        if asked and possible and self._config.scope == "layer":
-            if self.count_after(self._config.pruning.pruning_events) == whole:
+        events = self._config.pruning.pruning_events
+        possible = asked and events and not all(name in self.skipped for name in self.sizes)
+        if possible and self._config.scope == "layer":
+            if self.count_after(events) == whole:
                 what = "branch" if isinstance(self._found, Branches) else "channel"
                 raise ConfigError(
                     f"no {what} goes at sparsity {asked:g}, which of {whole} rounds to none: ask for more"
