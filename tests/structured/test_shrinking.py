@@ -118,3 +118,20 @@ def test_bad_settings_are_one_line(conv_net):
     model = keras.Model(inputs, layers.Lambda(lambda x: x[..., ::-1], name="n")(layers.Dense(3, name="a")(inputs)))
     with pytest.raises(ModelError, match="has no channels that can go .a: n .Lambda. is not known"):
         shrink(model)
+
+
+def test_examples_that_do_not_fit_and_settings_of_another_kind_are_one_line(conv_net):
+    x, y = np.ones((8, *conv_net.input_shape[1:]), np.float32), np.zeros(8, int)
+    for given, message in (
+        ({"criterion": "taylor", "data": (x, y[:3])}, "data has 3 and 8 examples: x and y must be of the same"),
+        ({"criterion": "taylor", "data": (x[:, 1:], y)}, "data has examples of shape .*, and the model takes"),
+        ({"criterion": "random", "seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"multiple": "a"}, "multiple must be a number, got 'a'"),
+        ({"keep": True}, "keep must be a number, got True"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            shrink(conv_net, **given)
+    same = [shrink(conv_net, **given).count_params() for given in ({"multiple": 4}, {"multiple": "4"})]
+    assert same[0] == same[1]
+    one, other = (shrink(conv_net, keep, multiple=1).count_params() for keep in (np.float32(0.5), 0.5))
+    assert one == other

@@ -455,3 +455,29 @@ def test_models_and_trainings_that_cannot_shrink_are_refused_in_one_line():
         shrunk(compiled(), batches(*data()), steps_per_epoch=2, method="snip", settings={})
     with pytest.raises(ConfigError, match=r"cannot change its model: use tfprune.train\(model, data, granularity='f"):
         tfprune.callbacks(compiled(), epochs=3, granularity="filter")
+
+
+def test_a_share_of_which_nothing_goes_is_refused():
+    with pytest.raises(ConfigError, match="no channel goes at sparsity 0.01, which of 28 rounds to none: ask for more"):
+        shrunk(compiled(), settings=None, sparsity=0.01)
+
+
+def test_layers_that_are_not_followed_are_named_as_shrink_names_them(caplog):
+    inputs = L.Input((8, 8, 3))
+    x = L.SpectralNormalization(L.Conv2D(8, 3), name="spectral")(inputs)
+    model = keras.Model(inputs, L.Dense(3)(L.Flatten()(L.Conv2D(6, 1)(x))))
+    model.compile("sgd", LOSS)
+    shrunk(model, (np.ones((8, 8, 8, 3), np.float32), np.arange(8) % 3))
+    assert "spectral: SpectralNormalization has no setting" in caplog.text
+
+
+def test_a_model_of_keras_3_with_a_function_that_it_cannot_store_is_trained():
+    from tfprune.adapters.backend import keras3
+
+    k = keras3()
+    inputs = k.layers.Input((8,))
+    doubled = k.layers.Lambda(lambda x: 2 * x)(k.layers.Dense(16, name="a")(inputs))
+    model = k.Model(inputs, k.layers.Dense(3)(doubled))
+    model.compile("sgd", k.losses.SparseCategoricalCrossentropy(from_logits=True))
+    trained = shrunk(model)
+    assert trained.model.get_layer("a").units == 8 and model.get_layer("a").units == 16
