@@ -133,6 +133,7 @@ class Work:
         self.out = out
         self.times_path = out.with_suffix("").with_suffix(".json")
         self.rows = read_csv(out) if out.is_file() else []
+        self.uncharged = [0.0, 0.0]  # seconds of processors and of the clock, of what is measured within a training
         self.calibration: dict[str, Any] = json.loads(self.times_path.read_text()) if self.times_path.is_file() else {}
 
     @property
@@ -259,6 +260,31 @@ class Work:
         known = sorted((float(name.split()[1]), own) for name, own in self.calibration["shares"].items() if " " in name)
         return float(np.interp(keep, *zip(*known, (1.0, 1.0), strict=True)))
 
+    def share_of(self, model: keras.Model) -> float:
+        """Returns the time of a step of a network as a share of the whole one's, as both train in turns; measured once.
+
+        Single steps that are measured to rank channels may say something else. What this takes no training is charged.
+        """
+        known, name = self.calibration.setdefault("trained", {}), widths_of(model)
+        if name not in known:
+            started = time.process_time(), time.perf_counter()
+            calls = []
+            for own in (self.whole(0), self.scratch(model, 0)):
+                self.compile(own, self.rate(1000))
+                calls.append(self.steps(own))
+            ratios = []
+            for _ in range(ROUNDS + 1):  # the first one compiles
+                clocks = [time.process_time()]
+                for call in calls:
+                    call(STEPS_OF_A_ROUND)
+                    clocks.append(time.process_time())
+                ratios.append((clocks[2] - clocks[1]) / (clocks[1] - clocks[0]))
+            known[name] = statistics.median(ratios[1:])
+            self.write_times()
+            ended = time.process_time(), time.perf_counter()
+            self.uncharged = [own + end - start for own, end, start in zip(self.uncharged, ended, started, strict=True)]
+        return known[name]
+
     def remembered_times(self, model: keras.Model) -> Callable[[Sequence[Any]], list[float]]:
         """Returns a function that measures steps of training, each architecture once in a machine's life."""
         x, y = np.asarray(self.data.train.x[:BATCH]), self.labels()[:BATCH]
@@ -322,9 +348,14 @@ class Work:
                 labels = SOFT * teacher.answers(model, self.data.train) + (1 - SOFT) * labels
             done += count
             model = self.smaller(model, recipe, own, keeps[number - 1] if number else 1.0)
-        if recipe.restart:
+        if recipe.scope == "time":  # only now are the widths known
+            last = int((left - spent) / self.share_of(model))
+            total = before + last
+        if recipe.restart or recipe.scope == "time":
             # The property of this name takes numbers alone.
-            unwrapped(model.optimizer)._learning_rate = self.rate(last, first=before)
+            unwrapped(model.optimizer)._learning_rate = (
+                self.rate(last, first=before) if recipe.restart else self.rate(total)
+            )
         self._fit(model, seed, labels, done, last)
         return model, total, before
 
@@ -351,9 +382,11 @@ class Work:
             return found
         keras.backend.clear_session()
         seed_everything(derive(key["seed"], "training"), anew=False)
+        self.uncharged = [0.0, 0.0]
         clocks = time.process_time(), time.perf_counter()
         model, steps, before = make()
-        took = time.process_time() - clocks[0], time.perf_counter() - clocks[1]
+        ended = time.process_time(), time.perf_counter()
+        took = [end - start - own for end, start, own in zip(ended, clocks, self.uncharged, strict=True)]
         row = key | self.scores(model) | {"cpu_seconds": round(took[0], 2), "wall_seconds": round(took[1], 2)}
         row |= {"steps": steps, "steps_whole": before, "parameters": model.count_params()}
         row |= {"widths": widths_of(model)}
@@ -471,7 +504,8 @@ def references(work: Work) -> None:
         narrow, share = work.smaller(work.whole(seed), FIRST, KEEP), work.share(KEEP)
         work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
         if ranked is not None:
-            like, share = work.like(ranked["widths"], seed), work.calibration["measured"][ranked["widths"]]
+            like = work.like(ranked["widths"], seed)
+            share = work.share_of(like)
             work.train(lambda: work.from_scratch(like, seed, seconds, share), trial="found", **key)  # noqa: B023
 
 
@@ -493,7 +527,7 @@ def compare(work: Work, seeds: int) -> None:
         work.train(lambda: work.from_scratch(narrow, seed, seconds, share), trial="uniform", **key)  # noqa: B023
         if removed["widths"] != widths_of(narrow):
             like = work.like(removed["widths"], seed)
-            own = work.calibration["measured"].get(removed["widths"], share)
+            own = work.share_of(like)
             work.train(lambda: work.from_scratch(like, seed, seconds, own), trial="found", **key)  # noqa: B023
 
 

@@ -127,3 +127,28 @@ def test_it_runs_and_goes_on_where_it_ended(benchmark, tmp_path, monkeypatch):
     again = benchmark.Work("fashion_mnist", str(tmp_path), tmp_path / "out.csv.gz")
     benchmark.compare(["--seeds", "1"], obj=again, standalone_mode=False)
     assert len(again.rows) == len(rows)  # nothing was trained
+
+
+@pytest.mark.slow
+def test_widths_that_were_found_have_the_steps_that_they_take_as_they_train(benchmark, tmp_path, monkeypatch):
+    prepared.write_copy(tmp_path, "fashion_mnist", a_class={"train": 60, "test": 4})
+    for name, value in {"ROUNDS": 1, "STEPS_OF_A_ROUND": 2}.items():
+        monkeypatch.setattr(benchmark, name, value)
+    work = benchmark.Work("fashion_mnist", str(tmp_path), tmp_path / "out.csv.gz")
+    shares = {"whole": 1.0, "keep 0.5": 0.5}
+    work.calibration = {"step": 1.0, "compiling": 0.0, "surgery": 0.0, "shares": shares}
+    small = "conv_1:16 conv_2:32 dense_1:64 logits:10"
+    work.calibration["trained"] = {small: 0.25}
+
+    def smaller(*_):
+        model = work.like(small, 0)
+        work.compile(model, work.rate(10))
+        return model
+
+    monkeypatch.setattr(work, "smaller", smaller)
+    recipe = benchmark.dataclasses.replace(benchmark.FIRST, scope="time")
+    model, total, before = work.removing(recipe, 0, 12.0, 0.5)
+    assert (before, total) == (4, 4 + 32)  # 8 of 12 steps of the whole network, a quarter of the time each
+    assert benchmark.widths_of(model) == small and work.uncharged == [0.0, 0.0]
+    del work.calibration["trained"]
+    assert work.share_of(model) > 0 and work.uncharged[0] > 0
