@@ -13,6 +13,7 @@ from tfprune.structured.channels import channels
 from tfprune.structured.ranking import Ranked, choose_widths
 from tfprune.structured.shrinking import CRITERIA, least_important
 from tfprune.structured.surgery import remove_groups
+from tfprune.training.removal import copy_to_shrink
 from tfprune.utils.errors import ConfigError, ModelError
 
 L = keras.layers
@@ -479,5 +480,8 @@ def test_a_model_of_keras_3_with_a_function_that_it_cannot_store_is_trained():
     doubled = k.layers.Lambda(lambda x: 2 * x)(k.layers.Dense(16, name="a")(inputs))
     model = k.Model(inputs, k.layers.Dense(3)(doubled))
     model.compile("sgd", k.losses.SparseCategoricalCrossentropy(from_logits=True))
+    copy = copy_to_shrink(model)
+    x, _ = data()
+    np.testing.assert_array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
     trained = shrunk(model)
     assert trained.model.get_layer("a").units == 8 and model.get_layer("a").units == 16

@@ -89,7 +89,7 @@ def _report_stuck(model: Any, found: Channels, asked: Request, whole: Mapping[st
 
 def check_examples(model: Any, examples: Batch) -> None:
     """Raises `ConfigError` if there are not as many labels as examples, or a model takes others than these."""
-    sizes = {len(own) for own in (*leaves(examples.x), *leaves(examples.y)) if hasattr(own, "shape")}
+    sizes = {int(own.shape[0]) for own in (*leaves(examples.x), *leaves(examples.y)) if getattr(own, "shape", None)}
     if len(sizes) > 1:
         raise ConfigError(f"data has {' and '.join(map(str, sorted(sizes)))} examples: x and y must be of the same")
     taken, given = getattr(model, "input_shape", None), getattr(examples.x, "shape", None)

@@ -13,7 +13,7 @@ from tfprune.methods._base import Method
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
 from tfprune.structured.shrinking import least_important
-from tfprune.structured.surgery import Removed, build_smaller
+from tfprune.structured.surgery import Removed, build_smaller, made_smaller
 from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import width
 from tfprune.training.adjusting import Dropouts
@@ -50,14 +50,12 @@ def whole_or_unfolded(model: Any, granularity: str) -> Any:
 
 
 def copy_to_shrink(model: Any) -> Any:
-    """Returns a copy of a model, not compiled; of one that Keras cannot copy it is made again as a smaller one is."""
-    adapter = adapter_of(model)
+    """Returns a copy of a model, not compiled; one that Keras cannot copy is made again as a smaller one would be."""
     try:
-        return adapter.copy(model)
+        return adapter_of(model).copy(model)
     except ModelError:
-        copy = build_smaller(model, {})
-        copy.set_weights(model.get_weights())
-        return copy
+        _, made, _ = made_smaller(model, {}, channels(model))
+        return made.model
 
 
 def removable(model: Any, exclude: Sequence[str] = (), granularity: str = "filter") -> Channels:
