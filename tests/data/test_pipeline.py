@@ -163,3 +163,10 @@ def test_evaluation_sees_every_example_once_in_order(images):
     assert len(batches) == math.ceil(20 / 8)
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), images.y)
     np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), images.x)
+
+
+def test_the_end_of_an_iterator_waits_for_no_thread_that_tunes_it(images):
+    """TensorFlow's sleeps for up to a minute: a test of times would hang on it, so the setting is looked at."""
+    drawn = training_batches(images, 8, shuffle=True, seed=0)
+    for batches in (drawn, training_batches(images, 8, shuffle=False, seed=0), evaluation_batches(images, 8)):
+        assert batches.options().autotune.enabled is False

@@ -15,6 +15,7 @@ import tfprune
 from tfprune import api
 from tfprune.adapters.backend import keras, tf
 from tfprune.experiments import compiled_models, tf_keras_runs
+from tfprune.experiments.building import load_data, model_settings
 from tfprune.experiments.experiment import train
 from tfprune.experiments.results import SCHEMA, read_result
 from tfprune.experiments.rundir import RunDir
@@ -400,6 +401,19 @@ def test_a_small_dense_network_has_no_more_parameters_than_the_pruned_one(tiny):
     widths = [12 * h + h + 3 * h + 3 for h in range(1, 13)]
     assert small["parameters"] == small["nonzero_parameters"] == max(n for n in widths if n <= 105)
     assert small["sparsity"]["achieved"] == 0
+
+
+def test_the_widths_of_a_small_dense_network_may_be_multiples(tiny):
+    config = tiny("small_dense", settings={"sparsity": 0.3, "multiple": 4}, model_settings={"hidden": [12, 12]})
+    assert model_settings(config, load_data(config))["hidden"] == [8, 8]
+    plain = config.replace(settings={"sparsity": 0.3})
+    assert config.replace(settings={"sparsity": 0.3, "multiple": 1}).run_id == plain.run_id != config.run_id
+    odd = config.replace(settings={"sparsity": 0.01, "multiple": 8}, model_settings={"hidden": [12, 4]})
+    assert model_settings(odd, load_data(odd))["hidden"] == [8, 4]  # none is wider than it was
+    with pytest.raises(ModelError, match="no width of the model has as few .* lower sparsity, or a lower multiple"):
+        train(config.replace(settings={"sparsity": 0.9, "multiple": 12}))
+    with pytest.raises(ConfigError, match="multiple of method small_dense is of granularity weight; for filter set"):
+        config.replace(granularity="filter")
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from tfprune.utils.errors import ConfigError, choose_from
 PADDING = 1 / 8  # of an image's side: 4 pixels of 32, as He et al. 2016 have it
 SMALLEST_ZOOM = 0.65  # of an image's side
 STEPS_WITHOUT_END = 2**62
+AHEAD = 4  # batches that are made while a step is computed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ def training_batches(
     check_augment(augment, split.x.shape[1:] if augment else None)
     if not (shuffle or augment or first_step or shard or split.stored):
         examples = tf.data.Dataset.from_tensor_slices((split.x, split.y))
-        return examples.batch(batch_size).cache().repeat().prefetch(tf.data.AUTOTUNE)
+        return without_autotuning(examples.batch(batch_size).cache().repeat().prefetch(AHEAD))
     count = len(split)
     per_epoch = -(-count // batch_size)
     devices = shard or ReplicaShard(0, 1, 1)
@@ -90,7 +91,7 @@ def training_batches(
 
     numbers = tf.data.Dataset.range(first_step * devices.count, STEPS_WITHOUT_END)
     parallel, ahead = _buffers(split)
-    return numbers.map(batch, num_parallel_calls=parallel, deterministic=True).prefetch(ahead)
+    return without_autotuning(numbers.map(batch, num_parallel_calls=parallel, deterministic=True).prefetch(ahead))
 
 
 def _examples(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
@@ -105,10 +106,19 @@ def _examples(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]
 
 
 def _buffers(split: Split) -> tuple[int, int]:
-    """Returns how many batches are made at a time, and how many are made ahead: as many as TensorFlow likes, but few of
-    images in files, which are there because memory is short.
+    """Returns how many batches are made at a time, and how many ahead: fewer of images in files, as memory is short."""
+    return cores(), 1 if split.stored else AHEAD
+
+
+def without_autotuning(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the same batches, whose numbers of threads and of buffers stay what they are.
+
+    TensorFlow 2.21 tunes them in a thread that sleeps twice as long each time, up to a minute, and the end of an
+    iterator may wait until it awakes: trainings of Fashion-MNIST took 1.6 times as long.
     """
-    return (cores(), 1) if split.stored else (tf.data.AUTOTUNE, tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def epoch_order(count: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -130,7 +140,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         examples = tf.data.Dataset.from_tensor_slices((split.x, split.y)).batch(batch_size).cache()
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA  # between workers
-    return examples.with_options(options)
+    return without_autotuning(examples.with_options(options))
 
 
 def check_augment(augment: Sequence[str], shape: tuple[int, ...] | None = None) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tfprune.adapters.backend import main_memory, tf
+from tfprune.adapters.backend import cores, main_memory, tf
 from tfprune.data._base import Data, Inputs, Split
+from tfprune.data._pipeline import without_autotuning
 from tfprune.data._splits import hold_out
 from tfprune.utils.errors import DataError, TfpruneError
 from tfprune.utils.folders import prepared_folder
@@ -225,8 +226,8 @@ def _read(builder: Any, split: str, side: int, channels: int, keys: tuple[str, s
     count = builder.info.splits[split].num_examples
     x, y = np.empty((count, side, side, channels), np.uint8), np.empty(count, np.int64)
     done = 0
-    images = encoded.map(image, num_parallel_calls=tf.data.AUTOTUNE).batch(READ_AT_ONCE).prefetch(tf.data.AUTOTUNE)
-    for some_x, some_y in images.as_numpy_iterator():
+    images = encoded.map(image, num_parallel_calls=cores()).batch(READ_AT_ONCE).prefetch(1)
+    for some_x, some_y in without_autotuning(images).as_numpy_iterator():
         x[done : done + len(some_y)], y[done : done + len(some_y)] = some_x, some_y
         done += len(some_y)
     x.flags.writeable = y.flags.writeable = False  # shared by all who read the same
@@ -263,8 +264,8 @@ def _indexed(builder: Any, split: str, side: int, channels: int, keys: tuple[str
     done = 0
     for number, file in enumerate(files):
         start = 0
-        records = tf.data.TFRecordDataset(file).map(described, num_parallel_calls=tf.data.AUTOTUNE)
-        for lengths, checksums, labels in records.batch(INDEXED_AT_ONCE).as_numpy_iterator():
+        records = tf.data.TFRecordDataset(file).map(described, num_parallel_calls=cores()).batch(INDEXED_AT_ONCE)
+        for lengths, checksums, labels in without_autotuning(records).as_numpy_iterator():
             own = slice(done, done + len(labels))
             ends = start + np.cumsum(lengths + AROUND, dtype=np.int64)
             places["file"][own], places["length"][own], places["checksum"][own] = number, lengths, checksums

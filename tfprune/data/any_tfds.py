@@ -122,13 +122,16 @@ class AnyTfds(Table):
         import numpy as np
         import pyarrow as pa
 
+        from tfprune.data._pipeline import without_autotuning
+
         features = dict(_flat(builder.info.features))
         cells: dict[str, list] = {}
         given, first = {}, 0
         for split, stored in names.items():
             count = builder.info.splits[stored].num_examples
             given[split], first = np.arange(first, first + count), first + count
-            for batch in builder.as_dataset(split=stored).batch(ROWS_AT_ONCE).as_numpy_iterator():
+            rows = without_autotuning(builder.as_dataset(split=stored).batch(ROWS_AT_ONCE))
+            for batch in rows.as_numpy_iterator():
                 for key, values in _flat(batch):
                     for name, column in _columns_of(key, values, features[key]):
                         if name not in self.ignore:

@@ -265,7 +265,8 @@ def read_files(
     """
     import numpy as np
 
-    from tfprune.adapters.backend import tf
+    from tfprune.adapters.backend import cores, tf
+    from tfprune.data._pipeline import without_autotuning
     from tfprune.data._stored import PLACE, Stored, whole_file
     from tfprune.data._tfds import decode, square, tensorflow_line, unfit
 
@@ -286,8 +287,8 @@ def read_files(
     paths = tf.data.Dataset.from_tensor_slices(
         (np.array(fit, np.int64), tf.constant([str(files[number]) for number in fit], tf.string))
     )
-    images = paths.map(image, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
-    for numbers, pixels, lengths, checksums in images.batch(READ_AT_ONCE).prefetch(1).as_numpy_iterator():
+    images = paths.map(image, num_parallel_calls=cores()).ignore_errors().batch(READ_AT_ONCE).prefetch(1)
+    for numbers, pixels, lengths, checksums in without_autotuning(images).as_numpy_iterator():
         readable[numbers], places["length"][numbers], places["checksum"][numbers] = True, lengths, checksums
         if not stored:
             x[numbers] = pixels

@@ -94,7 +94,7 @@ def model_settings(config: Config, data: Data) -> dict[str, Any]:
 
     full = make(**settings)
     removed = round(share * sum(kernel.size for kernel in kernels(full).values()))
-    return narrowed(make, settings, full.count_params() - removed)
+    return narrowed(make, settings, full.count_params() - removed, config.pruning.width_multiple)
 
 
 def restore(result: Result, data: Data) -> keras.Model:

@@ -88,6 +88,11 @@ class Method(abc.ABC):
         """Fraction of the kernel weights that the model is built without, its widths scaled down; 0: as it is."""
         return 0.0
 
+    @property
+    def width_multiple(self) -> int:
+        """What the scaled widths are rounded to a multiple of."""
+        return 1
+
     def check(self, epochs: int) -> None:  # noqa: B027 - most methods can always do it
         """Raises `ConfigError` if a run of `epochs` cannot do what the settings ask for."""
 

@@ -21,7 +21,7 @@ from tfprune.adapters.layer_traits import TRAITS, traits_of
 from tfprune.adapters.tf_keras.layers import leaf_layers
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.data._base import Split
-from tfprune.data._pipeline import epoch_order
+from tfprune.data._pipeline import epoch_order, without_autotuning
 from tfprune.data.objectives._base import Objective
 from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.training.orders import EpochOrders
@@ -180,7 +180,7 @@ def epoch_chunks(
         return chunk
 
     bounds = (tf.constant(starts, tf.int64), tf.constant(list(ends), tf.int64))
-    return tf.data.Dataset.from_tensor_slices(bounds).map(element).prefetch(1)
+    return without_autotuning(tf.data.Dataset.from_tensor_slices(bounds).map(element).prefetch(1))
 
 
 class CompiledModelCache:

@@ -151,6 +151,11 @@ def check_removal(config: Config) -> None:
     if config.strategy != "none" and config.channel_settings["recalibrate"]:
         raise ConfigError(f"channels.recalibrate needs strategy none, not {config.strategy}")
     check_removing_method(config.granularity, config.settings, config.scope)
+    if config.pruning.width_multiple != 1:
+        raise ConfigError(
+            f"multiple of method {config.method} is of granularity weight; for {config.granularity} set "
+            "channels.multiple"
+        )
     if config.loop == "fused":
         raise ConfigError(
             f"granularity {config.granularity} changes the model in training, which loop=fused cannot; use loop=auto"
