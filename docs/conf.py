@@ -32,7 +32,7 @@ CONTENTS = {  # the pages after the README, which is the first; those that are m
         "docs/faq",
     ],
     "Coming from": ["docs/from-tfmot", "docs/from-torch-pruning"],
-    "Reference": ["docs/methods", "docs/api", "docs/files"],
+    "Reference": ["docs/methods", "docs/methods-compared", "docs/api", "docs/files"],
     "Results": [
         "docs/gallery",
         "docs/penguins",

@@ -87,7 +87,7 @@ NO_DATA = (  # what is on a page and was measured, but whose runs were not kept
         "gave -0.002 instead of +0.014 for dynamic pruning and -0.008 instead of +0.015 for the ticket",
     ),
     ("docs/cifar10.md", "A smaller network: rows of batch 64 and of other settings of ResNet-8"),
-    ("docs/methods.md", "sparsities penguins, sparsities fashion_mnist, sparsities cifar10; scopes of CIFAR-10"),
+    ("docs/methods-compared.md", "sparsities penguins, sparsities fashion_mnist, sparsities cifar10; scopes of CIFAR-10"),
     ("docs/faster-and-smaller.md", "branches on CIFAR-10, dropout and BatchNorm, latencies, patterns, narrow widths"),
 )
 Tables = Mapping[str, Mapping[str, Any]]
@@ -96,7 +96,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
     """Yields a page and what has to stand there."""
     pages = {"penguins": _penguins, "fashion_mnist": _fashion_mnist, "flowers": _flowers, "cifar10": _cifar10}
-    for page, said in {**pages, "methods": _methods}.items():
+    for page, said in {**pages, "methods-compared": _methods}.items():
         yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
     yield from (("README.md", said) for said in (*_readme(tables), *_study.readme(RESULTS / "study")))
     yield from (("docs/faster-and-smaller.md", said) for said in _faster())
