@@ -31,7 +31,7 @@ Rows = Sequence[Mapping[str, str]]
 
 
 def draw(docs: Path) -> None:
-    """Renews `figures/readme.png`, and the figures of accuracy against sparsity of `methods-compared.md`, if they are there."""
+    """Renews `figures/readme.png`, and the figures of `methods-compared.md` of accuracy against sparsity, if there."""
     methods = (docs / "methods-compared.md").read_text(encoding="utf-8")
     faster = (docs / "faster-and-smaller.md").read_text(encoding="utf-8")
     for dataset, trained in (("penguins", "mlp"), ("fashion_mnist", "mlp, 8 epochs"), ("cifar10", "resnet8, 6 epochs")):
