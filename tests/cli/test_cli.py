@@ -437,6 +437,9 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     code, out, _ = call("bench", *runs, "--rounds", 3, "--batch", "1,4", "--figure", tmp_path / "times.png")
     assert code == 0 and (tmp_path / "times.png").stat().st_size > 10_000
     assert len(re.findall(r"^(?:1|4) +model", out, re.M)) == 8 and out.count("model-int8.tflite") == 6
+    assert call("bench", *runs, "--rounds", 3, "--figure", tmp_path / "times.svg")[0] == 0
+    named = set(re.findall(r"<!-- (model.*), (.*) -->", (tmp_path / "times.svg").read_text()))
+    assert named == {(file, name) for file in ("model", "model-int8.tflite") for name in ("unpruned", "dynamic")}
     for given, message in (
         (("bench", runs[0], "--batch", "1,x"), "--batch must be whole numbers like 1,32, got '1,x'"),
         (("bench", runs[0], "--batch", "0"), "--batch must be a whole number of at least 1"),

@@ -118,16 +118,33 @@ def _bench_runs(
     if figure:
         from tfprune.reporting.figures.latencies import plot_latencies
 
+        names = _names(results)
         bars = {
-            f"batch of {size}": {f"{m.file}, {m.run}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)}
+            f"batch of {size}": {
+                f"{m.file}, {names[m.run]}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)
+            }
             for size, own in zip(sizes, measured, strict=True)
         }
         with written_to(figure):
-            alike = {f"{m.file}, {m.run}": m.run for m in models}
+            alike = {f"{m.file}, {names[m.run]}": m.run for m in models}
             plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time per call", alike=alike)
         echo(f"Figure: {figure}")
     for line in (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
         echo(line)
+
+
+def _names(results: Sequence[Result]) -> dict[str, str]:
+    """Returns run -> what a figure calls it: as comparisons call its trial, with the seed if that has several runs."""
+    from tfprune.reporting.comparison import by_trial
+
+    trials = by_trial(results)
+    if sum(map(len, trials.values())) < len(results):  # they differ in what no name of a trial tells
+        return {result.config.run_id: result.config.run_id for result in results}
+    return {
+        run.config.run_id: trial if len(runs) == 1 else f"{trial}, seed {run.config.seed}"
+        for trial, runs in trials.items()
+        for run in runs
+    }
 
 
 def _keep(results: Sequence[Result], models: Sequence[Model], measured: Sequence[Sequence[Latency]]) -> None:
