@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tfprune
 from tfprune.cli.bench import _in_vain
 from tfprune.data._base import Split
 from tfprune.experiments.building import load_data
@@ -10,6 +11,7 @@ from tfprune.experiments.experiment import train
 from tfprune.experiments.exports import models_of
 from tfprune.exporting.latency import Latency, Model, latencies, score
 from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError, TfpruneError
 
 
 def model(answer, run="run"):
@@ -65,3 +67,23 @@ def test_what_bought_no_speed_is_said_with_the_reason():
         "Pruning bought no speed: narrow takes 0.97 to 0.97 x the time of whole. "
         "50 % fewer multiplications matter too little here.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (([],), "models has none: give bench a model"),
+        (({},), "models has none: give bench a model"),
+        (("absent.keras",), "absent.keras"),
+    ],
+)
+def test_bench_says_in_one_line_what_it_cannot_measure(given, message):
+    with pytest.raises(TfpruneError, match=message) as raised:
+        tfprune.bench(*given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": [4, 0]}, {"rounds": 0}])
+def test_bench_counts_from_one(wrong):
+    with pytest.raises(ConfigError, match="must be a whole number of at least 1"):
+        tfprune.bench(["absent.keras"], **wrong)

@@ -114,7 +114,7 @@ def without_autotuning(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the same batches, whose numbers of threads and of buffers stay what they are.
 
     TensorFlow 2.21 tunes them in a thread that sleeps twice as long each time, up to a minute, and the end of an
-    iterator may wait until it awakes: trainings of Fashion-MNIST took 1.6 times as long.
+    iterator may wait until it awakes: on one core a `fit` took up to twice as long (`benchmarks/input_pipeline.py`).
     """
     options = tf.data.Options()
     options.autotune.enabled = False
