@@ -94,7 +94,7 @@ def train(
             `tfprune.summary` lists them.
         settings: the method's other settings.
         seed: of what the method draws.
-        callbacks: Keras callbacks for all trainings.
+        callbacks: Keras callbacks for all trainings, as `fit` takes them.
         in_place: train and prune the model itself instead of a copy; the only way for subclassed models.
         force: of a run: repeat it though it is finished.
         verbose, validation_data, validation_split, validation_steps, validation_batch_size, validation_freq: as for

@@ -3,10 +3,14 @@ import pytest
 from scipy import stats
 
 from tfprune.reporting.statistics import (
+    BETTER,
     LEVEL,
+    OPEN,
+    WORSE,
     bootstrap_interval,
     holm,
     outcome,
+    outcomes,
     p_above,
     p_equivalent,
     p_two_sided,
@@ -38,11 +42,20 @@ def test_a_one_sided_test_at_its_level_is_the_bound_of_the_interval():
     assert p_above(VALUES, low) == pytest.approx(LEVEL)
 
 
-@pytest.mark.parametrize(("value", "above"), [(0.0, 1.0), (0.1, 0.0), (-0.1, 1.0)])
-def test_values_that_are_all_alike_leave_no_doubt(value, above):
+@pytest.mark.parametrize(("value", "above"), [(0.0, 1.0), (0.1, 0.5**5), (-0.1, 1.0)])
+def test_values_that_are_all_alike_are_judged_by_how_many_they_are(value, above):
     values = np.full(5, value) * (1 + 1e-15 * np.arange(5))
     assert p_above(values, 0.0) == above and bootstrap_interval([value] * 6) == pytest.approx((value, value))
-    assert p_two_sided(values) == (1.0 if value == 0 else 0.0)
+    assert p_two_sided(values) == (1.0 if value == 0 else 2 * 0.5**5)
+
+
+def test_a_few_seeds_that_differ_by_one_example_each_decide_nothing():
+    """33 test examples, of which a tenth differs by chance: without a true difference few comparisons decide."""
+    drawn = np.random.default_rng(3).multinomial(33, (0.05, 0.9, 0.05), (4000, 2)) @ (-1 / 33, 0, 1 / 33)
+    found = [outcomes({"a": own}, 0.005)["a"] for own in drawn]
+    assert np.mean([own in (BETTER, WORSE) for own in found]) < 0.05
+    assert outcomes({"a": [1 / 33] * 3}, 0.005) == {"a": OPEN} and outcomes({"a": [0.0] * 2}, 0.005) == {"a": OPEN}
+    assert seeds_needed([1 / 33] * 3, 1 / 33) == 6 and outcomes({"a": [1 / 33] * 6}, 0.005) == {"a": BETTER}
 
 
 def test_the_bootstrap_is_the_same_each_time_and_near_the_t_interval():
@@ -97,5 +110,5 @@ def test_so_many_seeds_have_that_power():
 
 def test_more_tests_and_more_spread_need_more_seeds():
     assert seeds_needed(VALUES, 0.005, tests=10) > seeds_needed(VALUES, 0.005) > seeds_needed(VALUES, 0.01)
-    assert seeds_needed([0.0, 0.0], 0.005) == 2
+    assert seeds_needed([0.0, 0.0], 0.005) == 6  # all alike: as many as a sign test takes
     assert seeds_needed([-0.5, 0.5], 0.001) is None

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -524,7 +525,7 @@ def test_layers_without_weights_yet_are_named(caplog):
     assert f"not pruned, as they have no weights yet: {model.out.name}; call the model on a batch" in caplog.text
     caplog.clear()
     tfprune.train(model, data(), sparsity=0.5, epochs=3, in_place=True, verbose=0)
-    assert not caplog.text
+    assert "no weights yet" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -574,3 +575,78 @@ def test_a_learning_rate_that_was_set_after_compiling_is_the_one_that_is_trained
     result = tfprune.train(model, data(), method="unpruned", epochs=2, verbose=0)
     for one, other in zip(before, result.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("form", ["none", "one", "nested", "list"])
+def test_callbacks_come_in_any_form_that_fit_takes(form):
+    seen = []
+    own = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    known = keras.callbacks.CallbackList([own], model=keras.Sequential())
+    given = {"none": None, "one": own, "nested": [[own], [None]], "list": known}[form]
+    result = tfprune.train(compiled(), data(), sparsity=0.5, epochs=3, callbacks=given, verbose=0)
+    assert result.sparsity == 0.5 and seen == ([] if form == "none" else [0, 1, 2])
+
+
+def test_nested_callbacks_are_looked_through_for_those_that_cannot_be(tmp_path):
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path))
+    with pytest.raises(ConfigError, match="BackupAndRestore knows one training"):
+        tfprune.train(compiled(), data(), method="lottery", sparsity=0.5, epochs=2, callbacks=[[backup]], verbose=0)
+
+
+def test_weights_of_examples_are_refused_beside_batches():
+    x, y = data()
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    with pytest.raises(ConfigError, match="sample_weight is for arrays, and .* comes in batches: leave it out"):
+        tfprune.train(compiled(), batches, sparsity=0.5, epochs=3, sample_weight=np.ones(len(x)), verbose=0)
+    assert tfprune.train(compiled(), batches, sparsity=0.5, epochs=3, validation_split=0.0, verbose=0).sparsity == 0.5
+
+
+# -- models that are pruned already -----------------------------------------------------------------------------------
+
+FREED = "is pruned, and this training begins without its masks"
+
+
+def test_a_training_that_frees_zeros_says_so(caplog):
+    pruned = tfprune.train(compiled(), data(), sparsity=0.8, epochs=3, verbose=0).model
+    assert FREED not in caplog.text
+    for method, told in (("magnitude_at_init", False), ("unpruned", True), ("dynamic", True)):
+        caplog.clear()
+        settings = {} if method == "unpruned" else {"sparsity": 0.8}
+        again = tfprune.train(pruned, data(), method=method, epochs=3, verbose=0, **settings).model
+        assert (FREED in caplog.text) is told, method
+        alike = [np.all(new[old == 0] == 0) for old, new in zip(*map(_matrices, (pruned, again)), strict=True)]
+        assert method == "dynamic" or all(alike) is not told, method
+    caplog.clear()
+    tfprune.callbacks(pruned, method="dynamic", sparsity=0.8, epochs=3)
+    assert FREED in caplog.text
+
+
+def test_a_smaller_copy_of_a_pruned_model_says_that_it_holds_no_zeros(caplog):
+    pruned = tfprune.train(compiled(), data(), sparsity=0.8, epochs=3, verbose=0).model
+    tfprune.shrink(pruned, 0.5, multiple=1)
+    assert "is pruned: zeros that are left in its smaller copy become other numbers" in caplog.text
+    caplog.clear()
+    tfprune.shrink(compiled(), 0.5, multiple=1)
+    assert "zeros" not in caplog.text
+
+
+def _matrices(model):
+    return [own for own in model.get_weights() if own.ndim > 1]
+
+
+@pytest.mark.parametrize("form", ["set_weights", "load_weights"])
+def test_weights_that_are_put_back_get_the_masks(form, tmp_path, caplog):
+    model = compiled()
+    dense = [np.ones_like(own) for own in model.get_weights()]
+    model.set_weights(dense)
+    model.save_weights(tmp_path / "dense.h5")
+    pruned = tfprune.train(model, data(), sparsity=0.5, epochs=3, verbose=0).model
+    if form == "set_weights":
+        pruned.set_weights(dense)
+    else:
+        pruned.load_weights(tmp_path / "dense.h5")
+    assert tfprune.summary(pruned).sparsity == 0.5
+    assert re.search(r"weights of before the pruning were put back, .*: \d+ of them are pruned", caplog.text)
+    caplog.clear()
+    pruned.set_weights(pruned.get_weights())
+    assert caplog.text == ""

@@ -104,6 +104,9 @@ class Adapter(Protocol):
     def masked(self, model: Any) -> bool:
         """Returns whether a model has masks in place."""
 
+    def pruned(self, model: Any) -> bool:
+        """Returns whether a model has masks in place under which weights are zero."""
+
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""
 

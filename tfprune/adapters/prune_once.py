@@ -36,8 +36,8 @@ def prune(
     """Returns a copy of a trained model with its smallest kernel weights set to zero.
 
     No wrappers, no `fit`: the copy is an ordinary model that saves and trains like any other (a
-    training would move the zeros; train under `tfprune.train` to keep them). Matrices that are not pruned
-    are named in a warning of the logger `tfprune`.
+    training would move the zeros; `tfprune.train` with `method="magnitude_at_init"` and the same sparsity keeps
+    them). Matrices that are not pruned are named in a warning of the logger `tfprune`.
 
     Args:
         model: functional or sequential, of tf_keras or Keras 3. It is not changed.

@@ -64,7 +64,11 @@ class Measure:
 
     def interval(self, mean: float, low: float, high: float) -> str:
         """Returns a mean difference and its interval."""
-        return f"{self.difference(mean)} ({self.difference(low)} to {self.difference(high)})"
+        return f"{self.difference(mean)} ({self.bounds(low, high)})"
+
+    def bounds(self, low: float, high: float) -> str:
+        """Returns the bounds of an interval; one of no width is no interval."""
+        return "all seeds alike" if low == high else f"{self.difference(low)} to {self.difference(high)}"
 
     @property
     def margin_text(self) -> str:

@@ -6,6 +6,7 @@ Differences are seed by seed: own value less the baseline's, for accuracies in [
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -75,11 +76,18 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def p_above(values: Sequence[float], bound: float) -> float:
-    """Returns p of a one-sided t test whose null hypothesis is that the mean is no more than `bound`."""
+    """Returns p of a one-sided t test whose null hypothesis is that the mean is no more than `bound`.
+
+    Where all values are alike there is no spread to go by, as with accuracies of a few seeds that differ by one example
+    each. Then it is p of the sign test: that many values lie above the bound by chance.
+
+    >>> p_above([0.03, 0.03], 0.0), p_above([0.03] * 6, 0.0)
+    (0.25, 0.015625)
+    """
     values = np.asarray(values, float)
     mean, error = values.mean(), stats.sem(values)
     if error <= 1e-12 * max(abs(mean), abs(bound)):  # but for rounding all alike
-        return 0.0 if mean - bound > 1e-12 * max(abs(mean), abs(bound)) else 1.0
+        return 0.5 ** len(values) if mean - bound > 1e-12 * max(abs(mean), abs(bound)) else 1.0
     return float(stats.t.sf((mean - bound) / error, len(values) - 1))
 
 
@@ -87,8 +95,7 @@ def p_two_sided(values: Sequence[float]) -> float:
     """Returns p of the paired t test; 1 where nothing differs."""
     if not np.any(values):
         return 1.0
-    one = p_above(values, 0.0)
-    return min(1.0, 2 * min(one, 1 - one))
+    return min(1.0, 2 * min(p_above(values, 0.0), p_above(-np.asarray(values, float), 0.0)))
 
 
 def p_equivalent(values: Sequence[float], margin: float) -> float:
@@ -161,7 +168,9 @@ def seeds_needed(values: Sequence[float], distance: float, tests: int = 1) -> in
         bound = stats.t.isf(LEVEL / tests, seeds - 1)
         return bool(stats.nct.sf(bound, seeds - 1, distance * seeds**0.5 / deviation) >= POWER)
 
-    if deviation <= 1e-9 * distance or enough(2):
+    if deviation <= 1e-9 * distance:  # all alike: what `p_above` then decides by
+        return math.ceil(math.log2(tests / LEVEL))
+    if enough(2):
         return 2
     low, high = 2, 4
     while not enough(high):

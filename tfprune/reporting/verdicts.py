@@ -16,7 +16,16 @@ from scipy import stats
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.measures import measure_of
-from tfprune.reporting.statistics import CONFIDENCE, FEWEST_SEEDS, MARGIN, Interval, seeds_needed, t_interval
+from tfprune.reporting.statistics import (
+    CONFIDENCE,
+    FEWEST_SEEDS,
+    LEVEL,
+    MARGIN,
+    Interval,
+    p_above,
+    seeds_needed,
+    t_interval,
+)
 from tfprune.reporting.tables import seeds_text
 from tfprune.reporting.timing import trained_as_stacks, why_times_differ
 
@@ -169,11 +178,13 @@ def _smaller(trial: str, own: Summary, baseline: Summary) -> Verdict:
     size, differences = sizes[0] / sizes[1], [a - b for a, b in pairs]
     mean, low, high = t_interval(differences)
     bounds = sorted((found.sign * low, found.sign * high))  # of the gain
-    outcome = REFUTED if size >= 1 else judge(*bounds, least=-found.margin)
+    gains = found.sign * np.array(differences, float)
+    above, below = p_above(gains, -found.margin), p_above(-gains, found.margin)
+    outcome = REFUTED if size >= 1 or below <= LEVEL else SUPPORTED if above <= LEVEL else UNDECIDED
     points = " points" if found.metric.share else ""
     evidence = (
         f"{_percent(size)} of the parameters, {found.label} {found.difference(mean)}{points} "
-        f"({found.difference(low)} to {found.difference(high)})"
+        f"({found.bounds(low, high)})"
     )
     if outcome == UNDECIDED:
         # Equal networks are what would be shown; of those that are lower, on which side of the margin they are.

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from tfprune.training.examples import in_memory
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError, choose_from
@@ -43,7 +45,8 @@ def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, 
             f"generator or a DataLoader; got {type(data).__name__}"
         )
     for name in ("batch_size", "sample_weight", "validation_split"):
-        if arguments.get(name):
+        value = arguments.get(name)
+        if value is not None and (np.ndim(value) or value):
             raise ConfigError(f"{name} is for arrays, and {type(data).__name__} comes in batches: leave it out")
     return {"x": data, **arguments}
 

@@ -17,12 +17,13 @@ from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.fit_arguments import Supply, fit_arguments
-from tfprune.training.in_memory_pruning import InMemoryPruning
+from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros
 from tfprune.training.listeners import AtEpochEnd, PruneAtEpochs, Rewind, Rows, StopOnNaN
 from tfprune.training.resolving import ResolvedMethod, check_rates, check_start, resolve_method
 from tfprune.training.trained import Trained
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.notebook import LiveCurves
+from tfprune.utils.trees import leaves
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def train_model(
     include: Collection[str],
     settings: Mapping[str, Any] | None,
     seed: int,
-    callbacks: Sequence[Any],
+    callbacks: Any,
     in_place: bool,
     verbose: int | str,
     initial_epoch: int,
@@ -55,6 +56,7 @@ def train_model(
 ) -> Trained:
     """Trains and prunes a compiled model, see `tfprune.train`; `fit` holds the other arguments of `model.fit`."""
     adapter = adapter_of(model)
+    callbacks = _listed(callbacks)
     asked = resolve_method(method, sparsity, settings, epochs, scope, granularity, pattern, pooling, channels)
     kind = InMemoryTask
     if asked.removes:
@@ -70,6 +72,7 @@ def train_model(
     check_start(asked, initial_epoch)
     _check_repeatable(asked, data, callbacks)
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
+    tell_of_freed_zeros(model, asked)
     if not asked.removes:
         adapter.report_unprunable(model, include)
     copy = copy_to_shrink if asked.removes else adapter.copy
@@ -246,6 +249,13 @@ def _described(step: Step) -> str:
     if isinstance(step, Training):
         return f"the training {step.phase!r}"
     return "a pruning between trainings" if isinstance(step, PruningEvent) else f"that {step}"
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    """Returns callbacks one by one, of all that `fit` takes: none, one, lists of lists, a `CallbackList`."""
+    if type(callbacks).__name__ == "CallbackList":
+        callbacks = callbacks.callbacks
+    return [own for own in leaves(callbacks) if own is not None]
 
 
 def _stops_on_nan(callbacks: Sequence[Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters import adapter_of
+from tfprune.adapters import adapter_of, put_back
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
 from tfprune.pruning.events import Criterion, PruningEvent
@@ -87,14 +87,9 @@ class InMemoryPruning:
 
     def keep(self) -> None:
         """Puts the masks on weights that came from elsewhere, as those that early stopping brings back."""
-        back = self.revived()
-        if back:
-            log.warning(
-                "weights of before the pruning were put back, as EarlyStopping(restore_best_weights=True) does: %d of "
-                "them are pruned and were set to zero again; evaluate the model anew",
-                back,
-            )
+        put_back.tell(self.revived())
         self.pruner.model.set_masks(self.pruner.masks())
+        put_back.forget(self.model)
 
     def revived(self) -> int:
         """Returns how many pruned weights are not zero, as somebody has set them."""
@@ -146,6 +141,16 @@ class InMemoryPruning:
         if self._data is None:
             raise ConfigError("this method ranks weights by gradients of the loss: give it training data, data=(x, y)")
         return first_examples(self._data, per_class, self.pruner.random("sample"))
+
+
+def tell_of_freed_zeros(model: Any, asked: ResolvedMethod) -> None:
+    """Says in a warning if a training takes no heed of the masks that a model has from an earlier one."""
+    if adapter_of(model).pruned(model) and (asked.removes or not isinstance(asked.steps()[0], PruningEvent)):
+        log.warning(
+            "model %s is pruned, and this training begins without its masks, so that zeros become other numbers: its "
+            "own fit keeps them, and so does tfprune.train(model, data, method='magnitude_at_init') at its sparsity",
+            model.name,
+        )
 
 
 def _no_gradients(kind: str, criterion: Criterion) -> Mapping[str, np.ndarray]:

@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfprune.adapters import adapter_of
+from tfprune.adapters.put_back import put_back
 from tfprune.methods._dry_run import SHUFFLED, Step, Training
 from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
 from tfprune.training.in_memory import shortened
-from tfprune.training.in_memory_pruning import InMemoryPruning
+from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros
 from tfprune.training.listeners import Logs, PruneAtEpochs, StopOnNaN
 from tfprune.training.resolving import check_rates, resolve_method
 from tfprune.utils.checks import from_alias
@@ -89,7 +90,7 @@ class PruningCallback(PruneAtEpochs):
         """Raises `ConfigError` where a fit is repeated on other weights: the masks would be those of the first ones."""
         self._checked = True
         again = self._finished or epoch + 1 < self.epoch or any(at > epoch for at in self.done)
-        if again and self.pruning.revived():
+        if again and (self.pruning.revived() or put_back(self.pruning.model)):
             raise ConfigError(
                 f"these callbacks pruned the weights of another fit up to epoch {self.epoch}, and this one begins with "
                 "others: make new callbacks with tfprune.callbacks for each"
@@ -174,6 +175,7 @@ def callbacks(
     if data is None and any(needs_data(event) for event in events):
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
     adapter.report_unprunable(model, include)
+    tell_of_freed_zeros(model, asked)
     pruning = InMemoryPruning(model, asked, exclude=exclude, include=include, seed=seed, data=data)
     return [adapter.callback(own) for own in (StopOnNaN(), PruningCallback(pruning, before, training, after))]
 

@@ -52,7 +52,7 @@ class Keras3Model(WithDerivatives):
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         backends.sync(self.model)
-        self.model.set_weights(weights)
+        type(self.model).set_weights(self.model, weights)  # without a word on what is masked
         self.set_masks(self.masks())
 
 
@@ -122,6 +122,9 @@ class Keras3:
 
     def masked(self, model: keras.Model) -> bool:
         return MASKS in vars(model)
+
+    def pruned(self, model: keras.Model) -> bool:
+        return self.masked(model) and not all(mask.all() for mask in vars(model)[MASKS].values().values())
 
     def detach(self, model: keras.Model) -> None:
         take_off(model)

@@ -32,6 +32,7 @@ from tfprune.adapters.keras3.optimizers import (
     sees_more_than_a_weight,
     slots_of_each,
 )
+from tfprune.adapters.put_back import unwatch, watch
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
@@ -54,9 +55,8 @@ class InPlaceMasks:
         self._own = {name: kernel.constraint for name, kernel in kernels.items()}
         self._values = {name: np.ones(tuple(kernel.shape), np.uint8) for name, kernel in kernels.items()}
         self._vars = [(name, kernel, _mask(kernel, number)) for number, (name, kernel) in enumerate(kernels.items())]
-        self._guarded = backends.guards(model)
-        for _, kernel, mask in self._vars if self._guarded else ():
-            backends.guard(kernel, mask)
+        self._guarded, self._free = backends.guards(model), False
+        self._guard()
         self._constrain()
 
     def kernels(self) -> dict[str, keras.Variable]:
@@ -83,6 +83,32 @@ class InPlaceMasks:
             backends.settle(kernel)
         for part in parts(getattr(self._model, "optimizer", None)):
             self.forget(part)
+
+    def renew(self) -> None:
+        """Puts the masks on weights that somebody has set."""
+        self.set(self._values)
+
+    def revived(self) -> int:
+        """Returns how many pruned weights are not zero."""
+        alive = ((backends.numbers(kernel), self._values[name]) for name, kernel, _ in self._vars)
+        return sum(int(np.count_nonzero(kernel[mask == 0])) for kernel, mask in alive)
+
+    @contextlib.contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """Lets the kernels take any values from whoever assigns them."""
+        backends.sync(self._model)
+        for _, kernel, _ in self._vars:
+            backends.unguard(kernel)
+        self._free = True
+        try:
+            yield
+        finally:
+            self._free = False
+            self._guard()
+
+    def _guard(self) -> None:
+        for _, kernel, mask in self._vars if self._guarded else ():
+            backends.guard(kernel, mask)
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it."""
@@ -146,7 +172,7 @@ class InPlaceMasks:
 
     def forget(self, part: keras.optimizers.Optimizer) -> None:
         """Lets what an optimizer remembers start anew where weights are pruned, as after it was read from a file."""
-        if part.built:
+        if part.built and not self._free:
             self._look_up_starts(part)
             for _, kernel, _ in self._vars:
                 self._enforce(part, [kernel], forget=self._values)
@@ -198,11 +224,13 @@ def put_on(model: keras.Model, masks: InPlaceMasks) -> None:
     """Gives a model its masks: any optimizer that it is compiled with from now on is held to them."""
     vars(model)[MASKS] = masks  # past Keras' tracking: they are no part of what is saved
     vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
+    watch(model, masks.revived, masks.renew, masks.unguarded)
 
 
 def take_off(model: keras.Model) -> None:
     """Takes the masks off that a model has, if any."""
     vars(model).pop("make_train_function", None)
+    unwatch(model)
     if (masks := vars(model).pop(MASKS, None)) is not None:
         masks.release()
 

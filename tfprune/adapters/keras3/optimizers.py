@@ -66,7 +66,8 @@ def keeps_zeros(optimizer: keras.optimizers.Optimizer) -> bool:
     known; averages of weights follow these, whatever is written to them.
     """
     kind = type(optimizer)
-    return kind.__module__.startswith("keras.src.") and kind.__name__ in KEEP_ZEROS and not optimizer.use_ema
+    known = kind.__module__.startswith("keras.src.") and kind.__name__ in KEEP_ZEROS and not optimizer.use_ema
+    return known and getattr(optimizer, "epsilon", None) != 0  # without any, a step of nothing is 0 / 0
 
 
 def sees_more_than_a_weight(optimizer: keras.optimizers.Optimizer) -> bool:

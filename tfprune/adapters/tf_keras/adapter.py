@@ -95,6 +95,9 @@ class TfKeras:
     def masked(self, model: keras.Model) -> bool:
         return in_place_masks(model) is not None
 
+    def pruned(self, model: keras.Model) -> bool:
+        return self.masked(model) and not all(mask.all() for mask in get_masks(model).values())
+
     def detach(self, model: keras.Model) -> None:
         unmask(model)
 

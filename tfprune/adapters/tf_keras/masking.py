@@ -50,17 +50,21 @@ class InPlaceMasks:
         """Yields each kernel's name (`"lstm/cell/kernel"`), the kernel and its mask."""
         yield from self._vars
 
-    def set(self, masks: Mapping[str, np.ndarray], optimizer: keras.optimizers.Optimizer | None) -> None:
+    def set(self, masks: Mapping[str, np.ndarray] | None, optimizer: keras.optimizers.Optimizer | None) -> None:
         """Puts new masks on: kernels become zero where they are, and what the optimizer remembers starts anew there.
 
         Args:
-            masks: kernel name -> array of its shape, zero where a weight is pruned.
+            masks: kernel name -> array of its shape, zero where a weight is pruned; None puts the same ones on again.
             optimizer: that of the model, if it has one.
         """
         self._look_up_starts(optimizer)
-        for name, _, mask in self._vars:
+        for name, _, mask in self._vars if masks is not None else ():
             mask.assign(np.asarray(masks[name]) != 0)
         self._enforce(optimizer, set(self._masks))
+
+    def revived(self) -> int:
+        """Returns how many pruned weights are not zero."""
+        return sum(int(np.count_nonzero(kernel.numpy()[~mask.numpy()])) for _, kernel, mask in self._vars)
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> bool:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it.

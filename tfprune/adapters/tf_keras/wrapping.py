@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tfprune.adapters.backend import keras
+from tfprune.adapters.put_back import unwatch, watch
 from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names
 from tfprune.adapters.tf_keras.layers import has_graph, kernel_attributes, leaf_layers
 from tfprune.adapters.tf_keras.masking import InPlaceMasks
@@ -54,7 +55,13 @@ def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Co
         masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
     vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
     vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
+    watch(model, masks.revived, functools.partial(_renew, model))
     return model
+
+
+def _renew(model: keras.Model) -> None:
+    """Puts the masks in place on weights that somebody has set."""
+    in_place_masks(model).set(None, getattr(model, "optimizer", None))
 
 
 def _held_train_function(model: keras.Model, force: bool = False) -> Any:
@@ -70,6 +77,7 @@ def unmask(model: keras.Model) -> None:
         masks.release()
         del vars(model)[MASKS]
         vars(model).pop("make_train_function", None)
+        unwatch(model)
 
 
 def in_place_masks(model: keras.Model) -> InPlaceMasks | None:

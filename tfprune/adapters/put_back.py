@@ -1,0 +1,73 @@
+"""Weights that are put back on a masked model: they get its masks at once, and a warning says what that changes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+METHODS = ("set_weights", "load_weights")  # of a model of either Keras
+COUNT = "_tfprune_put_back"  # the attribute of a model that says how many pruned weights were given other values
+
+
+def watch(
+    model: Any,
+    revived: Callable[[], int],
+    mask: Callable[[], None],
+    freed: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+) -> None:
+    """Makes the methods of a model that put weights back mask them, past Keras' tracking.
+
+    Args:
+        model: that is masked in place.
+        revived: counts the pruned weights that are not zero.
+        mask: puts the masks on the model's weights.
+        freed: a context in which weights take any values, so that they can be counted.
+    """
+
+    def masking(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def put(*args: Any, **kwargs: Any) -> Any:
+            with freed():
+                result = method(model, *args, **kwargs)
+                count = revived()
+            mask()
+            tell(count)
+            vars(model)[COUNT] = put_back(model) + count
+            return result
+
+        return put
+
+    for name in METHODS:
+        if hasattr(type(model), name):
+            vars(model)[name] = masking(getattr(type(model), name))
+
+
+def unwatch(model: Any) -> None:
+    """Undoes `watch`."""
+    for name in (*METHODS, COUNT):
+        vars(model).pop(name, None)
+
+
+def put_back(model: Any) -> int:
+    """Returns how many pruned weights were given other values since the last training under masks."""
+    return vars(model).get(COUNT, 0)
+
+
+def forget(model: Any) -> None:
+    """Begins to count anew, as a training under masks has ended."""
+    vars(model).pop(COUNT, None)
+
+
+def tell(count: int) -> None:
+    """Says in a warning, if there are any, that pruned weights which were given other values are zero again."""
+    if count:
+        log.warning(
+            "weights of before the pruning were put back, as EarlyStopping(restore_best_weights=True) does: %d of "
+            "them are pruned and were set to zero again; evaluate the model anew",
+            count,
+        )
