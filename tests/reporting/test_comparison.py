@@ -56,6 +56,12 @@ def test_trials_are_named_by_what_tells_them_apart(tiny):
     assert named(tiny(out="here"), tiny(out="there", seed=1)) == ["dynamic"]
     narrow = [tiny(granularity="filter", channel_settings={"multiple": multiple}) for multiple in (1, 2)]
     assert named(tiny(), narrow[0]) == ["dynamic", "dynamic filter"]
+    rates = [tiny(learning_rate=rate) for rate in (0.1, 0.01)]
+    assert named(*rates, tiny("lottery")) == ["dynamic learning_rate=0.1", "dynamic learning_rate=0.01", "lottery"]
+    models = [tiny("lottery", settings={"rounds": 3 - n}, model_settings={"hidden": n}) for n in (1, 2)]
+    assert named(*models) == ["lottery rounds=2", "lottery rounds=1"]
+    models += [tiny("lottery", settings={"rounds": 2}, model_settings={"hidden": 4})]
+    assert named(*models)[1:] == ["lottery rounds=1", "lottery rounds=2 model.hidden=4"]
     assert named(tiny(), *narrow) == ["dynamic", "dynamic filter multiple=1", "dynamic filter multiple=2"]
 
 

@@ -149,7 +149,8 @@ def by_trial(results: Iterable[Ran]) -> dict[str, list[Ran]]:
     Returns:
         name of the trial -> its runs. The name is that of the method, with the sparsity asked for
         (`"dynamic 80 %"`) where a method was run at several, with the granularity where it is not `weight`, and
-        with other settings of its own, its epochs and its scope where those differ.
+        with other settings of its own, its epochs and its scope where those differ; where none of these does, with
+        whatever else differs. No two trials have one name.
     """
     trials: dict[str, list[Ran]] = {}
     for result in results:
@@ -162,16 +163,52 @@ def _trial_name(config: Config, configs: Iterable[Config]) -> str:
     rivals = [o for o in configs if (o.method, o.granularity) == (config.method, config.granularity)]
     level = f"{100 * config.requested_sparsity:.3g} %"
     alike = [other for other in rivals if f"{100 * other.requested_sparsity:.3g} %" == level]
-    own = _own_settings(config)
-    differing = [key for key in own if any(_own_settings(other)[key] != own[key] for other in alike)]
     method = config.method if config.granularity == "weight" else f"{config.method} {config.granularity}"
-    name = method if len(alike) == len(rivals) else f"{method} {level}"
-    return " ".join((name, *(f"{key}={own[key]}" for key in differing)))
+    parts = [method if len(alike) == len(rivals) else f"{method} {level}"]
+    for settings_of in (_own_settings, _all_settings):
+        own, others = settings_of(config), list(map(settings_of, alike))
+        differing = [key for key in own if any(other.get(key) != own[key] for other in others)]
+        parts += [f"{key}={own[key]}" for key in differing]
+        alike = [
+            rival for rival, other in zip(alike, others, strict=True) if all(other.get(k) == own[k] for k in differing)
+        ]
+    return " ".join(parts)
 
 
 def _own_settings(config: Config) -> dict[str, Any]:
     pruned = {name: getattr(config, name) for name in ("epochs", "scope", "pattern", "pooling")}
     return config.settings | config.channel_settings | pruned
+
+
+def _all_settings(config: Config) -> dict[str, Any]:
+    return {key: value for key, value in flat(config.identity()).items() if key != "seed"}
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings of a run on one level, spelled as for `--set`.
+
+    >>> flat({"epochs": 3, "model_settings": {"hidden": 12}})
+    {'epochs': 3, 'model.hidden': 12}
+    """
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        owner = key.removesuffix("_settings")
+        result |= (
+            {f"{owner}.{name}": own for name, own in value.items()} if isinstance(value, Mapping) else {key: value}
+        )
+    return result
+
+
+def several_sparsities(trials: Iterable[Mapping[str, Any]]) -> bool:
+    """Returns whether a method is asked for several sparsities.
+
+    Args:
+        trials: `method`, `granularity` and `requested_sparsity` of each.
+    """
+    levels: dict[tuple[str, str], set[float]] = {}
+    for own in trials:
+        levels.setdefault((own["method"], own["granularity"]), set()).add(own["requested_sparsity"])
+    return any(len(asked) > 1 for asked in levels.values())
 
 
 def summarise(results: Iterable[Result], diverged: Iterable[Diverged] = ()) -> dict[str, dict[str, Any]]:
