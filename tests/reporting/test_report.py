@@ -2,7 +2,7 @@ import pytest
 from written import write_run, write_runs
 
 from tfprune.experiments.results import find_results
-from tfprune.reporting.report import as_json, comparable, facts, notes, sections
+from tfprune.reporting.report import as_json, comparable, facts, notes, sections, source
 
 
 def groups(folder):
@@ -95,3 +95,11 @@ def test_the_numbers_are_of_shared_settings(tmp_path):
     assert numbers["settings"]["epochs"] == 12
     assert not {"method", "settings", "seed", "out", "data_dir"} & set(numbers["settings"])
     assert [verdict["outcome"] for verdict in numbers["verdicts"]] == [v.outcome for v in found.verdicts]
+
+
+def test_the_source_names_what_a_run_was_trained_with(tmp_path):
+    versions = {"python": "3.11.7", "tfprune": "0.1.0", "keras": "3.15.1", "jax": "0.10.2", "jaxlib": "0.10.2"}
+    write_run(tmp_path / "jax", metrics={"versions": versions})
+    write_run(tmp_path / "tensorflow")
+    assert "Python 3.11.7, keras 3.15.1, jax 0.10.2; Some CPU" in source(section(tmp_path / "jax"))
+    assert "Python 3.11.7, TensorFlow 2.21.0, tfmot 0.8.1; Some CPU" in source(section(tmp_path / "tensorflow"))

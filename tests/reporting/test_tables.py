@@ -49,6 +49,12 @@ def test_an_overview_has_a_column_a_sparsity():
     cell = "90.0 %, loss +0.100 (-0.010 to +0.200)"
     assert headers == ("method", "50 % zeros", "87.5 % zeros")
     assert rows == [("unpruned", "90.0 %", ""), ("dynamic", cell, cell), ("lottery rounds=2", cell, "")]
+    summary |= {"lottery 0 % rounds=2": own | {"requested_sparsity": 0.0}}
+    headers, rows = levels_table(summary)
+    assert headers == ("method", "0 % zeros", "50 % zeros", "87.5 % zeros")
+    assert rows[0] == ("unpruned", "90.0 %", "", "") and rows[-1] == ("lottery rounds=2", "90.0 %", cell, "")
+    nothing = {name: own | {"requested_sparsity": 0.0} for name in ("unpruned", "longer")}
+    assert levels_table(nothing)[1] == [("unpruned", "90.0 %"), ("longer", "90.0 %")]
 
 
 def test_a_page_without_marks_is_named(tmp_path):

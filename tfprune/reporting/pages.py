@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfprune.reporting.across_tables import TITLE as ACROSS
 from tfprune.reporting.across_tables import across_notes, across_sections, across_tables
 from tfprune.reporting.across_tables import as_json as across_json
-from tfprune.reporting.comparison import remarks
+from tfprune.reporting.comparison import remarks, several_sparsities
 from tfprune.reporting.html_page import write_html
 from tfprune.reporting.made import TITLE, Made, write_text
 from tfprune.reporting.report import (
@@ -166,7 +166,7 @@ def page_block(summary: Summary, source: str) -> str:
         summary: what `comparison.summarise` returns.
         source: a line on where the numbers come from.
     """
-    several = len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()})
+    several = several_sparsities(summary.values())
     judged = verdicts(summary)
     shown = [levels_table(summary) if several else answer_table(summary)]
     folded = [*([answer_table(summary)] if several else []), *([verdict_table(judged)] if judged else [])]

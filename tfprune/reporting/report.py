@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from tfprune.experiments.checksums import with_checksum
@@ -12,7 +13,7 @@ from tfprune.experiments.latency_files import read_latency
 from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.answers import Answer, answers
-from tfprune.reporting.comparison import by_trial, remarks, summarise
+from tfprune.reporting.comparison import Ran, by_trial, flat, remarks, several_sparsities, summarise
 from tfprune.reporting.diverged import Diverged
 from tfprune.reporting.measures import measure_of
 from tfprune.reporting.tables import (
@@ -45,6 +46,7 @@ PACKAGES = {
     "tf-keras": "tf-keras",
     "tensorflow-model-optimization": "tfmot",
 }
+ON_PAGES = ("python", "tensorflow", "tensorflow-model-optimization", "keras", "jax", "torch")  # where a run used them
 Summary = dict[str, dict[str, Any]]
 
 
@@ -89,10 +91,13 @@ def sections(
         diverged: others, which count at chance.
         margin: see `Section`.
     """
-    groups, diverged = comparable(results), list(diverged)
-    settings = [_shared(group[0].config) for group in groups]
-    found = [section(group, diverged, settings) for group in groups]
-    return [dataclasses.replace(own, margin=margin) for own in found]
+    return [dataclasses.replace(own, margin=margin) for own in sections_of(comparable(results), diverged)]
+
+
+def sections_of(groups: Sequence[Sequence[Result]], diverged: Iterable[Diverged] = ()) -> list[Section]:
+    """Compares the runs of each group with each other; titles tell the groups apart."""
+    diverged, settings = list(diverged), [_shared(group[0].config) for group in groups]
+    return [section(group, diverged, settings) for group in groups]
 
 
 def section(
@@ -115,26 +120,31 @@ def section(
     return Section(title, {trial: runs for trial, runs in trials.items() if runs}, summary, verdicts(summary))
 
 
-def comparable(results: Iterable[Result]) -> list[list[Result]]:
+def comparable(runs: Iterable[Ran], config_of: Callable[[Ran], Config] = attrgetter("config")) -> list[list[Ran]]:
     """Splits runs into groups of the same settings but for the method, its own settings and the seed.
 
     A run that has no baseline of as many epochs belongs to a baseline whose epochs all its trainings together
     take, as those of `compare --equal-budget` do.
 
+    Args:
+        runs: finished runs, or whatever has settings.
+        config_of: returns them.
+
     Returns:
         The groups in the order of their first runs; in each the methods as they are registered, each from low
         sparsity to high.
     """
-    results = list(results)
-    settings = [_shared(result.config) for result in results]
-    baselines = [own for own, result in zip(settings, results, strict=True) if result.config.method == BASELINE]
+    runs = list(runs)
+    configs = list(map(config_of, runs))
+    settings = list(map(_shared, configs))
+    baselines = [own for own, config in zip(settings, configs, strict=True) if config.method == BASELINE]
     baselines = list({json.dumps(own): own for own in baselines}.values())
-    groups: dict[str, list[Result]] = {}
-    for own, result in zip(settings, results, strict=True):
+    groups: dict[str, list[Ran]] = {}
+    for own, config, run in zip(settings, configs, runs, strict=True):
         if own not in baselines:
-            own = next((other for other in baselines if _takes_all_of(result.config, own, other)), own)
-        groups.setdefault(json.dumps(own), []).append(result)
-    return [sorted(group, key=_rank) for group in groups.values()]
+            own = next((other for other in baselines if _takes_all_of(config, own, other)), own)
+        groups.setdefault(json.dumps(own), []).append(run)
+    return [sorted(group, key=lambda run: _rank(config_of(run))) for group in groups.values()]
 
 
 def result_tables(summary: Summary) -> list[Table]:
@@ -144,7 +154,7 @@ def result_tables(summary: Summary) -> list[Table]:
     """
     judged = verdicts(summary)
     first = [answer_table(summary), *([verdict_table(judged)] if judged else [])]
-    if len(summary) > len({(values["method"], values["granularity"]) for values in summary.values()}):
+    if several_sparsities(summary.values()):
         first.insert(0, levels_table(summary))
     return [*first, *detail_tables(summary)]
 
@@ -239,7 +249,7 @@ def source_line(
     settings: Mapping[str, Any], versions: Mapping[str, str], machine: Mapping[str, Any], seeds: str, precision: str
 ) -> str:
     """Returns a line on the settings of runs, for Markdown."""
-    named = {name: versions[name] for name in ("python", "tensorflow", "tensorflow-model-optimization")}
+    named = {name: versions[name] for name in ON_PAGES if name in versions}
     return (
         f"{'Seeds' if ' ' in seeds else 'Seed'} {seeds}, `{printable(str(settings['model']))}`, "
         f"{settings['epochs']:,} epochs, batches of {settings['batch_size']}, {settings['optimizer']} "
@@ -275,18 +285,18 @@ def _takes_all_of(config: Config, own: Mapping[str, Any], baseline: Mapping[str,
     return alike and total(config.epochs) <= baseline["epochs"] < total(config.epochs + 1)
 
 
-def _rank(result: Result) -> tuple[Any, ...]:
-    config = result.config
+def _rank(config: Config) -> tuple[Any, ...]:
     return list(METHODS).index(config.method), config.requested_sparsity, config.epochs, config.seed
 
 
 def _title(settings: Mapping[str, Any], all_settings: Iterable[Mapping[str, Any]]) -> str:
     """Names data set, model and epochs, and the settings that differ between sections of those."""
     named = ("dataset", "model", "epochs")
-    rivals = [other for other in all_settings if all(other[key] == settings[key] for key in named)]
-    differing = [key for key in settings if any(other[key] != settings[key] for other in rivals)]
-    title = f"{settings['dataset']}: {settings['model']}, {settings['epochs']:,} epochs"
-    return ", ".join((title, *(f"{key}={_text(settings[key])}" for key in differing)))
+    own = flat(settings)
+    rivals = [flat(other) for other in all_settings if all(other[key] == settings[key] for key in named)]
+    differing = [key for key in own if any(other.get(key) != own[key] for other in rivals)]
+    title = f"{own['dataset']}: {own['model']}, {own['epochs']:,} epochs"
+    return ", ".join((title, *(f"{key}={_text(own[key])}" for key in differing)))
 
 
 def _with_settings(name: str, settings: Mapping[str, Any]) -> str:

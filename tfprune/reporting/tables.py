@@ -191,10 +191,9 @@ def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
     """Returns headers and rows with a method a row and a sparsity a column: its metric, and the loss beside unpruned's.
 
     Args:
-        summary: what `comparison.summarise` returns, with methods at several sparsities. What has none stands in the
-            first column.
+        summary: what `comparison.summarise` returns, with methods at several sparsities. What is at none but 0 stands
+            in the first column.
     """
-    levels = sorted({values["requested_sparsity"] for values in summary.values()} - {0.0})
     rows: dict[str, dict[float, str]] = {}
     found = measure_of(summary)
     for trial, values in summary.items():
@@ -202,11 +201,13 @@ def levels_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
         cell = found.text(mean[found.column], sd[found.column])
         cell += f", loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})" if delta else ""
         level = values["requested_sparsity"]
-        rows.setdefault(trial.replace(f" {100 * level:.3g} %", ""), {})[level or levels[0]] = cell
+        rows.setdefault(trial.replace(f" {100 * level:.3g} %", ""), {})[level] = cell
+    levels = sorted({level for own in rows.values() for level in own if level or len(own) > 1}) or [0.0]
     of_weights = all(values.get("granularity", "weight") == "weight" for values in summary.values())
     what = "zeros" if of_weights else "pruned"  # filters and branches are gone, not zero
     headers = ("method", *(f"{100 * level:.3g} % {what}" for level in levels))
-    return headers, [(name, *(own.get(level, "") for level in levels)) for name, own in rows.items()]
+    placed = {name: own if any(own) else {levels[0]: own[0.0]} for name, own in rows.items()}
+    return headers, [(name, *(own.get(level, "") for level in levels)) for name, own in placed.items()]
 
 
 def trade_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -328,6 +329,17 @@ def update_page(path: Path, name: str, content: str) -> None:
     Raises:
         RunError: the page is missing or has no such marks.
     """
+    before, after = page_around(path, name)
+    with atomic_write(path) as draft:
+        draft.write_text(f"{before}\n{content.strip()}\n{after}", encoding="utf-8")
+
+
+def page_around(path: Path, name: str) -> tuple[str, str]:
+    """Returns what stands before and after the place of `update_page`, up to its marks and with them.
+
+    Raises:
+        RunError: the page is missing or has no such marks.
+    """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     try:
         page = read_text(path, MAX_PAGE)
@@ -339,8 +351,7 @@ def update_page(path: Path, name: str, content: str) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise RunError(f"{path}: has no {start} ... {end} to write a table between")
-    with atomic_write(path) as draft:
-        draft.write_text(f"{before}{start}\n{content.strip()}\n{end}{after}", encoding="utf-8")
+    return before + start, end + after
 
 
 def _plus_minus(deviation: float | None, form: str, scale: float = 1.0) -> str:
