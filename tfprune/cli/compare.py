@@ -6,9 +6,10 @@ import itertools
 import json
 import re
 import shlex
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -30,6 +31,26 @@ OPTIONS = {"assignments": "set"}  # of settings with another name
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
     from tfprune.reporting.report import Section
+
+
+class Group(NamedTuple):
+    """Runs that are compared with each other.
+
+    Attributes:
+        name: of its figures and of its place on pages: that of the data set, with a number where an earlier group has
+            it.
+        kind: what its figures show.
+        configs: the settings of its runs.
+    """
+
+    name: str
+    kind: str
+    configs: Sequence[Config]
+
+    @property
+    def mark(self) -> str:
+        """Names its place on pages."""
+        return f"{self.kind} {self.name}"
 
 
 @click.command(cls=Command, short_help="Compare methods over several seeds.")
@@ -90,16 +111,20 @@ def compare(
         return
     from tfprune.experiments.sweeps import run_all
     from tfprune.reporting.across_tables import across_sections
-    from tfprune.reporting.pages import comparisons_json, draw_across
-    from tfprune.reporting.tables import legend
+    from tfprune.reporting.pages import comparisons_json, draw_across, page_block
+    from tfprune.reporting.report import source
+    from tfprune.reporting.tables import legend, update_page
     from tfprune.utils.files import write_json, written_to
 
+    groups, folder = _groups(configs, plan is not None, equal_budget), figures or Path(configs[0].out)
+    as_json = json_file is not None and str(json_file) == "-"
+    _check_places(groups, [folder] if as_json or not json_file else [folder, json_file.parent], pages)
     results, failures = run_all(configs, executor)
     if not results:
         echo_failures(failures)
-    found = _sections(configs, results, planned=plan is not None)
+    compared = _compared(groups, results)
+    found = [section for _, section in compared]
     over, reason = across_sections(found)
-    as_json = json_file is not None and str(json_file) == "-"
     if as_json:
         echo(*json.dumps(comparisons_json(found, over, failures), indent=2, allow_nan=False).split("\n"))
     else:
@@ -107,37 +132,76 @@ def compare(
             echo_section(section, many=len(found) > 1, wide=wide)
         echo(legend(section.summary for section in found) if wide else BRIEFLY)
         echo_across(over, reason)
-    folder = figures or Path(configs[0].out)
-    with written_to(folder / "figure"):
-        drawn = [figure for section in found for figure in _draw(section, _kind(section, equal_budget), folder)]
-        drawn += draw_across(over, folder) if over else []
-    for figure in drawn:
-        echo(f"Figure: {figure}", err=as_json)
     if json_file and not as_json:
         with written_to(json_file):
             write_json(json_file, comparisons_json(found, over, failures))
         echo(f"Numbers: {json_file}")
+    with written_to(folder / "figure"):
+        drawn = [figure for group, section in compared for figure in _draw(section, group, folder)]
+        drawn += draw_across(over, folder) if over else []
+    for figure in drawn:
+        echo(f"Figure: {figure}", err=as_json)
     for page in pages:
-        for section in found:
-            _write_page(page, section, _kind(section, equal_budget))
+        for group, section in compared:
+            update_page(page, group.mark, page_block(section.summary, source(section)))
         echo(f"Page: {page}", err=as_json)
     echo(f"Next: tfprune report {shlex.quote(configs[0].out)} --out report.html", err=as_json)
     echo_failures(failures)
 
 
-def _sections(configs: Sequence[Config], results: Sequence[Result], *, planned: bool) -> list[Section]:
-    """Returns a comparison for each data set, or for each group of comparable runs of a plan."""
+def _groups(configs: Sequence[Config], planned: bool, equal_budget: bool) -> list[Group]:
+    """Returns the runs of each data set, or each group of comparable runs of a plan."""
+    from tfprune.reporting.diverged import data_of
+    from tfprune.reporting.report import comparable
+
+    if planned:
+        gathered = comparable(configs, lambda config: config)
+    else:
+        gathered = [list(own) for _, own in itertools.groupby(configs, data_of)]
+    groups: list[Group] = []
+    for own in gathered:
+        name, used = own[0].data_name, {group.name for group in groups}
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        groups.append(Group(next(name for name in names if name not in used), _kind(own, equal_budget), own))
+    return groups
+
+
+def _kind(configs: Iterable[Config], equal_budget: bool) -> str:
+    from tfprune.reporting.comparison import several_sparsities
+
+    asked = ("method", "granularity", "requested_sparsity")
+    several = several_sparsities({name: getattr(config, name) for name in asked} for config in configs)
+    return "sparsities" if several else "budget" if equal_budget else "results"
+
+
+def _check_places(groups: Sequence[Group], folders: Sequence[Path], pages: Sequence[Path]) -> None:
+    """Looks, before anything is trained, whether there are places for figures and tables.
+
+    Raises:
+        RunError: a folder cannot be made or written to, or a page lacks marks.
+    """
+    from tfprune.reporting.tables import page_around
+    from tfprune.utils.files import written_to
+
+    for folder in folders:
+        with written_to(folder):
+            folder.mkdir(exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    for page, group in itertools.product(pages, groups):
+        page_around(page, group.mark)
+
+
+def _compared(groups: Sequence[Group], results: Sequence[Result]) -> list[tuple[Group, Section]]:
+    """Returns the comparison of each group that has a finished run."""
     from tfprune.experiments.rundir import RunDir
     from tfprune.reporting.diverged import find_diverged
-    from tfprune.reporting.report import section, sections
+    from tfprune.reporting.report import sections_of
 
-    diverged = find_diverged([RunDir(Path(config.out) / config.run_id) for config in configs], results)
-    if planned:
-        return sections(results, diverged)
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(result.config.data_name, []).append(result)
-    return [section(group, diverged) for group in groups.values()]
+    finished = {result.config.run_id: result for result in results}
+    runs = [[finished[c.run_id] for c in group.configs if c.run_id in finished] for group in groups]
+    folders = [RunDir(Path(config.out) / config.run_id) for group in groups for config in group.configs]
+    kept = [group for group, own in zip(groups, runs, strict=True) if own]
+    return list(zip(kept, sections_of(list(filter(None, runs)), find_diverged(folders, results)), strict=True))
 
 
 def _planned(plan: Path, given: dict[str, Any]) -> list[Config]:
@@ -207,38 +271,24 @@ def _each(names: str) -> list[str]:
     return [name.strip() for name in re.split(r",(?![^\[]*\])", names) if name.strip()]
 
 
-def _kind(section: Section, equal_budget: bool) -> str:
-    several = len(section.summary) > len({values["method"] for values in section.summary.values()})
-    return "sparsities" if several else "budget" if equal_budget else "results"
-
-
-def _draw(section: Section, kind: str, folder: Path) -> list[Path]:
+def _draw(section: Section, group: Group, folder: Path) -> list[Path]:
     from tfprune.reporting.diverged import with_finished_runs
     from tfprune.reporting.figures.epochs import plot_mean_curves
     from tfprune.reporting.figures.strips import plot_comparison
     from tfprune.reporting.figures.trade_offs import plot_sparsities, plot_trade_offs
 
     config, summary = section.results[0].config, with_finished_runs(section.summary)
-    trained = f"{config.data_name}: {config.model_name}, {config.epochs:,} epochs"
-    if kind == "sparsities":
-        paths = [folder / f"{config.data_name}-{what}.png" for what in ("sparsities", "trade-offs")]
+    trained = f"{group.name}: {config.model_name}, {config.epochs:,} epochs"
+    if group.kind == "sparsities":
+        paths = [folder / f"{group.name}-{what}.png" for what in ("sparsities", "trade-offs")]
         plot_sparsities(summary, paths[0], title=trained)
         if BASELINE not in summary:
             return paths[:1]
         plot_trade_offs(summary, paths[1], title=trained)
         return paths
-    name = f"{config.data_name}-budget" if kind == "budget" else config.data_name
+    name = f"{group.name}-budget" if group.kind == "budget" else group.name
     paths = [folder / f"{name}-{what}.png" for what in ("comparison", "curves")]
     plot_comparison(summary, paths[0], title=trained)
     histories = {trial: [run.history() for run in runs] for trial, runs in section.trials.items()}
-    plot_mean_curves(histories, paths[1], title=f"{config.data_name}: mean and range over seeds")
+    plot_mean_curves(histories, paths[1], title=f"{group.name}: mean and range over seeds")
     return paths
-
-
-def _write_page(page: Path, section: Section, kind: str) -> None:
-    from tfprune.reporting.pages import page_block
-    from tfprune.reporting.report import source
-    from tfprune.reporting.tables import update_page
-
-    config = section.results[0].config
-    update_page(page, f"{kind} {config.data_name}", page_block(section.summary, source(section)))

@@ -257,7 +257,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """
     metrics = read_json(path)
     if metrics.get("schema") != SCHEMA:
-        raise RunError(f"{path}: schema {_shown(metrics.get('schema'))} is not {SCHEMA}, which this version reads")
+        wrong = f"schema {_shown(metrics.get('schema'))} is not {SCHEMA}, which this version reads"
+        raise RunError(f"{path}: {wrong}; remove the folder or choose another --out")
     check(metrics, Metrics, path)
     verify_checksum(metrics, path)
     return metrics
