@@ -110,6 +110,40 @@ def test_settings_of_a_method_at_one_sparsity_are_no_sparsities(call, tmp_path, 
     assert f"| {trials[-1][0]} {methods.rpartition(':')[2]} " in page.read_text()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--methods", "dynamic:final_sparsity=0.5", "--sparsity", 0.8),
+            "--sparsity decides final_sparsity; leave one",
+        ),
+        (("--methods", "pruned:sparsity=0.5", "--compression", 2), "--sparsity decides sparsity; leave one"),
+        (("--methods", "dynamic:seed=7"), "dynamic has no setting 'seed' of its own; what all methods share goes into"),
+        (("--methods", "unpruned,dynamic:method=lottery"), "dynamic has no setting 'method' of its own"),
+        (("--methods", "dynamic:learning_rate=0.0005"), "dynamic has no setting 'learning_rate' of its own"),
+        (("--methods", "dynamic:nonsense=1"), "dynamic has no setting 'nonsense' of its own"),
+        (("--methods", "unpruned:scope=global"), "unpruned has no setting 'scope' of its own"),
+        (("--methods", "lottery:rounds=2:rounds=3"), "lottery:rounds=2:rounds=3: rounds is there twice"),
+        (
+            ("--methods", "lottery:epochs=3", "--equal-budget"),
+            "--equal-budget decides epochs; leave one of the two out",
+        ),
+        (("--methods", "dynamic", "--set", "method=lottery"), "--set method would be that of all runs: use --methods"),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(call, tmp_path, options, message):
+    code, _, err = call(*TRAINED, "--dataset", "penguins", "--out", tmp_path, "--dry-run", *options)
+    assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_settings_that_tell_trials_apart_are_taken(call, tmp_path):
+    methods = (
+        "unpruned,lottery:epochs=3:scope=global,dynamic:granularity=filter:channels.multiple=2,small_dense:longer=1.3"
+    )
+    code, out, err = call(*TRAINED, "--dataset", "penguins", "--out", tmp_path, "--dry-run", "--methods", methods)
+    assert code == 0 and len(out.splitlines()) == 8, err
+
+
 def test_places_that_cannot_be_written_are_named_before_anything_is_trained(call, tmp_path):
     file = tmp_path / "file"
     file.touch()

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,8 @@ from tfprune.utils.checks import check_least, check_whole
 from tfprune.utils.errors import ConfigError, choose_from
 
 OPTIONS = {"assignments": "set"}  # of settings with another name
-
+PRUNING = ("scope", "granularity", "pattern", "pooling")  # settings that methods which prune may each have of their own
+SEVERAL = {"dataset": "--dataset", "method": "--methods", "seed": "--seeds"}  # settings that differ between the runs
 
 if TYPE_CHECKING:
     from tfprune.experiments.results import Result
@@ -248,6 +249,10 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
         chosen = [name for name in METHODS if granularity in METHODS[name].granularities or name == BASELINE]
     if not chosen:
         raise ConfigError(f"--methods is empty. {choose_from('', METHODS)}")
+    for key in map(_key, given["assignments"]):
+        if key in SEVERAL:
+            raise ConfigError(f"--set {key} would be that of all runs: use {SEVERAL[key]}")
+    settled = {"epochs": "--equal-budget"} if equal_budget else {}
     configs = []
     for text in sorted(chosen, key=lambda name: name != BASELINE):  # others share its training
         method, *own = text.split(":")
@@ -255,8 +260,10 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
             raise ConfigError(
                 f"--methods {text}: a colon is followed by a setting as KEY=VALUE, as in fine_tuned:rounds=3"
             )
+        setting = METHODS[method].sparsity_setting
+        _check_own(text, method, own, settled | ({setting: "--sparsity"} if sparsities != (None,) else {}))
         own = {"method": method, "assignments": (*given["assignments"], *own)}
-        levels = sparsities if METHODS[method].sparsity_setting else (None,)
+        levels = sparsities if setting else (None,)
         for dataset, sparsity in itertools.product(datasets, levels):
             first = make_config(None, given | own | {"dataset": dataset, "sparsity": sparsity})
             first = first.within(first.epochs) if equal_budget else first
@@ -264,6 +271,33 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     configs = list({config.run_id: config for config in configs}.values())  # one may be named twice
     places = {config.dataset: place for place, config in reversed([*enumerate(configs)])}
     return sorted(configs, key=lambda config: (places[config.dataset], config.seed))  # what is compared, side by side
+
+
+def _check_own(text: str, method: str, settings: Sequence[str], settled: Mapping[str | None, str]) -> None:
+    """Checks which settings an entry of `--methods` has of its own: the others are for all that is compared.
+
+    Args:
+        text: the entry.
+        method: the method in it.
+        settings: its `KEY=VALUE`.
+        settled: setting -> the option that decides it.
+    """
+    cls, keys = METHODS[method], list(map(_key, settings))
+    choices = [*cls.defaults(), "epochs", *(PRUNING if cls.sparsity_setting else ())]
+    for place, key in enumerate(keys):
+        if key in settled:
+            raise ConfigError(f"--methods {text}: {settled[key]} decides {key}; leave one of the two out")
+        if key in keys[:place]:
+            raise ConfigError(f"--methods {text}: {key} is there twice")
+        if key not in choices and not (cls.sparsity_setting and key.startswith("channels.")):
+            raise ConfigError(
+                f"--methods {text}: {method} has no setting {key!r} of its own; what all methods share goes into an "
+                f"option or --set. {choose_from(key, choices)}"
+            )
+
+
+def _key(assignment: str) -> str:
+    return assignment.partition("=")[0].strip()
 
 
 def _each(names: str) -> list[str]:
