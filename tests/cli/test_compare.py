@@ -60,6 +60,7 @@ def test_data_sets_with_files_of_one_name_are_compared_each_by_itself(call, tmp_
     assert code == 0, err
     titles = [line for line in out.splitlines() if line.startswith("x: mlp, 12 epochs, data.fingerprint=")]
     assert len(set(titles)) == 2 and page.read_text().count("| dynamic ") >= 2
+    assert "Over data sets: x has several comparisons; name the runs of one of each data set, and give files" in out
     comparisons = json.loads((tmp_path / "numbers.json").read_text())["comparisons"]
     assert [len(own["methods"]["dynamic"]["seeds"]) for own in comparisons] == [2, 2]
     assert len({own["settings"]["data_settings"]["fingerprint"] for own in comparisons}) == 2

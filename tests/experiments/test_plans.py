@@ -76,6 +76,10 @@ def test_without_more_the_usual_methods_are_run_with_one_seed():
         ({"grid": {"lottery.round": [5]}}, "method lottery has no setting 'round': did you mean rounds"),
         ({"grid": {"rounds": [5]}, "methods": ["lottery"]}, "rounds is a setting of methods: write lottery.rounds"),
         ({"grid": {"model.hiden": [5]}}, "model mlp has no setting 'hiden'"),
+        (
+            {"sparsities": [0.5], "dynamic.final_sparsity": 0.8},
+            "dynamic.final_sparsity and the sparsities both say how much",
+        ),
         ({"runs": {}}, "runs must be a list of tables"),
         ({"runs": []}, "runs must be a list of tables"),
     ],

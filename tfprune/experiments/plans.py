@@ -90,6 +90,8 @@ def _config(method: str, sparsity: Any, settings: Mapping[str, Any]) -> Config:
         elif name not in METHODS[owner].defaults():
             raise ConfigError(f"method {owner} has no setting {name!r}: {choose_from(name, METHODS[owner].defaults())}")
         elif owner == method:
+            if sparsity is not None and name == METHODS[method].sparsity_setting:
+                raise ConfigError(f"{key} and the sparsities both say how much to prune: leave one of the two out")
             assignments[name] = value
     if "dataset" not in values:
         raise ConfigError("dataset is missing: name one for all runs")

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfprune.methods import BASELINE
 from tfprune.reporting.across import FEWEST_DATA_SETS, Across, across
+from tfprune.reporting.diverged import data_of
 from tfprune.reporting.statistics import CONFIDENCE, Interval
 from tfprune.reporting.tables import p_text, points
 from tfprune.utils.text import Table
@@ -25,8 +26,9 @@ def across_sections(sections: Sequence[Any]) -> tuple[Across | None, str | None]
     for section in sections:
         name = section.results[0].config.data_name
         if name in named:
-            several = len({own.results[0].config.data_name for own in sections}) > 1
-            reason = f"{TITLE}: {name} has several comparisons; name the runs of one of each data set."
+            several = len({data_of(own.results[0].config) for own in sections}) > 1
+            remedy = "name the runs of one of each data set, and give files names of their own"
+            reason = f"{TITLE}: {name} has several comparisons; {remedy}."
             return None, reason if several else None
         named[name] = section.summary
     if len(named) < 2:
