@@ -137,12 +137,9 @@ def _names(results: Sequence[Result]) -> dict[str, str]:
     """Returns run -> what a figure calls it: as comparisons call its trial, with the seed if that has several runs."""
     from tfprune.reporting.comparison import by_trial
 
-    trials = by_trial(results)
-    if sum(map(len, trials.values())) < len(results):  # they differ in what no name of a trial tells
-        return {result.config.run_id: result.config.run_id for result in results}
     return {
         run.config.run_id: trial if len(runs) == 1 else f"{trial}, seed {run.config.seed}"
-        for trial, runs in trials.items()
+        for trial, runs in by_trial(results).items()
         for run in runs
     }
 
