@@ -271,7 +271,7 @@ def report(
     from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.made import Made
     from tfprune.reporting.pages import writer_for
-    from tfprune.reporting.report import sections
+    from tfprune.reporting.report import sections, still_left_out
     from tfprune.reporting.sheets import write_sheets
 
     if not files and tables is None:
@@ -282,9 +282,9 @@ def report(
     listed = [runs] if isinstance(runs, (str, Path)) else runs
     folders = [folder for own in listed for folder in run_folders(Path(own))]
     results, left_out = find_results(folders)
-    for line in left_out:
-        log.warning("left out: %s", line)
     found = sections(results, find_diverged(map(RunDir, folders), results), margin)
+    for line in still_left_out(left_out, found):
+        log.warning("left out: %s", line)
     made = Made.now(f"tfprune.report of {len(results):,} runs")
     return [path for write, file in writers for path in write(found, file, made)]
 

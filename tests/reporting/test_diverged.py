@@ -1,3 +1,4 @@
+import csv
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from tfprune.reporting.comparison import remarks
 from tfprune.reporting.diverged import find_diverged
 from tfprune.reporting.made import Made
 from tfprune.reporting.pages import writer_for
-from tfprune.reporting.report import result_tables, sections
+from tfprune.reporting.report import facts, notes, result_tables, sections, still_left_out
 from tfprune.reporting.tables import answer_table
 from tfprune.utils.errors import DivergedError, TrainingError
 
@@ -74,6 +75,41 @@ def test_a_method_of_which_all_diverged_has_a_row(runs):
     assert all(len(row) == len(headers) for headers, rows in result_tables(section.summary) for row in rows)
     path = runs.parent / "all.html"
     writer_for(path)([section], path, MADE)  # figures too
+
+
+def test_a_row_and_a_link_of_each_run_that_counts(runs, tmp_path_factory):
+    folder = fail(write_run(runs, "rigl", 0, finished=False))
+    found, out = compared(runs), tmp_path_factory.mktemp("report")
+    writer_for(out / "r.csv")(found, out / "r.csv", MADE)
+    rows = list(csv.DictReader((out / "r.csv").read_text().splitlines()))
+    assert [(row["trial"], row["seed"]) for row in rows if row["diverged"]] == [("dynamic", "2"), ("rigl", "0")]
+    scores = [float(row["test_accuracy"]) for row in rows if row["trial"] == "dynamic"]
+    assert sum(scores) / 3 == pytest.approx(found[0].summary["dynamic"]["mean"]["test_accuracy"])
+    writer_for(out / "r.html")(found, out / "r.html", MADE)
+    assert f"{folder.name}</a>" in (out / "r.html").read_text()
+    assert facts(found[0])["Runs"].startswith("7 in ") and not any("dynamic 2" in note for note in notes(found[0]))
+
+
+def test_runs_that_count_are_not_left_out(runs):
+    other = fail(write_run(runs, "pruned", 0, finished=False, epochs=24))
+    lines = find_results([runs])[1]
+    assert len(lines) == 2
+    assert still_left_out(lines, compared(runs)) == [f"{other}: this run diverged: its loss was no number any more"]
+
+
+def test_with_an_equal_budget_a_method_of_which_all_diverged_counts(tmp_path):
+    write_runs(tmp_path, ("unpruned",), 2, metrics=CLASSES)
+    for seed in range(2):
+        fail(write_run(tmp_path, "lottery", seed, finished=False, epochs=6))  # twice 6 are the baseline's 12
+    [section] = compared(tmp_path)
+    assert list(section.summary) == ["unpruned", "lottery"]
+    assert [run.config.seed for run in section.diverged["lottery"]] == [0, 1]
+
+
+def test_a_run_that_finished_elsewhere_has_not_diverged(runs, tmp_path_factory):
+    again = write_run(tmp_path_factory.mktemp("again"), "dynamic", 2, metrics=CLASSES)
+    results, _ = find_results([runs, again])
+    assert find_diverged(map(RunDir, runs.iterdir()), results) == []
 
 
 def test_other_failures_and_other_settings_do_not_count(runs):

@@ -198,11 +198,12 @@ def _compared(groups: Sequence[Group], results: Sequence[Result]) -> list[tuple[
     from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.report import sections_of
 
-    finished = {result.config.run_id: result for result in results}
-    runs = [[finished[c.run_id] for c in group.configs if c.run_id in finished] for group in groups]
     folders = [RunDir(Path(config.out) / config.run_id) for group in groups for config in group.configs]
-    kept = [group for group, own in zip(groups, runs, strict=True) if own]
-    return list(zip(kept, sections_of(list(filter(None, runs)), find_diverged(folders, results)), strict=True))
+    ran = {run.config.run_id: run for run in (*results, *find_diverged(folders, results))}
+    finished = {result.config.run_id for result in results}
+    kept = [group for group in groups if any(config.run_id in finished for config in group.configs)]
+    runs = [[ran[config.run_id] for config in group.configs if config.run_id in ran] for group in kept]
+    return list(zip(kept, sections_of(runs), strict=True))
 
 
 def _planned(plan: Path, given: dict[str, Any]) -> list[Config]:

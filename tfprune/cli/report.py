@@ -52,7 +52,7 @@ def report(
     from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.made import Made
     from tfprune.reporting.pages import writer_for
-    from tfprune.reporting.report import sections
+    from tfprune.reporting.report import sections, still_left_out
     from tfprune.reporting.sheets import write_sheets
 
     if not files and folder is None:
@@ -61,9 +61,10 @@ def report(
     writers = [(writer_for(file), file) for file in files] + ([(write_sheets, folder)] if folder else [])
     folders = [folder for run in runs for folder in (_of_plan(run) if run.is_file() else run_folders(run))]
     results, left_out = find_results(folders)
+    found = sections(results, find_diverged(map(RunDir, folders), results), margin)
+    left_out = still_left_out(left_out, found)
     for line in left_out:
         echo(f"Left out: {line}", err=True)
-    found = sections(results, find_diverged(map(RunDir, folders), results), margin)
     made = Made.now(_command(runs, files, folder, margin))
     written = [(path, file) for write, file in writers for path in write(found, file, made)]
     if as_json:

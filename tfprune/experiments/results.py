@@ -235,6 +235,8 @@ def read_result(folder: RunDir) -> Result:
         hint = f"; `tfprune runs {folder.root}` lists those in it" if any(folder.root.glob("*/config.json")) else ""
         raise RunError(f"{folder.root}: this is no run folder (it has no {folder.config.name}){hint}")
     if not folder.finished:
+        if folder.diverged:
+            raise RunError(f"{folder.root}: this run diverged: its loss was no number any more")
         raise RunError(f"{folder.root}: this run is not finished; run its command again")
     metrics = read_metrics(folder.metrics)
     stored = read_json(folder.config)

@@ -16,25 +16,30 @@ class Diverged(NamedTuple):
     """A run whose loss was no number any more.
 
     Attributes:
+        folder: its folder.
         config: its settings.
         constant: what a network that guesses comes to: split -> score -> number.
     """
 
+    folder: RunDir
     config: Config
     constant: Mapping[str, Mapping[str, float]]
 
 
 def find_diverged(folders: Iterable[RunDir], results: Iterable[Result]) -> list[Diverged]:
-    """Returns the runs in folders that diverged, of data sets of which `results` has a finished run."""
+    """Returns the runs in folders that diverged, each once, of data sets of which `results` has a finished run."""
+    results = list(results)
     chance = {data_of(run.config): run.constant for run in results if run.constant}
+    known = {run.config.run_id for run in results}  # in another folder the same run may have finished
     found = []
     for folder in folders:
         try:
             config = read_config(folder) if folder.config.is_file() and folder.diverged else None
         except RunError:  # of another version, as `find_results` says of it
             continue
-        if config is not None and data_of(config) in chance:
-            found.append(Diverged(config, chance[data_of(config)]))
+        if config is not None and data_of(config) in chance and config.run_id not in known:
+            known.add(config.run_id)
+            found.append(Diverged(folder, config, chance[data_of(config)]))
     return found
 
 
@@ -55,8 +60,8 @@ def data_of(config: Config) -> str:
 def chance_row(run: Diverged, columns: Sequence[str]) -> dict[str, Any]:
     """Returns a row of a comparison: metric and loss of a network that guesses, and nothing else.
 
-    >>> guess = {"test": {"loss": 1.39, "accuracy": 0.25}}
-    >>> row = chance_row(Diverged(Config(dataset="penguins"), guess), ("epochs",))
+    >>> config, guess = Config(dataset="penguins"), {"test": {"loss": 1.39, "accuracy": 0.25}}
+    >>> row = chance_row(Diverged(RunDir(config.run_id), config, guess), ("epochs",))
     >>> row["test_accuracy"], row["epochs"], row["diverged"]
     (0.25, None, True)
     """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tfprune.experiments.results import Result
+    from tfprune.reporting.diverged import Diverged
     from tfprune.reporting.figures.panels import Panel, Theme
 
 MOST_BOXES = 6  # of verdicts; more are a table
@@ -75,7 +76,7 @@ def _as_page(section: Section, number: int, folder: Path) -> dict[str, Any]:
     judged = asked_verdicts(section)
     decided = [own for own in judged if own.outcome in (SUPPORTED, REFUTED)]
     tables = {name: _without_blank(table) for name, table in section_tables(section.summary).items()}
-    links = {trial: [_link(run, folder) for run in runs] for trial, runs in section.trials.items()}
+    links = {trial: [_link(run, folder) for run in runs] for trial, runs in section.runs.items()}
     return {
         "title": section.title,
         "answers": [(own, links.get(own.trial, [])[:MOST_LINKS]) for own in section.answers],
@@ -144,7 +145,7 @@ def _across_page(report: Sequence[Section]) -> dict[str, Any] | None:
     return {"title": ACROSS, "notes": across_notes(found), "tables": across_tables(found), "panels": panels}
 
 
-def _link(run: Result, folder: Path) -> dict[str, str]:
+def _link(run: Result | Diverged, folder: Path) -> dict[str, str]:
     """Returns a link to a run's folder from the page's, which holds when both are moved together."""
     place = os.path.relpath(run.folder.root, folder)
     return {"seed": str(run.config.seed), "href": quote_from_bytes(os.fsencode(place)), "name": place}

@@ -101,7 +101,7 @@ def write_markdown(report: Sequence[Section], path: Path, made: Made) -> list[Pa
 
 
 def write_csv(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
-    """Writes one row per run, numbers with all their digits."""
+    """Writes one row per run that counts, numbers with all their digits."""
     rows = [
         {
             "comparison": section.title,
@@ -115,7 +115,7 @@ def write_csv(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
             "folder": str(run.folder.root),
         }
         for section in report
-        for trial, runs in section.trials.items()
+        for trial, runs in section.runs.items()
         for run in runs
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))  # tasks have metrics of their own

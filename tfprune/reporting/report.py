@@ -14,7 +14,7 @@ from tfprune.experiments.results import COMPARISON_SCHEMA, Result
 from tfprune.methods import BASELINE, METHODS
 from tfprune.reporting.answers import Answer, answers
 from tfprune.reporting.comparison import Ran, by_trial, flat, remarks, several_sparsities, summarise
-from tfprune.reporting.diverged import Diverged
+from tfprune.reporting.diverged import Diverged, data_of
 from tfprune.reporting.measures import measure_of
 from tfprune.reporting.tables import (
     answer_table,
@@ -56,9 +56,10 @@ class Section:
 
     Attributes:
         title: data set, model and epochs, and what else tells them from those of other sections.
-        trials: trial -> its runs, see `comparison.by_trial`.
+        trials: trial -> its finished runs, see `comparison.by_trial`.
         summary: see `comparison.summarise`.
         verdicts: see `verdicts.verdicts`.
+        diverged: trial -> its runs that diverged and count at chance, if there are any.
         margin: how much worse still counts for the smallest network, see `answers.answers`.
     """
 
@@ -66,6 +67,7 @@ class Section:
     trials: Mapping[str, Sequence[Result]]
     summary: Summary
     verdicts: Sequence[Verdict]
+    diverged: Mapping[str, Sequence[Diverged]] = dataclasses.field(default_factory=dict)
     margin: float | None = None
 
     @property
@@ -77,8 +79,14 @@ class Section:
 
     @property
     def results(self) -> list[Result]:
-        """All runs, trial by trial."""
+        """All finished runs, trial by trial."""
         return [run for runs in self.trials.values() for run in runs]
+
+    @property
+    def runs(self) -> dict[str, list[Result | Diverged]]:
+        """All runs that count, trial -> those that finished and those that diverged, seed by seed."""
+        each = {trial: [*self.trials.get(trial, ()), *self.diverged.get(trial, ())] for trial in self.summary}
+        return {trial: sorted(runs, key=lambda run: run.config.seed) for trial, runs in each.items()}
 
 
 def sections(
@@ -88,16 +96,18 @@ def sections(
 
     Args:
         results: finished runs.
-        diverged: others, which count at chance.
+        diverged: others; those that can be compared with a finished run count, at chance.
         margin: see `Section`.
     """
-    return [dataclasses.replace(own, margin=margin) for own in sections_of(comparable(results), diverged)]
+    groups = comparable([*results, *diverged])
+    return [dataclasses.replace(own, margin=margin) for own in sections_of(groups)]
 
 
-def sections_of(groups: Sequence[Sequence[Result]], diverged: Iterable[Diverged] = ()) -> list[Section]:
-    """Compares the runs of each group with each other; titles tell the groups apart."""
-    diverged, settings = list(diverged), [_shared(group[0].config) for group in groups]
-    return [section(group, diverged, settings) for group in groups]
+def sections_of(groups: Iterable[Sequence[Result | Diverged]]) -> list[Section]:
+    """Compares the runs of each group that has a finished one with each other; titles tell the groups apart."""
+    each = [(finished, lost) for finished, lost in map(_finished, groups) if finished]
+    settings = [_shared(finished[0].config) for finished, _ in each]
+    return [section(finished, lost, settings) for finished, lost in each]
 
 
 def section(
@@ -107,17 +117,26 @@ def section(
 
     Args:
         group: the finished ones.
-        diverged: others; those that are set up like one of `group` count, at chance.
+        diverged: others; those of the data set of `group` count, at chance.
         settings: what the runs of each section have in common, which the title tells apart.
     """
-    known = {json.dumps(_shared(run.config)) for run in group}
-    lost = [run for run in diverged if json.dumps(_shared(run.config)) in known]
+    known = {data_of(run.config) for run in group}
+    lost = [run for run in diverged if data_of(run.config) in known]
+    each = {trial: _finished(runs) for trial, runs in by_trial([*group, *lost]).items()}
     summary = summarise(group, lost)
-    trials = {
-        trial: [run for run in runs if isinstance(run, Result)] for trial, runs in by_trial([*group, *lost]).items()
-    }
-    title = _title(_shared(group[0].config), settings)
-    return Section(title, {trial: runs for trial, runs in trials.items() if runs}, summary, verdicts(summary))
+    return Section(
+        title=_title(_shared(group[0].config), settings),
+        trials={trial: finished for trial, (finished, _) in each.items() if finished},
+        summary=summary,
+        verdicts=verdicts(summary),
+        diverged={trial: lost for trial, (_, lost) in each.items() if lost},
+    )
+
+
+def _finished(runs: Iterable[Result | Diverged]) -> tuple[list[Result], list[Diverged]]:
+    """Returns those of runs that finished, and those that diverged."""
+    runs = list(runs)
+    return [own for own in runs if isinstance(own, Result)], [own for own in runs if isinstance(own, Diverged)]
 
 
 def comparable(runs: Iterable[Ran], config_of: Callable[[Ran], Config] = attrgetter("config")) -> list[list[Ran]]:
@@ -145,6 +164,12 @@ def comparable(runs: Iterable[Ran], config_of: Callable[[Ran], Config] = attrget
             own = next((other for other in baselines if _takes_all_of(config, own, other)), own)
         groups.setdefault(json.dumps(own), []).append(run)
     return [sorted(group, key=lambda run: _rank(config_of(run))) for group in groups.values()]
+
+
+def still_left_out(left_out: Iterable[str], sections: Iterable[Section]) -> list[str]:
+    """Returns the lines of `results.find_results` without those on runs that diverged and count in a section."""
+    counted = tuple(f"{run.folder.root}: " for own in sections for runs in own.diverged.values() for run in runs)
+    return [line for line in left_out if not line.startswith(counted)]
 
 
 def result_tables(summary: Summary) -> list[Table]:
@@ -215,7 +240,7 @@ def as_json(results: Sequence[Result], summary: Summary, failures: Sequence[str]
 
 def facts(section: Section) -> dict[str, str]:
     """Returns what was compared, and on what machine: name -> value."""
-    runs = section.results
+    runs, counted = section.results, [run for runs in section.runs.values() for run in runs]
     config, settings = runs[0].config, _shared(runs[0].config)
     default = _shared(Config(dataset=config.dataset, data_settings=config.data_settings))
     said = {"dataset", "model", "model_settings", "epochs", "batch_size", "optimizer", "learning_rate"}
@@ -231,8 +256,8 @@ def facts(section: Section) -> dict[str, str]:
         **({"Ranked in another scope than the layer": ", ".join(scopes)} if scopes else {}),
         "Precision": _distinct(run.metrics["precision"]["policy"] for run in runs),
         **({"Other settings": ", ".join(f"{key}={_text(value)}" for key, value in other.items())} if other else {}),
-        "Seeds": ranges({run.config.seed for run in runs}),
-        "Runs": f"{len(runs):,} in {_distinct(str(run.folder.root.parent) for run in runs)}",
+        "Seeds": ranges({run.config.seed for run in counted}),
+        "Runs": f"{len(counted):,} in {_distinct(str(run.folder.root.parent) for run in counted)}",
         "Versions": _distinct(_versions(run.metrics["versions"]) for run in runs),
         "Machine": _distinct(machine_text(run.metrics["machine"]) for run in runs),
     }
@@ -241,7 +266,7 @@ def facts(section: Section) -> dict[str, str]:
 def source(section: Section) -> str:
     """Returns a line on where the numbers of a section come from."""
     config, metrics = section.results[0].config, section.results[0].metrics
-    seeds = ranges({run.config.seed for run in section.results})
+    seeds = ranges({run.config.seed for runs in section.runs.values() for run in runs})
     return source_line(_shared(config), metrics["versions"], metrics["machine"], seeds, metrics["precision"]["policy"])
 
 
@@ -259,7 +284,7 @@ def source_line(
 
 def notes(section: Section) -> list[str]:
     """Returns what a reader has to know of what is missing."""
-    said, seeds = [], {trial: {run.config.seed for run in runs} for trial, runs in section.trials.items()}
+    said, seeds = [], {trial: {run.config.seed for run in runs} for trial, runs in section.runs.items()}
     most = set().union(*seeds.values())
     single = [trial for trial, own in seeds.items() if len(own) == 1]
     if len(single) == len(seeds):
@@ -269,7 +294,7 @@ def notes(section: Section) -> list[str]:
     fewer = [f"{trial} {len(own)}" for trial, own in seeds.items() if 1 < len(own) < len(most)]
     if fewer:
         said.append(f"Not every trial has all {len(most)} seeds ({', '.join(fewer)}); differences are of shared ones.")
-    if BASELINE not in section.trials:
+    if BASELINE not in section.summary:
         said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
     return said + remarks(section.summary)
 
