@@ -38,6 +38,7 @@ def test_incomplete_rows_can_be_dropped(tmp_path):
         ("name,size,year,weight\na,1,2,3\n", "unknown column 'weight': .*Choices: name, size, year"),
         ("name,name,size,year\n", "column 'name' is there more than once"),
         (HEADER + "a,big,2\n", "line 2: size must be a number, got 'big'"),
+        (HEADER + "a,1_0,2\n", "line 2: size must be a number, got '1_0'"),
         (HEADER + "a,inf,2\n", "line 2: size must be a number, got 'inf'"),
         (HEADER + "a,1,2.5\n", "line 2: year must be a whole number, got '2.5'"),
         (HEADER + "a,1,2\nb,,2\n", "line 3: size is missing; fill it in or remove the row"),

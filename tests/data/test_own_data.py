@@ -168,6 +168,23 @@ def test_numbers_that_are_names_can_be_read_as_categories(table):
     assert data.input_shape == (1 + 5 + 3,)
 
 
+@pytest.mark.parametrize("digits", ["{n}_0", "2024_{n}", "\uff11\uff12"])
+def test_what_only_python_takes_for_a_number_is_a_category(tmp_path, digits):
+    rows = [(digits.format(n=n % 3 + 1), n, "xy"[n % 2]) for n in range(30)]
+    data = load_data(own(write_rows(tmp_path / "n.csv", rows, header=("a", "n", "b")), label="b"))
+    assert data.input_shape == (len({row[0] for row in rows}) + 1,)
+
+
+def test_the_column_behind_a_comma_at_the_end_of_all_lines_is_left_out(tmp_path):
+    path = tmp_path / "ending.csv"
+    path.write_text("a,b,\n" + "1,x,\n2,y,\n" * 9)
+    data = load_data(own(path, label="b"))
+    assert data.input_shape == (1,)
+    assert any("a column that has no name and no cells is left out" in own for own in data.warnings)
+    path.write_text("a,b,\n" + "1,x,7\n2,y,\n" * 9)
+    assert load_data(own(path, label="b", missing="impute")).input_shape == (2,)
+
+
 def test_labels_that_are_numbers_stay_in_their_order(tmp_path):
     path = write_rows(tmp_path / "n.csv", [(n, n % 12) for n in range(60)], header=("a", "b"))
     assert load_data(own(path, label="b")).labels == tuple(map(str, range(12)))

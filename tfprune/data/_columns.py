@@ -16,6 +16,7 @@ from tfprune.data._csv import (
     MARKS,
     MAX_COLUMNS,
     MISSING,
+    NUMBER,
     UTF8,
     Column,
     check_header,
@@ -260,7 +261,7 @@ def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarra
     except pa.ArrowInvalid:
         cells = column.to_pylist()
     _check_marks(cells, name)
-    bad = [(row, cell) for row, cell in enumerate(cells, start=1) if cell is not None and not _is_number(cell)]
+    bad = [(row, cell) for row, cell in enumerate(cells, start=1) if cell is not None and not NUMBER.fullmatch(cell)]
     given = sum(cell is not None for cell in cells)
     if len(bad) <= (1 - MOSTLY) * given:
         row, cell = bad[0]
@@ -273,7 +274,7 @@ def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarra
 
 def _check_marks(cells: Sequence[str | None], name: str) -> None:
     """Raises `DataError` if a column is numbers but for marks of missing cells, or with decimal commas."""
-    others = {cell for cell in cells if cell is not None and not _is_number(cell)}
+    others = {cell for cell in cells if cell is not None and not NUMBER.fullmatch(cell)}
     if not others:
         return
     if any(DECIMAL_COMMA.fullmatch(cell) for cell in others) and all(
@@ -291,7 +292,7 @@ def _check_marks(cells: Sequence[str | None], name: str) -> None:
             f"column {name} has numbers with a sign beside them, such as {example!r}; remove the sign, or read the "
             f"column as text with --set data.categories={name}"
         )
-    if others <= MARKS and any(cell is not None and _is_number(cell) for cell in cells):
+    if others <= MARKS and any(cell is not None and NUMBER.fullmatch(cell) for cell in cells):
         raise DataError(
             f"column {name} has {', '.join(map(repr, sorted(others)))} among its numbers; if that marks missing cells, "
             f"say so with --set data.missing_marks={','.join(sorted(others))} and --missing impute or drop"
@@ -300,14 +301,6 @@ def _check_marks(cells: Sequence[str | None], name: str) -> None:
 
 def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(column.to_numpy(), np.float64)  # nulls become NaN
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -16,6 +16,9 @@ MISSING = frozenset({"", "NA", "NaN", "nan", "null"})
 MARKS = frozenset(  # that files have for missing cells, and that could be a word too: read as one unless they are set
     {"?", "-", "--", ".", "N/A", "n/a", "#N/A", "na", "None", "none", "NULL", "Null", "NAN", "missing", "unknown"}
 )
+NUMBER = re.compile(  # as Arrow reads it; Python's `float` also takes digits of all scripts, and _ between them
+    r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE
+)
 UTF8 = "utf-8-sig"  # with or without a byte-order mark
 Column = Callable[[str], Any]
 
@@ -25,9 +28,16 @@ def text(cell: str) -> str:
     return cell
 
 
+def as_float(cell: str) -> float:
+    """Reads a number as Arrow does; raises `ValueError` if a cell holds none."""
+    if not NUMBER.fullmatch(cell):
+        raise ValueError(cell)
+    return float(cell)
+
+
 def number(cell: str) -> float:
     """A column of finite numbers."""
-    value = float(cell)
+    value = as_float(cell)
     if not math.isfinite(value):
         raise ValueError(cell)
     return value

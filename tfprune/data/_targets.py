@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tfprune.data._csv import with_point
+from tfprune.data._csv import as_float, with_point
 from tfprune.data.objectives import AUTO, OBJECTIVES
 from tfprune.utils.errors import DataError
 from tfprune.utils.text import shortened
@@ -70,7 +70,7 @@ def as_numbers(cells: np.ndarray, decimal: str = ".") -> np.ndarray | None:
     import numpy as np
 
     try:
-        return np.array([float(with_point(cell) if decimal == "," else cell) for cell in cells.tolist()], np.float64)
+        return np.array([as_float(with_point(cell) if decimal == "," else cell) for cell in cells.tolist()], np.float64)
     except (ValueError, AttributeError):
         return None
 

@@ -158,9 +158,11 @@ class Table(Source):
             cells = {name: self._cells(column, name) for name, column in columns.items() if self._is_input(name)}
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
+        cells, nameless = _without_nameless(cells)
         if not cells:
             raise DataError(f"{path}: there is no column beside the label {', '.join(map(repr, self.label_columns))}")
         kept, warnings = self._rows_to_keep(labels_of_rows, cells, path)
+        warnings += nameless
         cells = {name: values[kept] for name, values in cells.items()}
         kept_labels = {name: own[kept] for name, own in labels_of_rows.items()}
         targets = read_targets(self.task, kept_labels, path, self.decimal)
@@ -294,6 +296,15 @@ def rows_spec(examples: int, summary: str) -> DatasetSpec:
         learning_rate=1e-3,
         optimizer="adam",
     )
+
+
+def _without_nameless(cells: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Returns columns but for one with neither name nor cells, of lines that end in a comma; and says so."""
+    from tfprune.data._columns import missing_cells
+
+    kept = {name: values for name, values in cells.items() if name or not missing_cells(values).all()}
+    said = "a column that has no name and no cells is left out: each line ends with what separates columns"
+    return kept, [said] if len(kept) < len(cells) else []
 
 
 def _encoded(inputs: Any, cells: Mapping[str, np.ndarray]) -> np.ndarray:
