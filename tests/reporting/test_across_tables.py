@@ -1,3 +1,6 @@
+import dataclasses
+
+import pytest
 from written import write_runs
 
 from tfprune.experiments.results import find_results
@@ -49,6 +52,21 @@ def test_without_a_method_in_common_the_reason_is_given(tmp_path):
     write_runs(tmp_path, ("unpruned", "dynamic"), 2, dataset="flowers")
     found, reason = across_sections(sections(find_results([tmp_path])[0]))
     assert found is None and reason == "Over data sets: no method has seeds in common with unpruned on each data set."
+
+
+@pytest.mark.parametrize(
+    ("tasks", "reason"),
+    [
+        (("regression", "regression"), "their metric is no share of examples: MAE."),
+        (("regression", "multilabel"), "their metrics differ: MAE, macro F1."),
+    ],
+)
+def test_metrics_that_cannot_be_set_side_by_side_are_named(tmp_path, tasks, reason):
+    own = [
+        dataclasses.replace(section, summary={trial: {**v, "task": task} for trial, v in section.summary.items()})
+        for section, task in zip(report(tmp_path, ("penguins", "flowers")), tasks, strict=True)
+    ]
+    assert across_sections(own) == (None, f"Over data sets: {reason}")
 
 
 def test_every_kind_of_report_has_it(tmp_path):

@@ -90,9 +90,9 @@ def across(summaries: Summaries, margin: float = MARGIN, *, described: bool = Tr
         common.
     """
     summaries = {name: summary for name, summary in summaries.items() if BASELINE in summary}
-    found = next((measure_of(summary) for summary in summaries.values()), ACCURACY)
-    if not found.metric.share or any(measure_of(summary).metric != found.metric for summary in summaries.values()):
+    if why_not_across(summaries):
         return None
+    found = next((measure_of(summary) for summary in summaries.values()), ACCURACY)
     everything = dict.fromkeys(trial for summary in summaries.values() for trial in summary)
     shared = [trial for trial in everything if all(_has_pairs(summary, trial) for summary in summaries.values())]
     if len(summaries) < 2 or not set(shared) - {BASELINE}:
@@ -112,6 +112,15 @@ def across(summaries: Summaries, margin: float = MARGIN, *, described: bool = Tr
         left_out=[trial for trial in everything if trial not in shared],
         margin=margin,
     )
+
+
+def why_not_across(summaries: Summaries) -> str:
+    """Returns why the metrics of data sets cannot be set side by side; "" where they are one share of examples."""
+    metrics = list(dict.fromkeys(measure_of(summary).metric for summary in summaries.values() if BASELINE in summary))
+    labels = ", ".join(metric.label for metric in metrics)
+    if len(metrics) > 1:
+        return f"their metrics differ: {labels}"
+    return "" if all(metric.share for metric in metrics) else f"their metric is no share of examples: {labels}"
 
 
 def critical_difference(trials: int, datasets: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfprune.methods import BASELINE
-from tfprune.reporting.across import FEWEST_DATA_SETS, Across, across
+from tfprune.reporting.across import FEWEST_DATA_SETS, Across, across, why_not_across
 from tfprune.reporting.diverged import data_of
 from tfprune.reporting.statistics import CONFIDENCE, Interval
 from tfprune.reporting.tables import p_text, points
@@ -34,7 +34,8 @@ def across_sections(sections: Sequence[Any]) -> tuple[Across | None, str | None]
     if len(named) < 2:
         return None, None
     found = across(named)
-    return found, None if found else f"{TITLE}: no method has seeds in common with {BASELINE} on each data set."
+    reason = why_not_across(named) or f"no method has seeds in common with {BASELINE} on each data set"
+    return found, None if found else f"{TITLE}: {reason}."
 
 
 def answer_table(found: Across) -> Table:
