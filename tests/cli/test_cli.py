@@ -440,6 +440,10 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     assert call("bench", *runs, "--rounds", 3, "--figure", tmp_path / "times.svg")[0] == 0
     named = set(re.findall(r"<!-- (model.*), (.*) -->", (tmp_path / "times.svg").read_text()))
     assert named == {(file, name) for file in ("model", "model-int8.tflite") for name in ("unpruned", "dynamic")}
+    (tmp_path / "times.png").unlink()
+    code, out, err = call("bench", runs[0], "--rounds", 1, "--batch", 1, "--figure", tmp_path / "times.png", "--json")
+    assert code == 0 and json.loads(out)["models"] and f"Figure: {tmp_path}/times.png" in err
+    assert (tmp_path / "times.png").is_file()
     for given, message in (
         (("bench", runs[0], "--batch", "1,x"), "--batch must be whole numbers like 1,32, got '1,x'"),
         (("bench", runs[0], "--batch", "0"), "--batch must be a whole number of at least 1"),
@@ -470,9 +474,22 @@ def test_a_dry_run_says_what_the_run_would_do_and_writes_nothing(trained, call, 
 
 
 def test_compare_names_its_runs_and_trains_none(call, tmp_path):
-    code, out, _ = call("compare", "--dataset", "penguins", "--seeds", 1, "--dry-run", "--out", tmp_path)
-    assert code == 0 and out.split() == [f"penguins-{name}-seed0" for name in TRIALS]
+    command = ("compare", "--dataset", "penguins", "--seeds", 1, "--dry-run", "--out", tmp_path)
+    names = [f"penguins-{name}-seed0" for name in TRIALS]
+    code, out, _ = call(*command)
+    assert code == 0 and out.split() == names
+    runs = [{"run": name, "folder": str(tmp_path / name), "finished": False} for name in names]
+    assert json.loads(call(*command, "--json")[1]) == {"schema": 1, "runs": runs}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_sweep_is_json_too(call, tmp_path):
+    run = write_run(tmp_path, "dynamic")
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"dataset": "penguins", "epochs": 12, "methods": ["dynamic"], "seeds": 2}))
+    code, out, _ = call("sweep", plan, "--out", tmp_path, "--dry-run", "--json")
+    first, second = json.loads(out)["runs"]
+    assert code == 0 and (first["folder"], first["finished"], second["finished"]) == (str(run), True, False)
 
 
 def test_runs_lists_chooses_and_sorts(call, tmp_path):
@@ -545,6 +562,15 @@ def test_overview_sets_comparisons_side_by_side(compared, call, tmp_path, no_tra
     assert re.search(
         r"\| dynamic takes less training time than lottery +\| by construction +\| by construction ", page.read_text()
     )
+
+
+def test_overview_as_json_keeps_apart_two_comparisons_of_a_data_set(call, tmp_path):
+    for epochs in (12, 24):
+        write_runs(tmp_path / "runs", seeds=2, epochs=epochs)
+    assert call("report", tmp_path / "runs", "--out", tmp_path / "r.json")[0] == 0
+    told = json.loads(call("overview", tmp_path / "r.json", "--json")[1])
+    assert len(told["data_sets"]) == 2
+    assert all(list(row) == ["statement", "penguins", "penguins (2)"] for row in told["verdicts"])
 
 
 def test_overview_shows_the_methods_that_all_have(compared, call, tmp_path, no_training):

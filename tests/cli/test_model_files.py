@@ -238,7 +238,9 @@ def test_export_and_bench_of_files(call, tmp_path):
     code, text, _ = call("export", tmp_path / "s.keras", "--format", "tflite")
     assert code == 0 and "256 made-up examples" in text and f"Next: tfprune bench {tmp_path}/s.keras" in text
     files = ("keras3.keras", tmp_path / "s.keras", tmp_path / "s.tflite", "tf_keras")
-    code, text, _ = call("bench", *files, "--rounds", 2, "--batch", "3", "--json")
+    drawn = ("--figure", tmp_path / "times.svg")
+    code, text, err = call("bench", *files, "--rounds", 2, "--batch", "3", "--json", *drawn)
+    assert (tmp_path / "times.svg").is_file() and f"Figure: {tmp_path}/times.svg" in err
     told = {own["kind"]: own for own in json.loads(text)["models"][1:]}
     assert code == 0 and list(told) == ["Keras 3", "tflite", "tf_keras"]
     assert told["Keras 3"]["sparsity"] == 0.5 and told["tflite"]["macs"] is None

@@ -35,7 +35,14 @@ def bench_files(
     if as_json:
         echo_json({"models": [_as_dict(own, [times[n] for times in measured], [times[0] for times in measured])
                               for n, own in enumerate(models)]})  # fmt: skip
-        return
+    else:
+        _echo_tables(paths, models, measured)
+    if figure:
+        _draw(models, sizes, measured, figure)
+        echo(f"Figure: {figure}", err=as_json)
+
+
+def _echo_tables(paths: Sequence[Path], models: Sequence[Measured], measured: Sequence[Sequence[Latency]]) -> None:
     folder, names = _names(paths)
     if folder:
         echo(f"Models in {folder}", "")
@@ -45,8 +52,6 @@ def bench_files(
     rows = [cells for times in measured for cells in _time_cells(names, times)]
     echo_table(rows, ("model", "batch", "ms per call", "p10 to p90", "examples / s", "time / first's"))
     echo("", MADE_UP)
-    if figure:
-        _draw(models, sizes, measured, figure)
 
 
 def _names(paths: Sequence[Path]) -> tuple[str, list[str]]:
@@ -102,4 +107,3 @@ def _draw(
     }
     with written_to(figure):
         plot_latencies(bars, figure, title="time per call")
-    echo(f"Figure: {figure}")

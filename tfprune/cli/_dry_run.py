@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 MAX_EVENTS = 12  # that are shown; of more the first and the last
 
 
-def echo_runs(configs: Iterable[Config]) -> None:
+def echo_runs(configs: Iterable[Config], *, as_json: bool = False) -> None:
     """Names runs, and says which are finished."""
     from tfprune.experiments.results import find_result
 
-    for config in configs:
-        echo(f"{config.run_id}{'  finished' if find_result(config) else ''}")
+    found = [(config, find_result(config) is not None) for config in configs]
+    if as_json:
+        runs = [{"run": own.run_id, "folder": str(Path(own.out) / own.run_id), "finished": done} for own, done in found]
+        echo_json({"runs": runs})
+        return
+    for config, finished in found:
+        echo(f"{config.run_id}{'  finished' if finished else ''}")
 
 
 def echo_plan(config: Config, *, as_json: bool = False) -> None:

@@ -22,8 +22,14 @@ def echo_json(value: Mapping[str, Any]) -> None:
 
 
 def table_as_dicts(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Returns the rows of a table that people read, each by its headers."""
-    return [dict(zip(headers, row, strict=True)) for row in rows]
+    """Returns the rows of a table that people read, each by its headers; of equal ones the later have a number.
+
+    >>> table_as_dicts(("method", "penguins", "penguins"), [("dynamic", 1, 2)])
+    [{'method': 'dynamic', 'penguins': 1, 'penguins (2)': 2}]
+    """
+    nth = [headers[: place + 1].count(header) for place, header in enumerate(headers)]
+    keys = [header if number == 1 else f"{header} ({number})" for header, number in zip(headers, nth, strict=True)]
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
 def _plain(value: Any) -> Any:

@@ -87,7 +87,6 @@ def _bench_runs(
     from tfprune.experiments.run_data import load_data
     from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.latency import latencies, score
-    from tfprune.utils.files import written_to
 
     results = [read_result(RunDir(run)) for run in runs]
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
@@ -106,31 +105,42 @@ def _bench_runs(
     scores = [score(model, test, objective) for model in through]
     measured = [latencies(models, test.x, size, rounds) for size in progress_bar(sizes, desc="latency", leave=False)]
     _keep(results, models, measured)
-    if as_json:
-        echo_json({"models": _as_dicts(models, metric, scores, measured, results[0].config.run_id)})
-        return
     first = results[0].config.run_id
-    if len(results) == 1:
-        echo(f"Run {first}", "")
-    echo_table(*_for_runs(results, *_sizes_table(models, metric, scores)))
-    echo()
-    echo_table(*_for_runs(results, *_times_table(models, measured, first)))
+    if as_json:
+        echo_json({"models": _as_dicts(models, metric, scores, measured, first)})
+    else:
+        if len(results) == 1:
+            echo(f"Run {first}", "")
+        echo_table(*_for_runs(results, *_sizes_table(models, metric, scores)))
+        echo()
+        echo_table(*_for_runs(results, *_times_table(models, measured, first)))
     if figure:
-        from tfprune.reporting.figures.latencies import plot_latencies
-
-        names = _names(results)
-        bars = {
-            f"batch of {size}": {
-                f"{m.file}, {names[m.run]}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)
-            }
-            for size, own in zip(sizes, measured, strict=True)
-        }
-        with written_to(figure):
-            alike = {f"{m.file}, {names[m.run]}": m.run for m in models}
-            plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time per call", alike=alike)
-        echo(f"Figure: {figure}")
-    for line in (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
+        _draw(results, models, sizes, measured, figure)
+        echo(f"Figure: {figure}", err=as_json)
+    for line in () if as_json else (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
         echo(line)
+
+
+def _draw(
+    results: Sequence[Result],
+    models: Sequence[Model],
+    sizes: Sequence[int],
+    measured: Sequence[Sequence[Latency]],
+    figure: Path,
+) -> None:
+    from tfprune.reporting.figures.latencies import plot_latencies
+    from tfprune.utils.files import written_to
+
+    names = _names(results)
+    bars = {
+        f"batch of {size}": {
+            f"{m.file}, {names[m.run]}": (t.median, *t.spread) for m, t in zip(models, own, strict=True)
+        }
+        for size, own in zip(sizes, measured, strict=True)
+    }
+    with written_to(figure):
+        alike = {f"{m.file}, {names[m.run]}": m.run for m in models}
+        plot_latencies(bars, figure, title=f"{results[0].config.data_name}: time per call", alike=alike)
 
 
 def _names(results: Sequence[Result]) -> dict[str, str]:

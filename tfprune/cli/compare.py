@@ -108,7 +108,7 @@ def compare(
         configs = _configs(seeds_of(seeds, first_seed), equal_budget, given)
     start_logging(progress=True)
     if dry_run:
-        echo_runs(configs)
+        echo_runs(configs, as_json=str(json_file) == "-")
         return
     from tfprune.experiments.sweeps import run_all
     from tfprune.reporting.across_tables import across_sections

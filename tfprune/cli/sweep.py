@@ -56,7 +56,7 @@ def sweep(
             check_function(config.model)
     start_logging(progress=True)
     if dry_run:
-        echo_runs(configs)
+        echo_runs(configs, as_json=as_json)
         return
     from tfprune.experiments.sweeps import run_all
 
