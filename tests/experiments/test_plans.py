@@ -54,6 +54,15 @@ def test_a_list_adds_settings_and_fixes_what_it_names():
     assert [config.optimizer for config in configs] == ["adam"] * 4 + ["sgd"] * 4
 
 
+def test_tables_of_settings_are_read_wherever_they_stand(tmp_path):
+    text = 'dataset = "penguins"\nepochs = 12\nmethods = ["dynamic", "lottery"]\nlottery.rounds = 2\n'
+    text += 'granularity = "filter"\n[model]\nhidden = [8]\n[grid]\nchannels.criterion = ["l1", "l2"]\n'
+    configs = plan(text, tmp_path)
+    assert [config.channel_settings["criterion"] for config in configs] == ["l1", "l1", "l2", "l2"]
+    assert {tuple(config.model_settings["hidden"]) for config in configs} == {(8,)}
+    assert {config.settings["rounds"] for config in configs if config.method == "lottery"} == {2}
+
+
 def test_without_more_the_usual_methods_are_run_with_one_seed():
     assert [config.method for config in expand({"dataset": "penguins"})] == list(TRIALS)
     assert [config.method for config in expand({"dataset": "penguins", "methods": "all"})] == list(METHODS)
@@ -66,6 +75,7 @@ def test_without_more_the_usual_methods_are_run_with_one_seed():
         ({"methods": ["dinamic"]}, "unknown method 'dinamic': did you mean dynamic"),
         ({"methods": []}, "methods must be a list with at least one value"),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, got 0"),
+        ({"seeds": 99999999999}, "seeds must be a whole number of at most 10,000, got 99999999999"),
         ({"seeds": [-1]}, "seeds must be a whole number of at least 0, got -1"),
         ({"seeds": True}, "seeds must be a list"),
         ({"sparsities": 0.5}, "sparsities must be a list with at least one value, got 0.5"),

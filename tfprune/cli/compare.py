@@ -229,7 +229,7 @@ def seeds_of(text: str, first: int) -> list[int]:
     """
     check_whole("--first-seed", first, least=0)
     if "," not in text:
-        return list(range(first, first + check_whole("--seeds", text, least=1)))
+        return list(range(first, first + check_whole("--seeds", text, least=1, most=10_000)))
     if first:
         raise ConfigError("--first-seed is for a number of seeds; --seeds names them: leave it out")
     seeds = [check_whole("--seeds", seed.strip(), least=0) for seed in text.split(",") if seed.strip()]

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tfprune.experiments.results import Result
 
 PARTS = ("methods", "sparsities", "seeds", "grid", "runs")  # of a plan; all else is a setting of every run
+MAX_SEEDS = 10_000  # that a number stands for; a list may name more
 _OWN = ("method", "sparsity", "seed")  # what an entry of `runs` may fix
+_TABLES = ("model", "optimizer", "channels", "data")  # of settings, beside those of methods
 
 
 def read_plan(path: Path, changes: Mapping[str, Any] | None = None) -> list[Config]:
@@ -51,14 +53,14 @@ def expand(plan: Mapping[str, Any]) -> list[Config]:
     * `runs`: a list of tables of settings; the grid is run with each of them. They may set `method`, `sparsity` and
       `seed` too.
 
-    A setting is spelled as for `--set`: one of the run, `model.NAME`, `optimizer.NAME`, `data.NAME`, or
-    `METHOD.NAME`, which the other methods ignore.
+    A setting is spelled as for `--set`: one of the run, `model.NAME`, `optimizer.NAME`, `channels.NAME`, `data.NAME`,
+    or `METHOD.NAME`, which the other methods ignore. A table such as `[model]` holds several of these.
 
     Raises:
         ConfigError: a key is unknown, or a value is of the wrong kind or out of range.
     """
     parts = {name: plan[name] for name in PARTS if name in plan}
-    common = {key: value for key, value in plan.items() if key not in PARTS}
+    common = dict(_flat({key: value for key, value in plan.items() if key not in PARTS}))
     methods = _methods(parts.get("methods", TRIALS))
     sparsities = _list("sparsities", parts.get("sparsities", [None]))
     seeds = _seeds(parts.get("seeds", 1))
@@ -108,7 +110,7 @@ def _methods(names: Any) -> list[str]:
 
 def _seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, int) and not isinstance(seeds, bool):
-        return list(range(check_whole("seeds", seeds, least=1)))
+        return list(range(check_whole("seeds", seeds, least=1, most=MAX_SEEDS)))
     return [check_whole("seeds", seed, least=0) for seed in _list("seeds", seeds)]
 
 
@@ -128,7 +130,7 @@ def _entries(runs: Any) -> list[dict[str, Any]]:
 def _flat(table: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Yields names and values; TOML reads an unquoted `model.hidden = ...` as a table in a table."""
     for key, value in table.items():
-        if isinstance(value, Mapping) and (key in METHODS or key in ("model", "optimizer", "data")):
+        if isinstance(value, Mapping) and (key in METHODS or key in _TABLES):
             yield from ((f"{key}.{name}", inner) for name, inner in value.items())
         else:
             yield key, value
