@@ -7,11 +7,13 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+from tfprune.utils.checks import check_whole
 from tfprune.utils.files import atomic_write, written_to
 from tfprune.utils.text import date_text
 
 TITLE = "Pruning report"
 EPOCH = "SOURCE_DATE_EPOCH"  # the variable of the environment for files that are the same at any time
+LATEST = 253_402_300_799  # seconds from 1970 to the end of the year 9999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,14 @@ class Made:
 
     @classmethod
     def now(cls, command: str) -> Made:
-        """Returns it for a command that runs now, or at the seconds since 1970 that `SOURCE_DATE_EPOCH` says."""
-        seconds = os.environ.get(EPOCH, "")
-        return cls(command, date_text(int(seconds) if seconds.isdigit() else None), version("tfprune"))
+        """Returns it for a command that runs now, or at the seconds since 1970 that `SOURCE_DATE_EPOCH` says.
+
+        Raises:
+            ConfigError: the variable holds something else.
+        """
+        seconds = os.environ.get(EPOCH)
+        date = date_text(check_whole(EPOCH, seconds, least=0, most=LATEST) if seconds else None)
+        return cls(command, date, version("tfprune"))
 
 
 def write_text(path: Path, text: str) -> Path:
