@@ -205,6 +205,7 @@ def test_model_folders_that_are_none(call, tmp_path):
         (("report", "absent"), "name a file to write, --out report.html, or a folder, --tables DIR"),
         (("show", "absent"), "absent: there is no such run folder"),
         (("compare", "--dataset", "penguins", "--seeds", "0"), "--seeds must be a whole number of at least 1"),
+        (("compare", "--dataset", "penguins", "--seeds", "99999999999"), "--seeds must be a whole number of at most"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(call, arguments, message):
@@ -453,6 +454,16 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     ):
         code, out, err = call(*given)
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err
+
+
+def test_suggested_commands_quote_the_folders_of_runs(call, tmp_path):
+    run = write_run(tmp_path / "my runs", "dynamic")
+    shown = call("show", run)[1]
+    assert f"tfprune train --config '{run}/config.json' --force" in shown
+    (run / "model").mkdir()
+    code, out, _ = call(*TRAIN, "--method", "dynamic", "--epochs", 12, "--out", run.parent)
+    assert code == 0 and "finished already" in out
+    assert f"tfprune show '{run}'" in out and f"tfprune predict '{run}' FILE" in out
 
 
 def test_a_dry_run_says_what_the_run_would_do_and_writes_nothing(trained, call, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tfprune.cli._json import echo_json
+from tfprune.cli._models import quoted
 from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._suggestions import compare_command
 from tfprune.cli._terminal import echo, start_logging
@@ -47,12 +48,14 @@ def train_and_report(
     lines = {"Keras 3": f"{run.keras_model}" if run.keras_model.is_file() else ""}
     lines |= {"SavedModel": f"{run.model}" if run.model.is_dir() else ""}
     lines |= {"Plots": f"{run.curves}, {run.sparsity.name}"}
-    lines |= {"TensorBoard": f"tensorboard --logdir {config.out}" if run.tensorboard.is_dir() else ""}
-    after = f"predict {run.root} FILE" if run.model.is_dir() else f"export {run.root} --format savedmodel"
+    lines |= {"TensorBoard": f"tensorboard --logdir {quoted(Path(config.out))}" if run.tensorboard.is_dir() else ""}
+    after = (
+        f"predict {quoted(run.root)} FILE" if run.model.is_dir() else f"export {quoted(run.root)} --format savedmodel"
+    )
     echo(
         "",
         *(f"{name:<12} {text}" for name, text in lines.items() if text),
-        f"Next         tfprune show {run.root}",
+        f"Next         tfprune show {quoted(run.root)}",
         f"             tfprune {after}",
         f"             {compare_command(config, typed=typed)}",
         *(f"Hint         {line}" for line in _hints(config)),

@@ -12,7 +12,7 @@ import click
 from tfprune.cli._bench_files import bench_files
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
-from tfprune.cli._models import backend_option, is_model
+from tfprune.cli._models import backend_option, is_model, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import as_typed, takes_data
@@ -229,7 +229,7 @@ def _ratio(models: Sequence[Model], model: Model, times: Sequence[Latency], firs
 def _alone(models: Sequence[Model], first: str, run: Path) -> list[str]:
     """Says which files are compared with none, as the first run was not exported so."""
     files = dict.fromkeys(model.file for model in models if _first(models, model, first) is None)
-    return [f"{file}: {first} has none to compare with; make it with tfprune export {run}" for file in files]
+    return [f"{file}: {first} has none to compare with; make it with tfprune export {quoted(run)}" for file in files]
 
 
 def _as_dicts(

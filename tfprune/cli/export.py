@@ -105,7 +105,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
     )
     if done.description:
         echo("", f"Inputs, columns and labels of the file: {done.description}")
-    echo("", f"Model card: {card}", "", f"Next: tfprune bench {run}{again(given)}")
+    echo("", f"Model card: {card}", "", f"Next: tfprune bench {quoted(run)}{again(given)}")
 
 
 def _write_card(result: Result, path: Path) -> Path:

@@ -8,6 +8,7 @@ import click
 
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
+from tfprune.cli._models import quoted
 from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._terminal import echo, echo_table
 from tfprune.experiments.results import read_result
@@ -35,12 +36,13 @@ def show(run: Path, as_json: bool) -> None:
     if result.folder.exported:
         echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
         return
+    config = quoted(result.folder.config)
     if "networks" not in result.metrics:
-        echo("", "Its SavedModel is gone.", f"Next         tfprune train --config {result.folder.config} --force")
+        echo("", "Its SavedModel is gone.", f"Next         tfprune train --config {config} --force")
         return
     echo(
         "",
         f"This run was trained side by side with {counted(result.metrics['networks'] - 1, 'other')} and left no "
         "SavedModel and no plots.",
-        f"Next         tfprune train --config {result.folder.config}   # makes them",
+        f"Next         tfprune train --config {config}   # makes them",
     )
