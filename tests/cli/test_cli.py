@@ -542,6 +542,13 @@ def test_report_looks_at_the_suffixes_first(call, tmp_path):
     assert "--out must end in one of .html, .md, .csv, .json, .tex, got" in err and "a.pdf" in err
 
 
+def test_report_refuses_a_date_before_numpy_reads_it(tmp_path):
+    write_run(tmp_path)
+    command = [sys.executable, "-m", "tfprune", "report", tmp_path, "--out", tmp_path / "r.md"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"SOURCE_DATE_EPOCH": "now"})
+    assert done.returncode == 2 and done.stderr == "Error: SOURCE_DATE_EPOCH must be a number, got 'now'\n"
+
+
 def test_report_without_a_finished_run_is_one_line(call, tmp_path):
     write_runs(tmp_path / "runs", ("dynamic",), 2, finished=False)
     for folder in ("runs", "absent"):

@@ -51,6 +51,8 @@ def report(
     from tfprune.experiments.rundir import RunDir
     from tfprune.reporting.diverged import find_diverged
     from tfprune.reporting.made import Made
+
+    made = Made.now(_command(runs, files, folder, margin))  # first: NumPy reads that variable too, as it is imported
     from tfprune.reporting.pages import writer_for
     from tfprune.reporting.report import sections, still_left_out
     from tfprune.reporting.sheets import write_sheets
@@ -65,7 +67,6 @@ def report(
     left_out = still_left_out(left_out, found)
     for line in left_out:
         echo(f"Left out: {line}", err=True)
-    made = Made.now(_command(runs, files, folder, margin))
     written = [(path, file) for write, file in writers for path in write(found, file, made)]
     if as_json:
         reports, figures = [path for path, file in written if path == file], [p for p, file in written if p != file]

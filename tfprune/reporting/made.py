@@ -38,7 +38,7 @@ class Made:
             ConfigError: the variable holds something else.
         """
         seconds = os.environ.get(EPOCH)
-        date = date_text(check_whole(EPOCH, seconds, least=0, most=LATEST) if seconds else None)
+        date = date_text(check_whole(EPOCH, seconds, least=0, most=LATEST) if seconds is not None else None)
         return cls(command, date, version("tfprune"))
 
 
