@@ -78,7 +78,7 @@ def layer_summaries(
         reader: reads them.
         model: that has been built.
         include: names of weights that count as kernels.
-        masked: weights that have masks.
+        masked: weights that have masks, or count as kernels for another reason.
         counted: multiply-adds of the layers.
         names: of the layers, by their ids.
     """

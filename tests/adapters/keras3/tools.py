@@ -119,6 +119,9 @@ def check_quantized_models_keep_their_zeros(folder):
             after = model.predict(X, verbose=0)
             assert np.abs(before - after).max() < 0.35 * np.abs(before).max(), mode
             model.save(folder / "q.keras")
+            if mode == "int8":
+                table = tfprune.summary(model)
+                assert table.sparsity >= 0.5, table  # small ones are rounded to zero
             for own in (model, keras.models.load_model(folder / "q.keras")):
                 for layer, off in zip(own.layers, gone, strict=True):
                     values = _stands_for(layer)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import NAMES, has_graph
+from tfprune.adapters.keras3.layers import NAMES, has_graph, leaf_layers
 from tfprune.adapters.keras3.masking import MASKS
 from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.layer_facts import LayerSummary, Reader, layer_summaries
@@ -19,11 +19,15 @@ from tfprune.adapters.layer_traits import MacsUnknown, count_macs, has_dynamic_s
 
 
 def layers_of(model: keras.Model, include: Collection[str] = ()) -> list[LayerSummary]:
-    """Returns what is known of each layer that holds numbers or multiplies; weights that have masks are kernels."""
+    """Returns what is known of each layer that holds numbers or multiplies.
+
+    Weights that have masks are kernels, and integers that stand for one each.
+    """
     backends.sync(model)
-    masked = vars(model)[MASKS].kernels().values() if MASKS in vars(model) else ()
+    kernels = [*vars(model)[MASKS].kernels().values()] if MASKS in vars(model) else []
+    kernels += (own for layer in leaf_layers(model) for own in NAMES.kernels_of_integers(layer))
     return layer_summaries(
-        Reader(NAMES, backends.numbers, _output), model, include, masked, macs_of_layers(model), _layer_names(model)
+        Reader(NAMES, backends.numbers, _output), model, include, kernels, macs_of_layers(model), _layer_names(model)
     )
 
 

@@ -48,6 +48,13 @@ class Keras3Names(KernelNames):
                 found[name] = kernel
         return found
 
+    def kernels_of_integers(self, layer: keras.layers.Layer) -> list[keras.Variable]:
+        """Returns the kernels of a quantized layer whose numbers are one weight each, as those of 8 bits are."""
+        if getattr(layer, "quantization_mode", None) != "int8":
+            return []
+        values = (vars(layer).get(f"_{name}") for name in traits_of(layer).kernels)
+        return [own for own in values if isinstance(own, keras.Variable) and not self.is_float(own)]
+
     def own_weights(self, layer: keras.layers.Layer) -> list[keras.Variable]:
         return [*layer._trainable_variables, *layer._non_trainable_variables]
 
