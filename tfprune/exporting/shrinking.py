@@ -75,9 +75,9 @@ def shrink(
     Returns:
         The smaller copy: layers, outputs and all that they know but the channels that went (vocabularies, what a
         normalization has adapted to, constants, functions) are those of `model`; layers that are shared stay shared.
-        It answers as `model` does with these channels set to zero; where LayerNormalization or GroupNormalization takes
-        statistics over them, they are those of the channels that stay. What cannot go is named in a warning of the
-        logger `tfprune`. With `keep=1` it is a plain copy.
+        It answers as `model` does where nothing reads these channels any more; LayerNormalization, RMSNormalization and
+        GroupNormalization take their statistics over the channels that stay. What cannot go is named in a warning of
+        the logger `tfprune`. With `keep=1` it is a plain copy.
 
         If `model` is compiled, so is the copy, with the same losses, weights, metrics and other settings of `compile`,
         metrics and optimizer being its own. The optimizer carries on: it counts the steps on, has the same learning
