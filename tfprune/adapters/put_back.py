@@ -32,13 +32,17 @@ def watch(
     def masking(method: Callable) -> Callable:
         @functools.wraps(method)
         def put(*args: Any, **kwargs: Any) -> Any:
-            with freed():
-                result = method(model, *args, **kwargs)
-                count = revived()
-            mask()
-            tell(count)
-            vars(model)[COUNT] = put_back(model) + count
-            return result
+            count = 0
+            try:
+                with freed():
+                    try:
+                        return method(model, *args, **kwargs)
+                    finally:
+                        count = revived()
+            finally:  # also where it failed after some weights
+                mask()
+                vars(model)[COUNT] = put_back(model) + count
+                tell(count)
 
         return put
 

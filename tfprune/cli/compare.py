@@ -227,9 +227,11 @@ def seeds_of(text: str, first: int) -> list[int]:
     Raises:
         ConfigError: there is none, one is no whole number, or one is there twice.
     """
+    from tfprune.experiments.plans import MAX_SEEDS
+
     check_whole("--first-seed", first, least=0)
     if "," not in text:
-        return list(range(first, first + check_whole("--seeds", text, least=1, most=10_000)))
+        return list(range(first, first + check_whole("--seeds", text, least=1, most=MAX_SEEDS)))
     if first:
         raise ConfigError("--first-seed is for a number of seeds; --seeds names them: leave it out")
     seeds = [check_whole("--seeds", seed.strip(), least=0) for seed in text.split(",") if seed.strip()]

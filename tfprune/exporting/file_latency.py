@@ -147,8 +147,10 @@ def bench(
     >>> [name for name, *_ in tfprune.bench({"before": model, "after": model}, batch=4, rounds=1).rows()]
     ['before', 'after']
     """
-    named, many = dict(models) if isinstance(models, Mapping) else {}, isinstance(models, (list, tuple))
-    listed = list(named.values() if isinstance(models, Mapping) else models if many else [models])
+    named = dict(models) if isinstance(models, Mapping) else {}
+    if isinstance(models, Mapping):
+        models = list(named.values())
+    listed = list(models) if isinstance(models, (list, tuple)) else [models]
     if not listed:
         raise ConfigError("models has none: give bench a model, a list or a dict of models, or paths of files")
     sizes = [batch] if isinstance(batch, int) else list(batch)

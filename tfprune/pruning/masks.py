@@ -296,6 +296,16 @@ def check_counts(
             raise SparsityError(f"{where}: {name} keeps {kept[name]} {what} where {expected} were asked for")
 
 
+def revived(kernels: Arrays, masks: Arrays) -> int:
+    """Returns how many pruned weights are not zero, as somebody has set them.
+
+    Args:
+        kernels: the weights by kernel name.
+        masks: theirs, zero where a weight is pruned.
+    """
+    return sum(int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in kernels.items())
+
+
 def sparsity_of(masks: Arrays) -> float:
     """Returns the fraction of zeros over all masks, in [0, 1]; 0 where there are none."""
     size = sum(mask.size for mask in masks.values())

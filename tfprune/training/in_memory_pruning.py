@@ -13,7 +13,7 @@ from tfprune.adapters import adapter_of, put_back
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
 from tfprune.pruning.events import Criterion, PruningEvent
-from tfprune.pruning.masks import ones_like, sparsity_of
+from tfprune.pruning.masks import ones_like, revived, sparsity_of
 from tfprune.pruning.scores import ScoringContext
 from tfprune.pruning.update import update_masks
 from tfprune.training.examples import first_examples
@@ -93,9 +93,7 @@ class InMemoryPruning:
 
     def revived(self) -> int:
         """Returns how many pruned weights are not zero, as somebody has set them."""
-        masks = self.pruner.masks()
-        kernels = self.pruner.model.kernels().items()
-        return sum(int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in kernels)
+        return revived(self.pruner.model.kernels(), self.pruner.masks())
 
     def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> None:
         """Takes the masks of a training that was begun elsewhere from the zeros of its weights.

@@ -33,6 +33,7 @@ from tfprune.adapters.keras3.optimizers import (
     slots_of_each,
 )
 from tfprune.adapters.put_back import unwatch, watch
+from tfprune.pruning.masks import revived
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
@@ -90,8 +91,7 @@ class InPlaceMasks:
 
     def revived(self) -> int:
         """Returns how many pruned weights are not zero."""
-        alive = ((backends.numbers(kernel), self._values[name]) for name, kernel, _ in self._vars)
-        return sum(int(np.count_nonzero(kernel[mask == 0])) for kernel, mask in alive)
+        return revived({name: backends.numbers(kernel) for name, kernel, _ in self._vars}, self._values)
 
     @contextlib.contextmanager
     def unguarded(self) -> Iterator[None]:

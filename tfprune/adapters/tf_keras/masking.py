@@ -20,6 +20,7 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.optimizers import initial_slots, slots, unwrapped
+from tfprune.pruning.masks import revived
 
 HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks which it is held to
 STARTS = "_tfprune_starts"  # the one that says where its slots start: number of axes -> `optimizers.initial_slots`
@@ -64,7 +65,8 @@ class InPlaceMasks:
 
     def revived(self) -> int:
         """Returns how many pruned weights are not zero."""
-        return sum(int(np.count_nonzero(kernel.numpy()[~mask.numpy()])) for _, kernel, mask in self._vars)
+        kernels = {name: kernel.numpy() for name, kernel, _ in self._vars}
+        return revived(kernels, {name: mask.numpy() for name, _, mask in self._vars})
 
     def hold(self, optimizer: keras.optimizers.Optimizer) -> bool:
         """Makes an optimizer keep what is pruned at zero, with nothing remembered of it.
