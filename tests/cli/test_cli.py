@@ -24,20 +24,6 @@ HEADER = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,
 ROW = "Biscoe,39.1,18.7,181,3750,male,2007\n"
 
 
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Runs a command line in this process; returns exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run made by the installed command in a process of its own."""
@@ -190,6 +176,7 @@ def test_model_folders_that_are_none(call, tmp_path):
         ((*TRAIN, "--sparsity", "30%"), "not a percentage, got 30%: write 0.3"),
         ((*TRAIN, "--sparsity", "1"), "must be a fraction in [0, 1), got 1"),
         ((*TRAIN, "--method", "unpruned", "--sparsity", "0.3"), "method unpruned prunes nothing"),
+        ((*TRAIN, "--sparsity", "0.5", "--set", "final_sparsity=0.8"), "--sparsity 0.5 and --set say different sparsit"),
         ((*TRAIN, "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
         ((*TRAIN, "--batch-size", "-1"), "batch_size must be a whole number of at least 1, got -1"),
         ((*TRAIN, "--epochs", "ten"), "'ten' is not a valid integer"),
@@ -542,9 +529,10 @@ def test_report_looks_at_the_suffixes_first(call, tmp_path):
     assert "--out must end in one of .html, .md, .csv, .json, .tex, got" in err and "a.pdf" in err
 
 
-def test_report_refuses_a_date_before_numpy_reads_it(tmp_path):
+@pytest.mark.parametrize("command", [("report", "--out", "r.md"), ("summary",)])
+def test_commands_refuse_a_date_before_numpy_reads_it(tmp_path, command):
     write_run(tmp_path)
-    command = [sys.executable, "-m", "tfprune", "report", tmp_path, "--out", tmp_path / "r.md"]
+    command = [sys.executable, "-m", "tfprune", *command, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"SOURCE_DATE_EPOCH": "now"})
     assert done.returncode == 2 and done.stderr == "Error: SOURCE_DATE_EPOCH must be a number, got 'now'\n"
 

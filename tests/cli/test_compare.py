@@ -1,34 +1,24 @@
 """`compare` on runs that are finished: what is shown, written and refused."""
 
 import json
-import sys
 
 import pytest
 from written import write_run
 
-from tfprune import cli
 from tfprune.experiments import sweeps
 
 TRAINED = ("compare", "--epochs", 12, "--seeds", 2)
 
 
 @pytest.fixture
-def call(capsys, monkeypatch):
+def call(call, monkeypatch):
     """Runs a command; whatever is not finished must not be trained."""
 
     def refuse(configs, dense):
         pytest.fail(f"{configs[0].run_id} is trained")
 
     monkeypatch.setattr(sweeps.run_all, "__kwdefaults__", sweeps.run_all.__kwdefaults__ | {"train": refuse})
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return run
+    return call
 
 
 def write(out, *trials, **changes):

@@ -1,30 +1,16 @@
 """`compare` and `report` with several data sets, by option and by sweep file."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from written import write_run, write_runs
 
-from tfprune import cli
 from tfprune.experiments.rundir import RunDir
 from tfprune.methods.dynamic import Dynamic
 from tfprune.utils.errors import DivergedError
 
 HEADER = "a,b,class\n"
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfprune import cli
 from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.gate import load_model
 from tfprune.cli.prune import prune
@@ -46,18 +45,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, folder):
+def call(call, monkeypatch, folder):
     """Runs a command line in the folder of the models; returns exit code, output and errors."""
     monkeypatch.chdir(folder)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return run
+    return call
 
 
 def content(path):

@@ -3,12 +3,10 @@
 import json
 import logging
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from tfprune import cli
 from tfprune.cli import COMMANDS, GROUPS
 from tfprune.cli._bench_files import _names
 from tfprune.cli._help import SECTIONS
@@ -16,20 +14,6 @@ from tfprune.cli._terminal import echo_table, set_verbosity, start_logging
 from tfprune.utils.words import MEANT, meant
 
 LONG = "words that go on and on and on and on, more of them than fit " * 2
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Runs a command line in this process; returns exit code, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize("columns", [80, 100])

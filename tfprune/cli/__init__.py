@@ -81,6 +81,9 @@ class Cli(click.Group):
 @click.version_option(package_name="tfprune", message="tfprune %(version)s")
 def cli() -> None:
     """Prune Keras models in the middle of training, and see what it did to them."""
+    from tfprune.reporting.made import source_date
+
+    source_date()  # libraries read it too, hours later and with a traceback
 
 
 def main() -> None:

@@ -226,8 +226,9 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
     values = with_assignments(values, assignments)
     if sparsity is not None:
-        check_fraction("--sparsity", sparsity)
-        values = with_sparsity(values, sparsity)
+        values = with_sparsity(values, check_fraction("--sparsity", sparsity))
+        if with_assignments(values, assignments) != values:
+            raise ConfigError(f"--sparsity {sparsity} and --set say different sparsities: give one of them")
     typed = given.get("model") or assignments.get("model")
     if isinstance(typed, str) and is_function(typed):
         trust_function(typed)

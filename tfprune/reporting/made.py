@@ -32,14 +32,18 @@ class Made:
 
     @classmethod
     def now(cls, command: str) -> Made:
-        """Returns it for a command that runs now, or at the seconds since 1970 that `SOURCE_DATE_EPOCH` says.
+        """Returns it for a command that runs now, or when `source_date` says."""
+        return cls(command, date_text(source_date()), version("tfprune"))
 
-        Raises:
-            ConfigError: the variable holds something else.
-        """
-        seconds = os.environ.get(EPOCH)
-        date = date_text(check_whole(EPOCH, seconds, least=0, most=LATEST) if seconds is not None else None)
-        return cls(command, date, version("tfprune"))
+
+def source_date() -> int | None:
+    """Returns the seconds since 1970 that `SOURCE_DATE_EPOCH` says, if it is set.
+
+    Raises:
+        ConfigError: the variable holds something else.
+    """
+    seconds = os.environ.get(EPOCH)
+    return None if seconds is None else check_whole(EPOCH, seconds, least=0, most=LATEST)
 
 
 def write_text(path: Path, text: str) -> Path:
