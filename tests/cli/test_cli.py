@@ -176,7 +176,10 @@ def test_model_folders_that_are_none(call, tmp_path):
         ((*TRAIN, "--sparsity", "30%"), "not a percentage, got 30%: write 0.3"),
         ((*TRAIN, "--sparsity", "1"), "must be a fraction in [0, 1), got 1"),
         ((*TRAIN, "--method", "unpruned", "--sparsity", "0.3"), "method unpruned prunes nothing"),
-        ((*TRAIN, "--sparsity", "0.5", "--set", "final_sparsity=0.8"), "--sparsity 0.5 and --set say different sparsit"),
+        (
+            (*TRAIN, "--sparsity", "0.5", "--set", "final_sparsity=0.8"),
+            "--sparsity 0.5 and --set say different sparsit",
+        ),
         ((*TRAIN, "--epochs", "0"), "epochs must be a whole number of at least 1, got 0"),
         ((*TRAIN, "--batch-size", "-1"), "batch_size must be a whole number of at least 1, got -1"),
         ((*TRAIN, "--epochs", "ten"), "'ten' is not a valid integer"),

@@ -258,11 +258,7 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     settled = {"epochs": "--equal-budget"} if equal_budget else {}
     configs = []
     for text in sorted(chosen, key=lambda name: name != BASELINE):  # others share its training
-        method, *own = text.split(":")
-        if not all("=" in setting for setting in own):
-            raise ConfigError(
-                f"--methods {text}: a colon is followed by a setting as KEY=VALUE, as in fine_tuned:rounds=3"
-            )
+        method, own = _entry(text)
         setting = METHODS[method].sparsity_setting
         _check_own(text, method, own, settled | ({setting: "--sparsity"} if sparsities != (None,) else {}))
         own = {"method": method, "assignments": (*given["assignments"], *own)}
@@ -274,6 +270,18 @@ def _configs(seeds: Sequence[int], equal_budget: bool, given: dict[str, Any]) ->
     configs = list({config.run_id: config for config in configs}.values())  # one may be named twice
     places = {config.dataset: place for place, config in reversed([*enumerate(configs)])}
     return sorted(configs, key=lambda config: (places[config.dataset], config.seed))  # what is compared, side by side
+
+
+def _entry(text: str) -> tuple[str, list[str]]:
+    """Returns the method and the `KEY=VALUE` settings of an entry of `--methods`; patterns have colons of their own.
+
+    >>> _entry("dynamic:granularity=n:m:pattern=2:4:criterion=random")
+    ('dynamic', ['granularity=n:m', 'pattern=2:4', 'criterion=random'])
+    """
+    method, *settings = re.split(r":(?=[^:]*=)", text)
+    if ":" in method:
+        raise ConfigError(f"--methods {text}: a colon is followed by a setting as KEY=VALUE, as in fine_tuned:rounds=3")
+    return method, settings
 
 
 def _check_own(text: str, method: str, settings: Sequence[str], settled: Mapping[str | None, str]) -> None:
