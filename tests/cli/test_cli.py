@@ -395,13 +395,13 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     )
     code, out, _ = call(*plan, "--target-parameters", 0.4)
     assert code == 0 and re.search(r"the model +195 +67", out)
-    code, out, _ = call(*plan, "--target-parameters", 0.4, "--widths", "global")
+    code, out, _ = call(*plan, "--target-parameters", 0.4, "--scope", "global")
     assert code == 0 and re.search(r"the model +195 +67", out)
     assert out.endswith(
         "Next: tfprune shrink MODEL --out SMALLER --target-parameters 0.4 --scope global --floor 0.1 --criterion l1 "
         "--multiple 1\n"
     )
-    code, _, err = call(*plan, "--target-speedup", 0.5, "--widths", "isomorphic")
+    code, _, err = call(*plan, "--target-speedup", 0.5, "--scope", "isomorphic")
     assert code == 2 and err == "Error: --target-speedup must be above 1, got 0.5\n"
     tower = ("plan", "--dataset", "penguins", "--model", "residual:tower", "--granularity", "branch", "--rounds", 2)
     code, out, _ = call(*tower, "--keep", 0.5, "--set", "channels.order=two")
@@ -411,8 +411,13 @@ def test_plan_shows_what_would_go_and_measured_times(call):
     assert code == 2 and "plan is of granularity filter or branch, of which something goes, not weight" in err
     code, _, err = call(*plan, "--keep", 0.5, "--strategy", "mirrored")
     assert code == 2 and err == "Error: plan measures on one device; leave --strategy out\n"
-    code, _, err = call(*plan, "--keep", 0.5, "--target-macs", 0.5)
-    assert code == 2 and "exactly one of --keep, --sparsity and the --target options" in err
+    code, out, _ = call(*plan, "--sparsity", 0.5)
+    assert code == 0 and re.search(r"the model +195 +99 +180 +90", out)
+    code, _, err = call(*plan, "--sparsity", "half")
+    assert code == 2 and "--sparsity must be a number" in err
+    for both in (("--keep", 0.5, "--target-macs", 0.5), ("--keep", 0.5, "--sparsity", 0.5)):
+        code, _, err = call(*plan, *both)
+        assert code == 2 and "exactly one of --keep, --sparsity and the --target options" in err
 
 
 @pytest.mark.figures

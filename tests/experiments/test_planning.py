@@ -113,7 +113,7 @@ def test_what_is_worth_least_for_its_cost_goes_across_groups(planner, monkeypatc
     ("changes", "message"),
     [
         ({"channel_settings": {"criterion": "taylor"}}, "criterion taylor looks at examples, and a plan at weights"),
-        ({"granularity": "branch", "channel_settings": {}}, "branches make one group: leave out widths global"),
+        ({"granularity": "branch", "channel_settings": {}}, "branches make one group: leave out scope global"),
     ],
 )
 def test_a_plan_by_worth_is_of_channels_and_their_weights(changes, message):

@@ -276,6 +276,32 @@ def test_an_optimizer_goes_on():
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
+def test_a_smaller_model_keeps_the_masks_of_what_is_left(name, caplog):
+    k, _ = both_keras.library(name)
+    model, x = blocks(k, layers(name))
+    shaken(model)
+    model.compile("adam", "mse")
+    adapter, random = adapter_of(model), np.random.default_rng(0)
+    masked = adapter.attach(model)
+    masked.set_masks({own: random.permuted(np.arange(mask.size) % 2).reshape(mask.shape)
+                      for own, mask in masked.masks().items()})  # fmt: skip
+    smaller = tfprune.shrink(model, 0.5, multiple=1)
+    zeros = [own == 0 for own in _matrices(smaller)]
+    assert 0.4 < sum(map(np.sum, zeros)) / sum(map(np.size, zeros)) < 0.6
+    smaller.fit(x, answers(smaller, x)[0] + 1, batch_size=3, verbose=0)
+    for own, gone in zip(_matrices(smaller), zeros, strict=True):
+        np.testing.assert_array_equal(own == 0, gone)
+    smaller.set_weights([np.ones_like(own) for own in smaller.get_weights()])
+    for own, gone in zip(_matrices(smaller), zeros, strict=True):
+        np.testing.assert_array_equal(own == 0, gone)
+    assert f"{sum(map(np.sum, zeros))} of them are pruned" in caplog.text
+
+
+def _matrices(model):
+    return [own for own in model.get_weights() if own.ndim > 1]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_layers_that_take_no_name_keep_theirs_in_copies_and_smaller_models(name):
     """Keras leaves a name and a policy that a class does not take out of its settings."""
     k, _ = both_keras.library(name)

@@ -7,7 +7,7 @@ import pytest
 
 from tfprune.training import checkpoints
 from tfprune.training.checkpoints import Checkpoints, Interval
-from tfprune.utils.errors import ConfigError
+from tfprune.utils.errors import ConfigError, RunError
 
 ARRAYS = {"weight/0": np.arange(12, dtype=np.float32).reshape(3, 4), "weight/1": np.array(7, np.int64)}
 
@@ -62,6 +62,27 @@ def test_where_both_are_broken_there_is_none(written):
     for path in written.folder.iterdir():
         path.write_bytes(b"")
     assert written.latest() is None
+    assert names(written) == ["000002.ckpt.broken", "000003.ckpt.broken"]
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])
+def test_one_that_cannot_be_read_now_stays(written, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoints, "open_regular", fail)
+    with pytest.raises(type(error)):
+        written.latest()
+    monkeypatch.undo()
+    assert written.latest().state["epoch"] == 3
+
+
+def test_one_of_another_version_is_left_alone(written):
+    path = written.folder / "000003.ckpt"
+    path.write_bytes(path.read_bytes().replace(b"checkpoint 1", b"checkpoint 2", 1))
+    with pytest.raises(RunError, match=r"000003.ckpt is of another version of tfprune; .* use --force"):
+        written.latest()
+    assert names(written) == ["000002.ckpt", "000003.ckpt"]
 
 
 def test_one_that_cannot_be_written_leaves_those_before(written, monkeypatch):

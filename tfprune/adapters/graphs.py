@@ -244,6 +244,21 @@ class Graphs(Protocol):
             compiled: compiles the smaller model instead.
         """
 
+    def carry_masks(
+        self,
+        model: Any,
+        smaller: Any,
+        pairs: Iterable[tuple[Any, Any]],
+        narrowed: Callable[[Any, np.ndarray], np.ndarray],
+    ) -> None:
+        """Gives a smaller model, compiled or not, what is left of the masks in place of `model`, if it has some.
+
+        Args:
+            model, smaller: the two.
+            pairs: all weights of `model` that are left, and those of `smaller`.
+            narrowed: see `Changes`.
+        """
+
     def layer_again(self, layer: Any, settings: Mapping[str, Any]) -> Any:
         """Returns a new layer of the same class, not built, of other settings.
 

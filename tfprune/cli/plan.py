@@ -14,7 +14,7 @@ from tfprune.cli._suggestions import train_command
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.structured.widths import FLOOR, SCOPES
 from tfprune.training.setting_checks import REMOVING
-from tfprune.utils.checks import check_whole
+from tfprune.utils.checks import check_fraction, check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.text import milliseconds, percent
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NO_FASTER = 0.95  # of the time of the whole model
 SPEEDS = ("training", "inference")
-WIDTHS = ("uniform", *SCOPES[1:])
+ONE_OF = "say what to plan by exactly one of --keep, --sparsity and the --target options"
 
 
 @click.command(cls=Command, short_help="Predict what removing filters or branches gains.")
@@ -38,13 +38,6 @@ WIDTHS = ("uniform", *SCOPES[1:])
 @click.option("--target-macs", type=float, help="Most multiply-adds: a number, or a share in (0, 1).")
 @click.option("--target-parameters", type=float, help="Most parameters: a number, or a share in (0, 1).")
 @click.option("--target-bytes", type=float, help="Most bytes of float32 weights: a number, or a share in (0, 1).")
-@click.option(
-    "--widths",
-    type=click.Choice(WIDTHS),
-    default=WIDTHS[0],
-    show_default=True,
-    help="The same share of every group; or what is worth least for its cost, across all or among groups built alike.",
-)
 @click.option("--rounds", type=int, default=15, show_default=True, help="Measurements of each time, in turns.")
 def plan(
     file: Path | None,
@@ -54,24 +47,26 @@ def plan(
     target_macs: float | None,
     target_parameters: float | None,
     target_bytes: float | None,
-    widths: str,
     rounds: int,
     **given: Any,
 ) -> None:
     """Show what removing filters and units, or residual branches (--granularity branch), would come to, with times that
     are measured here. Nothing is trained.
 
-    The widths are those of --keep (or --sparsity), or the widest ones that meet a target. With --widths global each
-    group has a width of its own: what is worth least for its cost goes, as with tfprune shrink. For a time, networks of
-    other widths are measured; worth is what channels.criterion makes of the weights that the model has.
+    The widths are those of --keep (or --sparsity), or the widest ones that meet a target, the same share of every
+    group. With --scope global or isomorphic each group has a width of its own: what is worth least for its cost goes,
+    as with tfprune shrink. For a time, networks of other widths are measured; worth is what channels.criterion makes of
+    the weights that the model has.
     """
-    check_whole("--rounds", rounds, least=1)
+    rounds = check_whole("--rounds", rounds, least=1)
     sparsity = given.pop("sparsity", None)
-    keep = keep if sparsity is None else 1 - sparsity
+    if sparsity is not None and keep is not None:
+        raise ConfigError(ONE_OF)
+    keep = keep if sparsity is None else 1 - check_fraction("--sparsity", sparsity)
     sizes = {"macs": target_macs, "parameters": target_parameters, "bytes": target_bytes}
     sizes = {name: most for name, most in sizes.items() if most is not None}
     if (keep is not None) + (target_speedup is not None) + len(sizes) != 1:
-        raise ConfigError("say what to plan by exactly one of --keep, --sparsity and the --target options")
+        raise ConfigError(ONE_OF)
     if any(most <= 0 for most in sizes.values()):
         raise ConfigError("a target must be above 0")
     granularity = given.get("granularity") or "filter"
@@ -89,11 +84,14 @@ def plan(
     from tfprune.structured.branches import BRANCHES
 
     planner = Planner(library_of(config, load_data(config)), rounds)
-    if widths != WIDTHS[0]:
+    if config.scope != SCOPES[0]:
         [(name, most)] = sizes.items() if sizes else [("keep", keep) if keep is not None else _of_time(target_speedup)]
-        chosen = planner.best(speed_of if name == "latency" else name, most, widths)
+        chosen = planner.best(speed_of if name == "latency" else name, most, config.scope)
         _echo(planner, chosen, planner.times(chosen), rounded=True)
-        echo(f"Next: {_shrink_command(config, name, most, widths)}")
+        if name == "latency" and speed_of == "training":
+            echo("tfprune shrink finds widths by the time of an answer (--target-latency), not of a training step.")
+        else:
+            echo(f"Next: {_shrink_command(config, name, most)}")
         return
     if keep is not None:
         chosen = planner.at(keep)
@@ -103,7 +101,7 @@ def plan(
         [(name, most)] = sizes.items()
         chosen = planner.within(name, most)
     _echo(planner, chosen, planner.times(chosen))
-    gone = planner.channel_tracker.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
+    gone = chosen.removed.get(BRANCHES)  # those that were measured, whatever a criterion would say
     rest = {key: value for key, value in config.channel_settings.items() if key != "order"}
     order = ["--set", f"channels.order={','.join(gone)}"] if gone else []
     command = train_command(config.replace(channel_settings=rest), "--sparsity", f"{1 - chosen.keep:.6g}", *order)
@@ -116,12 +114,12 @@ def _of_time(factor: float) -> tuple[str, float]:
     return "latency", 1 / factor
 
 
-def _shrink_command(config: Config, name: str, most: float, widths: str) -> str:
-    """Returns what makes a trained model so narrow: a run takes the same share of every group."""
+def _shrink_command(config: Config, name: str, most: float) -> str:
+    """Returns what makes a trained model so narrow: runs know no targets."""
     criterion, multiple = (config.channel_settings[name] for name in ("criterion", "multiple"))
     model = config.model if config.has_own_model and Path(config.model).exists() else "MODEL"
     amount = f"--{'keep' if name == 'keep' else f'target-{name}'} {most:.6g}"
-    options = f"--scope {widths} --floor {FLOOR:g} --criterion {criterion} --multiple {multiple}"
+    options = f"--scope {config.scope} --floor {FLOOR:g} --criterion {criterion} --multiple {multiple}"
     return f"tfprune shrink {shlex.quote(model)} --out SMALLER {amount} {options}"
 
 
@@ -143,8 +141,7 @@ def _echo(planner: Planner, chosen: Candidate, times: Times, *, rounded: bool = 
         )
         for name, layers in planner.channel_tracker.producers().items()
     ]
-    planner.at(chosen.keep)
-    gone = planner.channel_tracker.removed.get(BRANCHES, ())
+    gone = chosen.removed.get(BRANCHES, ())
     echo_table(groups, ("what goes" if gone else "filters, units", "of", "before", "after"))
     if gone:
         echo(f"Gone: {', '.join(gone)}")

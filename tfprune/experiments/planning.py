@@ -13,7 +13,7 @@ from tfprune.experiments.libraries import Library
 from tfprune.exporting.latency import Latency, interleaved_latency
 from tfprune.structured.budgets import Budget, Request, choose_within
 from tfprune.structured.scoring import CRITERIA
-from tfprune.structured.surgery import build_smaller
+from tfprune.structured.surgery import Removed, build_smaller
 from tfprune.structured.widths import DATA_CRITERIA, FLOOR, width
 from tfprune.training.channel_tracker import ChannelTracker
 from tfprune.training.removal import last_ones, multiple_of
@@ -36,6 +36,7 @@ class Candidate:
         widths: group -> how many stay.
         parameters, macs: of the model, multiply-adds of an example's forward pass.
         kernels: kernel -> its parameters and multiply-adds.
+        removed: what goes, as `surgery.remove_groups` takes it.
     """
 
     keep: float
@@ -43,6 +44,7 @@ class Candidate:
     parameters: int
     macs: int
     kernels: Mapping[str, tuple[int, int]]
+    removed: Removed
 
     @property
     def bytes(self) -> int:
@@ -116,7 +118,8 @@ class Planner:
             kernels[name] = (size, round(uses.get(name, 0) * size / self.channel_tracker.kernel_sizes[name]))
         products = sum(count for name, count in uses.items() if name not in self.channel_tracker.kernel_sizes)
         macs = products + sum(own for _, own in kernels.values())
-        return Candidate(keep, widths, self.channel_tracker.parameters_left(), macs, kernels)
+        removed = dict(self.channel_tracker.removed)
+        return Candidate(keep, widths, self.channel_tracker.parameters_left(), macs, kernels, removed)
 
     def within(self, what: str, most: float) -> Candidate:
         """Returns the widest version of no more than `most` of `SIZES`.
@@ -184,7 +187,7 @@ class Planner:
         """
         criterion = self._config.channel_settings["criterion"]
         if self._config.granularity == "branch":
-            raise ConfigError(f"branches make one group: leave out widths {scope}, or take granularity filter")
+            raise ConfigError(f"branches make one group: leave out scope {scope}, or take granularity filter")
         if criterion in DATA_CRITERIA:
             raise ConfigError(f"criterion {criterion} looks at examples, and a plan at weights alone: take l1")
         budget = None if what == "keep" else Budget("latency" if what in SPEEDS else what, most)
@@ -210,8 +213,7 @@ class Planner:
         """Measures a version beside the whole model."""
         key = tuple(candidate.widths.values())
         if key not in self._measured:
-            self._remove(candidate.widths)
-            narrower = self._library.calls(build_smaller(self._model, self.channel_tracker.removed))
+            narrower = self._library.calls(build_smaller(self._model, candidate.removed))
             pairs = zip(self._calls, narrower, (self._examples, 1), strict=True)
             measured = [tuple(interleaved_latency(pair[:2], pair[2], self._rounds)) for pair in pairs]
             self._measured[key] = Times(*measured)

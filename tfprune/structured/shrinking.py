@@ -50,12 +50,6 @@ def shrink_model(
     graphs = adapter_of(model).graphs
     graphs.check(model)
     seed = check_whole("seed", seed, least=0)
-    if adapter_of(model).pruned(model):
-        log.warning(
-            "model %s is pruned: zeros that are left in its smaller copy become other numbers when that is trained on, "
-            "unless by tfprune.train(model, data, method='magnitude_at_init') at its sparsity",
-            model.name,
-        )
     if isinstance(examples, Batch):
         check_examples(model, examples)
     if check_choice("granularity", granularity, ("filter", "branch")) == "branch":

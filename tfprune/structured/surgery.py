@@ -39,7 +39,7 @@ def remove_groups(
 
     Returns:
         The smaller model. If `model` is compiled it is too, and its optimizer carries on: the slots have lost the same
-        channels as their weights and the steps taken so far are counted on.
+        channels as their weights and the steps taken so far are counted on. If `model` is masked in place, so is it.
 
     Raises:
         ModelError: a group is unknown, protected or left with nothing.
@@ -63,6 +63,7 @@ def take_out(
         return drop_axes(slot, found.of(weight).axes, gone)
 
     graphs.carry_on(model, made.model, pairs if slots_kept else (), narrowed, compiled)
+    graphs.carry_masks(model, made.model, pairs, narrowed)
     return made.model, found.without(gone, made, pairs)
 
 

@@ -33,6 +33,7 @@ def unfolded(model: Any) -> tuple[Any, Mapping[str, str]]:
         return model, found.reasons
     pairs = carry_weights(graphs, Channels((), {}, {}, {}, {}), [], found.remade.layers)
     graphs.carry_on(model, found.remade.model, pairs, lambda weight, slot: slot, None)
+    graphs.carry_masks(model, found.remade.model, pairs, lambda weight, mask: mask)
     log.warning("taken apart, with the layers that are in them in their place: %s", few(found.apart))
     return found.remade.model, found.reasons
 

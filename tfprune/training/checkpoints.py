@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.utils.archives import check_archive
 from tfprune.utils.checks import as_number
-from tfprune.utils.errors import BROKEN_ARCHIVE, ConfigError
+from tfprune.utils.errors import BROKEN_ARCHIVE, ConfigError, RunError
 from tfprune.utils.files import MEGABYTE, open_regular
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"tfprune checkpoint 1\n"
+KIND = b"tfprune checkpoint "
+MAGIC = KIND + b"1\n"
 STATE = "state.json"  # the name of the JSON among the arrays
 KEPT = 2
 SUFFIX = ".ckpt"
+BROKEN = ".broken"  # is added to the name of one that is torn or altered
 MAX_BYTES = 2**40  # of a checkpoint
 
 
@@ -109,14 +111,21 @@ class Checkpoints:
         return path
 
     def latest(self) -> Checkpoint | None:
-        """Returns the last checkpoint that is whole; each one after it is named in a warning."""
+        """Returns the last checkpoint that is whole; each one after it is named in a warning, and set aside.
+
+        Raises:
+            OSError, MemoryError: it cannot be read now, whatever it is.
+            RunError: it is of another version.
+        """
         self._tidy()
         for path in reversed(self._files()):
             try:
                 return _read(path)
+            except (OSError, MemoryError):
+                raise
             except (*BROKEN_ARCHIVE, KeyError, RecursionError) as error:
                 log.warning("%s is torn or altered (%s); the checkpoint before it is used", path, error)
-                path.unlink(missing_ok=True)
+                path.replace(path.with_name(f"{path.name}{BROKEN}"))
         return None
 
     def _files(self) -> list[Path]:
@@ -148,8 +157,10 @@ def _read(path: Path) -> Checkpoint:
     import numpy as np
 
     with open_regular(path, MAX_BYTES) as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError("it is no checkpoint of this version")
+        if (first := file.read(len(MAGIC))) != MAGIC:
+            if first.startswith(KIND) and first[len(KIND) :].strip().isdigit():
+                raise RunError(f"{path} is of another version of tfprune; go on with that one, or use --force")
+            raise ValueError("it is no checkpoint")
         digest, found = file.read(2 * hashlib.sha256().digest_size + 1), hashlib.sha256()
         start = file.tell()
         while chunk := file.read(MEGABYTE):

@@ -18,6 +18,7 @@ from tfprune.adapters.keras3.copies import check_model
 from tfprune.adapters.keras3.facts import macs_of_layers
 from tfprune.adapters.keras3.gradients import compiled_loss
 from tfprune.adapters.keras3.layers import NAMES, carry_assets, graph_of, has_graph, leaf_layers
+from tfprune.adapters.keras3.masking import carry_masks
 from tfprune.adapters.keras3.narrowing import Narrowed
 from tfprune.adapters.keras3.optimizers import fresh, parts, slots
 from tfprune.adapters.keras3.penalties import Penalties
@@ -36,6 +37,7 @@ class Keras3Graphs:
     kernels_of: Callable[[keras.layers.Layer], list[keras.Variable]] = staticmethod(NAMES.kernels_of)
     numbers: Callable[[keras.Variable], np.ndarray] = staticmethod(backends.numbers)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
+    carry_masks: Callable[..., None] = staticmethod(carry_masks)
 
     @property
     def equal_attention(self) -> bool:

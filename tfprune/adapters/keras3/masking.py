@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
+from tfprune.adapters.keras3.layers import NAMES
 from tfprune.adapters.keras3.optimizers import (
     initial_slots,
     keeps_zeros,
@@ -40,6 +41,8 @@ HELD = "_tfprune_masks"  # the attribute of an optimizer that names the masks wh
 PENALTIES = "_tfprune_penalties"  # the one that names what is added to its gradients, see `penalties`
 STARTS = "_tfprune_starts"  # the one that says where its slots start: `optimizers.initial_slots`
 WRAPPED = ("apply", "finalize_variable_values", "save_own_variables", "load_own_variables")  # of an optimizer
+Pairs = Iterable[tuple[keras.Variable, keras.Variable]]  # weights of a model and of a smaller one
+Narrow = Callable[[keras.Variable, np.ndarray], np.ndarray]  # an array as a weight of the model -> what is left of it
 OF_MODELS = ("save", "get_state_tree", "set_state_tree")  # methods that take an optimizer's variables one by one
 
 
@@ -225,6 +228,23 @@ def put_on(model: keras.Model, masks: InPlaceMasks) -> None:
     vars(model)[MASKS] = masks  # past Keras' tracking: they are no part of what is saved
     vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
     watch(model, masks.revived, masks.renew, masks.unguarded)
+
+
+def carry_masks(model: keras.Model, smaller: keras.Model, pairs: Pairs, narrowed: Narrow) -> None:
+    """Gives a smaller model what is left of the masks of a larger one, see `graphs.Graphs.carry_masks`."""
+    if (known := vars(model).get(MASKS)) is None:
+        return
+    found = {id(own.variable): own.name for own in NAMES.named_kernels(smaller)}
+    left = {id(old): new for old, new in pairs}
+    values = known.values()
+    kernels, masks = {}, {}
+    for name, kernel in known.kernels().items():
+        if (new := left.get(id(kernel))) is not None:
+            own = found.get(id(new), name)
+            kernels[own], masks[own] = new, narrowed(kernel, values[name])
+    with backends.scope(model):
+        put_on(smaller, InPlaceMasks(smaller, kernels))
+        vars(smaller)[MASKS].set(masks)
 
 
 def take_off(model: keras.Model) -> None:

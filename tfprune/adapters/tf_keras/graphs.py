@@ -23,6 +23,7 @@ from tfprune.adapters.tf_keras.narrowing import Narrowed
 from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.adapters.tf_keras.penalties import Penalties
 from tfprune.adapters.tf_keras.unfolding import Unfolding
+from tfprune.adapters.tf_keras.wrapping import carry_masks
 from tfprune.adapters.unfolding import Followed, Unfolded
 from tfprune.pruning.events import Criterion
 
@@ -35,6 +36,7 @@ class TfKerasGraphs:
     leaf_layers: Callable[[keras.Model], Iterable[keras.layers.Layer]] = staticmethod(leaf_layers)
     kernels_of: Callable[[keras.layers.Layer], list[tf.Variable]] = staticmethod(kernels_of)
     check: Callable[[keras.Model], None] = staticmethod(functools.partial(check_model, copied=False))
+    carry_masks: Callable[..., None] = staticmethod(carry_masks)
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(layer, "_nodes_by_depth") and bool(layer.inputs)

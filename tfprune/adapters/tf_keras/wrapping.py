@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from tfprune.adapters.backend import keras
+import numpy as np
+
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.put_back import unwatch, watch
 from tfprune.adapters.tf_keras.kernel_names import named_kernels, prunable_names
 from tfprune.adapters.tf_keras.layers import has_graph, kernel_attributes, leaf_layers
@@ -14,6 +16,8 @@ from tfprune.adapters.tf_keras.masking import InPlaceMasks
 from tfprune.adapters.tf_keras.wrappers import Masked
 
 MASKS = "_tfprune_masks"  # the attribute of a model with its masks in place
+Pairs = Iterable[tuple[tf.Variable, tf.Variable]]  # weights of a model and of a smaller one
+Narrow = Callable[[tf.Variable, np.ndarray], np.ndarray]  # an array as a weight of the model -> what is left of it
 
 
 def wrap(model: keras.Model, exclude: Collection[str] = ()) -> keras.Model:
@@ -51,12 +55,32 @@ def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Co
     if (known := in_place_masks(model)) is not None:
         known.release()
     names = prunable_names(model, exclude, include)
+    _put_on(model, {own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
+    return model
+
+
+def carry_masks(model: keras.Model, smaller: keras.Model, pairs: Pairs, narrowed: Narrow) -> None:
+    """Gives a smaller model what is left of the masks in place of a larger one, see `graphs.Graphs.carry_masks`."""
+    if (known := in_place_masks(model)) is None:
+        return
+    found = {own.variable._unique_id: own.name for own in named_kernels(smaller)}
+    left = {old._unique_id: (old, new) for old, new in pairs}
+    kernels, masks = {}, {}
+    for name, kernel, mask in known.named_vars():
+        if kernel._unique_id in left:
+            old, new = left[kernel._unique_id]
+            name = found.get(new._unique_id, name)
+            kernels[name], masks[name] = new, narrowed(old, mask.numpy())
+    _put_on(smaller, kernels).set(masks, getattr(smaller, "optimizer", None))
+
+
+def _put_on(model: keras.Model, kernels: Mapping[str, tf.Variable]) -> InPlaceMasks:
     with model.distribute_strategy.scope():
-        masks = InPlaceMasks({own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
+        masks = InPlaceMasks(kernels)
     vars(model)[MASKS] = masks  # past Keras' tracking: it is no part of what is saved
     vars(model)["make_train_function"] = functools.partial(_held_train_function, model)
     watch(model, masks.revived, functools.partial(_renew, model))
-    return model
+    return masks
 
 
 def _renew(model: keras.Model) -> None:
