@@ -221,7 +221,7 @@ def _memory(name: str) -> int:
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 SHOWN = {"fit": "epoch of a `fit`, {}", "event": "event on {:,} weights", "start": "`import keras, tfprune`"}
-AGAINST = {"fit": "the plain model's, processor time", "event": "the weights' memory", "start": "`import keras`"}
+AGAINST = {"fit": "the plain model's, CPU time", "event": "the weights' memory", "start": "`import keras`"}
 
 
 def as_table(path: Path) -> str:

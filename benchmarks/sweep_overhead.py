@@ -89,7 +89,7 @@ def main() -> None:
         (name, *(f"{statistics.median(column):.3f}" for column in zip(*values, strict=True)))
         for name, values in measured.items()
     ]
-    headers = ("backend", "seconds a trial", "time / time inside trainings")
+    headers = ("executor", "seconds a trial", "time / time inside trainings")
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     print(table)
     if given.page:

@@ -449,6 +449,14 @@ def test_export_and_bench_say_what_pruning_bought(call, tmp_path):
     ):
         code, out, err = call(*given)
         assert code == 2 and out == "" and err.count("\n") == 1 and message in err
+    (tmp_path / "mine.tflite").write_text("mine")
+    for own in (("export", runs[0], "--format", "tflite"), ("compact", runs[0])):
+        code, _, err = call(*own, "-o", tmp_path / "mine.tflite")
+        assert code == 2 and err == f"Error: {tmp_path}/mine.tflite: is there already; --force replaces it\n"
+        assert (tmp_path / "mine.tflite").read_text() == "mine"
+    assert call("export", runs[0], "--format", "savedmodel")[0] == 0
+    code, out, _ = call("bench", runs[0], "--rounds", 1, "--batch", 1)
+    assert code == 0 and re.search(r"^1 +savedmodel", out, re.M)
 
 
 def test_suggested_commands_quote_the_folders_of_runs(call, tmp_path):

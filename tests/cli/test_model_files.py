@@ -126,6 +126,11 @@ def test_sizes_leave_out_what_an_optimizer_remembers_and_json_says_all(call, tmp
         (("prune", "keras3.keras", "-o", "x.keras", "--sparsity", 0.5, "--finetune-epochs", 2), "--dataset is missing"),
         (("prune", "keras3.keras", "-o", "x.keras", "--sparsity", 0.5, "--label", "a"), "--dataset is missing"),
         (
+            ("shrink", "keras3.keras", "-o", "x.keras", "--learning-rate", 0.1),
+            "--learning-rate is of the training that --finetune-epochs asks for, and there is none",
+        ),
+        (("shrink", "keras3.keras", "-o", "x.keras", "--batch-size", 4), "--dataset is missing: --batch-size"),
+        (
             ("prune", "keras3.keras", "-o", "x.keras", "--sparsity", 0.5, "--dataset", "penguins"),
             "takes examples of shape (6,), the data's are",
         ),

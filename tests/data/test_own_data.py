@@ -12,6 +12,7 @@ from PIL import Image
 
 from tfprune import cli
 from tfprune.adapters.backend import tf
+from tfprune.data._columns import texts
 from tfprune.data._splits import three_splits
 from tfprune.data._user import user_data_name
 from tfprune.data.penguins import CSV
@@ -493,3 +494,35 @@ def test_several_columns_of_labels_are_named_with_commas_too(tmp_path):
     assert own(path, label="b, c").data_settings["label"] == "b, c"  # the name of one
     with pytest.raises(ConfigError, match="label names no column 'e'"):
         own(path, label="a,e")
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_a_column_with_no_cell_in_the_training_split_is_one_line(tmp_path, column):
+    rows = [list(row) for row in insects()]
+    train = set(load_data(own(write_rows(tmp_path / "whole.csv", rows), label="wings")).split_members["train"].tolist())
+    for number in train:
+        rows[number][column] = ""
+    path = write_rows(tmp_path / "holes.csv", rows)
+    with pytest.raises(DataError, match="it has no cell in the training split; leave it out with --set data.ignore"):
+        load_data(own(path, label="wings", missing="impute"))
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e300])
+def test_numbers_beyond_all_whole_ones_are_texts_of_their_own(tmp_path, value):
+    column = pyarrow.chunked_array([[1.0, 2.0, value, None]])
+    assert texts(column, "a").tolist()[3] is None and float(texts(column, "a")[2]) == value
+    assert texts(column.slice(0, 2), "a").tolist() == ["1", "2"]
+
+
+def test_masks_of_pictures_that_are_left_out_are_not_read(tmp_path):
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "own" / folder).mkdir(parents=True)
+    for number in range(20):
+        Image.fromarray(random.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / f"own/images/{number:02}.png")
+        Image.fromarray(random.integers(0, 2, (40, 40), np.uint8)).save(tmp_path / f"own/masks/{number:02}.png")
+    whole = load_data(own(tmp_path / "own"))
+    (tmp_path / "own/images/07.png").write_bytes(b"no picture")
+    data = load_data(own(tmp_path / "own", broken="skip"))
+    assert sum(map(len, (data.train, data.validation, data.test))) == 19
+    assert sum(map(len, (whole.train, whole.validation, whole.test))) == 20 and data.labels == whole.labels

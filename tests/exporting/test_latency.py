@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfprune
+from tfprune.adapters.backend import keras
 from tfprune.cli.bench import _in_vain
 from tfprune.data._base import Split
 from tfprune.experiments.building import load_data
@@ -81,6 +82,13 @@ def test_bench_says_in_one_line_what_it_cannot_measure(given, message):
     with pytest.raises(TfpruneError, match=message) as raised:
         tfprune.bench(*given)
     assert "\n" not in str(raised.value)
+
+
+def test_bench_takes_numbers_of_any_kind():
+    model = keras.Sequential([keras.layers.Dense(3, input_shape=(4,))])
+    for batch in (np.int64(2), [2.0], np.array([2])):
+        [[own]] = tfprune.bench(model, batch=batch, rounds=2.0).times
+        assert own.batch == 2 and len(own.seconds) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": [4, 0]}, {"rounds": 0}])

@@ -58,6 +58,16 @@ def test_the_fastest_is_named_and_whether_the_next_is_about_as_fast(slower, near
     assert ("no clear difference from unpruned" in found.text) == near
 
 
+def test_trials_without_seeds_in_common_are_not_among_those_that_are_beaten():
+    spread = 0.01 * np.array([-1, 0, 1])
+    other = trial(0.9 + spread)
+    other["seeds"] = {f"1{seed}": row for seed, row in other["seeds"].items()}
+    trials = {"unpruned": trial(0.9 + spread, 200), "a": trial(0.95 + spread + [0.0001, 0, 0]), "other": other}
+    found = said(**trials)["Best by accuracy"]
+    assert "clearly higher than all others with seeds in common; from unpruned" in found.text
+    assert "too few seeds in common with other to tell" in found.text
+
+
 def test_a_single_trial_has_nothing_to_be_compared_with():
     assert lines(answers(summary_of({"a": trial([0.9, 0.8])}))) == [
         "Best by accuracy: a: 85.0 ± 7.1 %; there is nothing to compare it with."

@@ -106,6 +106,20 @@ def test_short_runs_of_early_bird_are_called_what_they_are():
     for epochs, notes in ((9, 1), (10, 0)):
         found = remarks(summary_of({"early": of("early_bird", [0.9] * 2, epochs)}))
         assert len(found) == notes and all("one-shot pruning at `latest`" in note for note in found)
+    diverged = of("early_bird", [0.1] * 2, 9)
+    diverged["seeds"] = {seed: row | {"epochs": None, "diverged": True} for seed, row in diverged["seeds"].items()}
+    assert not any("one-shot" in note for note in remarks(summary_of({"early": diverged})))
+
+
+def test_seeds_without_a_target_are_not_counted_as_late():
+    longer = of("dynamic", [0.9] * 4, 6)
+    longer["seeds"] = {seed: row | {"epochs_to_reach": 5.0} for seed, row in longer["seeds"].items()}
+    target = of("unpruned", [0.9] * 2, 6)
+    target["seeds"] = {seed: row | {"epochs_to_reach": 6.0} for seed, row in target["seeds"].items()}
+    for seed in ("2", "3"):
+        longer["seeds"][seed]["epochs_to_reach"] = None
+    found = summary_of({"unpruned": target, "dynamic": longer})["dynamic"]["reached"]
+    assert found == {"share": 1.0, "epochs_to_reach": 5.0, "seconds_to_reach": 1.0}
 
 
 def test_only_shared_seeds_are_paired_and_one_is_not_enough():

@@ -64,3 +64,19 @@ def test_statistics_behind_a_layer_norm_are_those_of_the_smaller_model(name):
     for own, same in zip(remove_groups(model, removed).get_weights(), smaller.get_weights(), strict=True):
         np.testing.assert_array_equal(own, same)
     assert model.get_layer("norm").momentum == 0.7
+
+
+def test_layers_of_one_name_in_different_models_have_their_own_rates():
+    def part(rate, width):
+        return keras.Sequential([L.Dense(width, input_shape=(4,)), L.Dropout(rate, name="drop"), L.Dense(4)])
+
+    def whole(width):
+        i = L.Input((4,))
+        parts = [keras.Model(own.inputs, own.outputs, name=name) for own, name in
+                 ((part(0.8, width), "a"), (part(0.2, 16), "b"))]  # fmt: skip
+        return keras.Model(i, parts[1](parts[0](i)))
+
+    narrow = whole(4)
+    Dropouts(whole(16)).scale(narrow)
+    rates = [own.get_layer("drop").rate for own in (narrow.get_layer("a"), narrow.get_layer("b"))]
+    assert rates == pytest.approx([0.2, 0.2])

@@ -112,9 +112,15 @@ def training_of(given: dict[str, Any]) -> Callable[[], Training] | None:
     seed = check_whole("--seed", given.pop("seed"), least=0)
     check_whole("--finetune-epochs", epochs, least=0)
     config, rescale = data_of(given, batch_size=batch_size, learning_rate=rate, optimizer=optimizer, seed=seed)
+    if config is None and epochs:
+        raise ConfigError("--dataset is missing: --finetune-epochs trains on it")
+    if not epochs:
+        for option, value in (("--learning-rate", rate), ("--optimizer", optimizer)):
+            if value is not None:
+                raise ConfigError(f"{option} is of the training that --finetune-epochs asks for, and there is none")
     if config is None:
-        if epochs:
-            raise ConfigError("--dataset is missing: --finetune-epochs trains on it")
+        if batch_size is not None:
+            raise ConfigError("--dataset is missing: --batch-size is of its examples")
         return None
 
     def training() -> Training:

@@ -15,10 +15,19 @@ QUIET = "Neither progress nor warnings on stderr."
 VERBOSE = "Say each step on stderr, also where that is no terminal."
 SECTIONS: Mapping[str, tuple[str, ...]] = {  # title -> parameters of any command, in this order
     "Data": ("dataset", "label", "text", "task", "missing", "data_dir", "stream", "rescale"),
-    "Model": ("model", "pretrained", "trust", "include"),
+    "Model": ("model", "pretrained", "trust"),
     "Pruning": (
         *("method", "methods", "sparsity", "compression", "keep", "granularity", "pattern", "pooling", "scope"),
-        *("criterion", "multiple", "exclude", "target_speedup", "speed_of", "target_macs", "target_parameters"),
+        *(
+            "criterion",
+            "multiple",
+            "exclude",
+            "include",
+            "target_speedup",
+            "speed_of",
+            "target_macs",
+            "target_parameters",
+        ),
         *("target_bytes", "target_latency", "runtime", "floor"),
     ),
     "Training": (

@@ -86,6 +86,12 @@ def check_backend(path: Path, written_by: str, backend: str | None) -> None:
         )
 
 
+def check_free(out: Path | None, *, force: bool) -> None:
+    """Raises `ConfigError` if a person has named a file that is there already, and not said that it may be replaced."""
+    if out is not None and out.exists() and not force:
+        raise ConfigError(f"{out}: is there already; --force replaces it")
+
+
 def echo_written(done: Written, force: bool) -> None:
     """Prints what became of a model's file, and what to do next.
 
@@ -149,11 +155,6 @@ def _sizes(done: Written) -> tuple[tuple[str, Size], ...]:
 def is_model(path: Path) -> bool:
     """Returns whether a path is a model's file and no run: any file, or a folder with a SavedModel of its own."""
     return path.is_file() or (path / "saved_model.pb").is_file()
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Splits a list of names at its commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def quoted(path: Path) -> str:

@@ -77,12 +77,6 @@ _OPTIONS = (
         help="Rank weights within each layer or across all of them.",
         show_default="the method's",
     ),
-    click.option(
-        "--granularity",
-        metavar="|".join(GRANULARITIES),
-        help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
-        show_default=Config.granularity,
-    ),
     click.option("--exclude", metavar="LAYER,...", help="Layers never pruned: names, or `first`, `last`, `frozen`."),
     click.option(
         "--precision",
@@ -144,14 +138,25 @@ _SHORT = {
 }
 
 
-def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
-    """Adds the options that describe a run, or with `sparsities` several data sets and sparsities."""
+def run_options(*, sparsities: bool = False, granularity: str = Config.granularity) -> Callable[[Callable], Callable]:
+    """Adds the options that describe a run.
+
+    Args:
+        sparsities: whether it is several data sets and sparsities.
+        granularity: the default.
+    """
     several = " May be repeated." if sparsities else ""
     dataset = click.option(
         "--dataset",
         metavar="NAME|PATH",
         multiple=sparsities,
         help=f"Data set (`tfprune list`), or your own: a file, a folder.{several}",
+    )
+    unit = click.option(
+        "--granularity",
+        metavar="|".join(GRANULARITIES),
+        help="Zero single weights, remove filters and units or residual branches, zero blocks or all but n in every m.",
+        show_default=granularity,
     )
     sparsity = click.option(
         "--sparsity",
@@ -162,7 +167,7 @@ def run_options(*, sparsities: bool = False) -> Callable[[Callable], Callable]:
     )
 
     def add(command: Callable) -> Callable:
-        for option in reversed((dataset, *_OPTIONS, sparsity)):
+        for option in reversed((dataset, *_OPTIONS, unit, sparsity)):
             command = option(command)
         return command
 

@@ -191,7 +191,8 @@ def _sizes_table(models: Sequence[Model], metric: Metric, scores: Sequence[float
     rows = [
         (
             *(model.file, model.run, f"{model.raw / 1000:,.1f}", f"{model.gzip / 1000:,.1f}"),
-            *(f"{model.multiplications:,}", f"{model.nonzero_multiplications:,}", metric.text(own, 2)),
+            *("" if n is None else f"{n:,}" for n in (model.multiplications, model.nonzero_multiplications)),
+            metric.text(own, 2),
         )
         for model, own in zip(models, scores, strict=True)
     ]
@@ -260,7 +261,7 @@ def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]], run
     reasons = {}
     for number, model in enumerate(models):
         other = _first(models, model, run)
-        if other is None:
+        if other is None or None in (model.nonzero_multiplications, models[other].nonzero_multiplications):
             continue
         fewer = 1 - model.nonzero_multiplications / models[other].nonzero_multiplications
         if fewer > 0:

@@ -23,6 +23,7 @@ OPTIONAL = {  # package -> the extra that brings it, and what for
     "ai-edge-litert": "export: TFLite files",
     "onnxruntime": "export: ONNX files",
     "tf2onnx": "export: ONNX files",
+    "scikit-learn": "openml: data sets of OpenML",
     "ray": "ray: sweeps on a cluster",
     "mlflow-skinny": "mlflow: tracking",
 }

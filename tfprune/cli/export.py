@@ -10,7 +10,7 @@ import click
 from tfprune.cli._finetuning import data_of, data_options, of_a_run
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
-from tfprune.cli._models import backend_option, check_backend, force_option, is_model, quoted
+from tfprune.cli._models import backend_option, check_backend, check_free, force_option, is_model, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed
@@ -59,10 +59,12 @@ def export(
     if is_model(run):
         _export_file(run, name, quantize, out, force, as_json, backend, given)
     else:
-        _export_run(run, name, quantize, out, as_json, of_a_run(given, backend))
+        _export_run(run, name, quantize, out, force, as_json, of_a_run(given, backend))
 
 
-def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: bool, given: dict[str, Any]) -> None:
+def _export_run(
+    run: Path, name: str, quantize: str, out: Path | None, force: bool, as_json: bool, given: dict[str, Any]
+) -> None:
     from tfprune.experiments.exports import prepare_to_read, restore_brought, restore_model
     from tfprune.experiments.results import read_result
     from tfprune.experiments.run_data import load_data
@@ -70,6 +72,7 @@ def _export_run(run: Path, name: str, quantize: str, out: Path | None, as_json: 
     from tfprune.exporting.conversion import convert
 
     result = read_result(RunDir(run))
+    check_free(out, force=force)
     if out is None:
         result.folder.check_ownership()
     prepare_to_read(result)

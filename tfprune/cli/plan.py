@@ -28,7 +28,7 @@ ONE_OF = "say what to plan by exactly one of --keep, --sparsity and the --target
 
 
 @click.command(cls=Command, short_help="Predict what removing filters or branches gains.")
-@run_options()
+@run_options(granularity="filter")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a .json or .toml file.")
 @click.option("--keep", type=float, help="Share of each group's filters and units, or of the branches, that stays.")
 @click.option("--target-speedup", type=float, help="How many times as fast, as measured here.")

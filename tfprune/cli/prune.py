@@ -10,11 +10,11 @@ import click
 from tfprune.cli._finetuning import finetuning_options, training_of
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json
-from tfprune.cli._models import check_backend, echo_written, names, writes_a_model, written_as_dict
+from tfprune.cli._models import check_backend, echo_written, writes_a_model, written_as_dict
 from tfprune.cli._terminal import start_logging
 from tfprune.methods._base import ZEROED
 from tfprune.training.setting_checks import WEIGHT_SCOPES
-from tfprune.utils.checks import check_choice, check_fraction
+from tfprune.utils.checks import check_choice, check_fraction, check_names
 from tfprune.utils.errors import ConfigError
 
 
@@ -64,8 +64,8 @@ def prune(
         force=force,
         training=training,
         check=lambda found: check_backend(found.path, found.written_by, backend),
-        exclude=names(exclude),
-        include=names(include),
+        exclude=check_names("--exclude", exclude),
+        include=check_names("--include", include),
         **given,
     )
     echo_json(written_as_dict(done)) if as_json else echo_written(done, force)

@@ -91,8 +91,10 @@ def _command(runs: Sequence[Path], files: Sequence[Path], folder: Path | None, m
 def _of_plan(plan: Path) -> list[Path]:
     """Returns the folders of a sweep file's runs that were begun."""
     from tfprune.experiments.plans import read_plan
+    from tfprune.experiments.rundir import RunDir
 
     folders = [Path(config.out) / config.run_id for config in read_plan(plan)]
-    if not any(folder.is_dir() for folder in folders):
+    begun = [folder for folder in folders if RunDir(folder).config.is_file()]
+    if not begun:
         raise RunError(f"{plan}: none of its {len(folders):,} runs was begun; `tfprune sweep {plan}` trains them")
-    return [folder for folder in folders if folder.is_dir()]
+    return begun

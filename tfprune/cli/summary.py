@@ -9,9 +9,10 @@ import click
 
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
-from tfprune.cli._models import backend_option, check_backend, names, quoted
+from tfprune.cli._models import backend_option, check_backend, quoted
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
+from tfprune.utils.checks import check_names
 
 
 @click.command(cls=Command, short_help="Show a model in a file layer by layer.")
@@ -30,7 +31,7 @@ def summary(model: Path, include: str, as_json: bool, backend: str | None) -> No
 
     found = read_model(model)
     check_backend(found.path, found.written_by, backend)
-    table, size = summarised(found.model, names(include)), path_bytes(model)
+    table, size = summarised(found.model, check_names("--include", include)), path_bytes(model)
     if as_json:
         totals = {"parameters": table.parameters, "sparsity": table.sparsity, "macs": table.macs}
         layers = [dataclasses.asdict(layer) | {"sparsity": layer.sparsity} for layer in table.layers]

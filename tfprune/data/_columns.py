@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.9  # of a column's cells: if so many are numbers, the others are mistakes
 CHUNK = 2**20  # bytes
+EXACT = 2.0**53  # up to it, each whole number has a float of its own
 DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})*|\d*),\d+([eE][-+]?\d+)?")
 WHOLE = re.compile(r"[-+]?\d{1,3}(\.\d{3})+")
 SIGN, DIGITS = r"[%‰°$€£¥]", r"[-+]?\d[\d.,\s]*"
@@ -225,7 +226,7 @@ def texts(column: pa.ChunkedArray, name: str) -> np.ndarray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
-        whole = pc.equal(pc.floor(column), column)
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), EXACT))
         if pc.all(whole).as_py() is not False:
             column = column.cast(pa.int64())
     elif not _is_readable(column.type):

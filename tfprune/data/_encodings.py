@@ -16,6 +16,7 @@ from tfprune.data._base import Inputs
 from tfprune.utils.errors import DataError
 
 DEVIATION_OF_A_CONSTANT = 1.0
+NO_CELL = "it has no cell in the training split; leave it out with --set data.ignore=COLUMN"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Number:
     def of(cls, values: np.ndarray, impute: bool) -> Number:
         """Looks at the training split's cells, NaN where one is missing."""
         present = values[~np.isnan(values)]
+        if not len(present):
+            raise DataError(NO_CELL)
         with np.errstate(over="ignore", invalid="ignore"):  # see `finite`
             deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
             return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
@@ -84,6 +87,8 @@ class Category:
     def of(cls, all_cells: np.ndarray, training_cells: np.ndarray, impute: bool) -> Category:
         """Looks at all cells for what there is, and at the training split's for what is usual."""
         known = sorted({cell for cell in all_cells if cell is not None})
+        if impute and all(cell is None for cell in training_cells):
+            raise DataError(NO_CELL)
         present, counts = np.unique([cell for cell in training_cells if cell is not None], return_counts=True)
         return cls(tuple(known), str(present[np.argmax(counts)]) if impute else None)
 

@@ -59,7 +59,9 @@ class MaskFolder(ImageFolder):
         every = [pair for own in pairs.values() for pair in own]
         files = [image for image, _ in every]
         x, readable, warnings = self.read(files, path, stream)
-        masks = np.stack([read_mask(mask, image, self.side) for image, mask in every])
+        none = np.zeros((self.side, self.side), np.uint8)  # of an image that is left out
+        pairs_read = zip(every, readable, strict=True)
+        masks = np.stack([read_mask(mask, image, self.side) if own else none for (image, mask), own in pairs_read])
         labels, y = self._class_numbers(masks, [mask for _, mask in every], path)
         ends = np.cumsum([len(own) for own in pairs.values()])
         given = {name: np.arange(end - len(pairs[name]), end) for name, end in zip(pairs, ends, strict=True)}

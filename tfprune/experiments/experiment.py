@@ -175,7 +175,7 @@ def _train(
         raise run_folder_missing(folder.root)
     metrics = metrics_with_checksum(folder, metrics)
     write_card(Result(folder, config, metrics), folder.card)
-    write_json(folder.metrics, metrics)
+    write_json(folder.metrics, metrics, synced=True)  # the checkpoints go next
     tracker.log(trainer.history)
     tracker.finish(metrics, folder)
 

@@ -17,6 +17,7 @@ from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, Format, single
 from tfprune.exporting.latency import Model
+from tfprune.exporting.model_files import SAVED_MODEL
 from tfprune.pruning.counts import path_bytes
 from tfprune.structured.compaction import Compaction, compact
 from tfprune.utils.errors import ModelError
@@ -24,6 +25,9 @@ from tfprune.utils.errors import ModelError
 if TYPE_CHECKING:
     from tfprune.exporting.conversion import Conversion
     from tfprune.models._keras3 import BroughtModel
+
+
+COMPACT = "compact"  # the name of what is left of a model without dead units
 
 
 def model_folder(folder: Path) -> Path:
@@ -101,7 +105,7 @@ def compacted_model(result: Result, data: Data) -> tuple[Compaction, Callable[[P
         from tfprune.exporting.conversion import convert  # TensorFlow
 
         own = compact(restore_model(result, data))
-        return own, lambda path: convert(own.model, data, path or result.folder.exports / "compact", "savedmodel")
+        return own, lambda path: convert(own.model, data, path or result.folder.exports / COMPACT, "savedmodel")
     from tfprune.exporting.keras3_file import convert_keras3  # Keras 3
 
     brought = restore_brought(result, data)
@@ -110,7 +114,7 @@ def compacted_model(result: Result, data: Data) -> tuple[Compaction, Callable[[P
 
     def write(path: Path | None) -> Conversion:
         smaller = brought.of_other(found.model)
-        return convert_keras3(smaller, data, {}, path or result.folder.exports / "compact.keras", "none")
+        return convert_keras3(smaller, data, {}, path or result.folder.exports / f"{COMPACT}.keras", "none")
 
     return found, write
 
@@ -131,17 +135,20 @@ def models_of(result: Result, data: Data | None = None) -> list[Model]:
         files[result.keras_model.name] = (result.keras_model, lambda path: _answering(result, data))
     loads = {FORMATS[name].suffix: _loading(result, FORMATS[name]) for name in FORMATS}
     for path in sorted(result.folder.exports.iterdir()) if result.folder.exports.is_dir() else ():
-        if path.is_file() and path.suffix in loads and path.name not in files:
+        if path.name not in files and path.suffix in loads and (path.is_file() or (path / SAVED_MODEL).is_file()):
             files[path.name] = (path, loads[path.suffix])
     cost = result.metrics["cost"]
+    macs = {
+        "multiplications": cost["forward_flops"] // 2,
+        "nonzero_multiplications": round(cost["forward_flops_masked"] / 2),
+    }
     return [
         Model(
             run=result.config.run_id,
             file=file,
             path=path,
             answer=load(path),
-            multiplications=cost["forward_flops"] // 2,
-            nonzero_multiplications=round(cost["forward_flops_masked"] / 2),
+            **({} if path.stem == COMPACT else macs),
             **path_bytes(path),
         )
         for file, (path, load) in files.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfprune.data._base import SPLITS
 from tfprune.experiments.results import Result
+from tfprune.training.setting_checks import SCOPED, UNITS
 from tfprune.utils.files import atomic_write
 from tfprune.utils.text import Table, counted, markdown, percent, printable, shortened
 
@@ -99,10 +100,10 @@ def _pruning(result: Result) -> str:
     config, sparsity = result.config, result.metrics["sparsity"]
     own = ", ".join(f"{name}={_value(value)}" for name, value in config.settings.items() if value is not None)
     requested = sparsity.get("requested", config.requested_sparsity)
-    unit = {"weight": "kernel weights"}.get(config.granularity, f"{config.granularity}s")
+    unit = UNITS[config.granularity]
     state = "removed" if config.removes else "zero"
     return _sentences(
-        f"Method {config.method}{f' ({own})' if own else ''}, ranked within each {config.scope}."
+        f"Method {config.method}{f' ({own})' if own else ''}, ranked {SCOPED[config.scope]}."
         if config.requested_sparsity
         else f"Method {config.method}; nothing was pruned.",
         f"Paper: {config.pruning.paper}." if getattr(config.pruning, "paper", "") else "",

@@ -210,7 +210,8 @@ def _metric(own: Outcome) -> Metric:
 
 def _described(config: Config) -> dict[str, Any]:
     """Returns the settings that tell a run from others, all on one level, spelled as in a plan."""
-    parts = {"settings": config.method, **{f"{part}_settings": part for part in ("model", "optimizer", "data")}}
+    parts = {"settings": config.method, "channel_settings": "channels"}
+    parts |= {f"{part}_settings": part for part in ("model", "optimizer", "data")}
     flat: dict[str, Any] = {"method": config.method}
     if METHODS[config.method].sparsity_setting:
         flat["sparsity asked for"] = f"{config.requested_sparsity:.3g}"

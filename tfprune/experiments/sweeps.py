@@ -190,6 +190,9 @@ class _Sweep:
             if self._stillborn >= ATTEMPTS:
                 raise RunError(f"workers end as they start, {ATTEMPTS} in a row ({one_line(error)})") from None
             return
+        except BaseException:
+            worker.stop()  # it is in none of the lists that `stop` goes through
+            raise
         self._stillborn = 0
         self._idle.append(worker)
 
@@ -245,6 +248,9 @@ class _Sweep:
             else:
                 self._fail(work.configs[0], error)
             return
+        except BaseException:
+            worker.stop()  # it is in none of the lists that `stop` goes through
+            raise
         self._idle.append(worker)
         if work.planning:
             self._plan(work.configs, outcome)
@@ -276,15 +282,16 @@ class _Sweep:
         if isinstance(reason, Exception) and not isinstance(reason, TfpruneError):  # a bug: its traceback is needed
             log.error("%s failed", config.run_id, exc_info=reason)
         self.failures[config.run_id] = f"{config.run_id}: {one_line(reason, LONGEST)}"
+        self._bar.update()
         self._release_waiting(config.run_id)
 
     def _record_result(self, name: str, result: Result) -> None:
         # With the settings that were asked for: those that a worker sends back are the same once more.
         self.finished[name] = self._keep(dataclasses.replace(result, config=self.configs[name]))
+        self._bar.update()
         self._release_waiting(name, result)
 
     def _release_waiting(self, name: str, dense: Result | None = None) -> None:
-        self._bar.update()
         # First, so that what is compared is trained at about the same time.
         self._ready.extendleft(_Work((config,), dense=dense) for config in reversed(self._waiting.pop(name, ())))
 

@@ -19,7 +19,7 @@ from tfprune.experiments.compiled_models import MODEL_CACHE, kind_of, tidy_up
 from tfprune.experiments.libraries import has_keras3_model
 from tfprune.experiments.measuring import data_report, metrics_of, rounded_seconds
 from tfprune.experiments.model_card import write_card
-from tfprune.experiments.results import Result, metrics_with_checksum
+from tfprune.experiments.results import Result, find_result, metrics_with_checksum
 from tfprune.experiments.run_data import load_data, write_arrays, write_splits
 from tfprune.experiments.rundir import RunDir
 from tfprune.experiments.tracking import tracked
@@ -237,7 +237,9 @@ def _write(
 ) -> Result:
     """Writes the folder of one run."""
     folder = RunDir(Path(config.out) / config.run_id)
-    with locked(folder.root):  # another process may have trained the same
+    with locked(folder.root):
+        if (known := find_result(config)) is not None:  # another process has trained the same meanwhile
+            return known
         folder.create()
         write_json(folder.config, config.to_dict())
         write_splits(folder.splits, data)
@@ -246,7 +248,7 @@ def _write(
         metrics = metrics_with_checksum(folder, metrics)
         result = Result(folder, config, metrics)
         write_card(result, folder.card)
-        write_json(folder.metrics, metrics)
+        write_json(folder.metrics, metrics, synced=True)
     with tracked(config) as tracker:
         tracker.begin(None)
         tracker.log(history)

@@ -14,11 +14,11 @@ import numpy as np
 from tfprune.adapters import is_keras3
 from tfprune.adapters.backend import keras, keras3
 from tfprune.data._base import Data
-from tfprune.data.objectives._base import Metric
+from tfprune.data.objectives._base import Metric, softmax
 from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.exporting.description import write_description
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import Answer, Format, single, softmax
+from tfprune.exporting.formats._base import Answer, Format, single
 from tfprune.exporting.of_keras3 import OF_GRAPHS, check_backend
 from tfprune.pruning.counts import path_bytes
 from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from

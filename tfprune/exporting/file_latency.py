@@ -153,10 +153,8 @@ def bench(
     listed = list(models) if isinstance(models, (list, tuple)) else [models]
     if not listed:
         raise ConfigError("models has none: give bench a model, a list or a dict of models, or paths of files")
-    sizes = [batch] if isinstance(batch, int) else list(batch)
-    for size in sizes:
-        check_whole("batch", size, least=1)
-    check_whole("rounds", rounds, least=1)
+    sizes = [check_whole("batch", size, least=1) for size in ([batch] if np.ndim(batch) == 0 else batch)]
+    rounds = check_whole("rounds", rounds, least=1)
     found = [open_for_latency(Path(own)) if isinstance(own, (str, Path)) else of_model(own) for own in listed]
     names = list(named) or _told_apart([str(own.path) for own in found])
     found = [dataclasses.replace(own, path=Path(name)) for own, name in zip(found, names, strict=True)]

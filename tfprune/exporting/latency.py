@@ -27,18 +27,19 @@ class Model:
         file: what the file is called; those of several runs that are called alike are compared.
         path: the file or folder.
         answer: from a batch of model inputs to probabilities.
-        multiplications, nonzero_multiplications: of an example's forward pass, with and without zeros' own.
         raw, gzip: bytes.
+        multiplications, nonzero_multiplications: of an example's forward pass, with and without zeros' own; None where
+            they are not known.
     """
 
     run: str
     file: str
     path: Path
     answer: Answer
-    multiplications: int
-    nonzero_multiplications: int
     raw: int
     gzip: int
+    multiplications: int | None = None
+    nonzero_multiplications: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ def times_of(model: Any, data: Any, runtime: str, batch_size: int) -> Callable[[
         ConfigError: a step of training is to be measured, and data are missing.
     """
     check_choice("runtime", runtime, RUNTIMES)
-    check_whole("batch_size", batch_size, least=1)
+    batch_size = check_whole("batch_size", batch_size, least=1)
     if data is None and runtime != "training":
         made = examples_like(model, batch_size)
         data = made if len(made) > 1 else next(iter(made.values()))

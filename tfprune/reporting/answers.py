@@ -90,10 +90,11 @@ def _best(summary: Summary, measure: Measure) -> Answer:
     if not alike:
         second = next(iter(tested))
         lead = measure.interval(*statistics.t_interval(measure.sign * tested[second]))
+        them = "all others with seeds in common" if untested else "all others"
         return Answer(
             question,
             best,
-            f"{score}, clearly {_direction(measure)} than all others; from {second} {lead}{''.join(told)}.",
+            f"{score}, clearly {_direction(measure)} than {them}; from {second} {lead}{''.join(told)}.",
         )
     seeds = len(own["seeds"])
     need = _more_seeds(tested[alike[0]], len(tested))
@@ -120,9 +121,10 @@ def _smallest(summary: Summary, measure: Measure) -> Answer:
             text = f"none. The nearest is {nearest}: {_score(summary, nearest, measure)}, "
             text += f"{_size(sizes, nearest, reference)}."
         return Answer(question, None, text)
-    shown = {trial: _shown_near(summary, trial, reference, measure, len(summary) - 1) for trial in near}
+    others = [trial for trial in summary if trial != reference]
+    corrected = statistics.holm([_p_near(summary, trial, reference, measure) for trial in others])
+    proven = [trial for trial, p in zip(others, corrected, strict=True) if trial in near and p <= statistics.LEVEL]
     smallest = min(near, key=sizes.__getitem__)
-    proven = [trial for trial in near if shown[trial]]
     text = f"{_size(sizes, smallest, reference)}, {_score(summary, smallest, measure)}"
     gap = _gains(summary[smallest], summary[reference], measure)
     if len(gap) > 1:
@@ -133,7 +135,8 @@ def _smallest(summary: Summary, measure: Measure) -> Answer:
         text += "; one seed cannot tell whether that is chance"
     else:
         seeds = statistics.seeds_needed(gap, measure.margin, len(summary) - 1)
-        text += f"; by its mean alone, the interval does not decide (needs {seeds_text(seeds)})"
+        why = f"open after correction for {len(others)} trials" if len(others) > 1 else "the interval does not decide"
+        text += f"; by its mean alone, {why} (needs {seeds_text(seeds)})"
     if proven:
         sure = min(proven, key=sizes.__getitem__)
         text += f". Smallest where it does: {sure}, {_size(sizes, sure, reference)}"
@@ -225,9 +228,10 @@ def _gains(own: Mapping[str, Any], other: Mapping[str, Any], measure: Measure) -
     )
 
 
-def _shown_near(summary: Summary, trial: str, reference: str, measure: Measure, tests: int) -> bool:
+def _p_near(summary: Summary, trial: str, reference: str, measure: Measure) -> float:
+    """Returns the p value of a trial being worse than another by more than the margin; 1 where seeds are too few."""
     gains = _gains(summary[trial], summary[reference], measure)
-    return len(gains) > 1 and tests * statistics.p_above(gains, -measure.margin) <= statistics.LEVEL
+    return statistics.p_above(gains, -measure.margin) if len(gains) > 1 else 1.0
 
 
 def _more_seeds(gains: np.ndarray, tests: int) -> str:

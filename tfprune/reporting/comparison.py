@@ -135,7 +135,9 @@ def _short_early_birds(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     short = [
         trial
         for trial, values in summary.items()
-        if values["method"] == "early_bird" and values["mean"]["epochs"] < EARLY_BIRD_EPOCHS
+        if values["method"] == "early_bird"
+        and (epochs := values["mean"]["epochs"]) is not None  # not all diverged
+        and epochs < EARLY_BIRD_EPOCHS
     ]
     return [
         f"{', '.join(short)}: with fewer than {EARLY_BIRD_EPOCHS} epochs the mask is looked at too seldom to be found "
@@ -268,21 +270,23 @@ def summary_of(trials: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
         single seed), `untuned_accuracy`: the mean of those test accuracies between pruning and what training came after
         it (None where there are none), `ratio`: the medians over seeds of what a run's training took in time and FLOPs,
         and of what is left of the network, to the baseline's with the same seed (None without a baseline), `reached`:
-        the share of seeds that came to the baseline's final validation loss, and the median epochs and seconds after
-        which they did (None if fewer than half did), `times_differ`: why its times cannot be compared with the
-        baseline's (None if they can: otherwise ratios of time and seconds until its loss are None), `delta`: see
-        `paired_difference`, of the test loss, with `p_holm`, the p value after Holm's correction for the number of
+        of the seeds that the baseline has too, the share that came to its final validation loss, and the median epochs
+        and seconds after which they did (None if fewer than half did), `times_differ`: why its times cannot be
+        compared with the baseline's (None if they can: otherwise ratios of time and seconds until its loss are None),
+        `delta`: see `paired_difference`, of the test loss, with `p_holm`, the p value after Holm's correction for the
+        number of
         trials that are compared, and by the name of the task's metric (`accuracy`) what `metric_difference` returns.
     """
     seeds = {trial: values["seeds"] for trial, values in trials.items()}
     baseline = seeds.get(BASELINE, {})
     found = measure_of(trials)
-    targets_known = any(row["epochs_to_reach"] is not None for row in baseline.values())  # it reaches its own loss
+    targets = {seed for seed, row in baseline.items() if row["epochs_to_reach"] is not None}  # it reaches its own loss
     summary = {}
     for trial, rows in seeds.items():
         reason = why_times_differ(trial, rows, BASELINE, baseline)
         columns = {name: _column(rows, name) for name in columns_of(found)}
         compared = trial != BASELINE
+        reached = _reached([row for seed, row in rows.items() if seed in targets])
         summary[trial] = {
             **trials[trial],
             "mean": {name: float(v.mean()) if len(v) else None for name, v in columns.items()},
@@ -292,7 +296,7 @@ def summary_of(trials: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
             "ratio": {
                 name: None if reason and name in TIMES else _median_ratio(rows, baseline, name) for name in RATIOS
             },
-            "reached": (_reached(rows) | ({"seconds_to_reach": None} if reason else {})) if targets_known else None,
+            "reached": reached and reached | ({"seconds_to_reach": None} if reason else {}),
             "times_differ": reason,
             "delta": paired_difference(rows, baseline, "test_loss") if compared else None,
             found.name: metric_difference(rows, baseline, found) if compared else None,
@@ -391,9 +395,15 @@ def _median_ratio(rows: Rows, baseline: Rows, name: str) -> float | None:
     return float(np.median(ratios)) if ratios else None
 
 
-def _reached(rows: Rows) -> dict[str, float | None]:
-    """Returns the share of seeds that reached the baseline's loss, and medians over all, with inf for the rest."""
-    columns = {name: [values[name] for values in rows.values()] for name in ("epochs_to_reach", "seconds_to_reach")}
+def _reached(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None] | None:
+    """Returns the share of runs that reached the baseline's loss, and medians over all, with inf for the rest.
+
+    Args:
+        rows: of the seeds for which the baseline has a loss.
+    """
+    if not rows:
+        return None
+    columns = {name: [values[name] for values in rows] for name in ("epochs_to_reach", "seconds_to_reach")}
     medians = {name: np.median([np.inf if v is None else v for v in column]) for name, column in columns.items()}
     share = float(np.mean([value is not None for value in columns["epochs_to_reach"]]))
     return {"share": share} | {name: float(v) if np.isfinite(v) else None for name, v in medians.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from tfprune.reporting.tables import (
     markdown_table,
     verdict_table,
 )
+from tfprune.reporting.timing import KEY
 from tfprune.reporting.verdicts import RULE, verdicts
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.files import write_json, written_to
@@ -111,7 +112,7 @@ def write_csv(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
             "method": run.config.method,
             "requested_sparsity": run.config.requested_sparsity,
             "seed": run.config.seed,
-            **section.summary[trial]["seeds"][str(run.config.seed)],
+            **_cells(section.summary[trial]["seeds"][str(run.config.seed)]),
             "folder": str(run.folder.root),
         }
         for section in report
@@ -120,6 +121,13 @@ def write_csv(report: Sequence[Section], path: Path, made: Made) -> list[Path]:
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))  # tasks have metrics of their own
     return [write_text(path, csv_text(columns, [[row.get(name) for name in columns] for row in rows]))]
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the row of a run with a number or a text in each cell."""
+    timing = {f"{KEY}_{name}": value for name, value in (row.get(KEY) or {}).items()}
+    flat = {name: value for name, value in row.items() if name not in (KEY, "uncounted")}
+    return flat | timing | {"uncounted": "; ".join(row.get("uncounted") or ())}
 
 
 def write_latex(report: Sequence[Section], path: Path, made: Made) -> list[Path]:

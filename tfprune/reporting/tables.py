@@ -9,6 +9,7 @@ from typing import Any
 from tfprune.reporting.measures import Measure, measure_of
 from tfprune.reporting.statistics import CONFIDENCE, HIGHER, LEVEL, LOWER, MARGIN, OPEN
 from tfprune.reporting.timing import trained_as_stacks
+from tfprune.training.setting_checks import REMOVING, UNITS
 from tfprune.utils.errors import RunError
 from tfprune.utils.files import MEGABYTE, atomic_write, read_text
 from tfprune.utils.text import Table, markdown, printable
@@ -37,7 +38,7 @@ def legend(summaries: Iterable[Mapping[str, Mapping[str, Any]]]) -> str:
     if all(own.metric.name == "accuracy" for own in found):
         return LEGEND
     labels = " or ".join(dict.fromkeys(own.label for own in found))
-    margins = " or ".join(own.margin_text for own in found)
+    margins = " or ".join(dict.fromkeys(own.margin_text for own in found))
     lower = "" if all(own.metric.higher for own in found) else " of an error lower is better;"
     return LEGEND.replace("The accuracy is", f"The {labels} is").replace(
         f"(above it less {100 * MARGIN:g} points)", f"(no more than {margins} worse;{lower} see the headers)"
@@ -291,7 +292,7 @@ def _overview_cell(values: Mapping[str, Any], own: Measure) -> tuple[str, ...]:
     parts = [own.text(mean[own.column], sd[own.column])]
     if mean["sparsity"]:
         granularity = values.get("granularity", "weight")
-        what = "zeros" if granularity == "weight" else f"of the {granularity}s removed"
+        what = f"of the {UNITS[granularity]} removed" if granularity in REMOVING else "zeros"
         parts.append(f"{100 * mean['sparsity']:.0f} % {what}")
     if delta:
         parts.append(f"loss {delta['mean']:+.3f} ({delta['low']:+.3f} to {delta['high']:+.3f})")

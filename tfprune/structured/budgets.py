@@ -233,7 +233,13 @@ def _within_time(model: Any, found: Channels, groups: Sequence[Ranked], asked: R
         )
     known: list[tuple[Mapping[str, int], float]] = [(whole, 1.0), *zip(drawn, taken, strict=True)]
     parts = time_parts(model, found)
-    best, aim = (least, taken[0]), target
+
+    def worth(widths: Mapping[str, int]) -> float:
+        return sum(float(group.worth()[widths[group.name]]) for group in groups)
+
+    drawn_too = known[1 : None if asked.scope == "global" else 2]  # other scopes tie widths together
+    best = max((own for own in drawn_too if own[1] <= target), key=lambda own: worth(own[0]))
+    aim = target
     for _ in range(CORRECTIONS):
         fitted = fit_times(parts, known)
         try:
@@ -243,8 +249,7 @@ def _within_time(model: Any, found: Channels, groups: Sequence[Ranked], asked: R
             continue
         (share,) = _measured(model, found, [widths], times)
         known.append((widths, share))
-        worth = sum(float(group.worth()[widths[group.name]]) for group in groups)
-        if share <= target and worth >= sum(float(group.worth()[best[0][group.name]]) for group in groups):
+        if share <= target and worth(widths) >= worth(best[0]):
             best = widths, share
         if CLOSE * target <= share <= target:
             break

@@ -28,23 +28,28 @@ class Dropouts:
     """
 
     def __init__(self, model: Any) -> None:
-        self._known = {layer.name: (_rate(layer), width) for layer, width in _dropouts(model)}
+        self._known = {path: (_rate(layer), width) for path, layer, width in _dropouts(model)}
 
     def scale(self, smaller: Any) -> None:
         """Sets the rates of a narrower version of the model, before its training step is compiled."""
-        for layer, width in _dropouts(smaller):
-            rate, inputs = self._known[layer.name]
+        for path, layer, width in _dropouts(smaller):
+            rate, inputs = self._known[path]
             setattr(layer, traits_of(layer).rate, rate * width / inputs)
 
 
-def _dropouts(model: Any) -> list[tuple[Any, int]]:
-    """Returns the layers that drop out, those of nested models too, with how many channels they see at first."""
+def _dropouts(model: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any, int]]:
+    """Returns the layers that drop out, those of nested models too, with how many channels they see at first.
+
+    Layers in different models may have one name: each comes with its path through these.
+    """
     graphs, found = adapter_of(model).graphs, {}
     for node in graphs.graph(model).nodes if graphs.has_graph(model) else ():
+        own = (*path, node.layer.name)
         if graphs.has_graph(node.layer):
-            found |= {id(layer): (layer, width) for layer, width in _dropouts(node.layer) if id(layer) not in found}
+            for inner in _dropouts(node.layer, own):
+                found.setdefault(id(inner[1]), inner)
         elif traits_of(node.layer).rate == "rate" and id(node.layer) not in found:
-            found[id(node.layer)] = node.layer, graphs.shape(node.inputs[0])[-1]
+            found[id(node.layer)] = own, node.layer, graphs.shape(node.inputs[0])[-1]
     return list(found.values())
 
 

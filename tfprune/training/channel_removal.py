@@ -21,7 +21,7 @@ from tfprune.pruning.events import PruningEvent
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import Channels
-from tfprune.structured.shrinking import CRITERIA
+from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.surgery import Removed, zero_groups
 from tfprune.training.adjusting import Dropouts, recalibrate_zeroed
 from tfprune.training.channel_costs import ChannelCosts

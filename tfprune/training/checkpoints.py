@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tfprune.utils.archives import check_archive
 from tfprune.utils.checks import as_number
 from tfprune.utils.errors import BROKEN_ARCHIVE, ConfigError, RunError
-from tfprune.utils.files import MEGABYTE, open_regular
+from tfprune.utils.files import MEGABYTE, open_regular, sync_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ class Checkpoints:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         for old in before[: -KEPT + 1]:
             old.unlink(missing_ok=True)
         return path
@@ -176,15 +176,3 @@ def _read(path: Path) -> Checkpoint:
     if not isinstance(state, dict):
         raise ValueError("its state is no table")
     return Checkpoint(state, arrays)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes sure that a name in a folder outlives a loss of power; some systems cannot open folders for that."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -37,7 +37,7 @@ def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, 
         parts = dict(zip(("x", "y", "sample_weight"), _parts(data), strict=False))
         if "sample_weight" in parts and "sample_weight" in arguments:
             raise ConfigError("sample_weight is given twice: in the data (x, y, weights) and by its name")
-        check_whole("batch_size", arguments.setdefault("batch_size", BATCH_SIZE), least=1)
+        arguments["batch_size"] = check_whole("batch_size", arguments.get("batch_size", BATCH_SIZE), least=1)
         return parts | arguments
     if not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
         raise ConfigError(

@@ -23,7 +23,7 @@ from tfprune.pruning.masks import sparsity_of
 from tfprune.structured.branches import BRANCHES, Branches
 from tfprune.structured.branches import CRITERIA as OF_BRANCHES
 from tfprune.structured.channels import OUTPUT, Channels
-from tfprune.structured.shrinking import CRITERIA
+from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.surgery import Removed, zero_groups
 from tfprune.structured.widths import DATA_CRITERIA
 from tfprune.training.adjusting import Dropouts, recalibrate_zeroed

@@ -12,7 +12,7 @@ from tfprune.adapters import adapter_of
 from tfprune.methods._base import Method
 from tfprune.structured.branches import BRANCHES, Branches, branches
 from tfprune.structured.channels import Channels, Group, channels
-from tfprune.structured.shrinking import least_important
+from tfprune.structured.selecting import least_important
 from tfprune.structured.surgery import Removed, build_smaller, made_smaller
 from tfprune.structured.unfolding import unfolded
 from tfprune.structured.widths import width

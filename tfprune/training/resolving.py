@@ -73,7 +73,8 @@ def resolve_method(
     if sparsity is not None:
         values = with_sparsity(values, sparsity)
     method = kind.from_settings(name, values["settings"])
-    method.check(check_whole("epochs", epochs, least=1))
+    epochs = check_whole("epochs", epochs, least=1)
+    method.check(epochs)
     if method.width_reduction or method.phase_epochs(epochs) != epochs:
         raise ConfigError(
             f"method {name} is there for comparisons of runs: tfprune.train(Config(method={name!r}, ...))"
@@ -118,7 +119,7 @@ def check_rates(steps: Sequence[Step], learning_rate: float | None) -> None:
 
 def check_start(asked: ResolvedMethod, initial_epoch: int) -> None:
     """Raises `ConfigError` if a method does something in epochs that a training leaves out."""
-    check_whole("initial_epoch", initial_epoch, least=0)
+    initial_epoch = check_whole("initial_epoch", initial_epoch, least=0)
     if initial_epoch >= asked.epochs:
         raise ConfigError(f"initial_epoch must be below the {asked.epochs} epochs, got {initial_epoch}")
     trainings = [step for step in asked.steps() if isinstance(step, Training)]

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 GRANULARITIES = ("weight", "filter", "branch", "block", "n:m")
 REMOVING = ("filter", "branch")  # granularities at which what goes is taken out of the network, and not zeroed
+UNITS = {  # granularity -> what a share of is pruned
+    "weight": "kernel weights",
+    "filter": "filters and units",
+    "branch": "residual branches",
+    "block": "kernel weights, in blocks",
+    "n:m": "kernel weights",
+}
+SCOPED = {  # scope -> where ranks are taken
+    "layer": "within each layer",
+    "global": "across all layers",
+    "erk": "within each layer, by shares of Erdős-Rényi-Kernel",
+    "isomorphic": "across layers that are built alike",
+}
 WEIGHT_SCOPES = ("layer", "global", "erk")
 SCOPES = (*WEIGHT_SCOPES, "isomorphic")  # the last one of channels alone
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")

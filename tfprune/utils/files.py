@@ -96,8 +96,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield draft
         if path.is_dir() and draft.is_dir():
-            shutil.rmtree(path)
-        os.replace(draft, path)
+            old = path.with_name(f"{DRAFT}{os.getpid()}.old.{path.name}")
+            os.replace(path, old)
+            os.replace(draft, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(draft, path)
     finally:
         if draft.is_dir():
             shutil.rmtree(draft)
@@ -119,7 +123,30 @@ def written_to(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON with one line per setting."""
-    with atomic_write(path) as draft:
-        draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+def write_json(path: Path, value: Any, *, synced: bool = False) -> None:
+    """Writes JSON with one line per setting.
+
+    Args:
+        path: of the file.
+        value: what it will hold.
+        synced: whether it has to outlive a loss of power from then on.
+    """
+    with atomic_write(path) as draft, open(draft, "w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
+    if synced:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes sure that a name in a folder outlives a loss of power; some systems cannot open folders for that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

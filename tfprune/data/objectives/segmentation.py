@@ -31,7 +31,7 @@ PIXELS = (-2, -1)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segmentation(Objective):
-    """A class per pixel of an image. `y` is class numbers, int64 [images, height, width]."""
+    """A class per pixel of an image. `y` is class numbers, uint8 [images, height, width]."""
 
     name = "segmentation"
     metrics = table(

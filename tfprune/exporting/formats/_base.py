@@ -121,13 +121,6 @@ def calibration(data: Data, dtype: np.dtype) -> np.ndarray:
     return np.asarray(data.train.x[np.sort(chosen)]).astype(dtype)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of logits, row by row, in float32 whatever the logits are."""
-    logits = np.asarray(logits, np.float32)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
 def refused(what: str, error: object, remedy: str) -> ModelError:
     """Says that a converter, which raises whatever it meets first, cannot express a model in its format."""
     return ModelError(f"{what} cannot hold this model ({one_line(error)}); {remedy}")

@@ -16,7 +16,8 @@ from tfprune.adapters.backend import keras, keras3
 from tfprune.adapters.loading.configs import check_config
 from tfprune.adapters.loading.gate import library_of_file, load_model, load_with, open_hdf5
 from tfprune.data._base import Data
-from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, refused, softmax
+from tfprune.data.objectives._base import softmax
+from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served, refused
 from tfprune.exporting.formats._for_keras3 import REMEDY, check, without_unknown
 from tfprune.exporting.named import of_graph
 from tfprune.exporting.of_keras3 import save
