@@ -7,8 +7,9 @@ from readers import READERS
 
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data, Inputs, Split
+from tfprune.data.objectives._base import softmax
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import calibration, extra, softmax
+from tfprune.exporting.formats._base import calibration, extra
 from tfprune.utils.errors import ConfigError, ModelError
 
 CASES = [(name, quantize) for name in FORMATS for quantize in FORMATS[name].quantize]

@@ -651,3 +651,66 @@ def test_weights_that_are_put_back_get_the_masks(form, tmp_path, caplog):
     caplog.clear()
     pruned.set_weights(pruned.get_weights())
     assert caplog.text == ""
+
+
+# -- what moves weights past the optimizer, and other masks ------------------------------------------------------------
+
+
+class Descends(keras.Model):
+    """Makes its steps by itself."""
+
+    def train_step(self, batch):
+        x, y = batch[:2]
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        for variable, slope in zip(
+            self.trainable_variables, tape.gradient(loss, self.trainable_variables), strict=True
+        ):
+            variable.assign_sub(0.1 * slope)
+        return {"loss": loss}
+
+
+def test_steps_of_ones_own_are_masked_at_ends_of_epochs_and_named(tmp_path, caplog):
+    plain = compiled()
+    model = Descends(plain.inputs, plain.outputs)
+    model.compile("sgd", "mse")
+    saving = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True)
+    pruning = tfprune.callbacks(model, sparsity=0.5, epochs=4)
+    seen = model.fit(*data(), epochs=4, verbose=0, callbacks=[*pruning, saving]).history["sparsity"]
+    assert seen[-1] == 0.5 and caplog.text.count("something else moves them than the optimizer") == 1
+    other = keras.models.clone_model(plain)
+    other.load_weights(tmp_path / "4.weights.h5")
+    assert tfprune.summary(other).sparsity == 0.5
+
+
+def test_the_callbacks_that_were_made_last_prune():
+    model = compiled()
+    first, last = (tfprune.callbacks(model, sparsity=sparsity, epochs=3) for sparsity in (0.8, 0.5))
+    with pytest.raises(ConfigError, match="was given other masks after these callbacks were made"):
+        model.fit(*data(), epochs=3, verbose=0, callbacks=[*first, *last])
+    model.fit(*data(), epochs=3, verbose=0, callbacks=last)
+    assert tfprune.summary(model).sparsity == 0.5
+
+
+def test_masks_of_a_model_inside_are_no_longer_held_when_the_whole_is_pruned(caplog):
+    inner = tfprune.train(compiled(), data(), sparsity=0.8, epochs=3, verbose=0).model
+    whole = keras.Sequential([inner, keras.layers.Dense(3)])
+    whole.build(inner.input_shape)
+    whole.compile("sgd", "mse")
+    done = tfprune.train(
+        whole, (data()[0], np.ones((len(data()[0]), 3))), sparsity=0.5, epochs=3, in_place=True, verbose=0
+    )
+    assert FREED in caplog.text and done.sparsity == pytest.approx(tfprune.summary(whole).sparsity)
+
+
+def test_a_training_that_keras_ends_at_a_loss_that_is_no_number_comes_back():
+    x, y = data()
+    done = tfprune.train(compiled(), (np.full_like(x, np.nan), y), sparsity=0.5, epochs=3, verbose=0,
+                         callbacks=[keras.callbacks.TerminateOnNaN()])  # fmt: skip
+    assert len(done.missed) == 2 and done.sparsity == 0.0
+
+
+def test_two_data_sets_are_not_taken_for_inputs_and_targets():
+    batches = tf.data.Dataset.from_tensor_slices(data()).batch(8)
+    with pytest.raises(ConfigError, match="data to validate on as validation_data="):
+        tfprune.train(compiled(), (batches, batches), sparsity=0.5, epochs=3, verbose=0)

@@ -6,7 +6,7 @@ comes from; `tests/contracts/test_adapters.py` holds each to the same promises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,11 +101,20 @@ class Adapter(Protocol):
             ModelError: nothing is left to prune, or a name is that of no prunable layer or weight.
         """
 
+    def masks(self, model: Any) -> Any:
+        """Returns the masks that a model has in place, an object of the framework's own; None without."""
+
+    def sharing(self, model: Any) -> list[Any]:
+        """Returns the other models in memory that hold a weight of a model."""
+
+    def compile_steps_anew(self, models: Iterable[Any]) -> None:
+        """Lets models compile their training step again: it may not know what masks have been put on its kernels."""
+
     def masked(self, model: Any) -> bool:
         """Returns whether a model has masks in place."""
 
     def pruned(self, model: Any) -> bool:
-        """Returns whether a model has masks in place under which weights are zero."""
+        """Returns whether a model, or one inside of it, has masks in place under which weights are zero."""
 
     def hold(self, model: Any) -> None:
         """Makes the optimizer that a model has been compiled with keep to the masks."""

@@ -39,6 +39,14 @@ def compile_copy(library: Any, copy: Any, arguments: Mapping[str, Any]) -> None:
             "in_place=True, or before it is compiled"
         )
 
+    optimizer = arguments["optimizer"]
+    for own in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        if getattr(own, "_exclude_from_weight_decay", None):
+            raise ModelError(
+                f"the optimizer of model {copy.name} leaves single weights out of its decay, exclude_from_weight_decay("
+                "var_list=...), and those of a copy are others: name them by var_names, or use in_place=True"
+            )
+
     def own_metric(metric: Any) -> Any:
         """Returns a metric that counts anew; a user's own that cannot be made from its configuration is shared."""
         if not isinstance(metric, library.metrics.Metric):

@@ -10,7 +10,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-METHODS = ("set_weights", "load_weights")  # of a model of either Keras
+METHODS = ("set_weights", "load_weights", "load_state_dict")  # of models and layers of either Keras, or of PyTorch
+FIT = "fit"  # the one before which it is seen whether weights have been set in another way
 COUNT = "_tfprune_put_back"  # the attribute of a model that says how many pruned weights were given other values
 
 
@@ -20,7 +21,7 @@ def watch(
     mask: Callable[[], None],
     freed: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> None:
-    """Makes the methods of a model that put weights back mask them, past Keras' tracking.
+    """Makes the methods of a model, and of what is in it, that put weights back mask them, past Keras' tracking.
 
     Args:
         model: that is masked in place.
@@ -29,32 +30,50 @@ def watch(
         freed: a context in which weights take any values, so that they can be counted.
     """
 
-    def masking(method: Callable) -> Callable:
+    def masking(own: Any, method: Callable) -> Callable:
         @functools.wraps(method)
         def put(*args: Any, **kwargs: Any) -> Any:
             count = 0
             try:
                 with freed():
                     try:
-                        return method(model, *args, **kwargs)
+                        return method(own, *args, **kwargs)
                     finally:
                         count = revived()
             finally:  # also where it failed after some weights
                 mask()
-                vars(model)[COUNT] = put_back(model) + count
+                _count(model, count)
                 tell(count)
 
         return put
 
-    for name in METHODS:
-        if hasattr(type(model), name):
-            vars(model)[name] = masking(getattr(type(model), name))
+    def fitting(fit: Callable) -> Callable:
+        @functools.wraps(fit)
+        def begun(*args: Any, **kwargs: Any) -> Any:
+            if count := revived():
+                mask()
+                _count(model, count)
+                log.warning("%d pruned weights of model %s were no longer zero, and are again", count, model.name)
+            return fit(model, *args, **kwargs)
+
+        return begun
+
+    for own in model._flatten_layers():
+        for name in METHODS:
+            if hasattr(type(own), name) and (own is model or own.weights):
+                vars(own)[name] = masking(own, getattr(type(own), name))
+    vars(model)[FIT] = fitting(type(model).fit)
 
 
 def unwatch(model: Any) -> None:
     """Undoes `watch`."""
-    for name in (*METHODS, COUNT):
-        vars(model).pop(name, None)
+    for own in model._flatten_layers():
+        for name in (*METHODS, FIT, COUNT):
+            vars(own).pop(name, None)
+
+
+def _count(model: Any, count: int) -> None:
+    vars(model)[COUNT] = put_back(model) + count
 
 
 def put_back(model: Any) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tfprune.adapters.layer_traits import OWN_FRAMEWORKS
 from tfprune.utils.errors import ModelError
+
+EMPTY = inspect.Parameter.empty
 
 
 def rebuilt(
@@ -29,6 +33,8 @@ def rebuilt(
         changes: of single settings.
     """
     config = (old.get_config() if config is None else config) | changes
+    if kind is None and not hasattr(old, "inputs"):  # a model is made of its inputs and outputs
+        check_config(old, config)
     new = (kind or type(old)).from_config(config)
     if kind is None and hasattr(old, "_flatten_layers"):
         if "name" not in config:
@@ -40,6 +46,44 @@ def rebuilt(
             else:
                 new.dtype_policy = old.dtype_policy
     return new
+
+
+def carry_attributes(old: Any, new: Any, names: Iterable[str]) -> Any:
+    """Gives an object what another one knows beside its settings, as far as it does; returns it."""
+    for name in names:
+        if name in vars(old):
+            setattr(new, name, vars(old)[name])
+    return new
+
+
+def check_config(old: Any, config: Mapping[str, Any]) -> None:
+    """Raises `NotImplementedError` if the settings of an object of a person's own class leave out one that it has.
+
+    The base classes of metrics, optimizers and layers have a `get_config` that says nothing of what a class adds: what
+    is made of it would have the default instead.
+
+    Args:
+        old: a layer, metric or optimizer.
+        config: its settings.
+    """
+    kind = type(old)
+    if kind.__module__.partition(".")[0] in OWN_FRAMEWORKS:
+        return
+    lost = [
+        name
+        for name, own in inspect.signature(kind.__init__).parameters.items()
+        if own.kind in (own.POSITIONAL_OR_KEYWORD, own.KEYWORD_ONLY) and name not in config and own.default is not EMPTY
+        if not _is(vars(old).get(name, vars(old).get(f"_{name}", own.default)), own.default)
+    ]
+    if lost:
+        raise NotImplementedError(f"get_config of {kind.__name__} says nothing of {', '.join(lost)}")
+
+
+def _is(value: Any, other: Any) -> bool:
+    try:
+        return value is other or bool(value == other)
+    except (TypeError, ValueError):  # arrays
+        return False
 
 
 def name_alike(old: Any, new: Any) -> None:

@@ -35,6 +35,11 @@ def fit_arguments(model: Any, data: Any, given: Mapping[str, Any]) -> dict[str, 
             raise ConfigError(f"model.fit has no argument {name!r}: {choose_from(name, parameters)}")
     if in_memory(data):
         parts = dict(zip(("x", "y", "sample_weight"), _parts(data), strict=False))
+        if len(parts) > 1 and not in_memory(parts["x"]) and not isinstance(parts["x"], Iterator):
+            raise ConfigError(
+                f"data has {len(parts)} parts, of which the first one, {type(parts['x']).__name__}, comes in batches: "
+                "give it alone, and data to validate on as validation_data="
+            )
         if "sample_weight" in parts and "sample_weight" in arguments:
             raise ConfigError("sample_weight is given twice: in the data (x, y, weights) and by its name")
         arguments["batch_size"] = check_whole("batch_size", arguments.get("batch_size", BATCH_SIZE), least=1)

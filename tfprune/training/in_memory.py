@@ -19,6 +19,7 @@ from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.fit_arguments import Supply, fit_arguments
 from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros
 from tfprune.training.listeners import AtEpochEnd, PruneAtEpochs, Rewind, Rows, StopOnNaN
+from tfprune.training.named_models import tell_of_names
 from tfprune.training.resolving import ResolvedMethod, check_rates, check_start, resolve_method
 from tfprune.training.trained import Trained
 from tfprune.utils.errors import ConfigError
@@ -73,6 +74,8 @@ def train_model(
     _check_repeatable(asked, data, callbacks)
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
     tell_of_freed_zeros(model, asked)
+    if not in_place:
+        tell_of_names(model, {"loss": compiled.get("loss"), "callbacks": callbacks})
     if not asked.removes:
         adapter.report_unprunable(model, include)
     copy = copy_to_shrink if asked.removes else adapter.copy
@@ -88,6 +91,8 @@ def train_model(
         callbacks=callbacks,
         initial_epoch=initial_epoch,
     )
+    if in_place and not asked.removes:
+        task.heed_others()
     try:
         asked.method.run(task)
     except (KeyboardInterrupt, _Stopped) as error:
@@ -166,9 +171,13 @@ class InMemoryTask(InMemoryPruning):
             epoch: functools.partial(self.apply_event, event, lr_factor) for epoch, event in (events or {}).items()
         }
         self._pruning = pruning = PruneAtEpochs(
-            actions, start=start, resume=functools.partial(self.adopt, (), events or {})
+            actions,
+            start=start,
+            resume=functools.partial(self.adopt, (), events or {}),
+            look=self.look,
+            stops_on_nan=(stops_on_nan := _stops_on_nan(self._callbacks)),
         )
-        own = [pruning, *callbacks] if _stops_on_nan(self._callbacks) else [StopOnNaN(), pruning, *callbacks]
+        own = [pruning, *callbacks] if stops_on_nan else [StopOnNaN(), pruning, *callbacks]
         rows = Rows(self.history, phase, self.sparsity)
         last = [rows, AtEpochEnd(self._live.update)]
         listening = [*map(self.adapter.callback, own), *self._callbacks, *map(self.adapter.callback, last)]

@@ -56,6 +56,9 @@ class InMemoryPruning:
         self._seed = seed
         self._data = data
         self.pruner = Pruner(self._attached(exclude, include), asked.scope, asked.pattern, seeds=[seed])
+        self._masks = self.adapter.masks(model)
+        self._sharing: list[Any] = []
+        self._told = False
 
     def _attached(self, exclude: Collection[str], include: Collection[str]) -> MaskedModel:
         gradients = self.adapter.gradients(self.model, self._examples)
@@ -73,6 +76,12 @@ class InMemoryPruning:
 
     def _cut(self, event: PruningEvent) -> None:
         self.pruner.prune(event)
+        self.adapter.compile_steps_anew(self._sharing)
+
+    def heed_others(self) -> None:
+        """Lets other models in memory that share kernels with this one go by its masks too."""
+        self._sharing = self.adapter.sharing(self.model)
+        self.adapter.compile_steps_anew(self._sharing)
 
     def shuffle_masks(self) -> None:
         """Moves the ones of each mask to places drawn at random, within their kernel."""
@@ -90,6 +99,23 @@ class InMemoryPruning:
         put_back.tell(self.revived())
         self.pruner.model.set_masks(self.pruner.masks())
         put_back.forget(self.model)
+
+    def look(self) -> None:
+        """Masks weights that something else has moved than the optimizer which is held; says so the first time."""
+        if not (count := self.revived()):
+            return
+        self.pruner.model.set_masks(self.pruner.masks())
+        if not self._told:
+            log.warning(
+                "%d pruned weights were no longer zero at the end of an epoch: something else moves them than the "
+                "optimizer that model %s is compiled with. They are zero again at the ends of epochs, not in between",
+                *(count, self.model.name),
+            )
+        self._told = True
+
+    def is_current(self) -> bool:
+        """Returns whether the model's masks are these, and nobody has given it others since."""
+        return self.adapter.masks(self.model) is self._masks
 
     def revived(self) -> int:
         """Returns how many pruned weights are not zero, as somebody has set them."""

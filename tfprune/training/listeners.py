@@ -64,6 +64,8 @@ class PruneAtEpochs(Listener):
         start: epochs that count as done when the training begins.
         resume: is called, with the epochs that are done, where a training begins later than that, as one does that goes
             on from a backup.
+        look: is called at the end of each epoch, before what is done there and before anybody else looks.
+        stops_on_nan: whether a callback of Keras' ends trainings whose loss is no number: nothing is done then.
 
     Attributes:
         done: the epochs at whose ends it has been done.
@@ -76,10 +78,14 @@ class PruneAtEpochs(Listener):
         *,
         start: int = 0,
         resume: Callable[[int], None] = lambda epoch: None,
+        look: Callable[[], None] = lambda: None,
+        stops_on_nan: bool = False,
     ) -> None:
         self.events = dict(events)
         self.start = start
         self.resume = resume
+        self.look = look
+        self.stops_on_nan = stops_on_nan
         self.done: set[int] = set()
         self.epoch = 0
 
@@ -100,6 +106,9 @@ class PruneAtEpochs(Listener):
         self._act()
 
     def _act(self) -> None:
+        if self.stops_on_nan and self.model.stop_training:
+            return
+        self.look()
         if self.epoch in self.events and self.epoch not in self.done:
             self.events[self.epoch]()
             self.done.add(self.epoch)

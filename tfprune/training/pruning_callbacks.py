@@ -41,6 +41,7 @@ class PruningCallback(PruneAtEpochs):
         super().__init__(
             {epoch: functools.partial(pruning.apply_event, event, training.lr_factor) for epoch, event in events},
             resume=self._resume,
+            look=pruning.look,
         )
         self.pruning = pruning
         self.epochs = pruning.asked.epochs
@@ -52,6 +53,11 @@ class PruningCallback(PruneAtEpochs):
         self._checked = False
         if self.model is not self.pruning.model:
             raise ModelError("these callbacks were made for another model: pass tfprune.callbacks the one that is fit")
+        if not self.pruning.is_current():
+            raise ConfigError(
+                f"model {self.model.name} was given other masks after these callbacks were made: one list of "
+                "tfprune.callbacks prunes a model in a fit; make it last, and once"
+            )
         if self.params.get("epochs") != self.epochs:
             raise ConfigError(
                 f"epochs must be what tfprune.callbacks was told, {self.epochs}, got {self.params.get('epochs')}: when "
@@ -177,6 +183,7 @@ def callbacks(
     adapter.report_unprunable(model, include)
     tell_of_freed_zeros(model, asked)
     pruning = InMemoryPruning(model, asked, exclude=exclude, include=include, seed=seed, data=data)
+    pruning.heed_others()
     return [adapter.callback(own) for own in (StopOnNaN(), PruningCallback(pruning, before, training, after))]
 
 

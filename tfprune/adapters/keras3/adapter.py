@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from tfprune.adapters.keras3.masking import MASKS, InPlaceMasks, hold_masks, put
 from tfprune.adapters.keras3.optimizers import fresh, slots
 from tfprune.adapters.keras_callbacks import callback_of
 from tfprune.adapters.layer_facts import LayerSummary
+from tfprune.adapters.sharing import compile_steps_anew, sharing
 from tfprune.pruning.masks import Arrays
 from tfprune.pruning.scores import LazyArrays
 from tfprune.utils.errors import ModelError
@@ -76,6 +78,8 @@ class Keras3:
 
     name = "keras"
     graphs = GRAPHS
+    sharing: Callable[[keras.Model], list[Any]] = staticmethod(functools.partial(sharing, keras))
+    compile_steps_anew: Callable[..., None] = staticmethod(compile_steps_anew)
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
@@ -100,7 +104,8 @@ class Keras3:
         include: Collection[str] = (),
         gradients: GradientProvider | None = None,
     ) -> Keras3Model:
-        self.detach(model)
+        for own in model._flatten_layers():  # those of models inside of it too
+            take_off(own)
         layers = set(NAMES.prunable_names(model, exclude, include))
         kernels = {own.name: own.variable for own in NAMES.named_kernels(model, include) if own.layer in layers}
         with backends.scope(model):
@@ -120,11 +125,15 @@ class Keras3:
 
         return OneTraining(callbacks, model, **given)
 
+    def masks(self, model: keras.Model) -> Any:
+        return vars(model).get(MASKS)
+
     def masked(self, model: keras.Model) -> bool:
         return MASKS in vars(model)
 
     def pruned(self, model: keras.Model) -> bool:
-        return self.masked(model) and not all(mask.all() for mask in vars(model)[MASKS].values().values())
+        inside = [own for own in model._flatten_layers() if MASKS in vars(own)]
+        return any(not mask.all() for own in inside for mask in vars(own)[MASKS].values().values())
 
     def detach(self, model: keras.Model) -> None:
         take_off(model)

@@ -7,8 +7,8 @@ from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import NAMES, carry_state, not_compiled
-from tfprune.adapters.rebuilding import name_alike, rebuilt
+from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, not_compiled
+from tfprune.adapters.rebuilding import check_config, name_alike, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -52,13 +52,25 @@ def cloned(model: keras.Model) -> keras.Model:
             carry_state(old, new)
     for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
         own.assign(keras.ops.copy(theirs.value))
+        if hasattr(theirs, "regularizer"):  # which counts, whatever the layer's settings say
+            own.regularizer = theirs.regularizer
         if own.trainable != theirs.trainable:  # a kernel that is frozen under low-rank updates
             own.trainable = theirs.trainable
     return copy
 
 
+def _check_layers(model: keras.Model) -> None:
+    """Raises `NotImplementedError` if a layer that Keras would clone has settings which it does not tell."""
+    for layer in model.layers:
+        if has_graph(layer):
+            _check_layers(layer)
+        else:
+            check_config(layer, layer.get_config())
+
+
 def remade(model: keras.Model) -> keras.Model:
     """Returns a model of the same configuration with initial weights of its own, not compiled."""
+    _check_layers(model)
     with not_compiled(model):
         copy = keras.models.clone_model(model)
     if type(copy) is not type(model):  # Keras clones a functional model of a user's own class as one of its own

@@ -321,6 +321,7 @@ def _wrap(optimizer: keras.optimizers.Optimizer) -> None:
 
     def held_finalize(var_list: Sequence[Any]) -> None:
         finalize(var_list)
+        _forget(optimizer)  # averages may have taken the places of weights
         backends.own_memory(var_list)
 
     def held_save(store: Any) -> None:

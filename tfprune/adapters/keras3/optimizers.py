@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import carry_attributes, rebuilt
 
+EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")  # what `get_config` leaves out
 NO_SLOTS = ("_variables", "_trainable_variables", "_inner_optimizers")  # lists of an optimizer that hold something else
 
 # Whose step, without a gradient, leaves a weight that is zero and what they remember of it as they are.
@@ -18,7 +19,7 @@ def parts(optimizer: keras.optimizers.Optimizer | None) -> list[keras.optimizers
     """Returns the optimizers that make the steps: that under loss scaling, or several for some variables each."""
     if optimizer is None:
         return []
-    if hasattr(optimizer, "inner_optimizer"):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return parts(optimizer.inner_optimizer)
     return [own for inner in optimizer.optimizers for own in parts(inner)] if _is_several(optimizer) else [optimizer]
 
@@ -33,7 +34,7 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
 
     A schedule of the learning rate is shared: those of a user's own cannot always be made again from a configuration.
     """
-    if hasattr(optimizer, "inner_optimizer"):  # under loss scaling
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         settings = {name: value for name, value in optimizer.get_config().items() if name != "inner_optimizer"}
         return type(optimizer)(fresh(optimizer.inner_optimizer), **settings)
     settings = optimizer.get_config()
@@ -42,7 +43,8 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     kind = type(optimizer)
     if kind.__module__.startswith("keras.src.backend."):  # PyTorch's, which stand in for Keras' own
         kind = next(own for own in kind.__mro__ if own.__module__.startswith("keras.src.optimizers."))
-    return rebuilt(optimizer, kind=kind, config=settings)
+    new = rebuilt(optimizer, kind=None if kind is type(optimizer) else kind, config=settings)
+    return carry_attributes(optimizer, new, EXCLUSIONS)
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from tfprune.adapters.compile_arguments import compiled_arguments
 from tfprune.adapters.derivatives import WithDerivatives
 from tfprune.adapters.keras_callbacks import callback_of
 from tfprune.adapters.layer_facts import LayerSummary
+from tfprune.adapters.sharing import compile_steps_anew, sharing
 from tfprune.adapters.tf_keras import gradients
 from tfprune.adapters.tf_keras.compiling import compile_anew, learning_rate, set_learning_rate
 from tfprune.adapters.tf_keras.copies import check_model, uncompiled_copy_of
@@ -57,6 +59,8 @@ class TfKeras:
 
     name = "tf_keras"
     graphs = GRAPHS
+    sharing: Callable[[keras.Model], list[Any]] = staticmethod(functools.partial(sharing, keras))
+    compile_steps_anew: Callable[..., None] = staticmethod(compile_steps_anew)
     check: Callable[..., None] = staticmethod(check_model)
     copy: Callable[[keras.Model], keras.Model] = staticmethod(uncompiled_copy_of)
     hold: Callable[[keras.Model], None] = staticmethod(hold_masks)
@@ -92,11 +96,14 @@ class TfKeras:
 
         return OneTraining(callbacks, model, **given)
 
+    masks: Callable[[keras.Model], Any] = staticmethod(in_place_masks)
+
     def masked(self, model: keras.Model) -> bool:
         return in_place_masks(model) is not None
 
     def pruned(self, model: keras.Model) -> bool:
-        return self.masked(model) and not all(mask.all() for mask in get_masks(model).values())
+        inside = [own for own in model._flatten_layers() if isinstance(own, keras.Model) and self.masked(own)]
+        return any(not mask.all() for own in inside for mask in get_masks(own).values())
 
     def detach(self, model: keras.Model) -> None:
         unmask(model)

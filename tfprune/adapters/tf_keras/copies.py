@@ -53,6 +53,12 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
     for old, new in layers:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
+    for old, new in [*layers, (model, copy)]:
+        if len(old._callable_losses) != len(new._callable_losses):
+            raise ModelError(
+                f"model {model.name} cannot be copied ({old.name} has losses or regularizers that were added to it or "
+                "changed in memory, which its settings do not say); take it as it is with in_place=True"
+            )
     return copy
 
 

@@ -70,5 +70,5 @@ def set_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     rest = iter(weights)
     for layer in model.layers:
         # A wrapper's get_weights and set_weights are those of its layer: without masks, steps and thresholds.
-        layer.set_weights([next(rest) for _ in layer.get_weights()])
+        type(layer).set_weights(layer, [next(rest) for _ in layer.get_weights()])  # without a word on masks
     set_masks(model, get_masks(model))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import carry_attributes, rebuilt
 from tfprune.utils.checks import check_choice, check_fraction, check_least, check_switch
 from tfprune.utils.errors import ConfigError, choose_from
 
@@ -15,6 +15,10 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {  # name -> Keras class, se
     "adamw": ("AdamW", {"weight_decay": 0.004, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
     "sgd": ("SGD", {"momentum": 0.0, "nesterov": False, "weight_decay": None}),
 }
+NO_SETTINGS = (  # what `get_config` leaves out
+    *("_exclude_from_weight_decay", "_exclude_from_weight_decay_names"),
+    *("gradient_aggregator", "gradient_transformers"),  # of the legacy ones
+)
 FRACTIONS = ("beta_1", "beta_2", "momentum")
 
 
@@ -51,16 +55,17 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     A schedule of the learning rate is shared: those of a user's own cannot always be made again from a configuration.
     """
     settings = optimizer.get_config()
-    if hasattr(optimizer, "inner_optimizer"):  # under loss scaling
+    if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
         settings["inner_optimizer"] = fresh(optimizer.inner_optimizer)
     elif (schedule := schedule_of(optimizer)) is not None:
         settings["learning_rate"] = schedule
-    return _alone(rebuilt(optimizer, config=settings))
+    return _alone(carry_attributes(optimizer, rebuilt(optimizer, config=settings), NO_SETTINGS))
 
 
 def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Returns the optimizer that makes the steps: under loss scaling the one inside."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scaled else optimizer
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.schedules.LearningRateSchedule | None:

@@ -52,8 +52,8 @@ def mask_in_place(model: keras.Model, exclude: Collection[str] = (), include: Co
         exclude: as for `wrap`.
         include: names of other weights that get masks too, or of layers that have some, see `named_kernels`.
     """
-    if (known := in_place_masks(model)) is not None:
-        known.release()
+    for own in model._flatten_layers():  # those of models inside of it too
+        unmask(own)
     names = prunable_names(model, exclude, include)
     _put_on(model, {own.name: own.variable for own in named_kernels(model, include) if own.layer in names})
     return model
