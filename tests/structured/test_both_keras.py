@@ -390,3 +390,63 @@ def test_a_layer_that_makes_more_than_a_setting_of_it_says_is_named(name, caplog
     assert "gated" in layers_left_alone(model, channels(model))
     shrink(model)
     assert "gated (" in caplog.text
+
+
+def named(name, by):
+    def function(x):
+        return x * by
+
+    function.__name__ = name
+    return function
+
+
+def each_step_by(k, *functions):
+    L = k.layers
+    dense = [L.TimeDistributed(L.Dense(16, activation=own)) for own in functions]
+    return k.Sequential([L.Input((5, 12)), *dense, L.Flatten(), L.Dense(3)]), both_keras.STEPS
+
+
+def own_gelu(k):
+    L = k.layers
+    return k.Sequential([L.Input((12,)), L.Dense(16, named("gelu", 3.0)), L.Dense(16, "gelu"), L.Dense(3)]), (
+        both_keras.VECTORS
+    )
+
+
+def two_recurrent(k):
+    L = k.layers
+    recurrent = [L.LSTM(8, activation=named("act", by), return_sequences=True) for by in (0.1, 0.7)]
+    return k.Sequential([L.Input((5, 12)), *recurrent, L.Flatten(), L.Dense(3)]), both_keras.STEPS
+
+
+def two_classes(k):
+    def scaled(by):
+        class Scaled(k.layers.Dense):
+            def call(self, x):
+                return super().call(x) * by
+
+        return Scaled(16)
+
+    L = k.layers
+    dense = [L.TimeDistributed(scaled(by)) for by in (0.1, 3.0)]
+    return k.Sequential([L.Input((5, 12)), *dense, L.Flatten(), L.Dense(3)]), both_keras.STEPS
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "build",
+    [own_gelu, two_recurrent, two_classes, lambda k: each_step_by(k, named("act", 0.1), named("act", 2.0))],
+    ids=["keras-name", "recurrent", "classes", "each-step"],
+)
+def test_functions_and_classes_of_one_name_stay_what_they_are(build, library):
+    model, x = build(both_keras.library(library)[0])
+    np.testing.assert_allclose(answers(remove_groups(shaken(model), {}), x)[0], answers(model, x)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_two_functions_of_one_name_in_one_layer_are_an_error(library):
+    k, _ = both_keras.library(library)
+    cells = [k.layers.GRUCell(8, activation=named("act", by)) for by in (0.1, 0.7)]
+    model = k.Sequential([k.layers.Input((5, 12)), k.layers.RNN(cells), k.layers.Dense(3)])
+    with pytest.raises(ModelError, match="act of .* is not the only function or class of that name"):
+        remove_groups(model, {})

@@ -98,6 +98,61 @@ def _rename(layer: Any, name: str) -> None:
     vars(layer)["_name" if "_name" in vars(layer) else "name"] = name  # of tf_keras, and of Keras 3
 
 
+def rebuilt_by_names(old: Any, keras: Any, config: dict[str, Any], named: str | None) -> Any:
+    """Returns a new layer of settings in which names mean what they mean in the old one, whatever they do elsewhere.
+
+    Args:
+        old: the layer.
+        keras: its Keras.
+        config, named: see `rebuilt`.
+
+    Raises:
+        ModelError: a name means several things in this layer.
+    """
+    words, own = _words(config), {}
+    for layer in old._flatten_layers():
+        for known in (type(layer), *_functions(layer).values()):
+            if str(getattr(known, "__module__", "")).partition(".")[0] != keras.__name__.partition(".")[0]:
+                names = keras.saving.get_registered_name(known), known.__name__
+                own |= {name: known for name in names if name in words}
+    with keras.saving.custom_object_scope(own):
+        new = rebuilt(old, config=config, named=named)
+    several = [list(layer._flatten_layers()) for layer in (old, new)]
+    for one, other in zip(*several, strict=True) if len(several[0]) == len(several[1]) else ():
+        pairs = [(type(one), type(other))]
+        pairs += [(known, vars(other).get(key)) for key, known in _functions(one).items()]
+        for known, made in pairs:
+            if known is not made and known.__name__ in words:
+                raise ModelError(
+                    f"{old.name} ({type(old).__name__}) cannot be made again: {known.__name__} of {one.name} is not "
+                    "the only function or class of that name in it, or in Keras; give it a name of its own"
+                )
+    return new
+
+
+def _functions(layer: Any) -> Mapping[str, Any]:
+    """Returns name -> a function that a layer has and Keras stores by its name."""
+    return {
+        key: own
+        for key, own in vars(layer).items()
+        if callable(own)
+        and isinstance(getattr(own, "__name__", None), str)
+        and own.__name__ != "<lambda>"
+        and not isinstance(own, type)
+        and not inspect.ismethod(own)
+        and not key.startswith("_")
+        and key not in ("call", "build")
+    }
+
+
+def _words(config: Any) -> set[str]:
+    """Returns the texts among settings."""
+    if isinstance(config, str):
+        return {config}
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, (list, tuple)) else ()
+    return {word for own in values for word in _words(own)}
+
+
 def check_shared(layers: Iterable[tuple[Any, Any]]) -> None:
     """Raises `ModelError` if weights that layers share have become several, which would go their own ways in training.
 

@@ -13,7 +13,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt, rebuilt_by_names
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -40,19 +40,9 @@ class Narrowed:
         self._changes = changes
         self._made: dict[int, tuple[Any, Any]] = {}
         self._calls: dict[int, int] = {}
-        layers = [layer for own in (model, *others) for layer in own._flatten_layers()]
-        everything = [own for own in layers if type(own).__module__.partition(".")[0] != "keras"]
-        self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
-        self._known |= {
-            own.__name__: own
-            for layer in layers
-            for own in functions_of(layer).values()
-            if getattr(own, "__name__", "<lambda>") != "<lambda>"
-        }
-        with keras.saving.custom_object_scope(self._known):
-            self.model: keras.Model = self._operation(model)
-            for other in others:
-                self._operation(other)
+        self.model: keras.Model = self._operation(model)
+        for other in others:
+            self._operation(other)
         self.layers = [own for own in self._made.values() if isinstance(own[0], keras.layers.Layer)]
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
             new.trainable = old.trainable
@@ -172,7 +162,7 @@ class Narrowed:
                 return keras.layers.Lambda(old.function, shape, old.mask, old.arguments, **settings)
             config = settings_of(old)
             self._change(config, old)
-            return rebuilt(old, config=self._settings(old, config), named=self._name(old, config))
+            return rebuilt_by_names(old, keras, self._settings(old, config), self._name(old, config))
         except FAILURES as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
@@ -199,6 +189,8 @@ def settings_of(layer: keras.layers.Layer) -> dict[str, Any]:
     A function counts as a setting if both have one name; others are left to Keras.
     """
     functions = functions_of(layer)
+    if isinstance(cell := getattr(layer, "cell", None), keras.layers.Layer):  # through which a recurrent layer has them
+        functions |= functions_of(cell)
     try:
         config = layer.get_config()
     except FAILURES:
@@ -211,7 +203,11 @@ def settings_of(layer: keras.layers.Layer) -> dict[str, Any]:
 
 def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a layer as if it had linear functions."""
-    return _twin(layer, **dict.fromkeys(functions, keras.activations.linear)).get_config()
+    linear = dict.fromkeys(functions, keras.activations.linear)
+    if not isinstance(cell := getattr(layer, "cell", None), keras.layers.Layer):
+        return _twin(layer, **linear).get_config()
+    inner = _twin(cell, **{key: own for key, own in linear.items() if key in vars(cell)})
+    return _twin(layer, cell=inner, **{key: own for key, own in linear.items() if key in vars(layer)}).get_config()
 
 
 def _twin(old: Any, **changes: Any) -> Any:

@@ -14,9 +14,9 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
-from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt_by_names
 from tfprune.adapters.tf_keras.layers import has_graph
-from tfprune.adapters.tf_keras.remaking import functions_of, settings_of
+from tfprune.adapters.tf_keras.remaking import settings_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -42,11 +42,6 @@ class Narrowed:
         self._changes = changes
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
         self._calls: dict[int, int] = {}
-        everything = list(model._flatten_layers())
-        self._known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in everything}
-        self._known |= {
-            own.__name__: own for layer in everything for own in functions_of(layer).values() if _named(own)
-        }
         self.model: keras.Model = self._layer(model)
         self.layers = list(self._made.values())
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
@@ -172,8 +167,7 @@ class Narrowed:
                 return keras.layers.Activation("linear", **kept_as)
             config = without_shapes(config) | functions
             self._change(config, old)
-            with keras.utils.custom_object_scope(self._known):
-                return rebuilt(old, config=self._settings(old, config), named=self._name(old, config))
+            return rebuilt_by_names(old, keras, self._settings(old, config), self._name(old, config))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
@@ -192,10 +186,6 @@ class Narrowed:
                 if narrow is not None and narrow.shape != values.shape:
                     config[key] = keras.initializers.Constant(narrow)
         apply_to_settings(config, self._changes.settings.get(id(old), ()))
-
-
-def _named(function: Any) -> bool:
-    return getattr(function, "__name__", "<lambda>") != "<lambda>"
 
 
 def is_of_keras(layer: keras.layers.Layer, *kinds: str) -> bool:
