@@ -450,3 +450,24 @@ def test_two_functions_of_one_name_in_one_layer_are_an_error(library):
     model = k.Sequential([k.layers.Input((5, 12)), k.layers.RNN(cells), k.layers.Dense(3)])
     with pytest.raises(ModelError, match="act of .* is not the only function or class of that name"):
         remove_groups(model, {})
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("last", ["other", "b2"])
+def test_layers_of_nested_models_are_no_branches_whatever_their_names(library, last):
+    k, _ = both_keras.library(library)
+    L = k.layers
+    j = L.Input((16,))
+    sums = L.Add(name="add")([j, L.Dense(16, name="n1")(j), L.Dense(16, name="n2")(j)])
+    inner = k.Model(j, L.Dense(16, name=last)(sums), name="inner")
+    i = L.Input((12,))
+    x = L.Dense(16, name="stem")(i)
+    x = L.Add(name="add")([x, L.Dense(16, name="b1", kernel_initializer="zeros")(x)])
+    x = L.Add(name="add_1")([x, L.Dense(16, name="b2", kernel_initializer="zeros")(x)])
+    model = k.Model(i, L.Dense(4)(inner(x)))
+    smaller = shrink(model, 0.5, granularity="branch", criterion="l1")
+    assert [own.name for own in smaller.get_layer("inner").layers] == [own.name for own in inner.layers]
+    assert len(smaller.layers) == len(model.layers) - 1
+    np.testing.assert_allclose(
+        answers(smaller, both_keras.VECTORS)[0], answers(model, both_keras.VECTORS)[0], rtol=1e-5
+    )

@@ -96,15 +96,15 @@ class Changes:
         settings: id of a layer or operation -> changes of its settings.
         arguments: key of a call -> changes of its arguments.
         narrowed: (weight, an array that fits it) -> the array that fits it afterwards.
-        gone: names of the layers of the model that are left out.
-        sums: name of a sum -> the places of its inputs that it is left with.
+        gone: ids of the layers of the model that are left out.
+        sums: id of a sum -> the places of its inputs that it is left with.
     """
 
     settings: Mapping[int, Sequence[Change]] = dataclasses.field(default_factory=dict)
     arguments: Mapping[int, Sequence[Change]] = dataclasses.field(default_factory=dict)
     narrowed: Callable[[Any, np.ndarray], np.ndarray] = lambda weight, array: array
-    gone: Collection[str] = ()
-    sums: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    gone: Collection[int] = ()
+    sums: Mapping[int, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,7 +103,7 @@ class BroughtModel:
         found = channels_or_branches(self.classifier, removed)
         gone = labels_of(found, removed)
         with backends.scope(self.classifier):
-            smaller = Narrowed(self.classifier, changes_of(found, gone), [self.model])
+            smaller = Narrowed(self.classifier, changes_of(self.classifier, found, gone), [self.model])
         if carried:
             carry_weights(GRAPHS, found, gone, smaller.layers)
         other = copy.copy(self)

@@ -9,7 +9,7 @@ not be known: it goes altogether. Its end must be: where its weights are zero it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,14 @@ class _Branched:
                 self._readers.setdefault(id(tensor), []).append(node)
         for tensor in graph.outputs:
             self._readers.setdefault(id(tensor), []).append(None)
-        self._calls = [id(node.layer) for node in self.nodes]
+        self._calls = list(self._called(model))
+
+    def _called(self, model: Any) -> Iterator[int]:
+        """Yields the id of the layer of each call, those in nested models too."""
+        for node in self._graphs.graph(model).nodes:
+            yield id(node.layer)
+            if self._graphs.has_graph(node.layer):
+                yield from self._called(node.layer)
 
     def between(self, add: Node, number: int) -> list[Any] | None:
         """Returns the layers between an input of a sum and its others, in the order of the graph; None: no branch."""

@@ -75,7 +75,7 @@ def made_smaller(model: Any, removed: Removed, found: Channels) -> tuple[np.ndar
     """
     graphs = adapter_of(model).graphs
     gone = labels_of(found, removed)
-    made = graphs.make_again(model, changes_of(found, gone))
+    made = graphs.make_again(model, changes_of(model, found, gone))
     return gone, made, carry_weights(graphs, found, gone, made.layers)
 
 
@@ -108,21 +108,22 @@ def carry_weights(
 def build_smaller(model: Any, removed: Removed) -> Any:
     """Builds what `remove_groups` returns with initial weights of its own, and not compiled."""
     found = channels_or_branches(model, removed)
-    return adapter_of(model).graphs.make_again(model, changes_of(found, labels_of(found, removed))).model
+    return adapter_of(model).graphs.make_again(model, changes_of(model, found, labels_of(found, removed))).model
 
 
-def changes_of(found: Channels, gone: np.ndarray) -> Changes:
+def changes_of(model: Any, found: Channels, gone: np.ndarray) -> Changes:
     """Returns what is different in a model without some channels or branches."""
 
     def changes(fixed: Iterable[Fixed]) -> tuple[Change, ...]:
         return tuple(Change(own.key, lambda value, own=own: own.without(value, gone)) for own in fixed)
 
-    lost: set[str] = set()
-    sums: dict[str, list[int]] = {}
+    lost: set[int] = set()
+    sums: dict[int, list[int]] = {}
     if isinstance(found, Branches):
-        lost = {name for name, label in found.inside.items() if label in gone}
+        ids = {layer.name: id(layer) for layer in model.layers}  # a nested model may have layers of these names
+        lost = {ids[name] for name, label in found.inside.items() if label in gone}
         left = {name: [place for place, own in enumerate(ends) if own not in gone] for name, ends in found.ends.items()}
-        sums = {name: stay for name, stay in left.items() if len(stay) < len(found.ends[name])}
+        sums = {ids[name]: stay for name, stay in left.items() if len(stay) < len(found.ends[name])}
     return Changes(
         {layer: changes(fixed) for layer, fixed in found.settings.items()},
         {node: changes(fixed) for node, fixed in found.arguments.items()},

@@ -111,11 +111,11 @@ class Narrowed:
 
     def _call(self, node: Any, tensors: dict[int, Any]) -> None:
         """Repeats a call; adds what it gives to `tensors`."""
-        name = node.operation.name
-        if name in self._changes.gone:
+        key = id(node.operation)
+        if key in self._changes.gone:
             return
-        if name in self._changes.sums:
-            inputs = [tensors[id(node.input_tensors[place])] for place in self._changes.sums[name]]
+        if key in self._changes.sums:
+            inputs = [tensors[id(node.input_tensors[place])] for place in self._changes.sums[key]]
             outputs = self._operation(node.operation)(inputs if len(inputs) > 1 else inputs[0])
         else:
             args, kwargs = list(node.arguments.args), dict(node.arguments.kwargs)
@@ -123,7 +123,7 @@ class Narrowed:
             apply_to_arguments(args, kwargs, changes, lambda array, old: keras.ops.convert_to_tensor(array, old.dtype))
             args, kwargs = keras.tree.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
             outputs = self._applied(node.operation, args, kwargs)
-        if id(node.operation) in self._made:
+        if key in self._made:
             self._calls[id(node)] = id(self._operation(node.operation)._inbound_nodes[-1])
         tensors |= zip(map(id, node.output_tensors), keras.tree.flatten(outputs), strict=True)
 
@@ -154,7 +154,7 @@ class Narrowed:
     def _layer(self, old: keras.layers.Layer) -> keras.layers.Layer:
         """Returns a layer of another one's settings, with fewer channels."""
         try:
-            if len(self._changes.sums.get(old.name, ())) == 1:
+            if len(self._changes.sums.get(id(old), ())) == 1:
                 return keras.layers.Activation("linear", name=old.name, dtype=old.dtype_policy)
             if type(old) is keras.layers.Lambda:
                 settings = keras.layers.Layer.get_config(old)

@@ -95,7 +95,7 @@ class Narrowed:
             for ends in (old._nested_inputs, old._nested_outputs)
         )
         new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
-        stay = [own for own in old.layers if own.name not in self._changes.gone and not self._is_apart(own)]
+        stay = [own for own in old.layers if id(own) not in self._changes.gone and not self._is_apart(own)]
         ancillary = [self._layer(layer) for layer in stay]
         ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]
         if ancillary:  # such as those of `add_loss`, which no output is computed from
@@ -104,16 +104,16 @@ class Narrowed:
 
     def _read(self, node: Any) -> list[tf.Tensor]:
         """Returns the tensors that a call needs; that of a layer which goes needs none."""
-        if node.layer.name in self._changes.gone:
+        if id(node.layer) in self._changes.gone:
             return []
-        stay = self._changes.sums.get(node.layer.name)
+        stay = self._changes.sums.get(id(node.layer))
         return node.keras_inputs if stay is None else [node.keras_inputs[place] for place in stay]
 
     def _call(self, node: Any, tensors: dict[int, tf.Tensor]) -> None:
         """Repeats a call; adds what it gives to `tensors`."""
-        if node.layer.name in self._changes.gone:
+        if id(node.layer) in self._changes.gone:
             return
-        if node.layer.name in self._changes.sums:
+        if id(node.layer) in self._changes.sums:
             inputs = [tensors[id(tensor)] for tensor in self._read(node)]
             outputs = self._layer(node.layer)(inputs if len(inputs) > 1 else inputs[0])
         else:
@@ -162,7 +162,7 @@ class Narrowed:
             return type(old)(old.function, output_shape=shape, mask=old.mask, arguments=old.arguments, **kept_as)
         try:
             config, functions = settings_of(old)
-            if len(self._changes.sums.get(old.name, ())) == 1:
+            if len(self._changes.sums.get(id(old), ())) == 1:
                 kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
                 return keras.layers.Activation("linear", **kept_as)
             config = without_shapes(config) | functions
