@@ -471,3 +471,22 @@ def test_layers_of_nested_models_are_no_branches_whatever_their_names(library, l
     np.testing.assert_allclose(
         answers(smaller, both_keras.VECTORS)[0], answers(model, both_keras.VECTORS)[0], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("norm", "keep", "left"),
+    [("GroupNormalization", 0.5, 16), ("GroupNormalization", 0.1, 4), ("LayerNormalization", 0.01, 2)],
+)
+def test_what_is_normalized_keeps_two_of_which_it_does_not_make_a_constant(library, norm, keep, left):
+    k, _ = both_keras.library(library)
+    L = k.layers
+    layer = L.LayerNormalization() if norm == "LayerNormalization" else L.GroupNormalization(8 if left == 16 else 2)
+    model = k.Sequential([L.Input((12,)), L.Dense(16, name="a"), layer, L.Dense(12, name="b"), L.Dense(3)])
+    smaller = shrink(shaken(model), keep, multiple=1)
+    assert smaller.get_layer("a").units == left and np.ptp(answers(smaller, both_keras.VECTORS)[0], axis=0).min() > 0
+    group = channels(model).groups[0]
+    assert (group.protected or "").endswith("would make a constant of one of two") is (left == 16)
+    if left != 16:
+        with pytest.raises(ModelError, match="at least two of the channels .* of a must stay"):
+            remove_groups(model, {"a": range(1, len(group))})

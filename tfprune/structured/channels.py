@@ -45,6 +45,7 @@ class Group:
         scaled: whether weights that stay change when one of them goes.
         parts: places of channels of which one has to stay: of those that a layer makes which makes some of them, and of
             those that are cut out of the others.
+        pairs: places of channels of which two have to stay.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Group:
     copies: int = 1
     scaled: bool = False
     parts: tuple[np.ndarray, ...] = ()
+    pairs: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -64,15 +66,16 @@ class Group:
         return multiple // math.gcd(multiple, self.copies)
 
     def emptied(self, places: Sequence[int]) -> list[np.ndarray]:
-        """Returns the parts of which nothing is left without the channels at some places."""
-        return [part for part in self.parts if np.isin(part, places).all()]
+        """Returns the parts of which too little is left without the channels at some places."""
+        few = [part for part in self.pairs if np.sum(~np.isin(part, places)) < 2]
+        return [part for part in self.parts if np.isin(part, places).all()] + few
 
     def without(self, gone: np.ndarray) -> Group:
         """Returns what is left of the group without the channels whose labels are `gone`; `copies` are as before."""
         stay = ~np.isin(self.channels, gone)
         places = np.cumsum(stay) - 1  # of those that stay
-        parts = tuple(places[part[stay[part]]] for part in self.parts)
-        return dataclasses.replace(self, channels=self.channels[stay], parts=parts)
+        parts, pairs = (tuple(places[part[stay[part]]] for part in own) for own in (self.parts, self.pairs))
+        return dataclasses.replace(self, channels=self.channels[stay], parts=parts, pairs=pairs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,6 +262,8 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         place = groups.index(tied[0]) if tied else len(groups)
         groups = [group for group in groups if group not in tied]
         groups.insert(place, merged)
+    counted = [(*np.unique(roots[labels], return_counts=True), reason) for labels, reason in trace.pairs]
+    kept = [(own, reason) for own, counts, reason in counted if 1 in counts]  # else one stands for several entries
     scaled = {int(label) for labels in trace.roots_of.values() for label in roots[labels]}
 
     def group(keys: Sequence[tuple[int, str]], own: Sequence[int]) -> Group:
@@ -270,8 +275,20 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
         places += [np.flatnonzero(np.isin(own, roots[piece])) for piece in trace.pieces]
         parts = tuple(part for part in places if 0 < len(part) < len(own))
+        pairs = {tuple(np.flatnonzero(np.isin(own, labels))): reason for labels, reason in kept}
+        reason = next((pairs[pair] for pair in pairs if len(pair) == len(own)), None) if len(own) == 2 else None
         changes = not scaled.isdisjoint(own)
-        return Group(first, names, np.array(own), trace.reason(own), disturbed, copies, changes, parts)
+        return Group(
+            first,
+            names,
+            np.array(own),
+            trace.reason(own) or reason,
+            disturbed,
+            copies,
+            changes,
+            parts,
+            tuple(np.array(pair) for pair in pairs if len(pair) > 1),
+        )
 
     def rooted(labels: Labels) -> Labels:
         return stacked(roots[rows_of(labels)])

@@ -70,7 +70,7 @@ def compact(model: Any) -> Compaction:
     for name, group in found.free.items():
         dead = [place for place, label in enumerate(group.channels) if label in constant or label not in read]
         while emptied := group.emptied(dead):
-            dead.remove(emptied[0][0])
+            dead.remove(next(place for place in emptied[0] if place in dead))
         removed[name] = dead[: len(group) - 1]
     gone = {int(found.free[name].channels[place]) for name, places in removed.items() for place in places}
     for layer, biases in _folds(found, model, constant.keys() & gone):

@@ -114,7 +114,9 @@ def normalizing(trace: Trace, call: Call) -> Traced | None:
         trace.index(call.layer.weights[number], axis, labels)
     for name, place in found.settings:
         trace.fix(call, Fixed(name, labels, place=place))
-    trace.disturb(labels, f"{call.layer.name} ({type(call.layer).__name__}) takes its statistics over them")
+    what = f"{call.layer.name} ({type(call.layer).__name__})"
+    trace.disturb(labels, f"{what} takes its statistics over them")
+    trace.keep_two(labels, what)
     return Traced(shape, {len(shape) - 1: labels}, zero)
 
 

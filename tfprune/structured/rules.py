@@ -123,7 +123,10 @@ def layer_normalized(trace: Trace, call: Call) -> Known:
         if hasattr(weight, "shape"):
             trace.index(weight, len(weight.shape) - 1, tensor.last)
     if tensor.last is not None:
-        trace.disturb(tensor.last, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
+        what = f"{layer.name} ({type(layer).__name__})"
+        trace.disturb(tensor.last, f"{what} takes its statistics over them")
+        if len(axes) == 1:
+            trace.keep_two(tensor.last, what)
     return Traced(call.outputs[0], tensor.axes, hasattr(getattr(layer, "gamma", getattr(layer, "scale", 0)), "shape"))
 
 
@@ -141,9 +144,12 @@ def group_normalized(trace: Trace, call: Call) -> Known:
     if layer.groups == labels.shape[-1]:
         trace.fix(call, Fixed("groups", labels))
     else:
+        what = f"{layer.name} ({type(layer).__name__})"
         for row in labels.reshape(-1, layer.groups, labels.shape[-1] // layer.groups):
             trace.tie_rows(row)
-        trace.disturb(labels, f"{layer.name} ({type(layer).__name__}) takes its statistics over them")
+            if len(tensor.shape) == 2:
+                trace.keep_two(row[0], what)
+        trace.disturb(labels, f"{what} takes its statistics over them")
     return on_last(call, labels, layer.gamma is not None)
 
 

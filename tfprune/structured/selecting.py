@@ -14,16 +14,19 @@ def least_important(
 ) -> dict[str, np.ndarray]:
     """Returns the places of the channels that go so that `widths` are left: the lowest scores, of equals the later.
 
-    Of channels that were `found`, each layer that makes some of a group's keeps its best one.
+    Of channels that were `found`, each layer that makes some of a group's keeps its best one, and what is normalized
+    its best two, if need be beyond the width.
     """
     groups = {} if found is None else found.free
     gone = {}
     for name, count in widths.items():
         order = np.argsort(-scores[name], kind="stable")
-        parts = groups[name].parts if name in groups else ()
-        if any(not np.isin(order[:count], part).any() for part in parts):
-            best = [order[np.isin(order, part)][0] for part in parts]
-            is_best = np.isin(order, best)
+        group = groups.get(name)
+        if group and group.emptied(order[count:]):
+            best = [order[np.isin(order, part)][:1] for part in group.parts]
+            best += [order[np.isin(order, pair)][:2] for pair in group.pairs]
+            is_best = np.isin(order, np.concatenate(best))
             order = np.concatenate([order[is_best], order[~is_best]])
+            count = max(count, int(is_best.sum()))
         gone[name] = np.sort(order[count:])
     return gone

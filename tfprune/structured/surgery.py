@@ -189,6 +189,9 @@ def labels_of(found: Channels, removed: Removed) -> np.ndarray:
             raise ModelError(f"all {len(groups[name])} of {name} would go; at least one must stay")
         numbers = found.labels(places) if isinstance(found, Branches) else places
         if emptied := groups[name].emptied(numbers):
-            raise ModelError(f"at least one of the channels {emptied[0].tolist()} of {name} must stay: they are a part")
+            least = "two" if any(emptied[0] is pair for pair in groups[name].pairs) else "one"
+            raise ModelError(
+                f"at least {least} of the channels {emptied[0].tolist()} of {name} must stay: they are a part"
+            )
         gone.append(groups[name].channels[np.asarray(numbers, int)])
     return np.concatenate([np.zeros(0, int), *gone])

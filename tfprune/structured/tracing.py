@@ -113,6 +113,7 @@ class Trace:
         copies: id of a layer and a width -> how many entries of the layer's inside each of its channels stands for.
         roots_of: id of a weight -> labels, with whose number the root of which it is divided by in effect.
         pieces: labels of axes that are cut out of longer ones, each of which has to keep an entry.
+        pairs: labels of axes that have to keep two entries, and why none of two can go.
         whole: name of a layer that makes channels of its own, none of which can go -> why.
     """
 
@@ -122,6 +123,7 @@ class Trace:
         self._inexact: list[tuple[Labels, str]] = []
         self._read: list[Labels] = []
         self.pieces: list[Labels] = []
+        self.pairs: list[tuple[Labels, str]] = []
         self.whole: dict[str, str] = {}
         self.axes: dict[int, dict[int, Labels]] = {}
         self.widths: dict[tuple[int, str], Labels] = {}
@@ -157,6 +159,11 @@ class Trace:
     def disturb(self, labels: Labels, reason: str) -> None:
         """Notes that others of these channels change when one of them goes."""
         self._inexact.append((np.ravel(labels), reason))
+
+    def keep_two(self, labels: Labels, what: str) -> None:
+        """Notes that what is normalized over the entries of an axis would be a constant if one were left."""
+        if labels.ndim == 1:
+            self.pairs.append((labels, f"{what} would make a constant of one of two"))
 
     def read(self, labels: Labels) -> None:
         """Notes that channels are read by something that has no weights."""
