@@ -490,3 +490,12 @@ def test_what_is_normalized_keeps_two_of_which_it_does_not_make_a_constant(libra
     if left != 16:
         with pytest.raises(ModelError, match="at least two of the channels .* of a must stay"):
             remove_groups(model, {"a": range(1, len(group))})
+
+
+def test_two_directions_of_other_widths_stay():
+    k, _ = both_keras.library("tf_keras")  # Keras 3 takes both for as wide as the first
+    L = k.layers
+    both = L.Bidirectional(L.GRU(16), backward_layer=L.GRU(8, go_backwards=True), name="both")
+    model = k.Sequential([L.Input((5, 12)), both, L.Dense(16, name="a"), L.Dense(3)])
+    smaller = check(shaken(model), both_keras.STEPS, lowest(model))
+    assert smaller.get_layer("a").units == 8 and list(channels(model).free) == ["a"]

@@ -215,6 +215,7 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
         return list(map(_sized, outputs))
     reason = f"{layer.name} ({type(layer).__name__}) is not known to work channel by channel"
     trace.protect_all((*inputs, *outputs), reason)
+    trace.protect_layer(layer, reason)
     return [_given(trace, shape, reason) for shape in results]
 
 

@@ -76,6 +76,9 @@ def both_directions(trace: Trace, call: Call) -> Known:
         return None
     if traits_of(forward).channels not in ("recurrent", "convolutional"):
         return None
+    sides = [tuple(own.cell.kernel.shape) for own in (forward, backward)]
+    if sides[0] != sides[1]:  # they have a setting each
+        return None
     key = "units" if traits_of(forward).channels == "recurrent" else "filters"
     found = [
         _units(trace, dataclasses.replace(call, layer=own, way=(*call.way, way, "config")), key)

@@ -156,6 +156,15 @@ class Trace:
             for labels in tensor.axes.values():
                 self.protect(labels, reason)
 
+    def protect_layer(self, layer: Any, reason: str) -> None:
+        """Notes why no channel can go that a layer was found to have before it was known that it cannot be followed."""
+        for weight in getattr(layer, "weights", ()):
+            for labels in self.axes.get(id(weight), {}).values():
+                self.protect(labels, reason)
+        for (owner, _), labels in self.widths.items():
+            if owner == id(layer):
+                self.protect(labels, reason)
+
     def disturb(self, labels: Labels, reason: str) -> None:
         """Notes that others of these channels change when one of them goes."""
         self._inexact.append((np.ravel(labels), reason))
