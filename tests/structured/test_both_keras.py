@@ -499,3 +499,14 @@ def test_two_directions_of_other_widths_stay():
     model = k.Sequential([L.Input((5, 12)), both, L.Dense(16, name="a"), L.Dense(3)])
     smaller = check(shaken(model), both_keras.STEPS, lowest(model))
     assert smaller.get_layer("a").units == 8 and list(channels(model).free) == ["a"]
+
+
+def test_a_tensor_that_a_nested_model_takes_with_one_more_axis_stays():
+    k, _ = both_keras.library("tf_keras")
+    L = k.layers
+    inner = k.Sequential([L.Input((8, 1)), L.Conv1D(8, 3, name="c"), L.Flatten()], name="inner")
+    i = L.Input((12,))
+    model = k.Model(i, L.Dense(3)(inner(L.Dense(8, name="a")(i))))
+    smaller = check(shaken(model), both_keras.VECTORS, lowest(model))
+    assert smaller.get_layer("inner").get_layer("c").filters == 4
+    assert {own.name: own.protected for own in channels(model).groups}["a"] == "inner takes them with 3 axes"

@@ -170,6 +170,7 @@ def _given(trace: Trace, shape: Shape | None, reason: str = "the model's input")
 def _through(trace: Trace, graphs: Graphs, model: Any, inputs: Sequence[Traced]) -> list[Traced]:
     """Follows a model's graph; returns what is known of its outputs."""
     graph = graphs.graph(model)
+    inputs = [_as_taken(trace, graphs, model, *pair) for pair in zip(graph.inputs, inputs, strict=True)]
     known = {id(tensor): own for tensor, own in zip(graph.inputs, inputs, strict=True)}
     for layer, tensor, own in zip(graph.input_layers, graph.inputs, inputs, strict=True):
         # A model may be called twice, with tensors of other shapes than its own inputs.
@@ -179,6 +180,16 @@ def _through(trace: Trace, graphs: Graphs, model: Any, inputs: Sequence[Traced])
         outputs = _called(trace, graphs, node, [known[id(tensor)] for tensor in node.inputs])
         known |= {id(tensor): own for tensor, own in zip(node.outputs, outputs, strict=True)}
     return [known[id(tensor)] for tensor in graph.outputs]
+
+
+def _as_taken(trace: Trace, graphs: Graphs, model: Any, own: Any, given: Traced) -> Traced:
+    """Returns what is known of a tensor that a model is called with, as its own input, to which Keras may expand it."""
+    shape = graphs.shape(own)
+    if shape is None or len(shape) == len(given.shape):
+        return given
+    reason = f"{model.name} takes them with {len(shape)} axes"
+    trace.protect_all([given], reason)
+    return _given(trace, shape, reason)
 
 
 def _fix_shape(trace: Trace, graphs: Graphs, layer: Any, tensor: Traced) -> None:
