@@ -510,3 +510,15 @@ def test_a_tensor_that_a_nested_model_takes_with_one_more_axis_stays():
     smaller = check(shaken(model), both_keras.VECTORS, lowest(model))
     assert smaller.get_layer("inner").get_layer("c").filters == 4
     assert {own.name: own.protected for own in channels(model).groups}["a"] == "inner takes them with 3 axes"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("shape", [None, (-1, 16), (6, 6, 16), (36, 4, 4)])
+def test_a_batch_of_a_fixed_size_is_no_part_of_what_is_reshaped(library, shape):
+    k, _ = both_keras.library(library)
+    L = k.layers
+    i = L.Input(batch_shape=(6, 8, 8, 3))
+    x = L.Conv2D(16, 3, name="a")(i)
+    x = L.Flatten()(L.Reshape(shape)(x) if shape else x)
+    model = k.Model(i, L.Dense(3)(x))
+    assert check(shaken(model), both_keras.IMAGES, lowest(model)).get_layer("a").filters == 8

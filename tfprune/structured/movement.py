@@ -63,6 +63,8 @@ def reshaped(trace: Trace, tensor: Traced, after: Shape) -> dict[int, Labels] | 
     tensor = _sized(tensor, after)
     entries = math.prod([side or UNKNOWN_SIDE for side in tensor.shape[1:]])
     sides = list(after)
+    if sides[0] is not None and sides[0] == tensor.shape[0]:  # the batch stays
+        sides[0] = 1
     if sides[0] is None and tensor.shape[0] is None and any(side is None for side in sides[1:]):
         sides[0] = 1
     if sum(side is None for side in sides) > 1:  # it would have to be known which is which
