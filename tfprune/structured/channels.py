@@ -275,7 +275,7 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         groups = [group for group in groups if group not in tied]
         groups.insert(place, merged)
     counted = [(*np.unique(roots[labels], return_counts=True), reason) for labels, reason in trace.pairs]
-    kept = [(own, reason) for own, counts, reason in counted if 1 in counts]  # else one stands for several entries
+    kept = [(own, reason) for own, counts, reason in counted if 1 in counts and len(own) > 1]  # else one is several
     scaled = {int(label) for labels in trace.roots_of.values() for label in roots[labels]}
 
     def group(keys: Sequence[tuple[int, str]], own: Sequence[int]) -> Group:
@@ -287,8 +287,8 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
         places = [np.flatnonzero(np.isin(own, roots[trace.widths[key]])) for key in keys]
         places += [np.flatnonzero(np.isin(own, roots[piece])) for piece in trace.pieces]
         parts = tuple(part for part in places if 0 < len(part) < len(own))
-        pairs = {tuple(np.flatnonzero(np.isin(own, labels))): reason for labels, reason in kept}
-        reason = next((pairs[pair] for pair in pairs if len(pair) == len(own)), None) if len(own) == 2 else None
+        pairs = {tuple(np.flatnonzero(np.isin(own, two))): reason for two, reason in kept if np.isin(two, own).all()}
+        reason = next(iter(pairs.values()), None) if len(own) == 2 else None
         changes = not scaled.isdisjoint(own)
         return Group(
             first,
@@ -299,7 +299,7 @@ def _found(trace: Trace, order: Sequence[int]) -> Channels:
             copies,
             changes,
             parts,
-            tuple(np.array(pair) for pair in pairs if len(pair) > 1),
+            tuple(map(np.array, pairs)),
         )
 
     def rooted(labels: Labels) -> Labels:
