@@ -522,3 +522,24 @@ def test_a_batch_of_a_fixed_size_is_no_part_of_what_is_reshaped(library, shape):
     x = L.Flatten()(L.Reshape(shape)(x) if shape else x)
     model = k.Model(i, L.Dense(3)(x))
     assert check(shaken(model), both_keras.IMAGES, lowest(model)).get_layer("a").filters == 8
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_weight_that_a_call_has_among_its_arguments_stays_one_with_its_layers(library):
+    k, ops = both_keras.library(library)
+    L = k.layers
+    i = L.Input((5,), dtype="int32")
+    embedding = L.Embedding(9, 16, name="tied")
+    x = L.Dense(16, name="a")(L.GRU(8, name="units")(embedding(i)))
+    model = k.Model(i, ops.einsum("bc,nc->bn", x, embedding.embeddings))
+    smaller = shrink(shaken(model), 0.5, multiple=1)
+    assert smaller.get_layer("units").units == 4
+    groups = {own.name: own.protected for own in channels(model).groups}
+    assert groups["tied"] == "a call has the weight itself among its arguments"
+    before = answers(smaller, both_keras.NUMBERS)[0]
+    graphs, own = adapter_of(model).graphs, smaller.get_layer("tied").embeddings
+    expected = answers(model, both_keras.NUMBERS)[0]
+    graphs.assign(model.get_layer("tied").embeddings, np.zeros((9, 16), "f4"))
+    np.testing.assert_array_equal(answers(smaller, both_keras.NUMBERS)[0], before)  # it has weights of its own
+    graphs.assign(own, np.zeros((9, 16), "f4"))
+    assert np.ptp(expected) > 0 and not answers(smaller, both_keras.NUMBERS)[0].any()

@@ -153,6 +153,29 @@ def _words(config: Any) -> set[str]:
     return {word for own in values for word in _words(own)}
 
 
+def weight_of(own: Any, layers: Iterable[tuple[Any, Any]], known: Iterable[Any]) -> Any:
+    """Returns what has become of a weight that a call has among its arguments, or the same if no layer has it.
+
+    Args:
+        own: the weight.
+        layers: those that have been made again, old ones with new ones, no models.
+        known: all weights of the old model.
+
+    Raises:
+        ModelError: its layer has not been made again yet.
+    """
+    for old, new in layers:
+        for theirs, made in zip(old.weights, new.weights, strict=False):
+            if theirs is own:
+                return made
+    if any(own is weight for weight in known):
+        raise ModelError(
+            f"the weight {getattr(own, 'path', own.name)} is used by itself before the layer is called that it is of; "
+            "call the layer before"
+        )
+    return own
+
+
 def check_shared(layers: Iterable[tuple[Any, Any]]) -> None:
     """Raises `ModelError` if weights that layers share have become several, which would go their own ways in training.
 

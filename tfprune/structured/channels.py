@@ -26,6 +26,7 @@ from tfprune.structured.sizes import sizes_of, without_sizes
 from tfprune.structured.table import rule_of
 from tfprune.structured.tracing import Call, Trace, Traced
 from tfprune.utils.errors import ModelError
+from tfprune.utils.trees import leaves
 
 OUTPUT = "the model's output"  # why the channels of the last layer stay
 
@@ -157,6 +158,9 @@ def channels(model: Any) -> Channels:
     for tensor in _through(trace, graphs, model, inputs):
         for labels in tensor.axes.values():
             trace.protect(labels, OUTPUT, above_all=True)
+    for weight in trace.axes.keys() & trace.used:
+        for labels in trace.axes[weight].values():
+            trace.protect(labels, "a call has the weight itself among its arguments")
     return _found(trace, [id(layer) for layer in graphs.leaf_layers(model)])
 
 
@@ -202,6 +206,7 @@ def _fix_shape(trace: Trace, graphs: Graphs, layer: Any, tensor: Traced) -> None
 
 def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> list[Traced]:
     layer = node.layer
+    trace.used |= {id(own) for own in leaves((node.args, dict(node.kwargs))) if hasattr(own, "assign")}
     if graphs.has_graph(layer):
         trace.within.append(layer.name)
         outputs = _through(trace, graphs, layer, inputs)

@@ -114,6 +114,7 @@ class Trace:
         roots_of: id of a weight -> labels, with whose number the root of which it is divided by in effect.
         pieces: labels of axes that are cut out of longer ones, each of which has to keep an entry.
         pairs: labels of axes that have to keep two entries, and why none of two can go.
+        used: ids of weights that are arguments of calls.
         whole: name of a layer that makes channels of its own, none of which can go -> why.
     """
 
@@ -124,6 +125,7 @@ class Trace:
         self._read: list[Labels] = []
         self.pieces: list[Labels] = []
         self.pairs: list[tuple[Labels, str]] = []
+        self.used: set[int] = set()
         self.whole: dict[str, str] = {}
         self.axes: dict[int, dict[int, Labels]] = {}
         self.widths: dict[tuple[int, str], Labels] = {}

@@ -13,7 +13,7 @@ from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt, rebuilt_by_names
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt, rebuilt_by_names, weight_of
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -40,6 +40,7 @@ class Narrowed:
         self._changes = changes
         self._made: dict[int, tuple[Any, Any]] = {}
         self._calls: dict[int, int] = {}
+        self._weights = model.weights
         self.model: keras.Model = self._operation(model)
         for other in others:
             self._operation(other)
@@ -121,11 +122,18 @@ class Narrowed:
             args, kwargs = list(node.arguments.args), dict(node.arguments.kwargs)
             changes = self._changes.arguments.get(id(node), ())
             apply_to_arguments(args, kwargs, changes, lambda array, old: keras.ops.convert_to_tensor(array, old.dtype))
-            args, kwargs = keras.tree.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
+            args, kwargs = keras.tree.map_structure(lambda own: self._given(own, tensors), (args, kwargs))
             outputs = self._applied(node.operation, args, kwargs)
         if key in self._made:
             self._calls[id(node)] = id(self._operation(node.operation)._inbound_nodes[-1])
         tensors |= zip(map(id, node.output_tensors), keras.tree.flatten(outputs), strict=True)
+
+    def _given(self, own: Any, tensors: dict[int, Any]) -> Any:
+        """Returns what an argument becomes."""
+        if isinstance(own, keras.Variable):
+            pairs = (pair for pair in self._made.values() if isinstance(pair[0], keras.layers.Layer))
+            return weight_of(own, (pair for pair in pairs if not has_graph(pair[0])), self._weights)
+        return tensors.get(id(own), own)
 
     def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Makes a call of the new layer or operation."""

@@ -14,7 +14,7 @@ import numpy as np
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
-from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt_by_names
+from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt_by_names, weight_of
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.remaking import settings_of
 from tfprune.utils.errors import ModelError
@@ -42,6 +42,7 @@ class Narrowed:
         self._changes = changes
         self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
         self._calls: dict[int, int] = {}
+        self._weights = model.weights
         self.model: keras.Model = self._layer(model)
         self.layers = list(self._made.values())
         for old, new in reversed(self.layers):  # models before the layers in them, to which they hand theirs on
@@ -120,11 +121,18 @@ class Narrowed:
             args, kwargs = list(node.call_args), dict(node.call_kwargs)
             changes = self._changes.arguments.get(id(node), ())
             apply_to_arguments(args, kwargs, changes, lambda array, old: tf.constant(array, old.dtype))
-            args, kwargs = tf.nest.map_structure(lambda own: tensors.get(id(own), own), (args, kwargs))
+            args, kwargs = tf.nest.map_structure(lambda own: self._given(own, tensors), (args, kwargs))
             outputs = self._applied(node.layer, args, kwargs)
         if id(node.layer) in self._made:
             self._calls[id(node)] = id(self._layer(node.layer)._inbound_nodes[-1])
         tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
+
+    def _given(self, own: Any, tensors: dict[int, tf.Tensor]) -> Any:
+        """Returns what an argument becomes."""
+        if isinstance(own, tf.Variable):
+            layers = (pair for pair in self._made.values() if not has_graph(pair[0]))
+            return weight_of(own, layers, self._weights)
+        return tensors.get(id(own), own)
 
     def _applied(self, layer: keras.layers.Layer, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Makes a call of the new layer."""
