@@ -543,3 +543,12 @@ def test_a_weight_that_a_call_has_among_its_arguments_stays_one_with_its_layers(
     np.testing.assert_array_equal(answers(smaller, both_keras.NUMBERS)[0], before)  # it has weights of its own
     graphs.assign(own, np.zeros((9, 16), "f4"))
     assert np.ptp(expected) > 0 and not answers(smaller, both_keras.NUMBERS)[0].any()
+
+
+def test_of_what_two_layers_make_together_and_is_normalized_each_keeps_one():
+    k, _ = both_keras.library("tf_keras")
+    L = k.layers
+    i = L.Input((12,))
+    x = L.LayerNormalization()(L.Concatenate()([L.Dense(2, name="a")(i), L.Dense(14, name="b")(i)]))
+    smaller = shrink(k.Model(i, L.Dense(3)(x)), 0.1, multiple=1)
+    assert [smaller.get_layer(name).units for name in "ab"] == [1, 1]
