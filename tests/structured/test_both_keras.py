@@ -552,3 +552,58 @@ def test_of_what_two_layers_make_together_and_is_normalized_each_keeps_one():
     x = L.LayerNormalization()(L.Concatenate()([L.Dense(2, name="a")(i), L.Dense(14, name="b")(i)]))
     smaller = shrink(k.Model(i, L.Dense(3)(x)), 0.1, multiple=1)
     assert [smaller.get_layer(name).units for name in "ab"] == [1, 1]
+
+
+def first_axis(L, x):
+    """BatchNorm of channels that stand first, as in models that come from elsewhere."""
+    x = L.Permute((2, 1))(L.Dense(16, name="a")(x))
+    return L.GlobalAveragePooling1D()(L.Permute((2, 1))(L.BatchNormalization(axis=1)(x)))
+
+
+def places_normalized(L, x):
+    x = L.Reshape((5, 1, 16))(L.Dense(16, name="a")(x))
+    return L.Flatten()(L.Conv2D(8, 1, name="c")(L.LayerNormalization(axis=[1, 2])(x)))
+
+
+def both_normalized(L, x):
+    return L.Flatten()(L.LayerNormalization(axis=[1, 2])(L.Dense(16, name="a")(x)))
+
+
+def attending(L, x):
+    query, value, key = (L.Dense(16, name=name)(x) for name in "abc")
+    return L.Flatten()(
+        L.Concatenate()([L.Attention(use_scale=True)([query, value, key]), L.Attention()([value, value])])
+    )
+
+
+def multiplied(L, x):
+    query, key = (L.Dense(16, name=name)(x) for name in "ab")
+    scores = L.Dot(axes=(2, 2))([query, key])
+    mixed = L.Dot(axes=(2, 1))([scores, L.Dense(16, name="c")(x)])
+    pooled = [L.Dense(8, name=name)(L.GlobalAveragePooling1D()(x)) for name in "de"]
+    return L.Concatenate()([L.Flatten()(mixed), L.Dot(axes=1)(pooled)])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (first_axis, {"a"}),
+        (places_normalized, {"a", "c"}),
+        (both_normalized, {"a"}),
+        (attending, {"a", "b"}),
+        (multiplied, {"a", "c", "d"}),
+    ],
+)
+def test_axes_that_are_normalized_and_products_of_layers_are_followed(library, build, expected):
+    k, _ = both_keras.library(library)
+    i = k.layers.Input((5, 12))
+    model = shaken(k.Model(i, k.layers.Dense(3, name="logits")(build(k.layers, i))))
+    free = channels(model).free
+    assert set(free) == expected
+    gone = lowest(model)
+    check(model, both_keras.STEPS, {name: own for name, own in gone.items() if not free[name].inexact})
+    smaller = remove_groups(model, gone)
+    assert adapter_of(model).graphs.parameters(smaller) == foreseen(model, gone)
+    before = answers(model, both_keras.STEPS)[0]
+    np.testing.assert_allclose(answers(compact(model).model, both_keras.STEPS)[0], before, rtol=1e-4, atol=1e-4)

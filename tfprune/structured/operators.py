@@ -5,7 +5,9 @@ They go by names in lower case without `_`, which both libraries share for the m
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import string
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -172,6 +174,40 @@ def _einsum(trace: Trace, call: Call) -> Known:
         for own, tensor in zip(letters, call.inputs, strict=True)
     )
     return _contracted(trace, call, letters, given) if fits else None
+
+
+def dotted(trace: Trace, call: Call) -> Known:
+    """Dot: one axis of each of two tensors is multiplied and summed."""
+    if len(call.inputs) != 2 or call.layer.normalize:
+        return None
+    ranks = [len(own.shape) for own in call.inputs]
+    pair = (call.layer.axes,) * 2 if isinstance(call.layer.axes, int) else tuple(call.layer.axes)
+    axes = [axis % rank for axis, rank in zip(pair, ranks, strict=True)]
+    letters = list(string.ascii_letters)
+    one, other = ([letters[0], *(letters.pop() for _ in range(rank - 1))] for rank in ranks)
+    if 0 in axes:
+        return None
+    other[axes[1]] = shared = one[axes[0]]
+    given = "".join(letter for letter in one + other[1:] if letter != shared)
+    return _contracted(trace, call, ["".join(one), "".join(other)], given)
+
+
+def attended(trace: Trace, call: Call) -> Known:
+    """Attention: products of queries and keys say how much of each value is taken."""
+    given = call.node.args[0] if call.node.args else ()
+    if len(call.outputs) != 1 or not 2 <= len(call.inputs) == len(given) or call.layer.score_mode != "dot":
+        return None
+    query, value, key = (*call.inputs, call.inputs[1])[:3]
+    for tensor in (query, value, key):
+        for labels in tensor.others().values():
+            trace.protect(labels, f"{call.layer.name} ({type(call.layer).__name__}) mixes them")
+    scored = [Traced((None, own.shape[-1]), {1: own.last}, own.zero) for own in (query, key) if own.last is not None]
+    if len(scored) == 2:
+        _contracted(trace, dataclasses.replace(call, inputs=scored), ["ab", "ab"], "a")
+    else:
+        trace.protect_all(scored, f"{call.layer.name} combines them with what cannot go")
+    rank = len(value.shape)
+    return Traced(call.outputs[0], {} if value.last is None else {rank - 1: value.last}, value.zero)
 
 
 def _contracted(trace: Trace, call: Call, letters: list[str], given: str) -> Known:

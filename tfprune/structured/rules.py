@@ -103,19 +103,27 @@ def mixed(trace: Trace, call: Call) -> Known:
 
 
 def normalized(trace: Trace, call: Call) -> Known:
+    """Statistics of each entry of one axis, over all others."""
     (tensor,), layer = call.inputs, call.layer
-    if axes_of(layer.axis, len(tensor.shape)) != [len(tensor.shape) - 1]:
+    (axis, *others) = axes_of(layer.axis, len(tensor.shape))
+    if others:
         return None
-    protect_places(trace, call, tensor)
+    for own, labels in tensor.axes.items():
+        if own != axis:
+            trace.protect(labels, f"{layer.name} ({type(layer).__name__}) combines them")
+    labels = tensor.axes.get(axis)
     for weight in layer.weights:
-        if tuple(weight.shape) == (tensor.shape[-1],):
-            trace.index(weight, 0, tensor.last)
-    return on_last(call, tensor.last, tensor.zero or getattr(layer, "gamma", None) is not None)
+        if tuple(weight.shape) == (tensor.shape[axis],):
+            trace.index(weight, 0, labels)
+    axes = {} if labels is None else {axis: labels}
+    return Traced(call.outputs[0], axes, tensor.zero or getattr(layer, "gamma", None) is not None)
 
 
 def layer_normalized(trace: Trace, call: Call) -> Known:
     (tensor,), layer, rank = call.inputs, call.layer, len(call.inputs[0].shape)
     axes = sorted(axes_of(layer.axis, rank))
+    if not any(axis in tensor.axes for axis in axes):  # each channel by itself
+        return Traced(call.outputs[0], tensor.axes, tensor.zero and getattr(layer, "beta", None) is None)
     if any(axis in tensor.axes for axis in axes[:-1]) or (tensor.axes and axes[-1:] != [rank - 1]):
         return None
     for name in ("gamma", "beta", "scale"):

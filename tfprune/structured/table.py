@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfprune.adapters.layer_traits import traits_of
-from tfprune.structured import composite, making, rules
+from tfprune.structured import composite, making, operators, rules
 from tfprune.structured.operators import operated
 from tfprune.structured.rules import Known, Rule
 from tfprune.structured.tracing import Call, Trace
@@ -33,6 +33,8 @@ SEVERAL = (
     "both directions",
     "attention",
     "grouped attention",
+    "dot",
+    "dot attention",
 )
 RULES: dict[str, Rule] = {
     "pass": rules.passed,
@@ -70,4 +72,6 @@ RULES: dict[str, Rule] = {
     "each step": composite.each_step,
     "attention": composite.attention,
     "grouped attention": composite.grouped_attention,
+    "dot": operators.dotted,
+    "dot attention": operators.attended,
 }
