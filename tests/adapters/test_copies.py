@@ -132,3 +132,14 @@ def test_weights_that_are_no_finite_numbers_are_refused_in_one_line(conv_net):
     kernel.assign(kernel * np.nan)
     with pytest.raises(ModelError, match=f"{conv_net.layers[-1].name}/kernel has weights that are no finite numbers"):
         tfprune.prune(conv_net, 0.5)
+
+
+def test_a_copy_has_the_functions_of_the_model_whatever_their_names():
+    def gelu(x):
+        return 3.0 * x + 1.0
+
+    L = keras.layers
+    dense = [L.Dense(8, gelu), L.Dense(8, "gelu"), L.TimeDistributed(L.Dense(8, gelu))]
+    model = keras.Sequential([L.Input((3, 4)), *dense, L.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype("f4")
+    np.testing.assert_array_equal(tfprune.prune(model, 0.0)(x), model(x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tfprune.adapters.layer_traits import OWN_FRAMEWORKS
@@ -117,6 +117,18 @@ def rebuilt_by_names(old: Any, keras: Any, config: dict[str, Any], named: str | 
                 own |= {name: known for name in names if name in words}
     with keras.saving.custom_object_scope(own):
         new = rebuilt(old, config=config, named=named)
+    _check_names(old, new, words)
+    return new
+
+
+def check_copied(old: Any, new: Any) -> None:
+    """Raises `ModelError` if a name that Keras stored of a layer has come to mean something else in its copy."""
+    if _functions(old):
+        _check_names(old, new, _words(old.get_config()))
+
+
+def _check_names(old: Any, new: Any, words: Collection[str]) -> None:
+    """Raises `ModelError` if one of the names in a layer's settings has come to mean something else in a new one."""
     several = [list(layer._flatten_layers()) for layer in (old, new)]
     for one, other in zip(*several, strict=True) if len(several[0]) == len(several[1]) else ():
         pairs = [(type(one), type(other))]
@@ -127,7 +139,6 @@ def rebuilt_by_names(old: Any, keras: Any, config: dict[str, Any], named: str | 
                     f"{old.name} ({type(old).__name__}) cannot be made again: {known.__name__} of {one.name} is not "
                     "the only function or class of that name in it, or in Keras; give it a name of its own"
                 )
-    return new
 
 
 def _functions(layer: Any) -> Mapping[str, Any]:

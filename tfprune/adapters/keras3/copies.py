@@ -7,8 +7,8 @@ from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
-from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, not_compiled
-from tfprune.adapters.rebuilding import check_config, name_alike, rebuilt
+from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers, not_compiled
+from tfprune.adapters.rebuilding import check_config, check_copied, name_alike, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -44,6 +44,8 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
 def cloned(model: keras.Model) -> keras.Model:
     """Returns a model of the same configuration with the state of another one."""
     copy = remade(model)
+    for old, new in zip(leaf_layers(model), leaf_layers(copy), strict=True):
+        check_copied(old, new)
     layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
     for old, new in layers:
         new.trainable = old.trainable

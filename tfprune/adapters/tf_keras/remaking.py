@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.rebuilding import rebuilt, rebuilt_by_names
 from tfprune.adapters.tf_keras.layers import has_graph
 
 
@@ -23,8 +23,11 @@ def cloned(model: keras.Model) -> keras.Model:
 def _again(layer: keras.layers.Layer) -> keras.layers.Layer:
     if has_graph(layer) and type(layer).__module__.partition(".")[0] == "tf_keras":
         return cloned(layer)
+    if functions_of(layer) and not hasattr(layer, "function"):  # names of Keras' own may be among them
+        config, functions = settings_of(layer)
+        return rebuilt_by_names(layer, keras, config | functions, None)
     try:
-        return rebuilt(layer)
+        return rebuilt_by_names(layer, keras, layer.get_config(), None)
     except (NotImplementedError, TypeError, ValueError):
         config, functions = settings_of(layer)
         if not functions:
