@@ -102,6 +102,6 @@ def test_losses_that_were_added_to_layers_are_not_lost():
     keras = keras3()
     model = net(keras, keras.optimizers.SGD(0.0))
     model.get_layer("a").kernel.regularizer = keras.regularizers.L2(10.0)
-    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.compile(keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     whole = model.evaluate(X, Y, verbose=0)
     assert tfprune.prune(model, 0.0).evaluate(X, Y, verbose=0) == pytest.approx(whole)

@@ -303,7 +303,7 @@ def revived(kernels: Arrays, masks: Arrays) -> int:
         kernels: the weights by kernel name.
         masks: theirs, zero where a weight is pruned.
     """
-    return sum(int(np.count_nonzero(kernel[masks[name] == 0])) for name, kernel in kernels.items())
+    return sum(int(np.count_nonzero(kernels[name][mask == 0])) for name, mask in masks.items() if not mask.all())
 
 
 def sparsity_of(masks: Arrays) -> float:
