@@ -316,8 +316,8 @@ def _methods(tables: Mapping[str, Any]) -> Iterator[str]:
     accuracy = {name: 100 * values["mean"]["test_accuracy"] for name, values in layer.items()}
     yield (
         f"At 87.5 % the methods that prune trained weights ({100 * min(kept):.1f} to {100 * max(kept):.1f} %) are "
-        f"above the highest method at initialisation (`synflow`, {accuracy['synflow 87.5 %']:.1f} %), and that above random "
-        f"pruning ({accuracy['random_at_init 87.5 %']:.1f} %)"
+        f"above the highest method at initialisation (`synflow`, {accuracy['synflow 87.5 %']:.1f} %), and that above "
+        f"random pruning ({accuracy['random_at_init 87.5 %']:.1f} %)"
     )
     three = [own[f"{name} 96.9 %"]["mean"]["test_accuracy"] for name in ("rate_rewinding", "gradual", "lottery")]
     yield (
