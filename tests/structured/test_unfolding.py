@@ -246,6 +246,71 @@ def unclear(k, ops):
     }
 
 
+@functools.cache
+def behaving(name):
+    """Returns classes of models that say themselves how they are called or trained, in one Keras."""
+    k, ops = both_keras.library(name)
+
+    class Skipping(k.Sequential):
+        def call(self, x, training=None, mask=None):
+            return x + super().call(x)
+
+    class Soft(k.Model):
+        def call(self, x, training=None, mask=None):
+            return ops.softmax(super().call(x))
+
+    class Trained(k.Sequential):
+        def train_step(self, *data):
+            return {"own": ops.mean(self.trainable_variables[0], (0, 1)) * 0 + 7.0}
+
+    return {own.__name__: own for own in (Skipping, Soft, Trained)}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_model_with_a_call_of_its_own_stays_whole(name):
+    k, _ = both_keras.library(name)
+    L, own, blocks = k.layers, behaving(name), layers(name)
+    for inside in ([L.Dense(16, name="b")], [blocks["Mlp"](16, name="m")]):
+        i, j = L.Input((8,)), L.Input((8,))
+        skips = own["Skipping"]([L.Input((8,)), *inside, L.Dense(8, name="c")], name="skips")
+        x = skips(L.Dense(8, name="a")(i))
+        soft = own["Soft"](j, L.Dense(8, name="e")(blocks["Mlp"](16, name="n")(j)), name="soft")
+        model = shaken(k.Model(i, L.Dense(3, name="logits")(L.Dense(16, name="g")(soft(L.Dense(8, name="d")(x))))))
+        x = STEPS[:, 0]
+        whole, reasons = unfolded(model)
+        assert whole is model and reasons["soft"].endswith("its class says itself how it is called")
+        found = channels(model)
+        assert {name: len(group) for name, group in found.free.items()} == {"g": 16}
+        assert "skips (Skipping) is not known to work channel by channel" in {group.protected for group in found.groups}
+        model.compile("sgd", "mse")
+        for keep in (1.0, 0.5):
+            smaller = tfprune.shrink(model, keep, multiple=1)
+            assert smaller.get_layer("g").units == 16 * keep
+            assert [type(smaller.get_layer(own)).__name__ for own in ("skips", "soft")] == ["Skipping", "Soft"]
+            inner = [answers(k.Model(own.input, own.get_layer("g").input), x)[0] for own in (model, smaller)]
+            np.testing.assert_allclose(*inner, rtol=1e-6, atol=1e-6)
+        for top in (skips, soft):
+            for granularity in ("filter", "branch"):
+                with pytest.raises(ModelError, match="with a call of its own, (Skipping|Soft)") as caught:
+                    tfprune.shrink(top, 0.5, granularity=granularity)
+                assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_model_that_trains_itself_stays_of_its_class(name):
+    k, _ = both_keras.library(name)
+    wide = k.layers.Dense(8, name="wide")
+    model = behaving(name)["Trained"]([k.layers.Input((8,)), wide, layers(name)["Mlp"](8, name="m"), k.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ModelError, match=r"\(Trained\) is not taken apart: its class says itself how it is trained"):
+        tfprune.shrink(model, 0.5, multiple=1)
+    model = behaving(name)["Trained"]([k.layers.Input((8,)), wide, k.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    smaller = tfprune.shrink(model, 0.5, multiple=1)
+    assert smaller.layers[0].units == 4
+    assert smaller.fit(STEPS[:, 0], np.zeros((6, 3)), verbose=0).history["own"] == [7.0]
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_what_a_list_of_calls_does_not_tell_stays_and_is_said(name):
     k, ops = both_keras.library(name)

@@ -184,6 +184,9 @@ class Graphs(Protocol):
     def has_graph(self, layer: Any) -> bool:
         """Returns whether a layer is a functional or sequential model, built."""
 
+    def is_graph(self, layer: Any) -> bool:
+        """Returns whether a layer has a graph and no `call` of its class's own, which may do more than that tells."""
+
     def graph(self, model: Any) -> Graph:
         """Returns the graph of a model that has one."""
 

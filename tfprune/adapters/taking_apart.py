@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.adapters.graphs import Shape
 from tfprune.adapters.unfolding import (
     BATCHES,
+    CALLS,
     Followed,
     FreeNames,
     NotUnfolded,
@@ -73,6 +74,7 @@ class TakingApart:
         self._steps: dict[tuple[int, Any], Steps | None] = {}
         self._names = FreeNames()
         self._open: dict[int, bool] = {}
+        self._stays = False  # what is made now is in a model that is not taken apart
         self._gone: set[int] = set()  # ids of what has others in its place
         self.apart: list[str] = []
         self.reasons: dict[str, str] = {}
@@ -86,16 +88,48 @@ class TakingApart:
         return Unfolded(self.remade() if self.opens else None, self.apart, reasons)
 
     def _sequential(self, old: Any) -> Any:
-        return self._functional(old) if self._opens(old) else super()._sequential(old)
+        if self._opens_here(old):
+            return self._functional(old)
+        with self._staying():
+            return super()._sequential(old)
+
+    def _functional(self, old: Any) -> Any:
+        with contextlib.nullcontext() if self._opens_here(old) else self._staying():
+            return super()._functional(old)
+
+    @contextlib.contextmanager
+    def _staying(self) -> Iterator[None]:
+        """Lets what is in a model that stays whole stay too."""
+        before, self._stays = self._stays, True
+        try:
+            yield
+        finally:
+            self._stays = before
+
+    def _opens_here(self, model: Any) -> bool:
+        return not self._stays and self._opens(model)
 
     def _check_kind(self, old: Any) -> None:
         if self.own_class(old):
-            if behaves(old, self.keras.__name__.partition(".")[0], self.behaviour):
+            if not self._opens_here(old):
                 super()._check_kind(old)
             self.apart.append(old.name)
 
     def _kind(self, old: Any) -> type:
-        return self.keras.Model if self.own_class(old) or isinstance(old, self.keras.Sequential) else type(old)
+        return type(old) if not self._opens_here(old) or self._keeps_class(old) else self.keras.Model
+
+    def _keeps_class(self, model: Any) -> bool:
+        """Returns whether a model that is taken apart stays one of its class."""
+        return not (self.own_class(model) or isinstance(model, self.keras.Sequential))
+
+    def _why_whole(self, model: Any) -> str | None:
+        """Returns why a model is not taken apart whatever is in it: it would do something else."""
+        package = self.keras.__name__.partition(".")[0]
+        if behaves(model, package, CALLS):
+            return "its class says itself how it is called"
+        if not self._keeps_class(model) and behaves(model, package, self.behaviour):
+            return "its class says itself how it is trained or used"
+        return None
 
     def _settings(self, old: Any, config: dict[str, Any]) -> dict[str, Any]:
         return config | {"name": self._names.free(old.name)} if "name" in config else config
@@ -108,12 +142,12 @@ class TakingApart:
 
     def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if self.has_graph(operation):
-            if not self._opens(operation):
+            if not self._opens_here(operation):
                 return super()._applied(operation, args, kwargs)
             self._gone.add(id(operation))
             self._check_kind(operation)
             return self._model_called(operation, args, kwargs)
-        steps = self._inside(operation, args, kwargs)
+        steps = None if self._stays else self._inside(operation, args, kwargs)
         if steps is None:
             return super()._applied(operation, args, kwargs)
         self._gone.add(id(operation))
@@ -130,14 +164,22 @@ class TakingApart:
         return self.flatten(self.operation_of(step, args, name)(*args, **kwargs))
 
     def _opens(self, model: Any) -> bool:
-        """Returns whether something in a model is taken apart, or it is of a class of its own."""
+        """Returns whether something in a model is taken apart, or it is of a class of its own; notes why it is not."""
         if id(model) not in self._open:
-            self._open[id(model)] = self.own_class(model) or any(
-                self._opens(operation)
-                if self.has_graph(operation)
-                else self._inside(operation, args, kwargs) is not None
+            opened = [
+                operation.name
                 for operation, args, kwargs in self.calls_in(model)
-            )
+                if (
+                    self._opens(operation)
+                    if self.has_graph(operation)
+                    else self._inside(operation, args, kwargs) is not None
+                )
+            ]
+            reason = self._why_whole(model) if opened or self.own_class(model) else None
+            if reason:
+                reason = f"{model.name} ({type(model).__name__}) is not taken apart: {reason}"
+                self.reasons |= dict.fromkeys([model.name, *opened], reason)
+            self._open[id(model)] = reason is None and (bool(opened) or self.own_class(model))
         return self._open[id(model)]
 
     def _model_called(self, model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from tfprune.adapters.graphs import Remade
 Followed = Callable[[Any, Sequence[Any], Callable[[], Sequence[Any]]], bool]
 BATCHES = (7, 11)  # sizes with which a layer is followed
 TOLERANCE = 1e-5  # largest difference, of the largest number, between a layer and the calls in it
+CALLS = ("call", "__call__")  # methods by which the class of a model says how it is called
 
 
 class NotUnfolded(ValueError):

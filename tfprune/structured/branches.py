@@ -17,7 +17,7 @@ import numpy as np
 from tfprune.adapters import adapter_of
 from tfprune.adapters.graphs import Examples, Graphs, Node, Remade
 from tfprune.adapters.layer_traits import OWN_FRAMEWORKS, activation_traits, traits_of
-from tfprune.structured.channels import Channels, Group
+from tfprune.structured.channels import Channels, Group, check_graph
 from tfprune.utils.errors import ConfigError, ModelError, choose_from
 
 BRANCHES = "residual branches"  # the name of their group, which no layer can have
@@ -68,8 +68,7 @@ def branches(model: Any) -> Branches:
         ModelError: the model is subclassed or has not been built.
     """
     graphs = adapter_of(model).graphs
-    if not graphs.has_graph(model):
-        raise ModelError(f"model {model.name} must be functional or sequential, and built, to find its branches")
+    check_graph(graphs, model, "find its branches")
     graph = _Branched(graphs, model)
     found: list[tuple[str, int, list[Any], Any]] = []
     for node in graph.nodes:

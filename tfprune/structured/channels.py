@@ -148,11 +148,10 @@ def channels(model: Any) -> Channels:
             what is derived from one may do anything, and is tried.
 
     Raises:
-        ModelError: the model is subclassed or has not been built.
+        ModelError: the model is subclassed, has a `call` of its own or has not been built.
     """
     graphs = adapter_of(model).graphs
-    if not graphs.has_graph(model):
-        raise ModelError(f"model {model.name} must be functional or sequential, and built, to follow its channels")
+    check_graph(graphs, model, "follow its channels")
     trace = Trace()
     inputs = [_given(trace, graphs.shape(tensor)) for tensor in graphs.graph(model).inputs]
     for tensor in _through(trace, graphs, model, inputs):
@@ -162,6 +161,17 @@ def channels(model: Any) -> Channels:
         for labels in trace.axes[weight].values():
             trace.protect(labels, "a call has the weight itself among its arguments")
     return _found(trace, [id(layer) for layer in graphs.leaf_layers(model)])
+
+
+def check_graph(graphs: Graphs, model: Any, purpose: str) -> None:
+    """Raises `ModelError` if a model's graph does not tell what it does."""
+    if not graphs.has_graph(model):
+        raise ModelError(f"model {model.name} must be functional or sequential, and built, to {purpose}")
+    if not graphs.is_graph(model):
+        raise ModelError(
+            f"model {model.name} is of a class with a call of its own, {type(model).__name__}, of which its layers and "
+            f"their graph do not tell enough to {purpose}: do what it does in layers of a functional model"
+        )
 
 
 def _given(trace: Trace, shape: Shape | None, reason: str = "the model's input") -> Traced:
@@ -207,7 +217,7 @@ def _fix_shape(trace: Trace, graphs: Graphs, layer: Any, tensor: Traced) -> None
 def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> list[Traced]:
     layer = node.layer
     trace.used |= {id(own) for own in leaves((node.args, dict(node.kwargs))) if hasattr(own, "assign")}
-    if graphs.has_graph(layer):
+    if graphs.is_graph(layer):
         trace.within.append(layer.name)
         outputs = _through(trace, graphs, layer, inputs)
         trace.within.pop()
@@ -222,7 +232,8 @@ def _called(trace: Trace, graphs: Graphs, node: Node, inputs: list[Traced]) -> l
     if None not in (*shapes, *results):
         call = _without_masks(trace, call)
         found = rule_of(layer, len(call.inputs))(trace, call)
-        if found is None and traits_of(layer).channels is None and hasattr(layer, "weights"):
+        tried = hasattr(layer, "weights") and not graphs.has_graph(layer)  # a graph is made again for its own widths
+        if found is None and traits_of(layer).channels is None and tried:
             found = probed(trace, call) or normalizing(trace, call) or reading(trace, call)
     if len(inputs) == 1 and shapes[0] and len(getattr(layer, "_batch_input_shape", None) or ()) == len(shapes[0]):
         _fix_shape(trace, graphs, layer, inputs[0])

@@ -93,7 +93,7 @@ def _activation(model: Any, found: Channels, seed: int, examples: Examples | Non
     graphs = adapter_of(model).graphs
     labels = {}
     for node in graphs.graph(model).nodes:
-        for weight in () if graphs.has_graph(node.layer) else getattr(node.layer, "weights", ()):
+        for weight in () if graphs.is_graph(node.layer) else getattr(node.layer, "weights", ()):
             axes = found.made.get(id(weight), ())
             shape = graphs.shape(node.outputs[0])
             if len(axes) == 1 and shape and shape[-1] == weight.shape[axes[0]]:

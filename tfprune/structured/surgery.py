@@ -93,16 +93,16 @@ def carry_weights(
     Returns:
         Each weight of the larger model, with that of the smaller one.
     """
-    pairs: list[tuple[Any, Any]] = []
+    pairs: dict[int, tuple[Any, Any]] = {}
     for old_layer, new_layer in layers:
-        if not graphs.has_graph(old_layer):
+        if not graphs.is_graph(old_layer):
             own = list(zip(old_layer.weights, new_layer.weights, strict=True))
             narrow = any(id(old) in found.axes for old, _ in own)
             values = [found.of(old).without(graphs.numbers(old), gone) for old, _ in own] if narrow else None
             _check_fit(old_layer, values or (), new_layer)
             graphs.carry(old_layer, new_layer, values)
-            pairs += [pair for pair in own if hasattr(pair[0], "shape")]  # and no vocabularies
-    return pairs
+            pairs |= {id(pair[0]): pair for pair in own if hasattr(pair[0], "shape")}  # and no vocabularies
+    return list(pairs.values())
 
 
 def build_smaller(model: Any, removed: Removed) -> Any:

@@ -26,7 +26,7 @@ def unfolded(model: Any) -> tuple[Any, Mapping[str, str]]:
         of the layers that are in them. And name of a layer that was not taken apart -> why.
     """
     graphs = adapter_of(model).graphs
-    if not graphs.has_graph(model):
+    if not graphs.is_graph(model):
         return model, {}
     found = graphs.unfold(model, lambda *call: _followed(graphs, *call))
     if found.remade is None:
@@ -41,7 +41,7 @@ def unfolded(model: Any) -> tuple[Any, Mapping[str, str]]:
 def layers_to_take_apart(model: Any) -> Collection[str]:
     """Returns the names of the layers that `unfolded` takes apart."""
     graphs = adapter_of(model).graphs
-    return graphs.unfold(model, lambda *call: _followed(graphs, *call)).apart if graphs.has_graph(model) else ()
+    return graphs.unfold(model, lambda *call: _followed(graphs, *call)).apart if graphs.is_graph(model) else ()
 
 
 def _followed(graphs: Graphs, layer: Any, inputs: Sequence[Shape], outputs: Callable[[], Sequence[Shape]]) -> bool:

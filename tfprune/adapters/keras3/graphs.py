@@ -25,7 +25,7 @@ from tfprune.adapters.keras3.penalties import Penalties
 from tfprune.adapters.keras3.unfolding import Unfolding
 from tfprune.adapters.kernel_names import free_name
 from tfprune.adapters.rebuilding import rebuilt
-from tfprune.adapters.unfolding import Followed, Unfolded
+from tfprune.adapters.unfolding import CALLS, Followed, Unfolded, behaves
 from tfprune.pruning.events import Criterion
 
 
@@ -45,6 +45,9 @@ class Keras3Graphs:
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(graph_of(layer), "_nodes_by_depth")
+
+    def is_graph(self, layer: Any) -> bool:
+        return self.has_graph(layer) and not behaves(layer, "keras", CALLS)
 
     def graph(self, model: keras.Model) -> Graph:
         graph = graph_of(model)

@@ -15,7 +15,7 @@ from tfprune.adapters.keras3.layers import graph_of, has_graph
 from tfprune.adapters.keras3.narrowing import FAILURES, Narrowed, own_class, settings_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.taking_apart import TakingApart
-from tfprune.adapters.unfolding import Followed, NotUnfolded, Ref, Step, Steps, in_order
+from tfprune.adapters.unfolding import CALLS, Followed, NotUnfolded, Ref, Step, Steps, in_order
 from tfprune.utils.text import one_line
 
 PLACES = 4  # what sides that are not fixed are taken for
@@ -239,7 +239,15 @@ class Unfolding(TakingApart, Narrowed):
     """
 
     keras = keras
-    behaviour = ("call", "train_step", "test_step", "compute_loss", "compute_metrics", "stateless_compute_loss")
+    behaviour = (
+        *CALLS,
+        "train_step",
+        "test_step",
+        "predict_step",
+        "compute_loss",
+        "compute_metrics",
+        "stateless_compute_loss",
+    )
     flatten, map_structure = staticmethod(keras.tree.flatten), staticmethod(keras.tree.map_structure)
     array, has_graph, own_class = staticmethod(backends.array), staticmethod(has_graph), staticmethod(own_class)
     calls_in, tensors, output_shapes = staticmethod(_calls_in), staticmethod(_tensors), staticmethod(_output_shapes)

@@ -24,7 +24,7 @@ from tfprune.adapters.tf_keras.optimizers import schedule_of, slots, unwrapped
 from tfprune.adapters.tf_keras.penalties import Penalties
 from tfprune.adapters.tf_keras.unfolding import Unfolding
 from tfprune.adapters.tf_keras.wrapping import carry_masks
-from tfprune.adapters.unfolding import Followed, Unfolded
+from tfprune.adapters.unfolding import CALLS, Followed, Unfolded, behaves
 from tfprune.pruning.events import Criterion
 
 
@@ -40,6 +40,9 @@ class TfKerasGraphs:
 
     def has_graph(self, layer: Any) -> bool:
         return has_graph(layer) and layer.built and hasattr(layer, "_nodes_by_depth") and bool(layer.inputs)
+
+    def is_graph(self, layer: Any) -> bool:
+        return self.has_graph(layer) and not behaves(layer, "tf_keras", CALLS)
 
     def graph(self, model: keras.Model) -> Graph:
         nodes = [

@@ -16,7 +16,7 @@ from tfprune.adapters.taking_apart import TakingApart
 from tfprune.adapters.tf_keras.layers import has_graph
 from tfprune.adapters.tf_keras.narrowing import OPERATORS, Narrowed, is_of_keras, own_class
 from tfprune.adapters.tf_keras.remaking import settings_of
-from tfprune.adapters.unfolding import Followed, NotUnfolded, Ref, Step, Steps, in_order, nodes_kept
+from tfprune.adapters.unfolding import CALLS, Followed, NotUnfolded, Ref, Step, Steps, in_order, nodes_kept
 from tfprune.utils.text import one_line
 
 PLACES = 4  # what sides that are not fixed are taken for
@@ -184,7 +184,7 @@ class Unfolding(TakingApart, Narrowed):
     """
 
     keras = keras
-    behaviour = ("call", "train_step", "test_step", "compute_loss", "compute_metrics")
+    behaviour = (*CALLS, "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
     flatten, map_structure = staticmethod(tf.nest.flatten), staticmethod(tf.nest.map_structure)
     array, has_graph, own_class = staticmethod(np.asarray), staticmethod(has_graph), staticmethod(own_class)
     calls_in, tensors, output_shapes = staticmethod(_calls_in), staticmethod(_tensors), staticmethod(_output_shapes)
