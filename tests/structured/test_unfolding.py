@@ -1,6 +1,7 @@
 """Layers that hold others: what is in them can go, and stands in their place in what is left."""
 
 import functools
+import re
 import sys
 import types
 
@@ -309,6 +310,71 @@ def test_a_model_that_trains_itself_stays_of_its_class(name):
     smaller = tfprune.shrink(model, 0.5, multiple=1)
     assert smaller.layers[0].units == 4
     assert smaller.fit(STEPS[:, 0], np.zeros((6, 3)), verbose=0).history["own"] == [7.0]
+
+
+def told(k):
+    """Returns models that call what is in them with `training=False`, with why that is not taken apart in Keras 3."""
+    L = k.layers
+
+    def block(call):
+        def init(self, **kwargs):
+            L.Layer.__init__(self, **kwargs)
+            self.dense, self.norm, self.drop = L.Dense(8), L.BatchNormalization(momentum=0.5), L.Dropout(0.5)
+            j = L.Input((8,))
+            self.model = k.Model(j, L.Dropout(0.5)(L.BatchNormalization(momentum=0.5)(j)))
+
+        return type("Block", (L.Layer,), {"__init__": init, "call": call})(name="block")
+
+    def base(own, **kwargs):
+        j = L.Input((8,))
+        return k.Model(j, own(L.Dense(8, name="in")(j), **kwargs), name="base")
+
+    def relying(self, x, training=None):
+        return self.drop(self.norm(self.dense(x)))
+
+    def handing_on(self, x, training=None):
+        return self.drop(self.norm(self.dense(x), training=training), training=training)
+
+    literal = "it calls .* with training=False"
+    cases = [
+        (block(relying), {"training": False}, None),
+        (block(handing_on), {"training": False}, None),
+        (base(block(relying)), {"training": False}, None),
+        (base(block(handing_on)), {"training": False}, None),
+        (base(block(handing_on), training=False), {}, None),
+        (base(block(lambda self, x: self.drop(self.norm(self.dense(x))))), {"training": False}, None),
+        (block(lambda self, x: self.norm(self.dense(x), training=False)), {}, literal),
+        (block(lambda self, x: self.model(self.norm(self.dense(x)), training=False)), {}, literal),
+    ]
+    for own, given, reason in cases:
+        i = L.Input((8,))
+        own = own(L.Dense(8, name="a")(i), **given)
+        yield k.Model(i, L.Dense(3, name="logits")(L.Dense(8, name="b")(own))), reason
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_is_told_of_training_is_told_what_is_in_it(name):
+    k, _ = both_keras.library(name)
+    for model, reason in told(k):
+        shaken(model)
+        whole, reasons = unfolded(model)
+        if reason and name == "keras":
+            assert whole is model and re.search(reason, reasons["block"])
+        else:
+            assert not reasons and "block" not in [own.name for own in whole._flatten_layers()]
+        call = adapter_of(model).graphs.call
+        for training in (None, False, True):
+            found = [
+                [call(lambda own=own, training=training: own(STEPS[:, 0], training=training)) for _ in "12"]
+                for own in (model, whole)
+            ]
+            drops = [not np.array_equal(*own) for own in found]
+            assert drops[0] == drops[1] == (name == "keras" and bool(training) and reason is None)
+            if not drops[0]:
+                np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+        before = [np.array(own) for own in model.get_weights()]
+        for own in whole.get_weights():  # statistics move alike
+            assert any(own.shape == old.shape and np.allclose(own, old, rtol=1e-5) for old in before)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

@@ -20,10 +20,15 @@ from tfprune.adapters.unfolding import (
     Unfolded,
     behaves,
     general,
+    heeds_training,
     nodes_kept,
+    place_of_training,
     replayed,
     same_numbers,
+    training_of,
+    with_training,
 )
+from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
 
@@ -35,6 +40,7 @@ class TakingApart:
         apart: names of the layers and models that were taken apart.
         reasons: name of a layer that was not -> why.
         keras: the Keras, and then what differs between the two of them.
+        overrides_training: whether what a model is told of training counts more than what a call in it is told.
         behaviour: methods by which a model of a class of its own says how it is called or trained.
         flatten, map_structure: of nested tensors.
         array: turns a tensor into NumPy's.
@@ -52,6 +58,7 @@ class TakingApart:
     """
 
     keras: Any
+    overrides_training: bool
     behaviour: Sequence[str]
     flatten: Callable[[Any], list[Any]]
     map_structure: Callable
@@ -75,6 +82,7 @@ class TakingApart:
         self._names = FreeNames()
         self._open: dict[int, bool] = {}
         self._stays = False  # what is made now is in a model that is not taken apart
+        self._training: Any = None  # what calls are told of it that are made now
         self._gone: set[int] = set()  # ids of what has others in its place
         self.apart: list[str] = []
         self.reasons: dict[str, str] = {}
@@ -141,20 +149,53 @@ class TakingApart:
         return id(layer) in self._gone
 
     def _applied(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if self._training is not None and not self._stays and hasattr(operation, "_flatten_layers"):
+            args, kwargs = self._handed_on(operation, args, kwargs)
         if self.has_graph(operation):
             if not self._opens_here(operation):
                 return super()._applied(operation, args, kwargs)
             self._gone.add(id(operation))
             self._check_kind(operation)
-            return self._model_called(operation, args, kwargs)
+            with self._told_of_training(operation, args, kwargs):
+                return self._model_called(operation, args, kwargs)
         steps = None if self._stays else self._inside(operation, args, kwargs)
         if steps is None:
             return super()._applied(operation, args, kwargs)
         self._gone.add(id(operation))
         if operation.name not in self.apart:
             self.apart.append(operation.name)
-        with self._names.inside(operation.name):
+        with self._names.inside(operation.name), self._told_of_training(operation, args, kwargs):
             return replayed(steps, self.tensors(args, kwargs), self._stepped, self.map_structure)
+
+    @contextlib.contextmanager
+    def _told_of_training(self, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
+        """Lets the calls in another be told of training what that is, as Keras does."""
+        before, told = self._training, training_of(operation, args, kwargs)
+        self._training = before if told is None else told
+        try:
+            yield
+        finally:
+            self._training = before
+
+    def _handed_on(self, operation: Any, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Returns the arguments of a call that is told what the one is that it is in."""
+        if place_of_training(operation) is None:
+            if self._inside(operation, args, kwargs) is None and heeds_training(operation):
+                raise ModelError(_untold(operation, self._training))
+        elif self.overrides_training or training_of(operation, args, kwargs) is None:
+            return with_training(operation, args, kwargs, self._training)
+        return args, kwargs
+
+    def _untold(self, model: Any) -> Any:
+        """Returns a layer in a model that stays whole, and could not be told what the model is told of training."""
+        for operation, args, kwargs in self.calls_in(model):
+            if self.has_graph(operation):
+                if self._opens(operation) and (found := self._untold(operation)) is not None:
+                    return found
+            elif hasattr(operation, "_flatten_layers") and place_of_training(operation) is None:
+                if self._inside(operation, args, kwargs) is None and heeds_training(operation):
+                    return operation
+        return None
 
     def _stepped(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
         with self._names.inside(*step.within):
@@ -170,7 +211,7 @@ class TakingApart:
                 operation.name
                 for operation, args, kwargs in self.calls_in(model)
                 if (
-                    self._opens(operation)
+                    self._opens_called(operation, args, kwargs)
                     if self.has_graph(operation)
                     else self._inside(operation, args, kwargs) is not None
                 )
@@ -181,6 +222,14 @@ class TakingApart:
                 self.reasons |= dict.fromkeys([model.name, *opened], reason)
             self._open[id(model)] = reason is None and (bool(opened) or self.own_class(model))
         return self._open[id(model)]
+
+    def _opens_called(self, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Returns whether a model is taken apart that is called in another one."""
+        told = training_of(model, args, kwargs)
+        if self._opens(model) and told is not None and (layer := self._untold(model)) is not None:
+            self._open[id(model)] = False
+            self.reasons[model.name] = f"{model.name} is not taken apart: {_untold(layer, told)}"
+        return self._opens(model)
 
     def _model_called(self, model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Makes the calls in a model that is called in another."""
@@ -198,6 +247,7 @@ class TakingApart:
         """Returns the calls in a layer; None if it is followed as it is, or if they cannot be told."""
         if self.stays(layer):
             return None
+        args, kwargs = with_training(layer, args, kwargs, None)  # whatever it is told
         inputs = self.tensors(args, kwargs)
         key = id(layer), tuple((tuple(own.shape), own.dtype) for own in inputs)
         if key not in self._steps:
@@ -236,3 +286,7 @@ class TakingApart:
     def _eagerly(self, step: Step, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
         operation = self.operation_of(step, args, "tried") if step.settings else step.operation
         return self.flatten(operation(*args, **kwargs))
+
+
+def _untold(layer: Any, training: Any) -> str:
+    return f"it is called with training={training}, which the call of {layer.name} in it would have to take"

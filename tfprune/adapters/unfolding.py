@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -228,6 +229,42 @@ def behaves(model: Any, package: str, methods: Sequence[str]) -> bool:
     """Returns whether the class of a model says itself how it is called or trained, in one of some methods."""
     own = (getattr(type(model), name, None) for name in methods)
     return any(str(method.__module__).partition(".")[0] != package for method in own if method is not None)
+
+
+def place_of_training(operation: Any) -> int | None:
+    """Returns which argument of a call is `training`; None if there is none."""
+    try:
+        names = list(inspect.signature(operation.call).parameters)
+    except (TypeError, ValueError):  # a function that has no signature
+        names = []
+    return names.index("training") if "training" in names else None
+
+
+def training_of(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Returns what a call is told of training; None if nothing."""
+    place = place_of_training(operation)
+    return args[place] if place is not None and place < len(args) else kwargs.get("training")
+
+
+def with_training(
+    operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any], value: Any
+) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the arguments of a call that is told something of training; None is nothing."""
+    place, args = place_of_training(operation), list(args)
+    if place is not None and place < len(args):
+        args[place] = value
+        return args, dict(kwargs)
+    return args, {key: own for key, own in kwargs.items() if key != "training"} | (
+        {} if value is None else {"training": value}
+    )
+
+
+def heeds_training(layer: Any) -> bool:
+    """Returns whether a layer, or one in it, may do something else in training."""
+    return any(
+        place_of_training(own) is not None and not list(own._flatten_layers(include_self=False, recursive=False))
+        for own in layer._flatten_layers()
+    )
 
 
 def same_numbers(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> bool:

@@ -15,7 +15,17 @@ from tfprune.adapters.keras3.layers import graph_of, has_graph
 from tfprune.adapters.keras3.narrowing import FAILURES, Narrowed, own_class, settings_of
 from tfprune.adapters.rebuilding import rebuilt
 from tfprune.adapters.taking_apart import TakingApart
-from tfprune.adapters.unfolding import CALLS, Followed, NotUnfolded, Ref, Step, Steps, in_order
+from tfprune.adapters.unfolding import (
+    CALLS,
+    Followed,
+    NotUnfolded,
+    Ref,
+    Step,
+    Steps,
+    heeds_training,
+    in_order,
+    training_of,
+)
 from tfprune.utils.text import one_line
 
 PLACES = 4  # what sides that are not fixed are taken for
@@ -102,6 +112,13 @@ def _followed_with(
     return Steps(calls, keras.tree.map_structure(lambda own: numbers[id(own)], outputs))
 
 
+def _check_untold(layer: keras.layers.Layer, args: Any, kwargs: Any) -> None:
+    """Raises `NotUnfolded` if a layer is told something of training: a model would tell a layer in it otherwise."""
+    told = training_of(layer, args, kwargs)
+    if told is not None and heeds_training(layer):
+        raise NotUnfolded(f"it calls {layer.name} with training={told}, whatever the model is called with")
+
+
 def _node_of(tensor: Any) -> Any:
     history = tensor._keras_history
     return history.operation._inbound_nodes[history.node_index]
@@ -124,24 +141,38 @@ def _own(layer: keras.layers.Layer) -> bool:
 
 @contextlib.contextmanager
 def _inner_called(layer: keras.layers.Layer, training: bool | None) -> Iterator[None]:
-    """Lets layers in a layer that hold others themselves be followed too, and not be calls of their own."""
+    """Lets layers in a layer that hold others be followed too, and be no calls of their own; checks calls."""
     inner = {id(own): own for own in layer._flatten_layers(include_self=False) if _own(own)}
     kinds = {type(own) for own in inner.values() if "__call__" not in vars(type(own))}
-    plain = keras.layers.Layer.__call__
+    plain, depth = keras.layers.Layer.__call__, 0
+
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal depth
+        if training is None and not depth:  # before Keras fills in what the class says
+            _check_untold(self, args, kwargs)
+        depth += 1
+        try:
+            return plain(self, *args, **kwargs)
+        finally:
+            depth -= 1
 
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         if id(self) not in inner:
-            return plain(self, *args, **kwargs)
+            return checked(self, *args, **kwargs)
         _check_alone(self, args, kwargs)
+        if training is None:
+            _check_untold(self, args, kwargs)
         if self._call_has_training_arg and kwargs.get("training") is None:
             kwargs = kwargs | {"training": training}
         return self.call(*args, **kwargs)
 
     try:
+        keras.layers.Layer.__call__ = checked
         for kind in kinds:
             kind.__call__ = called
         yield
     finally:
+        keras.layers.Layer.__call__ = plain
         for kind in kinds:
             del kind.__call__
 
@@ -239,6 +270,7 @@ class Unfolding(TakingApart, Narrowed):
     """
 
     keras = keras
+    overrides_training = True
     behaviour = (
         *CALLS,
         "train_step",

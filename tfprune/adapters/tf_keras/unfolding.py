@@ -184,6 +184,7 @@ class Unfolding(TakingApart, Narrowed):
     """
 
     keras = keras
+    overrides_training = False
     behaviour = (*CALLS, "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
     flatten, map_structure = staticmethod(tf.nest.flatten), staticmethod(tf.nest.map_structure)
     array, has_graph, own_class = staticmethod(np.asarray), staticmethod(has_graph), staticmethod(own_class)
