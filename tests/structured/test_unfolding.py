@@ -377,6 +377,34 @@ def test_what_is_told_of_training_is_told_what_is_in_it(name):
             assert any(own.shape == old.shape and np.allclose(own, old, rtol=1e-5) for old in before)
 
 
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("kind", ["add_loss", "add_metric"])
+def test_losses_and_metrics_that_a_model_adds_stay(kind, nested):
+    k, _ = both_keras.library("tf_keras")
+    L = k.layers
+    i, j = L.Input((8,)), L.Input((8,))
+
+    def adding(model, tensor, adds):
+        if adds:
+            given = {} if kind == "add_loss" else {"name": "own"}
+            getattr(model, kind)(k.backend.sum(tensor**2) * 0.1, **given)
+        return model
+
+    inner = layers("tf_keras")["Mlp"](16, name="m")(j)
+    x = adding(k.Model(j, inner, name="base"), inner, nested)(L.Dense(8)(i))
+    top = adding(k.Model(i, L.Dense(3)(L.Dense(8, name="g")(x))), x, not nested)
+    top.compile("sgd", "mse")
+    smaller = tfprune.shrink(top, 0.5, multiple=1)
+    assert smaller.get_layer("g").units == 4
+    data = STEPS[:, 0], np.zeros((6, 3))
+    results = [own.evaluate(*data, verbose=0, return_dict=True).keys() for own in (top, smaller)]
+    assert results[0] == results[1] == ({"loss"} if kind == "add_loss" else {"loss", "own"})
+    answers(smaller, data[0])
+    assert len(smaller.losses) == (kind == "add_loss")
+    reason = "base (Functional) is not taken apart: it adds to the loss or the metrics"
+    assert unfolded(top)[1] == ({"base": reason, "m": reason} if nested else {})
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_what_a_list_of_calls_does_not_tell_stays_and_is_said(name):
     k, ops = both_keras.library(name)

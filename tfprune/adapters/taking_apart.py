@@ -46,6 +46,7 @@ class TakingApart:
         array: turns a tensor into NumPy's.
         has_graph, own_class: of a model, see `layers` and `narrowing`.
         calls_in: yields the calls in a model, each after those that it needs: operation, args, kwargs.
+        adds: returns whether a model adds to the loss or the metrics itself.
         stays: returns whether an operation is never taken apart.
         tensors: returns the symbolic tensors among args and kwargs.
         output_shapes: returns what a call gives.
@@ -66,6 +67,7 @@ class TakingApart:
     has_graph: Callable[[Any], bool]
     own_class: Callable[[Any], bool]
     calls_in: Callable[[Any], Iterable[tuple[Any, Sequence[Any], Mapping[str, Any]]]]
+    adds: Callable[[Any], bool]
     stays: Callable[[Any], bool]
     tensors: Callable[[Any, Any], list[Any]]
     output_shapes: Callable[[Any, Any, Any], list[Shape]]
@@ -207,28 +209,36 @@ class TakingApart:
     def _opens(self, model: Any) -> bool:
         """Returns whether something in a model is taken apart, or it is of a class of its own; notes why it is not."""
         if id(model) not in self._open:
-            opened = [
-                operation.name
-                for operation, args, kwargs in self.calls_in(model)
-                if (
-                    self._opens_called(operation, args, kwargs)
-                    if self.has_graph(operation)
-                    else self._inside(operation, args, kwargs) is not None
-                )
-            ]
-            reason = self._why_whole(model) if opened or self.own_class(model) else None
-            if reason:
-                reason = f"{model.name} ({type(model).__name__}) is not taken apart: {reason}"
-                self.reasons |= dict.fromkeys([model.name, *opened], reason)
-            self._open[id(model)] = reason is None and (bool(opened) or self.own_class(model))
+            self._open[id(model)] = self.own_class(model) or bool(self._opened_in(model))
+            if self._open[id(model)] and (reason := self._why_whole(model)):
+                self._keep_whole(model, reason)
         return self._open[id(model)]
+
+    def _opened_in(self, model: Any) -> list[str]:
+        """Returns the names of what is taken apart in a model if that is."""
+        return [
+            operation.name
+            for operation, args, kwargs in self.calls_in(model)
+            if (
+                self._opens_called(operation, args, kwargs)
+                if self.has_graph(operation)
+                else self._inside(operation, args, kwargs) is not None
+            )
+        ]
+
+    def _keep_whole(self, model: Any, reason: str) -> None:
+        reason = f"{model.name} ({type(model).__name__}) is not taken apart: {reason}"
+        self.reasons |= dict.fromkeys([model.name, *self._opened_in(model)], reason)
+        self._open[id(model)] = False
 
     def _opens_called(self, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Returns whether a model is taken apart that is called in another one."""
-        told = training_of(model, args, kwargs)
-        if self._opens(model) and told is not None and (layer := self._untold(model)) is not None:
-            self._open[id(model)] = False
-            self.reasons[model.name] = f"{model.name} is not taken apart: {_untold(layer, told)}"
+        if self._opens(model):
+            told = training_of(model, args, kwargs)
+            if self.adds(model):
+                self._keep_whole(model, "it adds to the loss or the metrics")
+            elif told is not None and (layer := self._untold(model)) is not None:
+                self._keep_whole(model, _untold(layer, told))
         return self._opens(model)
 
     def _model_called(self, model: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

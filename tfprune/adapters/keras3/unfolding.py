@@ -292,6 +292,10 @@ class Unfolding(TakingApart, Narrowed):
             super().__init__(model, follows, Changes())
 
     @staticmethod
+    def adds(model: keras.Model) -> bool:
+        return False
+
+    @staticmethod
     def stays(operation: Any) -> bool:
         return not isinstance(operation, keras.layers.Layer)
 

@@ -197,6 +197,10 @@ class Unfolding(TakingApart, Narrowed):
         super().__init__(model, follows, Changes())
 
     @staticmethod
+    def adds(model: keras.Model) -> bool:
+        return bool(model._callable_losses) or any(is_of_keras(own, "AddLoss", "AddMetric") for own in model.layers)
+
+    @staticmethod
     def stays(operation: Any) -> bool:
         return is_of_keras(operation, type(operation).__name__)
 
