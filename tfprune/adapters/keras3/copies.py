@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers, not_compiled
@@ -52,6 +53,8 @@ def cloned(model: keras.Model) -> keras.Model:
     for old, new in layers:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
+        elif has_graph(new):
+            carry_attributes(keras, old, new)
     for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
         own.assign(keras.ops.copy(theirs.value))
         if hasattr(theirs, "regularizer"):  # which counts, whatever the layer's settings say

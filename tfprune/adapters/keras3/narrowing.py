@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
@@ -81,6 +82,7 @@ class Narrowed:
 
     def _sequential(self, old: keras.Sequential) -> keras.Sequential:
         new = type(old)(name=old.name)
+        carry_attributes(keras, old, new)
         for layer in old._layers:  # with the one for the input
             new.add(self._operation(layer))
         if not new.built:
@@ -99,7 +101,9 @@ class Narrowed:
             keras.tree.map_structure(lambda tensor: tensors[id(tensor)], ends)
             for ends in (graph._inputs_struct, graph._outputs_struct)
         )
-        return self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
+        new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
+        carry_attributes(keras, old, new)
+        return new
 
     def _check_kind(self, old: keras.Model) -> None:
         """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.rebuilding import name_alike, rebuilt
+from tfprune.adapters.rebuilding import carry_attributes, name_alike, rebuilt
 from tfprune.adapters.tf_keras.kernel_names import NAMES
-from tfprune.adapters.tf_keras.layers import carry_state
+from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.optimizers import fresh
 from tfprune.adapters.tf_keras.remaking import cloned
 from tfprune.utils.errors import ModelError
@@ -53,6 +54,8 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
     for old, new in layers:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
+        elif has_graph(new):
+            carry_attributes(keras, old, new)
     for old, new in [*layers, (model, copy)]:
         if len(old._callable_losses) != len(new._callable_losses):
             raise ModelError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
@@ -70,6 +71,7 @@ class Narrowed:
 
     def _sequential(self, old: keras.Sequential) -> keras.Sequential:
         new = type(old)(name=old.name)
+        carry_attributes(keras, old, new)
         for layer in super(keras.Sequential, old).layers:  # with the one for the input, if there is one
             new.add(self._layer(layer))
         if not new.built:
@@ -96,6 +98,7 @@ class Narrowed:
             for ends in (old._nested_inputs, old._nested_outputs)
         )
         new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
+        carry_attributes(keras, old, new)
         stay = [own for own in old.layers if id(own) not in self._changes.gone and not self._is_apart(own)]
         ancillary = [self._layer(layer) for layer in stay]
         ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]

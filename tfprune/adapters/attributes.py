@@ -1,0 +1,63 @@
+"""What a person's own code remembers in a model beside what Keras does."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+import types
+from typing import Any
+
+import numpy as np
+
+WHEN_USED = (  # attributes that Keras sets in a model when it is compiled, trained or called
+    *("_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator", "_jax_state", "_jax_state_synced"),
+    *("_pss_evaluation_shards", "history", "loss", "optimizer", "stop_evaluating", "stop_predicting", "stop_training"),
+)
+
+
+def carry_attributes(library: Any, old: Any, new: Any) -> None:
+    """Gives what became of a model of a person's own class the plain attributes that it has beside those of Keras.
+
+    Args:
+        library: `tf_keras` or `keras`.
+        old: the model.
+        new: what was made of its inputs and outputs, or of its configuration; these may not tell all.
+    """
+    if type(old).__module__.partition(".")[0] == library.__name__.partition(".")[0]:
+        return
+    for key, value in vars(old).items():
+        if key in _attributes_of_keras(library) or key.startswith("_tfprune"):
+            continue
+        if inspect.isroutine(value) and hasattr(type(old), key):  # in the place of a method
+            continue
+        if _is_plain(library, value) and not (key in vars(new) and _same(vars(new)[key], value)):
+            setattr(new, key, _unwrapped(value))
+
+
+@functools.cache
+def _attributes_of_keras(library: Any) -> frozenset[str]:
+    """Returns the names of the attributes that Keras sets itself in models."""
+    tensor = library.Input((1,), name="input")
+    models = library.Model(tensor, tensor, name="model"), library.Sequential(name="sequential")
+    return frozenset(WHEN_USED).union(*map(vars, models))
+
+
+def _is_plain(library: Any, value: Any) -> bool:
+    """Returns whether a value is a number, text, nothing, a function or a loss of Keras, or a tuple of such."""
+    if isinstance(value, tuple):
+        return all(_is_plain(library, own) for own in value)
+    if inspect.isroutine(value):
+        return isinstance(getattr(value, "__self__", None), types.ModuleType | None)  # no method of an object
+    return value is None or isinstance(value, (numbers.Number, np.generic, np.ufunc, str, bytes, library.losses.Loss))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and one == other)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Returns a tuple without what a Keras wraps those in that models have."""
+    return (
+        tuple(map(_unwrapped, value)) if type(value) is not tuple and type(value).__name__ == "_TupleWrapper" else value
+    )
