@@ -48,7 +48,7 @@ def rebuilt(
     return new
 
 
-def carry_attributes(old: Any, new: Any, names: Iterable[str]) -> Any:
+def carry_settings(old: Any, new: Any, names: Iterable[str]) -> Any:
     """Gives an object what another one knows beside its settings, as far as it does; returns it."""
     for name in names:
         if name in vars(old):

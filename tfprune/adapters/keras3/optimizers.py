@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.adapters.rebuilding import carry_attributes, rebuilt
+from tfprune.adapters.rebuilding import carry_settings, rebuilt
 
 EXCLUSIONS = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")  # what `get_config` leaves out
 NO_SLOTS = ("_variables", "_trainable_variables", "_inner_optimizers")  # lists of an optimizer that hold something else
@@ -44,7 +44,7 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     if kind.__module__.startswith("keras.src.backend."):  # PyTorch's, which stand in for Keras' own
         kind = next(own for own in kind.__mro__ if own.__module__.startswith("keras.src.optimizers."))
     new = rebuilt(optimizer, kind=None if kind is type(optimizer) else kind, config=settings)
-    return carry_attributes(optimizer, new, EXCLUSIONS)
+    return carry_settings(optimizer, new, EXCLUSIONS)
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.rebuilding import carry_attributes, name_alike, rebuilt
+from tfprune.adapters.rebuilding import name_alike, rebuilt
 from tfprune.adapters.tf_keras.kernel_names import NAMES
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.optimizers import fresh

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.rebuilding import carry_attributes, rebuilt
+from tfprune.adapters.rebuilding import carry_settings, rebuilt
 from tfprune.utils.checks import check_choice, check_fraction, check_least, check_switch
 from tfprune.utils.errors import ConfigError, choose_from
 
@@ -59,7 +59,7 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
         settings["inner_optimizer"] = fresh(optimizer.inner_optimizer)
     elif (schedule := schedule_of(optimizer)) is not None:
         settings["learning_rate"] = schedule
-    return _alone(carry_attributes(optimizer, rebuilt(optimizer, config=settings), NO_SETTINGS))
+    return _alone(carry_settings(optimizer, rebuilt(optimizer, config=settings), NO_SETTINGS))
 
 
 def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
