@@ -188,7 +188,9 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
     crowded = len(looks) > len(MARKERS)  # then marks would be moved far, and bars hide each other
     found = measure_of(summary)
     barred = not crowded and any(values["sd"][found.column] is not None for values in summary.values())
-    shifts = _apart([_place(values) / width for values in summary.values()]) if barred else [0.0] * len(summary)
+    places = [_place(values) / width for values in summary.values()]
+    shifts = _in_order(_apart(places), places, [values["method"] for values in summary.values()])
+    shifts = shifts if barred else [0.0] * len(summary)
     points: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
     for values, shift in zip(summary.values(), shifts, strict=True):
         points.setdefault(values["method"], []).append((_place(values) + shift * width, values))
@@ -305,6 +307,21 @@ def _point_text(method: str, values: Mapping[str, Any], found: Measure) -> str:
 def _place(values: Mapping[str, Any]) -> float:
     """Returns the sparsity that a trial is drawn at: a narrower dense network's is that of its sparse counterpart."""
     return values["mean"]["sparsity"] or values["requested_sparsity"]
+
+
+def _in_order(shifts: Sequence[float], places: Sequence[float], methods: Sequence[str]) -> list[float]:
+    """Returns shifts that are so small that no method's marks change places with one another.
+
+    >>> _in_order([-0.03, 0.03, 0.0], [0.90, 0.95, 0.5], ["a", "a", "b"])
+    [-0.02, 0.02, 0.0]
+    """
+    own: dict[str, list[float]] = {}
+    for method, place in zip(methods, places, strict=True):
+        own.setdefault(method, []).append(place)
+    gaps = [float(gap) for several in own.values() for gap in np.diff(sorted(several)) if gap > 0]
+    most, allowed = max(map(abs, shifts), default=0.0), 0.4 * min(gaps, default=1.0)
+    scale = min(1.0, allowed / most) if most else 1.0
+    return [round(scale * shift, 6) for shift in shifts]
 
 
 def _apart(places: Sequence[float]) -> list[float]:
