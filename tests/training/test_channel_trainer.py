@@ -11,12 +11,12 @@ from removing import run, trainer_of
 from tfprune.adapters.backend import keras
 from tfprune.adapters.tf_keras.mask_values import get_weights
 from tfprune.adapters.tf_keras.optimizers import slots
+from tfprune.data.objectives._base import softmax
 from tfprune.experiments.building import build, load_data, restore
 from tfprune.experiments.experiment import train
 from tfprune.experiments.sweeps import run_all
 from tfprune.exporting.conversion import convert
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import softmax
 from tfprune.structured.channels import channels
 from tfprune.structured.surgery import remove_groups, zero_groups
 from tfprune.training.channel_tracker import ChannelTracker
