@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import matplotlib.figure
@@ -159,3 +160,18 @@ def copies(tmp_path_factory):
     for name in STORED:
         write_copy(folder, name)
     return folder
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Runs a command line in this process; returns exit code, output and errors."""
+    from tfprune import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tfprune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return run
