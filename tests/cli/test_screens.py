@@ -126,6 +126,8 @@ def test_doctor(call, monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     told = json.loads(call("doctor", "--json")[1])
     assert told["problems"] == [] and told["packages"]["tfprune"] and told["machine"]["cores"] >= 1
+    processor, onednn = told["machine"]["cpu"], told["machine"]["onednn"]
+    assert processor.endswith(", oneDNN") == onednn and ("TF_ENABLE_ONEDNN_OPTS=1" in call("doctor")[1]) != onednn
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
     code, text, _ = call("doctor")
     assert code == 1 and "TF_USE_LEGACY_KERAS is not 1" in text and "Nothing is wrong" not in text

@@ -10,7 +10,7 @@ from tfprune.data._base import Split
 from tfprune.experiments.building import load_data
 from tfprune.experiments.experiment import train
 from tfprune.experiments.exports import models_of
-from tfprune.exporting.latency import Latency, Model, latencies, score
+from tfprune.exporting.latency import AT_ONCE, Latency, Model, latencies, score, shares_of_the_first
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, TfpruneError
 
@@ -28,6 +28,22 @@ def test_models_are_called_in_turns_and_the_second_call_of_each_counts(monkeypat
     assert "".join(name for name, _ in calls) == "aabbcc" + "ccbbaa" + "aabbcc"
     assert {shape for _, shape in calls} == {(7, 2)}
     assert [latency.seconds for latency in measured] == [(1, 1)] * 3 and measured[0].throughput == 7
+
+
+def test_each_model_is_measured_beside_the_first_one(monkeypatch):
+    now = 0.0
+
+    def call_of(seconds):
+        def call():
+            nonlocal now
+            now += seconds
+
+        return call
+
+    monkeypatch.setattr("tfprune.exporting.latency.time.perf_counter", lambda: now)
+    seconds = [2.0, *np.arange(1.0, AT_ONCE + 3)]
+    assert shares_of_the_first(seconds, call_of, 1, 3) == pytest.approx(np.divide(seconds, 2.0))
+    assert shares_of_the_first(seconds[:1], call_of, 1, 3) == [1.0]
 
 
 def test_ratios_are_of_calls_of_the_same_round():

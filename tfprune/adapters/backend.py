@@ -104,6 +104,7 @@ saved_metadata = _Module("tf_keras.protobuf.saved_metadata_pb2")
 # Variables and captured tensors of a function as its constants.
 tf_freezing = _Module("tensorflow.python.framework.convert_to_constants")
 op_def_registry = _Module("tensorflow.python.framework.op_def_registry")  # TensorFlow's operations, by name
+tf_build = _Module("tensorflow.python.util._pywrap_util_port")  # knows whether convolutions are oneDNN's
 
 
 def seed_everything(seed: int, *, anew: bool) -> None:
@@ -176,17 +177,27 @@ def machine() -> dict[str, str | int | list[str]]:
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
     cpu = named[1] if named else platform.processor() or platform.machine()
-    vectors = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found")
-    return {
-        "cpu": f"{cpu}, {vectors[-1]}" if vectors else cpu,  # one name may stand for processors that round otherwise
+    vectors = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    return {  # one name may stand for processors that round otherwise
+        "cpu": ", ".join([cpu, *vectors[-1:], *(["oneDNN"] if computes_with_onednn() else [])]),
         "cores": cores(),
         "gpus": _gpus(),
     }
 
 
+def computes_with_onednn() -> bool:
+    """Whether TensorFlow computes here, with oneDNN: `TF_ENABLE_ONEDNN_OPTS` decides, by default the processor."""
+    return _computes() not in ("jax", "torch") and bool(tf_build.IsMklEnabled())
+
+
+def _computes() -> str | None:
+    """Returns what Keras 3 computes with in this process, None if nobody has asked for it."""
+    return os.environ.get(OF_KERAS) if "keras" in sys.modules else None
+
+
 def _gpus() -> list[str]:
     """Returns the names of the GPUs, as what trains in this process knows them."""
-    backend = os.environ.get(OF_KERAS) if "keras" in sys.modules else None
+    backend = _computes()
     if backend == "jax":
         import jax
 

@@ -27,6 +27,7 @@ OPTIONAL = {  # package -> the extra that brings it, and what for
     "ray": "ray: sweeps on a cluster",
     "mlflow-skinny": "mlflow: tracking",
 }
+WITHOUT_ONEDNN = "without oneDNN; with TF_ENABLE_ONEDNN_OPTS=1 convolutions may take half the time"
 
 
 @click.command(cls=Command, short_help="Show versions, devices and data folders.")
@@ -59,9 +60,10 @@ def _version(package: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    from tfprune.adapters.backend import machine, main_memory
+    from tfprune.adapters.backend import computes_with_onednn, machine, main_memory
 
-    return {"python": platform.python_version(), **machine(), "memory": main_memory()}
+    own = {"memory": main_memory(), "onednn": computes_with_onednn()}
+    return {"python": platform.python_version(), **machine(), **own}
 
 
 def _folders() -> dict[str, Any]:
@@ -82,6 +84,7 @@ def _echo(packages: dict[str, str | None], found: dict[str, Any], folders: dict[
         backend = os.environ.get("KERAS_BACKEND") or "tensorflow, as KERAS_BACKEND is not set"
         rows = [("Python", found["python"]), ("processor", f"{found['cpu']}, {counted(found['cores'], 'core')}")]
         rows += [("memory", f"{found['memory'] / 1e9:,.1f} GB"), ("GPUs", gpus), ("Keras 3 computes with", backend)]
+        rows += [("TensorFlow on the CPU", "with oneDNN" if found["onednn"] else WITHOUT_ONEDNN)]
         prepared = ", ".join(folders["prepared"]) or "none"
         rows += [("data sets of TFDS", f"{folders['data']}: {prepared}")]
         rows += [("runs", f"{folders['runs']}: {folders['count']:,}")]

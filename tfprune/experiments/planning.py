@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfprune.experiments.libraries import Library
-from tfprune.exporting.latency import Latency, interleaved_latency
+from tfprune.exporting.latency import Latency, interleaved_latency, shares_of_the_first
 from tfprune.structured.budgets import Budget, Request, choose_within
 from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.surgery import Removed, build_smaller
@@ -23,7 +23,6 @@ KEEPS = 128  # shares of the channels, evenly spread, whose widths are candidate
 SIZES = ("macs", "parameters", "bytes")
 SPEEDS = ("training", "inference")  # of a step, and of an answer to one example
 BYTES = 4  # a number of a float32 model
-AT_ONCE = 6  # models that are measured in turns, the whole one among them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,13 +200,8 @@ class Planner:
 
     def _shares(self, speed: int, models: Sequence[Any]) -> list[float]:
         """Returns the time of each model, in one of `SPEEDS`, as a share of the first one's."""
-        batch, shares = (self._examples, 1)[speed], [1.0]
-        whole = self._library.calls(models[0])[speed]
-        for start in range(1, len(models), AT_ONCE - 1):
-            calls = [whole, *(self._library.calls(own)[speed] for own in models[start : start + AT_ONCE - 1])]
-            first, *others = interleaved_latency(calls, batch, self._rounds)
-            shares += [own.ratio(first) for own in others]
-        return shares
+        batch = (self._examples, 1)[speed]
+        return shares_of_the_first(models, lambda own: self._library.calls(own)[speed], batch, self._rounds)
 
     def times(self, candidate: Candidate) -> Times:
         """Measures a version beside the whole model."""

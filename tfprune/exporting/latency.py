@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from tfprune.data._base import Split
 from tfprune.data.objectives._base import Objective
 from tfprune.data.objectives.classification import CLASSIFICATION
 from tfprune.exporting.formats._base import Answer
+from tfprune.utils.progress import progress_bar
 
 BATCH = 256  # in which the accuracy is taken
+AT_ONCE = 6  # models that are measured in turns, the one that all are measured beside among them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,3 +120,27 @@ def interleaved_latency(calls: Sequence[Callable[[], object]], batch: int, round
             calls[number]()
             seconds[number].append(time.perf_counter() - started)
     return [Latency(batch, tuple(own[1:])) for own in seconds]
+
+
+def shares_of_the_first(
+    models: Sequence[Any], call_of: Callable[[Any], Callable[[], object]], batch: int, rounds: int
+) -> list[float]:
+    """Measures the time of each model as a share of the first one's, a few in turns.
+
+    Args:
+        models: to measure.
+        call_of: from a model to what is measured.
+        batch: examples a call.
+        rounds: see `interleaved_latency`.
+
+    Returns:
+        One for each model, 1 for the first.
+    """
+    whole, shares, others = call_of(models[0]), [1.0], models[1:]
+    with progress_bar(total=len(others), desc="measuring", unit="model", leave=False, wanted=len(others) > 1) as bar:
+        for start in range(0, len(others), AT_ONCE - 1):
+            calls = [call_of(model) for model in others[start : start + AT_ONCE - 1]]
+            first, *measured = interleaved_latency([whole, *calls], batch, rounds)
+            shares += [own.ratio(first) for own in measured]
+            bar.update(len(calls))
+    return shares

@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.exporting.latency import interleaved_latency
+from tfprune.exporting.latency import shares_of_the_first
 from tfprune.exporting.named import examples_like
 from tfprune.utils.checks import check_choice, check_whole
 from tfprune.utils.errors import ConfigError
-from tfprune.utils.progress import progress_bar
 from tfprune.utils.trees import leaves, map_tree
 
 FILES = ("savedmodel", "tflite", "onnx")
 RUNTIMES = ("keras", "training", *FILES)
 ROUNDS = 9  # measurements of each model
-AT_ONCE = 6  # models that are measured in turns, the first one among them
 
 Call = Callable[[], object]
 
@@ -54,18 +52,7 @@ def times_of(model: Any, data: Any, runtime: str, batch_size: int) -> Callable[[
     x, y = (None if own is None else map_tree(lambda array: _sized(array, batch_size), own) for own in (x, y))
 
     def times(models: Sequence[Any]) -> list[float]:
-        whole = _call(models[0], x, y, runtime)
-        shares = [1.0]
-        with progress_bar(
-            total=len(models) - 1, desc="measuring", unit="model", leave=False, wanted=len(models) > 2
-        ) as bar:
-            for start in range(1, len(models), AT_ONCE - 1):
-                some = models[start : start + AT_ONCE - 1]
-                calls = [whole, *(_call(model, x, y, runtime) for model in some)]
-                first, *others = interleaved_latency(calls, batch_size, ROUNDS)
-                shares += [own.ratio(first) for own in others]
-                bar.update(len(some))
-        return shares
+        return shares_of_the_first(models, lambda model: _call(model, x, y, runtime), batch_size, ROUNDS)
 
     return times
 
