@@ -107,6 +107,21 @@ def test_trials_that_a_data_set_lacks_are_named_and_left_out():
     assert across({"one": full, "two": {"a": full["a"]}}) is None  # without a baseline
 
 
+def test_ranks_are_by_the_seeds_that_all_trials_have():
+    tables = {name: summary(own) for name, own in DIFFERENCES.items()}
+    for own in tables.values():
+        low = own["a"]["seeds"].pop("7")["test_accuracy"]
+        rows = [row["test_accuracy"] for row in own["a"]["seeds"].values()]
+        own["a"]["mean"] = {"test_accuracy": float(np.mean(rows))}
+        own["unpruned"]["seeds"]["7"] = own["b"]["seeds"]["7"] = {"test_accuracy": low - 0.9}
+        for trial in ("unpruned", "b"):
+            rows = [row["test_accuracy"] for row in own[trial]["seeds"].values()]
+            own[trial]["mean"] = {"test_accuracy": float(np.mean(rows))}
+    found = across(tables)
+    assert all(difference < 0 for difference in found.trials["a"].differences.values())
+    assert found.ranks["a"] == max(found.ranks.values())
+
+
 def test_means_that_differ_by_the_order_of_their_sum_alone_are_tied():
     values = [0.1, 0.2, 0.3]
     assert sum(values) != sum(reversed(values))

@@ -68,6 +68,32 @@ def test_trials_without_seeds_in_common_are_not_among_those_that_are_beaten():
     assert "too few seeds in common with other to tell" in found.text
 
 
+def test_a_trial_that_has_the_easy_seeds_alone_is_not_the_best():
+    spread = 0.001 * np.array([-1, 0, 1])
+    easy, hard = 0.95 + spread, 0.7 + np.zeros(7)
+    trials = {
+        "unpruned": trial([*easy, *hard], 200, method="unpruned"),
+        "easy": trial(easy - 0.03 + 0.0001 * np.arange(3), 100),
+    }
+    found = said(**trials)
+    assert found["Best by accuracy"].trial == "unpruned"
+    assert "clearly higher than all others; from easy +2.99 (" in found["Best by accuracy"].text
+    assert found["Smallest"].trial is None
+
+
+def test_trials_each_ahead_of_the_next_on_other_seeds_are_not_clearly_ahead():
+    def of(**own):
+        whole = trial([own.get(f"s{seed}", 0.0) for seed in range(9)], method="unpruned")
+        return whole | {"seeds": {seed: row for seed, row in whole["seeds"].items() if f"s{seed}" in own}}
+
+    near = {"s0": 0.91, "s1": 0.911, "s2": 0.912}
+    a = of(**near, s6=0.7, s7=0.701, s8=0.7015)
+    b = of(s0=0.9, s1=0.9, s2=0.9001, s3=0.91, s4=0.911, s5=0.912)
+    c = of(s3=0.9, s4=0.9, s5=0.9001, s6=0.71, s7=0.7111, s8=0.712)
+    best = said(a=a, b=b, c=c)["Best by accuracy"]
+    assert "no clear difference from" in best.text
+
+
 def test_a_single_trial_has_nothing_to_be_compared_with():
     assert lines(answers(summary_of({"a": trial([0.9, 0.8])}))) == [
         "Best by accuracy: a: 85.0 ± 7.1 %; there is nothing to compare it with."

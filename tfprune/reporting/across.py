@@ -61,7 +61,8 @@ class Across:
     Attributes:
         datasets: their names.
         trials: trial -> how it compares with the baseline.
-        ranks: trial -> its rank by mean accuracy, the mean over data sets; 1 is best. The baseline is among them.
+        ranks: trial -> its rank by mean accuracy over the seeds that all have, the mean over data sets; 1 is best. The
+            baseline is among them.
         p_friedman: that all ranks are the same but for chance; None with fewer than three trials or two data sets.
         critical_difference: of mean ranks (Nemenyi); None where `p_friedman` is.
         left_out: trials that not all data sets have.
@@ -100,7 +101,7 @@ def across(summaries: Summaries, margin: float = MARGIN, *, described: bool = Tr
     over = {trial: _over(summaries, trial, margin, described) for trial in shared if trial != BASELINE}
     tested = {trial: own.p_signed_rank for trial, own in over.items() if own.p_signed_rank is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    means = np.array([[summary[t]["mean"][found.column] for t in shared] for summary in summaries.values()], float)
+    means = np.array([_means(summary, shared, found.column) for summary in summaries.values()], float)
     ranks = stats.rankdata(-means.round(TIED), axis=1)
     several = len(shared) > 2
     return Across(
@@ -198,6 +199,13 @@ def _over(summaries: Summaries, trial: str, margin: float, described: bool) -> O
 
 def _shared_seeds(summary: Mapping[str, Any], trial: str) -> list[str]:
     return [seed for seed in summary[trial]["seeds"] if seed in summary[BASELINE]["seeds"]]
+
+
+def _means(summary: Mapping[str, Any], trials: Sequence[str], column: str) -> list[float]:
+    """Returns the mean of each trial over the seeds that all have; over its own where there is none."""
+    common = [seed for seed in summary[BASELINE]["seeds"] if all(seed in summary[own]["seeds"] for own in trials)]
+    each = [summary[own]["seeds"] for own in trials]
+    return [float(np.mean([rows[seed][column] for seed in common or rows])) for rows in each]
 
 
 def _signed_rank(means: np.ndarray) -> float | None:

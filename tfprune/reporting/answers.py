@@ -73,8 +73,7 @@ def lines(found: Sequence[Answer]) -> list[str]:
 
 def _best(summary: Summary, measure: Measure) -> Answer:
     question = f"Best by {measure.label}"
-    gains = {trial: measure.sign * values["mean"][measure.column] for trial, values in summary.items()}
-    best, *others = sorted(gains, key=gains.__getitem__, reverse=True)
+    best, *others = _best_first(summary, measure)
     own = summary[best]
     score = measure.text(own["mean"][measure.column], own["sd"][measure.column])
     if not others:
@@ -83,7 +82,8 @@ def _best(summary: Summary, measure: Measure) -> Answer:
     tested = {trial: values for trial, values in gaps.items() if len(values) > 1}
     if not tested:
         return Answer(question, best, f"{score}; one seed cannot tell whether that is chance.")
-    corrected = statistics.holm([statistics.p_two_sided(values) for values in tested.values()])
+    p_values = [statistics.p_two_sided(values) if values.mean() > 0 else 1.0 for values in tested.values()]
+    corrected = statistics.holm(p_values)
     alike = [trial for trial, p in zip(tested, corrected, strict=True) if p > 1 - statistics.CONFIDENCE]
     untested = [trial for trial in others if trial not in tested]
     told = [f"; too few seeds in common with {_names(untested)} to tell"] if untested else []
@@ -107,13 +107,13 @@ def _best(summary: Summary, measure: Measure) -> Answer:
 
 
 def _smallest(summary: Summary, measure: Measure) -> Answer:
-    gains = {trial: measure.sign * values["mean"][measure.column] for trial, values in summary.items()}
-    reference = BASELINE if BASELINE in summary else max(gains, key=gains.__getitem__)
+    reference = BASELINE if BASELINE in summary else _best_first(summary, measure)[0]
+    gains = {trial: _gain(values, summary[reference], measure) for trial, values in summary.items()}
     called = BASELINE if reference == BASELINE else f"the best ({reference})"
     question = f"Smallest within {measure.margin_text} of {called}"
     sizes = {trial: values["mean"]["nonzero_parameters"] for trial, values in summary.items()}
     smaller = [trial for trial in sizes if sizes[trial] < sizes[reference]]
-    near = [trial for trial in smaller if gains[trial] >= gains[reference] - measure.margin]
+    near = [trial for trial in smaller if gains[trial] >= -measure.margin]
     if not near:
         text = "none of the networks is smaller."
         if smaller:
@@ -226,6 +226,28 @@ def _gains(own: Mapping[str, Any], other: Mapping[str, Any], measure: Measure) -
     return measure.sign * np.array(
         [own["seeds"][seed][measure.column] - other["seeds"][seed][measure.column] for seed in shared], float
     )
+
+
+def _gain(own: Mapping[str, Any], other: Mapping[str, Any], measure: Measure) -> float:
+    """Returns the mean of `_gains`; of trials without seeds in common the difference of their means."""
+    gains = _gains(own, other, measure)
+    sides = (side["mean"][measure.column] for side in (own, other))
+    return float(gains.mean()) if len(gains) else measure.sign * float(np.subtract(*sides))
+
+
+def _best_first(summary: Summary, measure: Measure) -> list[str]:
+    """Returns the trial that is ahead of each other one on their seeds in common, then the others, the nearest first.
+
+    Where seeds are missing, means over different ones would tell which seeds are easy. Where no trial is ahead of all,
+    the first is the one that is least behind.
+    """
+    least = {
+        trial: min((_gain(own, other, measure) for name, other in summary.items() if name != trial), default=0.0)
+        for trial, own in summary.items()
+    }
+    best = max(least, key=least.__getitem__)
+    others = [trial for trial in summary if trial != best]
+    return [best, *sorted(others, key=lambda trial: _gain(summary[best], summary[trial], measure))]
 
 
 def _p_near(summary: Summary, trial: str, reference: str, measure: Measure) -> float:
