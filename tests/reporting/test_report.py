@@ -87,6 +87,20 @@ def test_the_notes_are_what_is_missing(tmp_path):
     assert "all 3 seeds (dynamic 2)" in fewer
 
 
+def test_runs_that_were_not_computed_alike_or_on_the_same_data_are_named(tmp_path):
+    classes = {"train": {"a": 3, "b": 3}, "validation": {"a": 1, "b": 1}, "test": {"a": 1, "b": 1}}
+    other = {**classes, "train": {"a": 2, "b": 3}}
+    newer = {"python": "3.11.7", "tensorflow": "2.22.0", "tensorflow-model-optimization": "0.8.1"}
+    write_runs(tmp_path, ("unpruned", "pruned"), 2, metrics={"data": {"classes": classes, "remarks": []}})
+    assert notes(section(tmp_path)) == []
+    changed = {"versions": newer, "precision": {"policy": "mixed_bfloat16", "step_seconds": {}}}
+    write_runs(tmp_path, ("dynamic",), 2, metrics={**changed, "data": {"classes": other, "remarks": []}})
+    computed, data = notes(section(tmp_path))
+    assert "TensorFlow 2.21.0 (unpruned, pruned) and 2.22.0 (dynamic); precision float32 (unpruned, pruned)" in computed
+    assert "seed 0 to 1" in data and "--force" in data
+    assert computed.split(": ")[0] in source(section(tmp_path))
+
+
 def test_the_numbers_are_of_shared_settings(tmp_path):
     write_runs(tmp_path, seeds=2)
     found = section(tmp_path)

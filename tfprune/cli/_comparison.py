@@ -28,7 +28,7 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
         wide: print all tables, in the order of the methods; else one, the most accurate first.
     """
     from tfprune.reporting.comparison import remarks
-    from tfprune.reporting.report import result_tables
+    from tfprune.reporting.report import not_alike, result_tables
     from tfprune.reporting.tables import answer_table
     from tfprune.reporting.timing import timing_notes
 
@@ -40,7 +40,8 @@ def echo_section(section: Section, *, many: bool, wide: bool) -> None:
         echo_table(rows, headers, wide=wide)
         echo()
     of_times = timing_notes(section.summary)  # of columns that are in the wide tables
-    if notes := [note for note in remarks(section.summary) if wide or note not in of_times]:
+    notes = [note for note in remarks(section.summary) if wide or note not in of_times]
+    if notes := [*not_alike(section), *notes]:
         echo(*notes, "")
 
 

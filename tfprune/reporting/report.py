@@ -267,7 +267,8 @@ def source(section: Section) -> str:
     """Returns a line on where the numbers of a section come from."""
     config, metrics = section.results[0].config, section.results[0].metrics
     seeds = ranges({run.config.seed for runs in section.runs.values() for run in runs})
-    return source_line(_shared(config), metrics["versions"], metrics["machine"], seeds, metrics["precision"]["policy"])
+    line = source_line(_shared(config), metrics["versions"], metrics["machine"], seeds, metrics["precision"]["policy"])
+    return " ".join([line, *map(markdown, not_alike(section))])
 
 
 def source_line(
@@ -296,7 +297,30 @@ def notes(section: Section) -> list[str]:
         said.append(f"Not every trial has all {len(most)} seeds ({', '.join(fewer)}); differences are of shared ones.")
     if BASELINE not in section.summary:
         said.append(f"There is no run of {BASELINE}: no differences, ratios or epochs to its loss.")
-    return said + remarks(section.summary)
+    return said + not_alike(section) + remarks(section.summary)
+
+
+def not_alike(section: Section) -> list[str]:
+    """Returns in what runs differ that are compared, beside their settings: a difference may be of that."""
+    said, data = [], {}
+    values: dict[str, dict[str, dict[str, None]]] = {}  # what -> value -> the trials that have it
+    for trial, runs in section.trials.items():
+        for run in runs:
+            versions = {PACKAGES.get(name, name): value for name, value in run.metrics["versions"].items()}
+            for name, value in {**versions, "precision": run.metrics["precision"]["policy"]}.items():
+                values.setdefault(name, {}).setdefault(value, {})[trial] = None
+            classes = run.metrics.get("data", {}).get("classes")
+            if classes and not run.config.has_own_data:  # which go by their fingerprint
+                data.setdefault(run.config.seed, []).append(classes)
+    parts = []
+    for name, own in values.items():
+        each = [f"{value} ({', '.join(trials)})" for value, trials in own.items()]
+        parts += [f"{name} {' and '.join(each)}"] if len(each) > 1 else []
+    if parts:
+        said.append(f"Not all runs were computed with the same, which may be why they differ: {'; '.join(parts)}.")
+    if seeds := [seed for seed, each in data.items() if any(classes != each[0] for classes in each)]:
+        said.append(f"Runs of one seed have other data (seed {ranges(seeds)}): use --force to run them on the same.")
+    return said
 
 
 def _shared(config: Config) -> dict[str, Any]:
