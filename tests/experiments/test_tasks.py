@@ -235,6 +235,15 @@ def test_images_in_a_folder_beside_their_table_are_learnt_and_served(tmp_path):
     assert right and np.mean(right) == pytest.approx(result.metrics["test"]["accuracy"])
 
 
+def test_a_split_without_a_label_is_refused_before_anything_is_trained(tmp_path):
+    rows = [f"{number % 7},{number % 5},{int(number < 2)},{int(number in (1, 3))}" for number in range(40)]
+    (tmp_path / "rare.csv").write_text("\n".join(["a,b,u,v", *rows]))
+    config = Config(dataset=str(tmp_path / "rare.csv"), data_settings={"label": ["u", "v"]}, out=str(tmp_path))
+    assert config.task == "multilabel"
+    with pytest.raises(DataError, match=r"rare, \w+ split: no example has a label.*data.split_seed"):
+        train(config)
+
+
 def bits(result):
     return [weight.tobytes() for weight in load_weights(result.model)], result.history()
 

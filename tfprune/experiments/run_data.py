@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfprune.data._base import Data
+from tfprune.data._base import SPLITS, Data
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
 from tfprune.training.history import write_history
 from tfprune.training.run_task import RunTask
+from tfprune.utils.errors import DataError
 from tfprune.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
 
 
 def load_data(config: Config) -> Data:
-    """Loads the splits of the run's data set, or as much of each as the run is limited to."""
+    """Loads the splits of the run's data set, or as much of each as the run is limited to.
+
+    Raises:
+        DataError: they cannot be read, or the task's metric is not defined for one of them.
+    """
     data = config.spec.load(config.data_dir and Path(config.data_dir), config.seed, config.stream).first(config.limit)
+    for name in SPLITS:
+        if reason := data.objective.why_undefined(getattr(data, name).y):
+            raise DataError(
+                f"{config.data_name}, {name} split: {reason}: use more examples, larger splits (--set data.test=0.3, "
+                "data.validation=0.3), or others (--set data.split_seed=1)"
+            )
     return data.as_asked(config.metrics, config.class_weight)
 
 

@@ -203,6 +203,10 @@ class Objective(abc.ABC):
         wrapper = keras.metrics.MeanMetricWrapper
         return [wrapper(_of_library(function, keras), name=name) for name, function in parts.items()]
 
+    def why_undefined(self, y: np.ndarray) -> str:
+        """Returns why `primary`, by which runs are compared, is not defined for a split; "" where it is."""
+        return ""
+
     def strata(self, y: np.ndarray) -> np.ndarray | None:
         """Returns the class of each example, None where examples have no one class."""
         return None

@@ -119,6 +119,9 @@ class MultiLabel(Objective):
         right = ops(keras).equal(outputs > 0.0, y > 0.5)
         return mean_over(keras, ops(keras).cast(right, outputs.dtype), -1)
 
+    def why_undefined(self, y: np.ndarray) -> str:
+        return "" if y.any() else "no example has a label, so that there is no macro F1"
+
     def answers(self, outputs: np.ndarray) -> np.ndarray:
         import numpy as np
 
