@@ -65,28 +65,29 @@ def test_a_fit_of_ones_own_that_stops_early_says_what_did_not_happen(caplog):
     assert tfprune.summary(model).sparsity == 0.5
 
 
-def test_masks_come_back_with_the_weights_of_a_backup(tmp_path):
-    """Killed after epoch 7 of 9, built and fit again."""
+@pytest.mark.parametrize(("first", "epoch"), [(False, 7), (True, 7), (True, 6), (True, 3)])
+def test_masks_come_back_with_the_weights_of_a_backup(first, epoch, tmp_path):
+    """Killed after an epoch of 9, built and fit again; a backup that comes first is written before the cut."""
+    rates = {"rate": 0.5, "events": (0.34, 0.67), "rate_factor": 0.5}
 
     def fit(*callbacks):
         keras.utils.set_random_seed(0)
         model = compiled("adam")
-        pruning = tfprune.callbacks(model, sparsity=0.8, epochs=9)
-        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
-        model.fit(*data(), epochs=9, callbacks=[*pruning, backup, *callbacks], verbose=0, shuffle=False)
+        pruning = tfprune.callbacks(model, epochs=9, settings=rates)
+        own = [*callbacks, *pruning] if first else [*pruning, *callbacks]
+        model.fit(*data(), epochs=9, callbacks=own, verbose=0, shuffle=False)
         return model
 
-    killed = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch == 7 and 1 / 0)
+    def backup():
+        return keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+
+    killed = keras.callbacks.LambdaCallback(on_epoch_begin=lambda at, logs: at == epoch and 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        fit(killed)
-    again = fit()
-    keras.utils.set_random_seed(0)
-    whole = compiled("adam")
-    pruning = tfprune.callbacks(whole, sparsity=0.8, epochs=9)
-    whole.fit(*data(), epochs=9, callbacks=pruning, verbose=0, shuffle=False)
+        fit(backup(), killed)
+    again, whole = fit(backup()), fit()
     for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert tfprune.summary(again).sparsity == pytest.approx(0.8, abs=0.01)
+    assert tfprune.summary(again).sparsity == pytest.approx(0.75, abs=0.01)
 
 
 def test_callbacks_do_not_prune_twice_where_a_fit_is_repeated():

@@ -121,7 +121,7 @@ class InMemoryPruning:
         """Returns how many pruned weights are not zero, as somebody has set them."""
         return revived(self.pruner.model.kernels(), self.pruner.masks())
 
-    def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> None:
+    def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> int:
         """Takes the masks of a training that was begun elsewhere from the zeros of its weights.
 
         Args:
@@ -129,20 +129,26 @@ class InMemoryPruning:
             events: those at the ends of epochs, counted from 1.
             epoch: how many epochs have been done.
 
+        Returns:
+            The epoch whose cuts the weights have: the one before where they were saved at the end of `epoch` ahead of
+            its cut, as by a `BackupAndRestore` that comes first among the callbacks.
+
         Raises:
             ConfigError: the zeros are not those that the cuts up to there leave.
         """
-        passed = [*before, *(event for at, event in sorted(events.items()) if at <= epoch)]
+        passed = _passed(before, events, epoch)
         if not passed:
-            return
+            return epoch
         kernels = {name: np.array(kernel) for name, kernel in self.pruner.model.kernels().items()}
         zeros = {name: (kernel != 0).astype(np.uint8) for name, kernel in kernels.items()}
-        certain = [event for event in passed if event.stability_tolerance is None]
-        for cuts in (passed, certain):
-            masks = self._masks_after(cuts, kernels)
-            if all(np.array_equal(mask != 0, zeros[name] != 0) for name, mask in masks.items()):
-                self.pruner.model.set_masks(masks)
-                return
+        for done in (epoch, epoch - 1) if epoch in events else (epoch,):
+            cuts = _passed(before, events, done)
+            certain = [event for event in cuts if event.stability_tolerance is None]
+            for some in (cuts, certain):
+                masks = self._masks_after(some, kernels)
+                if all(np.array_equal(mask != 0, zeros[name] != 0) for name, mask in masks.items()):
+                    self.pruner.model.set_masks(masks)
+                    return done
         expected = sparsity_of(self._masks_after(passed, kernels))
         raise ConfigError(
             f"the training begins after epoch {epoch}, when {100 * expected:.1f} % of the kernel weights should have "
@@ -165,6 +171,11 @@ class InMemoryPruning:
         if self._data is None:
             raise ConfigError("this method ranks weights by gradients of the loss: give it training data, data=(x, y)")
         return first_examples(self._data, per_class, self.pruner.random("sample"))
+
+
+def _passed(before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> list[PruningEvent]:
+    """Returns the cuts that are over when those at the end of an epoch are, in their order."""
+    return [*before, *(event for at, event in sorted(events.items()) if at <= epoch)]
 
 
 def tell_of_freed_zeros(model: Any, asked: ResolvedMethod) -> None:

@@ -63,7 +63,7 @@ class PruneAtEpochs(Listener):
         events: epoch, counted from 1 -> what to do.
         start: epochs that count as done when the training begins.
         resume: is called, with the epochs that are done, where a training begins later than that, as one does that goes
-            on from a backup.
+            on from a backup; returns the last epoch at whose end everything had been done when the weights were saved.
         look: is called at the end of each epoch, before what is done there and before anybody else looks.
         stops_on_nan: whether a callback of Keras' ends trainings whose loss is no number: nothing is done then.
 
@@ -77,7 +77,7 @@ class PruneAtEpochs(Listener):
         events: Mapping[int, Callable[[], None]],
         *,
         start: int = 0,
-        resume: Callable[[int], None] = lambda epoch: None,
+        resume: Callable[[int], int] = lambda epoch: epoch,
         look: Callable[[], None] = lambda: None,
         stops_on_nan: bool = False,
     ) -> None:
@@ -95,8 +95,10 @@ class PruneAtEpochs(Listener):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if not self.epoch and epoch > self.start:
-            self.resume(epoch)
-            self.done |= {at for at in self.events if at <= epoch}
+            done = self.resume(epoch)
+            self.done |= {at for at in self.events if at <= done}
+            self.epoch = epoch
+            self._act()
         self.epoch = epoch + 1
 
     def on_test_begin(self, logs: Logs = None) -> None:

@@ -102,9 +102,9 @@ class PruningCallback(PruneAtEpochs):
                 "others: make new callbacks with tfprune.callbacks for each"
             )
 
-    def _resume(self, epoch: int) -> None:
+    def _resume(self, epoch: int) -> int:
         cuts = [step for step in self._first if isinstance(step, PruningEvent)]
-        self.pruning.adopt(cuts, self.training.events, epoch)
+        return self.pruning.adopt(cuts, self.training.events, epoch)
 
     def _do(self, steps: Sequence[Step]) -> None:
         for step in steps:
