@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from readers import READERS
 
+import tfprune
 from tfprune.adapters.backend import keras
 from tfprune.data._base import Data, Inputs, Split
 from tfprune.data.objectives._base import softmax
 from tfprune.exporting.formats import FORMATS
-from tfprune.exporting.formats._base import calibration, extra
+from tfprune.exporting.formats._base import calibration, extra, single
 from tfprune.utils.errors import ConfigError, ModelError
 
 CASES = [(name, quantize) for name in FORMATS for quantize in FORMATS[name].quantize]
@@ -54,6 +55,15 @@ def test_its_own_library_reads_it_without_this_package(conv_net, data, tmp_path)
     subprocess.run([sys.executable, "-I", "-c", "\n".join(code)], check=True, capture_output=True)
     for name in FORMATS:
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), answers_of(conv_net, x), atol=1e-5, err_msg=name)
+
+
+def test_a_file_of_int8_alone_is_asked_in_the_unit_of_the_inputs(tmp_path):
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2, name="out")])
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")  # of which whole numbers leave little
+    expected = model(x).numpy()
+    tfprune.export(model, tmp_path / "model.tflite", x, quantize="int8-io")
+    answer = single(FORMATS["tflite"].load_named(tmp_path / "model.tflite"), "out")
+    np.testing.assert_allclose(answer(x), expected, atol=0.05 * np.abs(expected).max())
 
 
 def test_int8_and_float16_are_smaller(data, tmp_path):

@@ -132,6 +132,11 @@ def _stored(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
     return np.clip(np.round(np.asarray(values) / scale) + zero, limits.min, limits.max).astype(details["dtype"])
 
 
+def _taken(details: Mapping[str, Any]) -> str:
+    """Returns the dtype of what `_stored` takes: a file's own, or float32 where its input is quantized."""
+    return "float32" if details["quantization"][0] else np.dtype(details["dtype"]).name
+
+
 def _real(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:
     """Returns what a quantized output stands for."""
     scale, zero = details["quantization"]
@@ -158,7 +163,7 @@ def _opened(path: Path) -> tuple[NamedAnswer, list[str], list[str]]:
         return {name: _real(own, returned[name]) for name, own in answers.items()}
 
     answer.inputs = {
-        name: (tuple(None if side < 0 else int(side) for side in own["shape_signature"]), np.dtype(own["dtype"]).name)
+        name: (tuple(None if side < 0 else int(side) for side in own["shape_signature"]), _taken(own))
         for name, own in taken.items()
     }
     return answer, signatures[0]["inputs"], signatures[0]["outputs"]
