@@ -171,6 +171,24 @@ def test_what_is_pruned_is_zero_in_the_file(tmp_path):
         tfprune.export(pruned, tmp_path / "m.keras", [LARGE, SMALL])
 
 
+@pytest.mark.parametrize("given", [{}, {"mean": [1001.0] * 4, "variance": [900.0] * 4}], ids=["adapted", "given"])
+def test_what_computes_in_two_precisions_is_exported_in_float32(given, tmp_path):
+    layers, x = keras3().layers, 1001 + 30 * SMALL
+    normal = layers.Normalization(dtype="mixed_bfloat16", **given)
+    model = keras3().Sequential([layers.Input((4,)), normal, layers.Dense(2, name="out")])
+    if not given:
+        normal.adapt(x)
+    kernel, mean, deviation = np.asarray(model.layers[-1].kernel), 1001, 30
+    if not given:
+        mean, deviation = np.asarray(normal.adapt_mean), np.sqrt(np.asarray(normal.adapt_variance))
+    for name in ("keras", "savedmodel"):
+        path = tmp_path / f"m{FORMATS[name].suffix}"
+        tfprune.export(model, path, x, format=name)
+        loaded = FORMATS[name].load_named(path)
+        (answers,) = loaded(dict.fromkeys(loaded.inputs, x)).values()
+        np.testing.assert_allclose(answers, (x - mean) / deviation @ kernel, atol=1e-4)
+
+
 def words(layer):
     """A model of text and numbers, with a lookup or words that it has been adapted to."""
     text, size = L.Input((1,), dtype="string", name="text"), L.Input((3,), name="size")

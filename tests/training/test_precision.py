@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfprune.adapters.backend import keras, tf_config
+from tfprune.adapters.backend import keras, tf, tf_config
 from tfprune.adapters.tf_keras.mask_values import kernels
 from tfprune.experiments.building import build, load_data
 from tfprune.experiments.experiment import train
@@ -37,6 +37,22 @@ def test_a_float32_copy_has_the_same_weights(tiny):
     assert precision.in_float32(plain) is plain
     for name, kernel in kernels(mixed).items():
         np.testing.assert_array_equal(kernel, kernels(plain)[name])
+
+
+def test_a_float32_copy_knows_all_that_the_model_does_and_computes_in_float32_throughout():
+    layers, words, scale = keras.layers, ["a b", "b c d"], 10 + 3 * np.random.default_rng(0).normal(size=(40, 6))
+    with precision.precision_scope("mixed_bfloat16"):
+        tokens, normal = layers.TextVectorization(output_sequence_length=6), layers.Normalization()
+        tokens.adapt(words), normal.adapt(scale)
+        text, size = layers.Input((), dtype="string"), layers.Input((6,))
+        x = layers.Embedding(6, 4)(tokens(text)) + normal(size)[..., None]
+        x = layers.TimeDistributed(layers.Dense(4))(layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x))
+        model = keras.Model([text, size], layers.RNN([layers.GRUCell(3)])(x))
+    copy = precision.in_float32(model)
+    computed = {own.compute_dtype for own in copy._flatten_layers() if not isinstance(own, keras.Model)}
+    assert computed == {"float32", "string", "int64"}
+    given = [tf.constant(words), tf.constant(scale[:2], "float32")]
+    np.testing.assert_allclose(copy(given), tf.cast(model(given), "float32"), atol=0.02)
 
 
 @pytest.mark.parametrize("chosen", ["mixed_bfloat16", "mixed_float16", "auto"])

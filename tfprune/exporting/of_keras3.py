@@ -40,6 +40,11 @@ def ready(model: Any) -> Any:
     copy = uncompiled_copy_of(model)
     for layer in filter(_is_mixed, copy._flatten_layers()):
         layer.dtype_policy = layer.variable_dtype
+        if isinstance(layer, keras3().layers.Normalization):  # which holds its numbers as it computes
+            if layer.input_mean is None:
+                layer.finalize_state()
+            else:
+                layer.build(layer._build_input_shape)
     return copy
 
 

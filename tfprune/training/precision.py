@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras, tf, tf_config
-from tfprune.adapters.rebuilding import rebuilt
+from tfprune.adapters.tf_keras.layers import carry_state
+from tfprune.adapters.tf_keras.remaking import cloned
 
 WARM_UP_STEPS, MEASURED_STEPS = 3, 7
 
@@ -65,14 +66,21 @@ def fastest(steps: Mapping[str, Callable[[], Any]]) -> tuple[str, dict[str, floa
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Returns a copy that computes in float32 throughout, or the model itself if it does already."""
-    if all(layer.compute_dtype == layer.variable_dtype for layer in model.layers):
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    if all(layer.compute_dtype == layer.variable_dtype for layer in layers):
         return model
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, keras.Model):
-            return keras.models.clone_model(layer, clone_function=clone)
-        return rebuilt(layer, dtype="float32")
-
-    copy = keras.models.clone_model(model, clone_function=clone)
+    copy = cloned(model, _without_policies)
     copy.set_weights(model.get_weights())
+    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        if not isinstance(new, keras.Model):
+            carry_state(old, new)
     return copy
+
+
+def _without_policies(settings: Any) -> Any:
+    """Returns settings with float32 for each policy that computes in another dtype than weights have, however deep."""
+    if isinstance(settings, dict):
+        if settings.get("class_name") == "Policy":  # those of one dtype are stored as its name
+            return "float32"
+        return {key: _without_policies(own) for key, own in settings.items()}
+    return [_without_policies(own) for own in settings] if isinstance(settings, list) else settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras
@@ -12,27 +12,31 @@ from tfprune.adapters.rebuilding import rebuilt, rebuilt_by_names
 from tfprune.adapters.tf_keras.layers import has_graph
 
 
-def cloned(model: keras.Model) -> keras.Model:
+def cloned(model: keras.Model, changed: Callable[[Any], Any] = lambda settings: settings) -> keras.Model:
     """Returns a functional or sequential model made again, with initial weights of its own.
 
     A functional model of a person's own class becomes one of Keras'.
+
+    Args:
+        model: what is made again.
+        changed: from the settings of a layer to those of its copy.
     """
-    return keras.models.clone_model(model, clone_function=_again)
 
+    def again(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if has_graph(layer) and type(layer).__module__.partition(".")[0] == "tf_keras":
+            return cloned(layer, changed)
+        if functions_of(layer) and not hasattr(layer, "function"):  # names of Keras' own may be among them
+            config, functions = settings_of(layer)
+            return rebuilt_by_names(layer, keras, changed(config) | functions, None)
+        try:
+            return rebuilt_by_names(layer, keras, changed(layer.get_config()), None)
+        except (NotImplementedError, TypeError, ValueError):
+            config, functions = settings_of(layer)
+            if not functions:
+                raise
+            return rebuilt(layer, config=changed(config) | functions)  # what Keras cannot store need not be stored
 
-def _again(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if has_graph(layer) and type(layer).__module__.partition(".")[0] == "tf_keras":
-        return cloned(layer)
-    if functions_of(layer) and not hasattr(layer, "function"):  # names of Keras' own may be among them
-        config, functions = settings_of(layer)
-        return rebuilt_by_names(layer, keras, config | functions, None)
-    try:
-        return rebuilt_by_names(layer, keras, layer.get_config(), None)
-    except (NotImplementedError, TypeError, ValueError):
-        config, functions = settings_of(layer)
-        if not functions:
-            raise
-        return rebuilt(layer, config=config | functions)  # what Keras cannot store need not be stored
+    return keras.models.clone_model(model, clone_function=again)
 
 
 def settings_of(layer: keras.layers.Layer) -> tuple[dict[str, Any], dict[str, Any]]:
