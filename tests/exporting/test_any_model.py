@@ -242,8 +242,71 @@ def test_models_of_texts(name, format_name, tmp_path):
     assert len(np.unique(answers[:, 0])) == 4  # each text has an answer of its own
 
 
+class Held:
+    """What Keras does not look into."""
+
+
+class Looking(keras.Model):
+    """Looks up in a table, and reads a variable that only an object of no Keras holds."""
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.dense, self.object = L.Dense(3), Held()
+        self.object.factor = tf.Variable(2.0)
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [0, 1]), 2)
+        (self.object if hidden else self).table = table
+
+    def call(self, words):
+        table = getattr(self, "table", None) or self.object.table
+        return self.dense(tf.one_hot(table.lookup(words), 3)) * self.object.factor
+
+
+class Numbers(keras.Model):
+    def call(self, x):
+        return x * float(x.numpy().mean())
+
+
+def test_tables_and_variables_of_a_persons_own_are_in_the_file(tmp_path):
+    words = np.array(["a", "b", "c"])
+    model = Looking(hidden=False)
+    expected = model(tf.constant(words)).numpy()
+    tfprune.export(model, tmp_path / "model", words)
+    (answers,) = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"](tf.constant(words)).values()
+    np.testing.assert_array_equal(answers, expected)
+
+
+def test_a_variable_of_a_persons_own_is_in_a_file_of_tensorflow_lite(tmp_path):
+    class Scaled(keras3().Model):
+        def __init__(self):
+            super().__init__()
+            self.factor = tf.Variable(2.0)
+
+        def call(self, x):
+            return x * self.factor
+
+    tfprune.export(Scaled(), tmp_path / "model.tflite", LARGE)
+    (answers,) = FORMATS["tflite"].load_named(tmp_path / "model.tflite")({"inputs": LARGE}).values()
+    np.testing.assert_allclose(answers, 2 * LARGE, rtol=1e-6)
+
+
+def test_a_file_whose_library_fails_at_it_is_one_line(tmp_path):
+    layers = keras3().layers
+    tokens = layers.TextVectorization(output_mode="multi_hot", pad_to_max_tokens=True, max_tokens=8)
+    tokens.adapt(["a b", "c d"])  # which HDF5 does not hold
+    model = keras3().Sequential([layers.Input((1,), dtype="string"), tokens, layers.Dense(2)])
+    with pytest.raises(ModelError, match=r"m\.h5: what was written does not answer") as caught:
+        tfprune.export(model, tmp_path / "m.h5", TEXTS["text"])
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_what_has_few_digits_may_differ_in_the_last(tmp_path):
+    inputs = L.Input((4,), dtype="float16", name="x")
+    model = keras.Model(inputs, L.Dense(3, dtype="float16")(L.Dense(16, "relu", dtype="float16")(inputs)))
+    tfprune.export(model, tmp_path / "m.onnx", SMALL)
+
+
 def one(**kwargs):
-    inputs = L.Input((4,), name="x", **kwargs)
+    inputs = L.Input((4,), **({"name": "x"} | kwargs))
     return keras.Model(inputs, L.Dense(2, name="y")(inputs))
 
 
@@ -274,6 +337,13 @@ REFUSED = {
     "stateful": (stateful, np.zeros((2, 3, 4)), "tflite", "the model is stateful"),
     "ragged": (ragged, np.zeros((2, 3), "int32"), "onnx", "takes RaggedTensors, which no format does"),
     "passed on": (passing_on, LARGE, "onnx", "its output x has the name of an input"),
+    "a word of Python": (lambda: one(name="class"), LARGE, "onnx", "input 'class' must be called as a variable"),
+    "a name of TensorFlow": (lambda: one(name="self"), LARGE, "savedmodel", "underscores, no word .* and not self"),
+    "no graph": (Numbers, LARGE, "savedmodel", r"cannot be made a graph of TensorFlow \(AttributeError: .*numpy"),
+    "a table of nobody": (
+        lambda: Looking(hidden=True),
+        *(np.array(["a"]), "savedmodel", "looks up in a table that neither it nor one of its layers has"),
+    ),
     "unbuilt": (lambda: keras.Sequential([L.Dense(2)]), LARGE, "h5", "begin it with keras.layers.Input"),
     "no model": (lambda: tf.Module(), LARGE, "onnx", "only Keras models are exported, got Module$"),
 }

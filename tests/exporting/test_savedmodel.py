@@ -78,7 +78,7 @@ def test_an_export_that_answers_differently_does_not_count(tiny, tmp_path, monke
         save(classifier, *arguments, **options)
         bias.assign_sub([1.0] + [0.0] * 11)
 
-    monkeypatch.setattr(tf, "saved_model", type("", (), {"save": save_something_else, "load": tf.saved_model.load}))
+    monkeypatch.setattr(tf.saved_model, "save", save_something_else)
     with pytest.raises(ModelError, match="probabilities differ from the trained one's by"):
         export(strip(model), data, get_masks(model), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

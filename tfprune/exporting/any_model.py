@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import keyword
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from tfprune.adapters.loading.gate import reload_keras3
 from tfprune.adapters.tf_keras.layers import has_graph, leaf_layers
 from tfprune.adapters.tf_keras.wrappers import Masked
 from tfprune.adapters.tf_keras.wrapping import strip
-from tfprune.exporting.conversion import FIRST_BATCHES, chosen_format, drafted, quantized, unread, writing
+from tfprune.exporting.conversion import FIRST_BATCHES, chosen_format, drafted, must_answer, unread, writing
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import CALIBRATION, NamedAnswer, Served
 from tfprune.exporting.formats.h5 import by_name, its_own_affairs
@@ -117,7 +118,7 @@ def export(model: keras.Model, path: str | Path, data: Any, *, format: str = "",
     is_layers = is_keras3(model) and name not in OF_GRAPHS  # perhaps of a person's own, which this process knows
     with writing(path), drafted(path) as draft:
         chosen.write_named(served, draft, quantize)
-        with quantized(quantize):
+        with must_answer(path, quantize):
             answer = by_name(reload_keras3(draft)) if is_layers else chosen.load_named(draft)
             differences = _differences(path, answer, batches, expected, quantize == "none")
         lines = [
@@ -179,8 +180,11 @@ def _ready(model: Any, name: str) -> Any:
 
 def _check_arguments(named: Named) -> None:
     for name in named.inputs:
-        if not name.isidentifier():
-            raise ModelError(f"input {name!r} must be called as a variable can be: letters, digits and underscores")
+        if not name.isidentifier() or keyword.iskeyword(name) or name == "self":
+            raise ModelError(
+                f"input {name!r} must be called as a variable can be: letters, digits and underscores, no word of "
+                "Python's own and not self"
+            )
 
 
 def _drawn(examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -231,13 +235,18 @@ def _differences(
                     f"{path}: of {size} examples output {name} has the shape {shape}, the model's {own.shape}"
                 )
             difference = _difference(given[name], own)
-            scale = max(1.0, _largest(own)) if own.dtype.kind == "f" else 1.0
-            if not np.isfinite(difference) or (exact and difference > TOLERANCE * scale):
+            most = _tolerance(own) if own.dtype.kind == "f" else TOLERANCE
+            if not np.isfinite(difference) or (exact and difference > most):
                 raise ModelError(
                     f"{path}: of {size} examples output {name} differs from the model's by {difference:.2g}"
                 )
             differences[name] = max(differences[name], difference)
     return differences
+
+
+def _tolerance(numbers: np.ndarray) -> float:
+    """Returns the largest difference: `TOLERANCE`, or some of the last digits of what has fewer."""
+    return max(TOLERANCE, 8 * float(np.finfo(numbers.dtype).eps)) * max(1.0, _largest(numbers))
 
 
 def _largest(numbers: np.ndarray) -> float:

@@ -21,8 +21,9 @@ from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, Format, single
 from tfprune.exporting.of_keras3 import OF_GRAPHS, check_backend
 from tfprune.pruning.counts import path_bytes
-from tfprune.utils.errors import ConfigError, ModelError, RunError, choose_from
+from tfprune.utils.errors import ConfigError, ModelError, RunError, TfpruneError, choose_from
 from tfprune.utils.files import atomic_write
+from tfprune.utils.text import one_line
 
 TOLERANCE = 1e-4  # largest difference of a probability; what is quantized may differ by more, and says by how much
 BATCH = 256
@@ -88,7 +89,7 @@ def convert(model: keras.Model, data: Data, path: Path, name: str, quantize: str
     expected = _all(lambda inputs: softmax(model(inputs, training=False)), split.x)
     with writing(path), drafted(path) as draft:
         chosen.write(model, data, draft, quantize)
-        with quantized(quantize):
+        with must_answer(path, quantize):
             answers = _all(chosen.load(draft), split.x)
         difference = float(np.max(np.abs(answers - expected)))
         if quantize == "none" and not difference <= TOLERANCE:
@@ -122,7 +123,7 @@ def _convert_finished(model: Any, data: Data, path: Path, name: str, quantize: s
         finished = objective.finished(library, model)
         unread_by = export(finished, path, np.asarray(data.train.x), format=name, quantize=quantize).unread
         load = single(chosen.load_named(path), answer)
-    with quantized(quantize):
+    with must_answer(path, quantize):
         answers = _all(load, split.x)
     difference = float(np.max(np.abs(answers - expected)))
     metric = objective.metrics[objective.primary]
@@ -169,13 +170,21 @@ def _check_classifier(model: keras.Model, data: Data) -> None:
 
 
 @contextlib.contextmanager
-def quantized(quantize: str) -> Iterator[None]:
-    """Adds to why a file of quantized numbers does not answer what can be done."""
+def must_answer(path: Path, quantize: str) -> Iterator[None]:
+    """Says in one line why a file does not answer, and of quantized numbers what can be done.
+
+    Raises:
+        ModelError: whatever the library of the file raised.
+    """
+    remedy = "" if quantize == "none" else "; do not quantize it"
     try:
         yield
     except ModelError as error:
-        remedy = "" if quantize == "none" else "; do not quantize it"
         raise ModelError(f"{error}{remedy}") from error
+    except (OSError, MemoryError, TfpruneError):
+        raise
+    except Exception as error:  # of any library, or of a layer of a person's own
+        raise ModelError(f"{path}: what was written does not answer ({one_line(error)}){remedy}") from error
 
 
 @contextlib.contextmanager
@@ -208,8 +217,11 @@ def unread(name: str, compare: Callable[[], object], draft: Path) -> str:
     """Says why another library, which the format is for too, does not read a file; "" if it does."""
     try:
         compare()
-    except ModelError as error:
-        return f"{name} does not open this file: {str(error).removeprefix(f'{draft}: ')}"
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of a library, or of a layer of a person's own
+        reason = str(error).removeprefix(f"{draft}: ") if isinstance(error, ModelError) else one_line(error)
+        return f"{name} does not open this file: {reason}"
     return ""
 
 

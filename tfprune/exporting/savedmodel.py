@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,10 @@ class Classifier(tf.Module):
         own = Inputs(
             {"inputs": (self._encoded_spec.dtype.name, self._encoded_spec.shape[1:])}, lambda raw: raw["inputs"]
         )
-        return {name: self._trace(inputs) for name, inputs in {**self._inputs, ENCODED: own}.items()}
+        traced = {name: self._trace(inputs) for name, inputs in {**self._inputs, ENCODED: own}.items()}
+        if more := captured(self.weights, *traced.values()):
+            self.captured = more
+        return traced
 
     def _trace(self, inputs: Inputs) -> tf.types.experimental.ConcreteFunction:
         @tf.function(autograph=False)
@@ -93,16 +96,44 @@ def variables_of(model: Any) -> tuple[list[tf.Variable], dict[str, tf.Variable]]
 
 
 def tables(model: keras.Model) -> list[Any]:
-    """Returns what the lookup layers of a model look up in, which is no variable."""
-    return [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
+    """Returns what a model looks up in, which is no variable: tables of lookup layers, and a person's own."""
+    known = [layer.lookup_table for layer in model._flatten_layers() if hasattr(layer, "lookup_table")]
+    held = tf.train.TrackableView(model).descendants()
+    kind = tf.saved_model.experimental.TrackableResource
+    return list({id(own): own for own in (*known, *held) if isinstance(own, kind)}.values())
 
 
-def module_of(model: Any) -> tf.Module:
+def captured(known: Sequence[tf.Variable], *traced: tf.types.experimental.ConcreteFunction) -> list[tf.Variable]:
+    """Returns the variables that functions read beside those of Keras: of objects that it does not look into."""
+    ids = {id(own) for own in known}
+    found = {id(own): own for function in traced for own in function.variables}
+    return [own for number, own in found.items() if number not in ids]
+
+
+def module_of(model: Any, traced: tf.types.experimental.ConcreteFunction) -> tf.Module:
     """Returns what a function of a model needs to be saved, with nothing of Keras."""
     module = tf.Module(name="model")
     module.weights, _ = variables_of(model)
+    module.captured = captured(module.weights, traced)
     module.tables = tables(model)
     return module
+
+
+def save(module: tf.Module, path: Path, signatures: Mapping[str, tf.types.experimental.ConcreteFunction]) -> None:
+    """Writes a SavedModel.
+
+    Raises:
+        ModelError: a function needs what nothing holds that TensorFlow looks into.
+    """
+    try:
+        tf.saved_model.save(module, str(path), signatures=dict(signatures))
+    except AssertionError as error:
+        if "untracked" not in str(error):
+            raise
+        raise ModelError(
+            f"{path}: the model looks up in a table that neither it nor one of its layers has as an attribute, and "
+            "which no file would hold; make it one"
+        ) from None
 
 
 def load_weights(path: Path) -> list[np.ndarray]:
@@ -130,7 +161,7 @@ def export(model: keras.Model, data: Data, masks: Mapping[str, np.ndarray], path
     answer, magnitude = data.objective.answer, data.objective.magnitude
     signatures = classifier.signatures()
     with atomic_write(path) as draft:
-        tf.saved_model.save(classifier, str(draft), signatures=signatures)
+        save(classifier, draft, signatures)
         loaded = reload(draft)
         examples = tf.constant(np.asarray(data.validation.x[:COMPARED]), classifier._encoded_spec.dtype)
         expected = signatures[ENCODED](inputs=examples)[answer].numpy()

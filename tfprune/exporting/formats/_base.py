@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tfprune.data._base import Data
 
 CALIBRATION = 256  # training examples from which the ranges of activations are taken for int8
+TRACEBACK = re.compile(r".*in user code:.*?\n\s*(?=\w+(?:Error|Exception): )", re.DOTALL)  # that AutoGraph puts first
 ANY_MODEL = "use the format savedmodel"  # the only one that holds whatever TensorFlow computes
 
 Answer = Callable[[np.ndarray], np.ndarray]  # a batch of model inputs to probabilities
@@ -42,14 +44,23 @@ class Served:
     examples: Callable[[], Mapping[str, np.ndarray]]
 
     def traced(self) -> tf.types.experimental.ConcreteFunction:
-        """Returns the function, traced anew."""
+        """Returns the function, traced anew.
+
+        Raises:
+            ModelError: TensorFlow cannot trace it.
+        """
         call = self.call
 
         @tf.function
         def answer(**given: tf.Tensor) -> dict[str, tf.Tensor]:
             return call(given)
 
-        return answer.get_concrete_function(**self.inputs)
+        try:
+            return answer.get_concrete_function(**self.inputs)
+        except Exception as error:  # of a call of a person's own, or of names that TensorFlow does not take
+            said = str(error)
+            reason = one_line(said[own.end() :] if (own := TRACEBACK.match(said)) else said)
+            raise ModelError(f"the model cannot be made a graph of TensorFlow ({reason})") from error
 
     def singles(self) -> Iterator[dict[str, np.ndarray]]:
         """Yields the examples as batches of one."""

@@ -51,8 +51,9 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
     """
     onnx, _ = extra("onnx"), extra("tf2onnx")
     with _quiet_logging():
+        traced = served.traced()
         try:
-            proto = _converted(served)
+            proto = _converted(served, traced)
             onnx.checker.check_model(proto, full_check=True)
         except Exception as error:
             raise refused("ONNX", error, ANY_MODEL) from error
@@ -76,9 +77,8 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
             raise refused("ONNX of int8", error, "do not quantize it") from error
 
 
-def _converted(served: Served) -> Any:
+def _converted(served: Served, traced: tf.types.experimental.ConcreteFunction) -> Any:
     """Returns the function as ONNX: frozen first, for tf2onnx takes all that a function captures for inputs."""
-    traced = served.traced()
     freeze = tf_freezing.convert_variables_to_constants_v2
     frozen = freeze(traced, lower_control_flow=False, aggressive_inlining=True)
     if len(frozen.inputs) > len(served.inputs):

@@ -11,7 +11,7 @@ from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._base import Data
 from tfprune.exporting.formats._base import Answer, Format, NamedAnswer, Served
-from tfprune.exporting.savedmodel import ENCODED, export, module_of
+from tfprune.exporting.savedmodel import ENCODED, export, module_of, save
 
 SERVING = "serving_default"
 
@@ -35,7 +35,8 @@ def load(path: Path) -> Answer:
 
 def write_named(served: Served, path: Path, quantize: str) -> None:
     """Writes a function of named tensors as the signature `serving_default`."""
-    tf.saved_model.save(module_of(served.model), str(path), signatures={SERVING: served.traced()})
+    traced = served.traced()
+    save(module_of(served.model, traced), path, {SERVING: traced})
 
 
 def load_named(path: Path) -> NamedAnswer:

@@ -44,7 +44,8 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
         ModelError: TensorFlow Lite cannot hold it.
     """
     model = served.model
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_traced(served)], module_of(model))
+    traced = _traced(served)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], module_of(model, traced))
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
@@ -86,8 +87,8 @@ def _traced(served: Served) -> tf.types.experimental.ConcreteFunction:
         setattr(layer, name, value)
     try:
         return served.traced()
-    except ValueError as error:
-        if "unroll" not in str(error).lower():
+    except ModelError as error:
+        if "unroll" not in str(error.__cause__).lower():
             raise
         names = ", ".join(repr(layer.name) for layer in _recurrent(model))
         raise refused("TensorFlow Lite", f"{names} takes sequences of any length", ANY_LENGTH) from None
