@@ -220,7 +220,7 @@ def _fashion_mnist(tables: Mapping[str, Any]) -> Iterator[str]:
 def _lenet_300_100(own: Mapping[str, Any]) -> Iterator[str]:
     levels = (50, 80, 90, 95, 98)
     yield f"at 50 % dynamic pruning has {_points(own['dynamic 50 %'])} points to the unpruned network"
-    said = [_signed(_ahead(own, "dynamic", "small_dense", level), 100, 2) for level in levels]
+    said = [_to(own, f"dynamic {level} %", f"small_dense {level} %") for level in levels]
     yield (
         f"At 50, 80, 90, 95 and 98 % zeros it has {', '.join(said[:-1])} and {said[-1]} points to small dense networks "
         "of as many parameters"
@@ -234,27 +234,32 @@ def _lenet_300_100(own: Mapping[str, Any]) -> Iterator[str]:
         f"Random masks are {min(below[0]):.1f} to {max(below[0]):.1f} points below dynamic pruning, pruning after "
         f"training {min(below[1]):.1f} to {max(below[1]):.1f}"
     )
-    anew = [_signed(_ahead(own, "reinitialised", "dynamic", level), 100, 2) for level in levels]
+    anew = [_to(own, f"reinitialised {level} %", f"dynamic {level} %") for level in levels]
     yield f"after twice the epochs, have {', '.join(anew[:-1])} and {anew[-1]} points to it"
 
 
-def _ahead(own: Mapping[str, Any], trial: str, other: str, level: int) -> tuple[float, float, float]:
-    """Returns the mean by which the accuracy of one trial is above another's, with its interval."""
-    sides = (own[f"{name} {level} %"]["seeds"] for name in (trial, other))
-    return t_interval(differences_of(*sides, "test_accuracy"))
+def _to(own: Mapping[str, Any], trial: str, other: str) -> str:
+    """Returns the points of accuracy that one trial has to another, with their interval."""
+    found = t_interval(differences_of(own[trial]["seeds"], own[other]["seeds"], "test_accuracy"))
+    return _signed(found, 100, 2)
 
 
 def _flowers(tables: Mapping[str, Any]) -> Iterator[str]:
     own = tables["results flowers"]
     pruned, dynamic, ticket = own["pruned"], own["dynamic"], own["lottery"]
-    yield f"{_loss(pruned, 3)} of loss; {_points(pruned)} points of accuracy decide nothing"
+    yield f"{_points(pruned)} points of accuracy and {_loss(pruned, 3)} of loss"
     yield (
-        f"the loss of dynamic pruning is {_loss(dynamic, 4)} higher, and higher "
-        f"in {_higher(dynamic, own)} of {len(dynamic['seeds'])} seeds; its accuracy, {_points(dynamic)} points, is open"
+        f"dynamic pruning has {_points(dynamic)} points of accuracy to the unpruned network and {_loss(dynamic, 3)} of "
+        f"loss, which is higher in {_higher(dynamic, own)} of {len(dynamic['seeds'])} seeds"
     )
     yield f"The training takes {_time(dynamic, own['unpruned'])} times as long"
-    yield f"{_points(ticket)} points of accuracy and {_loss(ticket, 3)} of loss after twice as many epochs"
     yield f"To decide on the accuracy takes about {_needed(dynamic)} seeds."
+    yield f"{_points(ticket)} points of accuracy and {_loss(ticket, 3)} of loss after twice as many epochs"
+    yield (
+        f"random masks have {_to(own, 'random', 'dynamic')} points to dynamic pruning, a dense network of as many "
+        f"parameters, trained for {_time(own['small_dense'], own['unpruned'])} times unpruned's time, "
+        f"{_to(own, 'small_dense', 'dynamic')}"
+    )
 
 
 def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
