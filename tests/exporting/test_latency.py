@@ -13,6 +13,7 @@ from tfprune.experiments.exports import models_of
 from tfprune.exporting.latency import AT_ONCE, Latency, Model, latencies, score, shares_of_the_first
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, TfpruneError
+from tfprune.utils.files import DRAFT
 
 
 def model(answer, run="run"):
@@ -67,6 +68,13 @@ def test_a_runs_model_is_as_right_as_its_metrics_say(tmp_path):
     )
     assert only.nonzero_multiplications == 125 and only.raw == result.metrics["bytes"]["raw"]
     assert score(only, load_data(result.config).test) == pytest.approx(result.metrics["test"]["accuracy"])
+
+
+def test_half_of_a_file_that_an_export_was_killed_over_is_no_export(tmp_path):
+    result = train(Config(dataset="penguins", epochs=30, out=str(tmp_path)))
+    result.folder.exports.mkdir()
+    (result.folder.exports / f"{DRAFT}1.model.tflite").write_bytes(b"half")
+    assert [own.file for own in models_of(result)] == ["model"] and result.folder.exported_files == []
 
 
 def test_what_bought_no_speed_is_said_with_the_reason():

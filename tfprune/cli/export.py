@@ -118,10 +118,10 @@ def _write_card(result: Result, path: Path) -> Path:
     card = path.with_name(result.folder.card.name)
     if card.exists() and not describes(card, result):
         card = path.with_name(f"{path.name}.{card.name}")
-    exported = path.parent.iterdir() if path.parent == result.folder.exports else [path]
+    exported = result.folder.exported_files if path.parent == result.folder.exports else [path]
     own = [file for file in exported if file.suffix not in (".json", ".md")]
     with written_to(card):
-        return write_card(result, card, sorted(own))
+        return write_card(result, card, own)
 
 
 def _export_file(

@@ -61,7 +61,7 @@ def check_left_a_model(run: RunDir) -> None:
 
 def _check_inside(run: RunDir) -> None:
     """Raises `ModelError` if a part of a run that a model is loaded from is a link, which may lead anywhere."""
-    for path in (run.model, run.keras_model, run.exports, *(run.exports.iterdir() if run.exports.is_dir() else ())):
+    for path in (run.model, run.keras_model, run.exports, *run.exported_files):
         if path.is_symlink():
             raise ModelError(
                 f"{path}: this is a symbolic link, through which no model of a run is loaded; name its target"
@@ -134,7 +134,7 @@ def models_of(result: Result, data: Data | None = None) -> list[Model]:
     if result.keras_model.is_file():
         files[result.keras_model.name] = (result.keras_model, lambda path: _answering(result, data))
     loads = {FORMATS[name].suffix: _loading(result, FORMATS[name]) for name in FORMATS}
-    for path in sorted(result.folder.exports.iterdir()) if result.folder.exports.is_dir() else ():
+    for path in result.folder.exported_files:
         if path.name not in files and path.suffix in loads and (path.is_file() or (path / SAVED_MODEL).is_file()):
             files[path.name] = (path, loads[path.suffix])
     cost = result.metrics["cost"]

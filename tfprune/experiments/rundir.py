@@ -87,6 +87,12 @@ class RunDir:
         return self.root / "exports"
 
     @property
+    def exported_files(self) -> list[Path]:
+        """What is in `exports`, sorted, without the half of a file that a process was killed over."""
+        found = sorted(self.exports.iterdir()) if self.exports.is_dir() else []
+        return [path for path in found if not path.name.startswith(DRAFT)]
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
