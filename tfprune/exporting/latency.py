@@ -18,7 +18,7 @@ from tfprune.exporting.formats._base import Answer
 from tfprune.utils.progress import progress_bar
 
 BATCH = 256  # in which the accuracy is taken
-AT_ONCE = 6  # models that are measured in turns, the one that all are measured beside among them
+AT_ONCE = 6  # models that are measured in turns, the first one among them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def interleaved_latency(calls: Sequence[Callable[[], object]], batch: int, round
 def shares_of_the_first(
     models: Sequence[Any], call_of: Callable[[Any], Callable[[], object]], batch: int, rounds: int
 ) -> list[float]:
-    """Measures the time of each model as a share of the first one's, a few in turns.
+    """Measures each model's time as a share of the first one's, a few models at a time.
 
     Args:
         models: to measure.
