@@ -69,6 +69,7 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+@functools.cache
 def read_study(folder: Path) -> dict[str, Summary]:
     """Returns the comparison of each finished table."""
     return {name: summary_of_rows(read_rows(folder / f"{name}.csv.gz")) for name in read_index(folder)}

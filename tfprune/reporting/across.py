@@ -7,6 +7,7 @@ Benavoli et al. 2017 (Time for a change, JMLR 18, 1-36) and Agarwal et al. 2021 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -152,10 +153,15 @@ def signed_rank_posterior(differences: Sequence[float], margin: float) -> tuple[
     values = np.concatenate(([0.0], np.asarray(differences, float)))
     sums = values[:, None] + values[None, :]
     above, below = (_step(side - 2 * margin) for side in (sums, -sums))
-    weights = np.random.default_rng(0).dirichlet([PRIOR, *np.ones(len(values) - 1)], SAMPLES)
+    weights = _drawn_weights(len(values))
     shares = [np.einsum("si,ij,sj->s", weights, side, weights, optimize=True) for side in (above, below)]
     winners = np.argmax([shares[0], 1 - shares[0] - shares[1], shares[1]], axis=0)
     return tuple((np.bincount(winners, minlength=3) / SAMPLES).tolist())
+
+
+@functools.cache
+def _drawn_weights(count: int) -> np.ndarray:
+    return np.random.default_rng(0).dirichlet([PRIOR, *np.ones(count - 1)], SAMPLES)
 
 
 def performance_profile(runs: Mapping[str, Sequence[float]], levels: Sequence[float]) -> list[float]:
@@ -168,16 +174,7 @@ def _has_pairs(summary: Mapping[str, Any], trial: str) -> bool:
 
 
 def _over(summaries: Summaries, trial: str, margin: float, described: bool) -> OverDataSets:
-    scores = {
-        name: tuple(
-            np.array(
-                [summary[own]["seeds"][seed][measure_of(summary).column] for seed in _shared_seeds(summary, trial)],
-                float,
-            )
-            for own in (trial, BASELINE)
-        )
-        for name, summary in summaries.items()
-    }
+    scores = {name: _scores(summary, trial) for name, summary in summaries.items()}
     runs = {name: own - other for name, (own, other) in scores.items()}
     means = np.array([own.mean() for own in runs.values()]).round(TIED)
     rng = np.random.default_rng(0)
@@ -197,8 +194,11 @@ def _over(summaries: Summaries, trial: str, margin: float, described: bool) -> O
     )
 
 
-def _shared_seeds(summary: Mapping[str, Any], trial: str) -> list[str]:
-    return [seed for seed in summary[trial]["seeds"] if seed in summary[BASELINE]["seeds"]]
+def _scores(summary: Mapping[str, Any], trial: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the scores of a trial and of the baseline, by the seeds that both have."""
+    column, (own, other) = measure_of(summary).column, (summary[name]["seeds"] for name in (trial, BASELINE))
+    pairs = [(own[seed][column], other[seed][column]) for seed in own if seed in other]
+    return tuple(np.array(pairs, float).T)
 
 
 def _means(summary: Mapping[str, Any], trials: Sequence[str], column: str) -> list[float]:

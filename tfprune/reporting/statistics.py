@@ -85,7 +85,7 @@ def p_above(values: Sequence[float], bound: float) -> float:
     (0.25, 0.015625)
     """
     values = np.asarray(values, float)
-    mean, error = values.mean(), stats.sem(values)
+    mean, error = values.mean(), values.std(ddof=1) / len(values) ** 0.5
     if error <= 1e-12 * max(abs(mean), abs(bound)):  # but for rounding all alike
         return 0.5 ** len(values) if mean - bound > 1e-12 * max(abs(mean), abs(bound)) else 1.0
     return float(stats.t.sf((mean - bound) / error, len(values) - 1))
