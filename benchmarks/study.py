@@ -66,7 +66,10 @@ STEPS, FEWEST_EPOCHS, MOST_ROWS = 2400, 30, 2048
 EMPTY = {"hypothyroid": ("tbg",)}  # columns without a number, which would be refused
 REWIND = 0.1  # of a training's epochs, for lottery tickets
 LONGEST = 8  # times the epochs that a small dense network of equal time may have
-TIMED, TIMED_EPOCHS = 2, 3  # trainings whose shorter time counts; times the epochs at which the second point is taken
+TIMED, TIMED_EPOCHS = (
+    2,
+    3,
+)  # trainings whose shorter time counts (of a quick run, 1); times the epochs of a second point
 COST_OF, COMPILED = ("unpruned", "dynamic global 80 %", "rigl 80 %"), 17  # of a table: rates, budgets and widths
 LOOKS = 10  # of a training at the validation split, in which nothing happens
 BOTH_SCOPES = ("dynamic", "gradual", "rate_rewinding", "lottery")
@@ -144,7 +147,7 @@ def of_table(name: str, seeds: int, out: Path, data_dir: Path | None, *, quick: 
     drawn = orders_of([base.replace(seed=seed) for seed in range(seeds)], data)
     chance = {"test_accuracy": 1 / len(data.labels), "test_loss": math.log(len(data.labels))}
     run(trials_of(base, levels), range(seeds), kept, drawn, chance)
-    timing = Timing(base, range(seeds), drawn)
+    timing = Timing(base, range(seeds), drawn, 1 if quick else TIMED)
     for level in levels:
         run(timing.in_time(level), range(seeds), kept, drawn, chance)
     write_csv(path, HEADERS, kept.rows)
@@ -270,13 +273,14 @@ class Timing:
         base: the unpruned network.
         seeds: that are trained together.
         drawn: the orders of their examples.
+        trainings: of which the shortest time counts.
 
     Attributes:
         seconds: trial -> CPU time of a network that was timed here, and `EPOCHS epochs` of small dense ones.
     """
 
-    def __init__(self, base: Config, seeds: Iterable[int], drawn: Any) -> None:
-        self.base, self.seeds, self.drawn = base, [*seeds], drawn
+    def __init__(self, base: Config, seeds: Iterable[int], drawn: Any, trainings: int = TIMED) -> None:
+        self.base, self.seeds, self.drawn, self.trainings = base, [*seeds], drawn, trainings
         self.seconds: dict[str, float] = {}
 
     def in_time(self, level: float) -> dict[str, Config]:
@@ -300,7 +304,7 @@ class Timing:
 
         if name not in self.seconds:
             configs = [config.replace(seed=seed) for seed in self.seeds]
-            found = (score_together(configs, self.drawn, max(1, config.epochs // LOOKS)) for _ in range(TIMED))
+            found = (score_together(configs, self.drawn, max(1, config.epochs // LOOKS)) for _ in range(self.trainings))
             self.seconds[name] = min(scores[0].cpu_seconds for own in found for scores in own)
         return self.seconds[name]
 

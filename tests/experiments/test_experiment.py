@@ -153,6 +153,12 @@ def test_tensorboard_shows_curves_sparsity_histograms_masks_and_settings(finishe
     with Image.open(io.BytesIO(last)) as image:
         assert np.mean(np.all(np.asarray(image) == PRUNED_COLOUR, axis=-1)) == pytest.approx(44 / 144)
 
+    assert train_log.summary_metadata["weights/dense_1/kernel"].plugin_data.plugin_name == "histograms"
+    buckets = [tf.make_ndarray(event.tensor_proto) for event in train_log.Tensors("weights/dense_1/kernel")]
+    assert [own.shape for own in buckets] == [(30, 3)] * 7 and all(own[:, 2].sum() == 144 for own in buckets)
+    zeros = [left <= 0 <= right for left, right, _ in buckets[-1]]
+    assert buckets[-1][zeros, 2].sum() >= 44
+
     settings = [own for tag, own in train_log.summary_metadata.items() if "session_start" in tag]
     assert len(settings) == 1 and b"null" not in settings[0].plugin_data.content
     (final,) = train_log.Scalars("final_by_parameters/test_accuracy")
