@@ -109,7 +109,8 @@ def main(
         _echo(rows)
         if json_file:
             json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps({"settings": dynamic.to_dict(), "seeds": rows}, indent=2) + "\n")
+            made = {name: by_method["dynamic"].metrics[name] for name in ("versions", "machine")}
+            json_file.write_text(json.dumps({"settings": dynamic.to_dict(), **made, "seeds": rows}, indent=2) + "\n")
         if figure:
             title = f"{dataset}: {dynamic.model}, {epochs} epochs, {seeds} seeds"
             draw = functools.partial(_draw, rows=rows)

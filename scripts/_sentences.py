@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import _shrinking
 import _starting_large
 import _study
 import _tickets
@@ -112,7 +113,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
     for page, said in {**pages, "methods-compared": _methods}.items():
         yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
     yield from (("README.md", said) for said in (*_readme(tables), *_study.readme(RESULTS / "study")))
-    yield from (("docs/faster-and-smaller.md", said) for said in _faster())
+    yield from (("docs/faster-and-smaller.md", said) for said in _shrinking.sentences(RESULTS))
     yield from (("docs/study.md", said) for said in _study.sentences(RESULTS / "study"))
     yield from (("docs/which-method.md", said) for said in _study.which_method(RESULTS / "study"))
     yield from (("docs/starting-large.md", said) for said in _starting_large.sentences(RESULTS / "starting-large"))
@@ -316,29 +317,6 @@ def _readme(tables: Tables) -> Iterator[str]:
     flowers = tables["flowers"]["results flowers"]
     checks = [_to(flowers, name, "dynamic") for name in ("random", "small_dense")]
     yield f"on flowers these have {checks[0]} and {checks[1]} points to it"
-
-
-def _faster() -> Iterator[str]:
-    seeds = json.loads((RESULTS / "fashion_mnist-shrink-in-training.json").read_text(encoding="utf-8"))["seeds"]
-    kinds = ("unpruned", "filters removed", "narrow from scratch")
-    for kind in kinds:
-        shares = [
-            float(np.median([own[kind][name] / own["unpruned"][name] for own in seeds])) for name in ("wall", "cpu")
-        ]
-        accuracy = [100 * own[kind]["test_accuracy"] for own in seeds]
-        parameters = seeds[0][kind]["parameters"] / seeds[0]["unpruned"]["parameters"]
-        yield (
-            f"| {kind} | {seeds[0][kind]['epochs']} | {parameters:.2f} | {shares[0]:.2f} | {shares[1]:.2f} | "
-            f"{np.mean(accuracy):.2f} % ({', '.join(f'{value:.2f}' for value in accuracy)}) |"
-        )
-    walls = [own["filters removed"]["wall"] / own["unpruned"]["wall"] for own in seeds]
-    yield f"the median of {', '.join(f'{wall:.2f}' for wall in walls[:-1])} and {walls[-1]:.2f}"
-    lost, ahead = (
-        t_interval([own["filters removed"]["test_accuracy"] - own[other]["test_accuracy"] for own in seeds])
-        for other in ("unpruned", "narrow from scratch")
-    )
-    yield f"lost {_signed(lost, -100, 2)} points"
-    yield f"{_signed(ahead, 100, 2)} points to the narrow network: undecided"
 
 
 def _methods(tables: Mapping[str, Any]) -> Iterator[str]:
