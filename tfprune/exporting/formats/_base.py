@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfprune.adapters.backend import keras, tf
-from tfprune.utils.errors import ModelError
+from tfprune.utils.errors import ModelError, TfpruneError
 from tfprune.utils.text import one_line
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Served:
 
         try:
             return answer.get_concrete_function(**self.inputs)
+        except (OSError, MemoryError, TfpruneError):
+            raise
         except Exception as error:  # of a call of a person's own, or of names that TensorFlow does not take
             said = str(error)
             reason = one_line(said[own.end() :] if (own := TRACEBACK.match(said)) else said)
