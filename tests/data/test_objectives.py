@@ -78,6 +78,7 @@ def test_targets_are_standardised_by_the_training_split_and_come_back():
     assert own.mean == (20.0, 7.0) and own.deviation == (10.0, 1.0)  # what does not vary is only moved
     assert own.encoded(y).tolist() == [[-1, 0], [1, 0], [3, 1]]
     assert np.allclose(own.truth(own.encoded(y)), y)
+    assert objective.fitted(np.full((100, 1), 0.1)).deviation == (1.0,)  # its mean is another number than 0.1
 
 
 def test_lists_become_columns_of_0_and_1():

@@ -507,6 +507,16 @@ def test_a_column_with_no_cell_in_the_training_split_is_one_line(tmp_path, colum
         load_data(own(path, label="wings", missing="impute"))
 
 
+def test_a_number_that_the_training_split_has_one_of_is_only_moved(tmp_path):
+    """The mean of a hundred times 0.1 is another number: nothing is divided by that difference."""
+    number, label = [0.1] * 200, ["ab"[n % 2] for n in range(200)]
+    write_rows(path := tmp_path / "once.csv", zip(number, range(200), label, strict=True), ("size", "n", "kind"))
+    (held, *_) = load_data(own(path, label="kind")).split_members["test"]
+    number[held] = 0.5
+    write_rows(path, zip(number, range(200), label, strict=True), ("size", "n", "kind"))
+    assert load_data(own(path, label="kind")).test.x[:, 0].max() == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize("value", [float("inf"), 1e300])
 def test_numbers_beyond_all_whole_ones_are_texts_of_their_own(tmp_path, value):
     column = pyarrow.chunked_array([[1.0, 2.0, value, None]])

@@ -13,9 +13,9 @@ import numpy as np
 
 from tfprune.adapters.backend import keras, tf
 from tfprune.data._base import Inputs
+from tfprune.data._standardising import deviation_of
 from tfprune.utils.errors import DataError
 
-DEVIATION_OF_A_CONSTANT = 1.0
 NO_CELL = "it has no cell in the training split; leave it out with --set data.ignore=COLUMN"
 
 
@@ -42,8 +42,8 @@ class Number:
         if not len(present):
             raise DataError(NO_CELL)
         with np.errstate(over="ignore", invalid="ignore"):  # see `finite`
-            deviation = float(present.std()) or DEVIATION_OF_A_CONSTANT
-            return cls(float(present.mean()), deviation, float(np.median(present)) if impute else None)
+            median = float(np.median(present)) if impute else None
+            return cls(float(present.mean()), float(deviation_of(present)), median)
 
     @property
     def finite(self) -> bool:

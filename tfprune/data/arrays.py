@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfprune.data._base import Data, DatasetSpec, Inputs, Split
+from tfprune.data._standardising import deviation_of
 from tfprune.data._targets import read_targets
 from tfprune.data._user import Source
 from tfprune.data.folder import images_spec
@@ -125,8 +126,7 @@ class Arrays(Source):
         mean, deviation = 0.0, 1.0
         if len(self.shape) == 1 and self.standardise:
             with np.errstate(over="ignore", invalid="ignore"):  # `load` looks at what comes out
-                mean, deviation = train.mean(axis=0, dtype="float64"), train.std(axis=0, dtype="float64")
-            deviation[deviation == 0] = 1.0
+                mean, deviation = train.mean(axis=0, dtype="float64"), deviation_of(train)
 
         def encode(raw: dict[str, tf.Tensor]) -> tf.Tensor:
             return raw["x"] if self.dtype == "uint8" else (raw["x"] - as_float(mean)) / as_float(deviation)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfprune.data._standardising import deviation_of
 from tfprune.data._targets import Cells, finite_numbers
 from tfprune.data.objectives._base import Metric, Objective, Prediction, Targets, by_label, ops, table
 
@@ -66,8 +67,7 @@ class Regression(Objective):
 
     @classmethod
     def fitted(cls, y: np.ndarray) -> Regression:
-        deviations = [float(own) or 1.0 for own in y.std(axis=0)]
-        return cls(mean=tuple(map(float, y.mean(axis=0))), deviation=tuple(deviations))
+        return cls(mean=tuple(map(float, y.mean(axis=0))), deviation=tuple(map(float, deviation_of(y))))
 
     def encoded(self, y: np.ndarray) -> np.ndarray:
         return ((y - self.mean) / self.deviation).astype("float32")
