@@ -46,6 +46,15 @@ def test_decimal_commas_are_noticed_and_read_when_said(tmp_path):
     np.testing.assert_allclose(values_of(read), values_of(load_data(own(plain, label="kind"))), rtol=1e-5)
 
 
+def test_points_are_thousands_only_where_thousands_are(tmp_path):
+    """Dates among decimal commas are no numbers, and neither is a decimal point."""
+    days = written(tmp_path / "d.csv", [f"{n % 28 + 1:02}.02.2024" for n in range(N)], ";")
+    assert load_data(own(days, label="kind", decimal=",")).input_shape == (min(N, 28),)
+    mixed = written(tmp_path / "m.csv", ["0.125", *(f"{n},5" for n in range(1, N))], ";")
+    with pytest.raises(DataError, match="column size, row 1: '0.125' is no number, as most cells of the column are"):
+        load_data(own(mixed, label="kind", decimal=","))
+
+
 @pytest.mark.parametrize("form", ["{}%", "$ {}.5", "{},5 €"])
 def test_numbers_with_a_sign_are_no_words_unless_that_is_said(form, tmp_path):
     signed = written(tmp_path / "s.csv", [form.format(n) for n in range(N)], ";")

@@ -193,11 +193,12 @@ def read_parquet_columns(
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Does with a Parquet file what `_csv.read_columns` does with a CSV file."""
-    table = read_table(path, reading)
+    how = reading or {}
+    table = read_table(path, how)
     check_header(list(table), path, columns, ignore)
     found = {}
     for name, kind in columns.items():
-        cells = texts(table[name], name) if kind is text else numbers(table[name], name)
+        cells = texts(table[name], name) if kind is text else numbers(table[name], name, how.get("decimal", "."))
         if cells is None:
             raise DataError(f"{path}: {name} must hold numbers, got {table[name].type}")
         absent = missing_cells(cells)
@@ -254,6 +255,7 @@ def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarra
         raise _unreadable(name, column)
     if not _is_text(column.type):
         return _as_floats(column.cast(pa.float64()))
+    written = column
     if decimal == ",":
         column = pa.chunked_array([[cell if cell is None else with_point(cell) for cell in column.to_pylist()]])
         column = column.cast(pa.string())
@@ -262,10 +264,10 @@ def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarra
     except pa.ArrowInvalid:
         cells = column.to_pylist()
     _check_marks(cells, name)
-    bad = [(row, cell) for row, cell in enumerate(cells, start=1) if cell is not None and not NUMBER.fullmatch(cell)]
+    bad = [row for row, cell in enumerate(cells, start=1) if cell is not None and not NUMBER.fullmatch(cell)]
     given = sum(cell is not None for cell in cells)
     if len(bad) <= (1 - MOSTLY) * given:
-        row, cell = bad[0]
+        row, cell = bad[0], written[bad[0] - 1].as_py()
         raise DataError(
             f"column {name}, row {row}: {cell!r} is no number, as most cells of the column are; correct it, or read "
             f"the column as text with --set data.categories={name}"

@@ -50,6 +50,7 @@ def whole(cell: str) -> int:
 
 DELIMITERS = ",;\t|"
 QUOTED = re.compile(r'"[^"]*"')
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(?!\d|.*\.)", re.ASCII)  # of a number with a decimal comma
 MAX_COLUMNS = 10_000  # each becomes an argument of the exported model
 LONGEST_LINE = 2**20  # characters
 _ABSENT: dict[Column, Any] = {text: "", number: math.nan}  # what a missing cell is read as where it may be missing
@@ -112,10 +113,12 @@ def read_header(file: TextIO, path: Path, needed: str = "the columns") -> tuple[
 def with_point(cell: str) -> str:
     """Returns a number that is written with a decimal comma as Python writes it.
 
-    >>> with_point("1.234,5"), with_point("-0,25")
-    ('1234.5', '-0.25')
+    Points that are not between thousands, as in a date, are doubled: that is no number.
+
+    >>> with_point("1.234,5"), with_point("-0,25"), with_point("01.02.2024")
+    ('1234.5', '-0.25', '01..02..2024')
     """
-    return cell.replace(".", "").replace(",", ".")
+    return cell.replace(".", "" if THOUSANDS.match(cell) else "..").replace(",", ".")
 
 
 def too_many_columns(path: Path) -> DataError:
