@@ -517,6 +517,20 @@ def test_a_number_that_the_training_split_has_one_of_is_only_moved(tmp_path):
     assert load_data(own(path, label="kind")).test.x[:, 0].max() == pytest.approx(0.4)
 
 
+def test_numbers_of_all_types_of_parquet_are_read(tmp_path):
+    """Whole numbers beyond 2^53 to the nearest float, numbers of 16 bits; NaN and "" are missing in texts too."""
+    long, missing = 10**18 + np.arange(60) * 10**9, np.where(np.arange(60) == 7, np.nan, np.arange(60) % 3)
+    columns = {"long": long, "half": np.arange(60.0).astype(np.float16), "zip": missing, "kind": missing.astype("f2")}
+    columns["word"] = ["", *["ab"[n % 2] for n in range(59)]]
+    path = tmp_path / "types.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    with pytest.raises(DataError, match=r"miss some: kind \(1\), zip \(1\), word \(1\)"):
+        load_data(own(path, label="kind", categories=("zip",)))
+    data = load_data(own(path, label="kind", categories=("zip",), missing="drop"))
+    assert data.labels == ("0", "1", "2") and data.input_shape == (2 + 3 + 2,)
+    np.testing.assert_allclose(data.train.x[:, 0], data.train.x[:, 1], rtol=1e-3)
+
+
 @pytest.mark.parametrize("value", [float("inf"), 1e300])
 def test_numbers_beyond_all_whole_ones_are_texts_of_their_own(tmp_path, value):
     column = pyarrow.chunked_array([[1.0, 2.0, value, None]])

@@ -145,13 +145,11 @@ def _read_csv(path: Path, how: Mapping[str, Any]) -> dict[str, pa.ChunkedArray]:
 
 
 def _with_marks(columns: dict[str, pa.ChunkedArray], how: Mapping[str, Any]) -> dict[str, pa.ChunkedArray]:
-    """Returns columns whose texts that are marks of missing cells are null."""
+    """Returns columns whose texts that are empty, or marks of missing cells, are null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    marks = list(how.get("missing_marks", ()))
-    if not marks:
-        return columns
+    marks = ["", *how.get("missing_marks", ())]
     plain = {
         name: column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         for name, column in columns.items()
@@ -227,6 +225,8 @@ def texts(column: pa.ChunkedArray, name: str) -> np.ndarray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):
+        column = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column  # which Arrow cannot round
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), EXACT))
         if pc.all(whole).as_py() is not False:
             column = column.cast(pa.int64())
@@ -254,7 +254,7 @@ def numbers(column: pa.ChunkedArray, name: str, decimal: str = ".") -> np.ndarra
     if not _is_readable(column.type):
         raise _unreadable(name, column)
     if not _is_text(column.type):
-        return _as_floats(column.cast(pa.float64()))
+        return _as_floats(column.cast(pa.float64(), safe=False))  # from 2^53 on, the nearest
     written = column
     if decimal == ",":
         column = pa.chunked_array([[cell if cell is None else with_point(cell) for cell in column.to_pylist()]])
