@@ -370,6 +370,10 @@ def numbers(count=60, seed=0):
     return random.normal(5 * y[:, None], 1, (count, 4)), np.array(["u", "v", "w"])[y]
 
 
+X, Y = numbers()
+IMAGES = np.zeros((60, 6, 4, 1), np.uint8)
+
+
 def test_arrays_are_standardised_and_answered(tmp_path):
     x, y = numbers()
     config = own(write_arrays(tmp_path / "rows.npz", x=x, y=y)).replace(epochs=100, out=str(tmp_path / "runs"))
@@ -382,6 +386,31 @@ def test_arrays_are_standardised_and_answered(tmp_path):
     assert np.mean(np.array(answers) == y) > 0.95
 
 
+def test_rows_of_bytes_are_standardised_too(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 9), np.uint8)
+    data = load_data(own(write_arrays(tmp_path / "rows.npz", x=pixels, y=Y)))
+    np.testing.assert_allclose(data.train.x.std(axis=0), 1, atol=1e-5)
+
+
+def test_numbers_that_float32_rounds_away_are_said(tmp_path):
+    seconds = np.stack([np.arange(60), 1.7e9 + np.arange(60)], axis=1)
+    (said,) = load_data(own(write_arrays(tmp_path / "rows.npz", x=seconds, y=Y))).warnings
+    assert said.startswith("x: float32 rounds column 1 by 100.0 % of its standard deviation")
+    assert not load_data(own(write_arrays(tmp_path / "rows.npz", x=seconds % 1.7e9, y=Y))).warnings
+
+
+def test_arrays_are_answered_as_they_were_trained_on(tmp_path):
+    """Grey images have no axis of channels; what is no image of the training's kind is one line."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 6, 4), np.uint8)
+    path = write_arrays(tmp_path / "grey.npz", x=pixels, y=Y)
+    result = train(own(path).replace(method="unpruned", epochs=1, out=str(tmp_path / "runs")))
+    predictor = Predictor(result.model)
+    assert len(predictor.predict_array(path)) == 60
+    for bad in (pixels / 255, pixels.astype(str)):
+        with pytest.raises(DataError, match="examples must be uint8, as those of the training, got"):
+            predictor.predict_array(write_arrays(tmp_path / "bad.npz", x=bad))
+
+
 def test_arrays_of_splits_and_grey_images(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 12, 12), np.uint8)
     path = write_arrays(
@@ -392,9 +421,6 @@ def test_arrays_of_splits_and_grey_images(tmp_path):
     data = load_data(config)
     assert (len(data.train), len(data.validation), len(data.test)) == (26, 4, 10)
     np.testing.assert_array_equal(data.test.x[..., 0], pixels[data.split_members["test"]])
-
-
-X, Y = numbers()
 
 
 @pytest.mark.parametrize(
@@ -411,6 +437,10 @@ X, Y = numbers()
         ),
         ({"x": X, "y": np.array([None] * 60)}, r"y holds Python objects, .* y.astype\(str\)"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, 1:], "y_test": Y}, r"examples of x_test are \(3,\), those of"),
+        (
+            {"x_train": IMAGES, "y_train": Y, "x_test": IMAGES / 255, "y_test": Y},
+            "examples of x_test are float64, those of the training uint8; save both alike",
+        ),
     ],
 )
 def test_bad_arrays_are_refused_in_one_line(tmp_path, arrays, message):

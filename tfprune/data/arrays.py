@@ -20,7 +20,7 @@ from tfprune.data.table import rows_spec
 from tfprune.utils.checks import check_choice, check_switch, check_whole_numbers
 from tfprune.utils.errors import BROKEN_ARCHIVE, DataError
 from tfprune.utils.fingerprints import fingerprint
-from tfprune.utils.text import one_line
+from tfprune.utils.text import one_line, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ BY_SPLIT = {
     "validation": (("x_validation", "y_validation"), ("x_val", "y_val"), ("x_valid", "y_valid")),
     "test": (("x_test", "y_test"),),
 }
+NOTICED = 0.001  # of a column's standard deviation, lost by rounding
 NEEDED = "x and y, or x_train and y_train (and x_validation, y_validation, x_test, y_test)"
 
 
@@ -63,7 +64,7 @@ class Arrays(Source):
     def described(self, path: str, data_dir: Path | None) -> Arrays:
         with _opened(Path(path)) as arrays:
             x = arrays[_pairs(arrays, path)["train"][0]]
-            shape, dtype = _example_shape(x, path), "uint8" if x.dtype == "uint8" else "float32"
+            shape, dtype = _example_shape(x, path), _dtype(x)
             labels = {y: arrays[y] for _, y in _pairs(arrays, path).values()}
         task = self.task if self.task != AUTO else _task(next(iter(labels.values())))
         count = sum(len(_labels(y, name, path, task)) for name, y in labels.items())
@@ -82,10 +83,16 @@ class Arrays(Source):
             name = pairs[split][0]
             if len(x) != len(y):
                 raise DataError(f"{path}: {name} has {len(x):,} examples and {pairs[split][1]} has {len(y):,}")
+            if "uint8" in {_dtype(x), self.dtype} and x.dtype != parts["train"][0].dtype:
+                raise DataError(
+                    f"{path}: examples of {name} are {x.dtype}, those of the training {parts['train'][0].dtype}; save "
+                    "both alike, in the same unit"
+                )
             if _example_shape(x, path) != self.shape:
                 raise DataError(f"{path}: examples of {name} are {x.shape[1:]}, those of the training {self.shape}")
             if x.dtype.kind == "f" and not np.all(np.isfinite(x)):
                 raise DataError(f"{path}: {name} has values that are not finite; fill them in or leave those rows out")
+        warnings = _rounded(parts["train"][0], pairs["train"][0]) if len(self.shape) == 1 else []
         name = pairs["train"][1]
         targets = _targets(np.concatenate([y for _, y in parts.values()]), name, path, self.task)
         with np.errstate(over="ignore"):  # looked for below
@@ -112,6 +119,7 @@ class Arrays(Source):
             target=name,
             inputs=inputs,
             split_members=places,
+            warnings=tuple(warnings),
             objective=objective,
             notes=(targets.note,) if targets.note else (),
         )
@@ -237,6 +245,27 @@ def _example_shape(x: np.ndarray, path: str) -> tuple[int, ...]:
         raise DataError(f"{path}: there are no examples, or no numbers in them: an array has the shape {x.shape}")
     shape = tuple(map(int, x.shape[1:]))
     return (*shape, 1) if x.ndim == 3 and x.dtype == "uint8" else shape
+
+
+def _dtype(x: np.ndarray) -> str:
+    """Returns what examples are stored as: uint8 of images alone, since rows are standardised."""
+    return "uint8" if x.dtype == "uint8" and x.ndim > 2 else "float32"
+
+
+def _rounded(x: np.ndarray, name: str) -> list[str]:
+    """Says which column of rows loses much when it becomes float32: its numbers are large beside their differences."""
+    import numpy as np
+
+    exact = x.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # `load` looks for numbers beyond float32
+        lost = abs(exact.astype(np.float32) - exact).max(axis=0) / deviation_of(exact)
+    column = int(np.argmax(lost))
+    if lost[column] < NOTICED:
+        return []
+    return [
+        f"{name}: float32 rounds column {column} by {percent(min(1, lost[column]))} of its standard deviation; "
+        "subtract a number that is near to all of its numbers"
+    ]
 
 
 def _task(y: np.ndarray) -> str:

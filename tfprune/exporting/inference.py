@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfprune.adapters.backend import tf
 from tfprune.adapters.loading.gate import load_graph
 from tfprune.data._columns import is_parquet, read_parquet_columns
@@ -105,10 +107,16 @@ class Predictor:
         """Answers for each example of the array `x` of an `.npz` file, or of a `.npy` file.
 
         Raises:
-            DataError: the file holds no such array, or one of another shape.
+            DataError: the file holds no such array, or one of another shape or type, or not finite.
         """
         ((argument, spec),) = self._specs.items()
         x = read_array(path, argument)
+        if x.dtype.kind not in "uifb" or (spec.dtype == tf.uint8 and x.dtype != "uint8"):
+            raise DataError(f"{path}: examples must be {spec.dtype.name}, as those of the training, got {x.dtype}")
+        if not np.all(np.isfinite(x)):
+            raise DataError(f"{path}: examples must be finite numbers; fill them in or leave those out")
+        if spec.shape.rank == x.ndim + 1 and spec.shape[-1] == 1:
+            x = x[..., None]  # as the training reads grey images
         if not spec.shape[1:].is_compatible_with(x.shape[1:]):
             raise DataError(f"{path}: examples must have the shape {tuple(spec.shape[1:])}, got {x.shape[1:]}")
         return self._answers(path, {argument: x})
