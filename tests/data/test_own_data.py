@@ -507,6 +507,22 @@ def test_three_splits_take_what_is_given():
     given = {"train": np.arange(20), "validation": np.arange(20, 30), "test": np.arange(30, 40)}
     splits = three_splits(y, given, ("a", "b"), validation=0.2, test=0.2, seed=0)
     assert {name: sorted(own) for name, own in splits.items()} == {name: list(own) for name, own in given.items()}
+    splits = three_splits(y, given | {"test": np.arange(0)}, ("a", "b"), validation=0.2, test=0.2, seed=0)
+    assert sorted([*splits["train"], *splits["test"]]) == list(range(20)) and len(splits["test"]) == 4
+
+
+def test_images_of_tfds_without_a_label_are_left_out(tmp_path):
+    """As in a test split whose labels are kept secret: another one is drawn."""
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=(8, 8, 1)), "label": tfds.features.ClassLabel(names=["moth", "wasp"])}
+    )
+    images = [{"image": np.full((8, 8, 1), n, np.uint8), "label": n % 2} for n in range(40)]
+    store(tmp_path, "secret", features, {"train": images, "test": [own | {"label": -1} for own in images[:10]]})
+    data = load_data(Config(dataset="tfds:secret", data_dir=str(tmp_path)))
+    assert (len(data.train), len(data.validation), len(data.test)) == (28, 6, 6)
+    assert data.warnings == ("images without a label are left out: 10 of test",)
 
 
 def test_fingerprints_change_with_content_and_place(tmp_path):

@@ -47,8 +47,8 @@ def three_splits(
 
     Args:
         y: class numbers of all examples; all the same where there are no classes.
-        given: splits that the data come with; what is missing of `validation` and `test` is held out of `train`,
-            with the same mix of classes.
+        given: splits that the data come with; what is missing of `validation` and `test`, or has no examples, is held
+            out of `train`, with the same mix of classes.
         labels: class names; none where there are no classes.
         validation, test: shares of what there is to hold out from, in (0, 1).
         seed: of the draws.
@@ -58,6 +58,7 @@ def three_splits(
     """
     import numpy as np
 
+    given = {name: own for name, own in given.items() if len(own) or name == "train"}
     splits = dict(given)
     needed = 1 + sum(name not in splits for name in ("validation", "test"))
     for number, count in enumerate(np.bincount(y[splits["train"]], minlength=len(labels))):

@@ -105,8 +105,10 @@ class AnyTfds(Table):
         ends = np.cumsum([len(part) for part in parts])
         given = {split: np.arange(end - len(part), end) for split, part, end in zip(names, parts, ends, strict=True)}
         x, y = joined([part.x for part in parts]), np.concatenate([part.y for part in parts])
+        labelled = {split: own[y[own] >= 0] for split, own in given.items()}  # TFDS has -1 where there is no label
+        lost = [f"{len(own) - len(labelled[split]):,} of {split}" for split, own in given.items() if np.any(y[own] < 0)]
         try:
-            places = three_splits(y, given, labels, validation=self.validation, test=self.test, seed=self.split_seed)
+            places = three_splits(y, labelled, labels, validation=self.validation, test=self.test, seed=self.split_seed)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         return Data(
@@ -115,6 +117,7 @@ class AnyTfds(Table):
             target=self.label,
             inputs=_tfds.image_inputs(self.side, self.channels),
             split_members=places,
+            warnings=(f"images without a label are left out: {', '.join(lost)}",) if lost else (),
         )
 
     def _columns(self, builder: Any, names: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
