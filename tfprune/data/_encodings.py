@@ -16,8 +16,6 @@ from tfprune.data._base import Inputs
 from tfprune.data._standardising import deviation_of
 from tfprune.utils.errors import DataError
 
-NO_CELL = "it has no cell in the training split; leave it out with --set data.ignore=COLUMN"
-
 
 @dataclasses.dataclass(frozen=True)
 class Number:
@@ -37,10 +35,8 @@ class Number:
 
     @classmethod
     def of(cls, values: np.ndarray, impute: bool) -> Number:
-        """Looks at the training split's cells, NaN where one is missing."""
+        """Looks at the training split's cells, NaN where one is missing; there is one."""
         present = values[~np.isnan(values)]
-        if not len(present):
-            raise DataError(NO_CELL)
         with np.errstate(over="ignore", invalid="ignore"):  # see `finite`
             median = float(np.median(present)) if impute else None
             return cls(float(present.mean()), float(deviation_of(present)), median)
@@ -87,8 +83,6 @@ class Category:
     def of(cls, all_cells: np.ndarray, training_cells: np.ndarray, impute: bool) -> Category:
         """Looks at all cells for what there is, and at the training split's for what is usual."""
         known = sorted({cell for cell in all_cells if cell is not None})
-        if impute and all(cell is None for cell in training_cells):
-            raise DataError(NO_CELL)
         present, counts = np.unique([cell for cell in training_cells if cell is not None], return_counts=True)
         return cls(tuple(known), str(present[np.argmax(counts)]) if impute else None)
 

@@ -148,7 +148,7 @@ class Table(Source):
         """
         import numpy as np
 
-        from tfprune.data._columns import texts
+        from tfprune.data._columns import missing_cells, texts
         from tfprune.data._encodings import Category, Number, Words, row_inputs
         from tfprune.data._splits import three_splits
         from tfprune.data._targets import read_targets
@@ -179,6 +179,10 @@ class Table(Source):
                 seed=self.split_seed,
             )
             impute, train = self.missing == "impute", places["train"]
+            for name in (name for name, values in cells.items() if missing_cells(values[train]).all()):
+                raise DataError(
+                    f"column {name} has no cell in the training split; leave it out with --set data.ignore={name}"
+                )
             encodings = {
                 name: Words.of(values[train], self.words, self.length)
                 if name in self._words
