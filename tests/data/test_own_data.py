@@ -334,6 +334,14 @@ def test_files_that_are_no_images_are_named_or_skipped(images):
     assert len(data.train) == 12
 
 
+def test_images_that_are_not_read_are_counted(images):
+    (images / "dark" / "a.webp").write_bytes(b"of another format")
+    (images / "stray.png").write_bytes(b"in no folder of a class")
+    (images / "dark" / "notes.txt").write_text("of no format")
+    (said,) = load_data(own(images)).warnings
+    assert "in no folder of a class, are left out: 1 .png, 1 .webp; save them as PNG" in said
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -93,7 +93,7 @@ class ImageFolder(Source):
             target="label",
             inputs=image_inputs(self.side, self.channels),
             split_members=names_in_splits(files, root, places),
-            warnings=warnings,
+            warnings=(*warnings, *_left_out(root, files)),
         )
 
     def read(
@@ -213,6 +213,19 @@ def _classes(root: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
                 "PNG, or remove the folder"
             )
     return classes
+
+
+def _left_out(root: Path, files: Sequence[Path]) -> list[str]:
+    """Says which images under a folder are not among its examples."""
+    from PIL import Image
+
+    known, formats = set(files), Image.registered_extensions()
+    of_images = {suffix for suffix, name in formats.items() if Image.MIME.get(name, "").startswith("image/")}
+    others = (path for path in root.rglob("*") if path.suffix.lower() in of_images and path not in known)
+    counts = collections.Counter(path.suffix for path in others if path.is_file() and not path.name.startswith("."))
+    listed = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(counts.items()))
+    said = f"images of other formats, or in no folder of a class, are left out: {listed}; save them as PNG there"
+    return [said] if counts else []
 
 
 def is_image(path: Path) -> bool:
