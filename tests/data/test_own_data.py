@@ -506,6 +506,29 @@ def test_rows_of_tfds_by_name(tmp_path):
     }  # fmt: skip
 
 
+def test_features_of_tfds_that_are_no_columns_are_named_and_can_be_left_out(tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "size": np.float32,
+            "words": tfds.features.Sequence({"length": np.int64}),
+            "sound": tfds.features.Tensor(shape=(), dtype=np.object_),
+            "label": tfds.features.ClassLabel(names=["moth", "wasp"]),
+        }
+    )
+    rows = [{"size": n, "words": {"length": list(range(n))}, "sound": b"\xff" * 3, "label": n % 2} for n in range(20)]
+    store(tmp_path, "talks", features, {"train": rows})
+    config = Config(dataset="tfds:talks", data_dir=str(tmp_path), data_settings={"label": "label"})
+    for ignored, named in (((), "words/length holds arrays"), (("words/length",), "sound holds bytes")):
+        with pytest.raises(
+            DataError, match=f"feature {named} .* leave it out with --set data.ignore={named.split()[0]}"
+        ):
+            load_data(config.replace(data_settings={**config.data_settings, "ignore": ignored}))
+    settings = {**config.data_settings, "ignore": ("words/length", "sound")}
+    assert load_data(config.replace(data_settings=settings)).input_shape == (1,)
+
+
 def test_a_name_that_tfds_does_not_know_is_said(tmp_path):
     with pytest.raises(DataError, match="TFDS knows no data set 'nonsense', and .* holds none"):
         Config(dataset="tfds:nonsense", data_dir=str(tmp_path))

@@ -125,7 +125,12 @@ class AnyTfds(Table):
         import numpy as np
         import pyarrow as pa
 
+        from tfprune.adapters.backend import tf
         from tfprune.data._pipeline import without_autotuning
+
+        @tf.autograph.experimental.do_not_convert
+        def kept(row: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in _flat(row) if key not in self.ignore}
 
         features = dict(_flat(builder.info.features))
         cells: dict[str, list] = {}
@@ -133,9 +138,11 @@ class AnyTfds(Table):
         for split, stored in names.items():
             count = builder.info.splits[stored].num_examples
             given[split], first = np.arange(first, first + count), first + count
-            rows = without_autotuning(builder.as_dataset(split=stored).batch(ROWS_AT_ONCE))
-            for batch in rows.as_numpy_iterator():
-                for key, values in _flat(batch):
+            rows = builder.as_dataset(split=stored).map(kept)
+            for key, spec in rows.element_spec.items():
+                _check_readable(key, spec)
+            for batch in without_autotuning(rows.batch(ROWS_AT_ONCE)).as_numpy_iterator():
+                for key, values in batch.items():
                     for name, column in _columns_of(key, values, features[key]):
                         if name not in self.ignore:
                             cells.setdefault(name, []).extend(column)
@@ -175,16 +182,26 @@ def _flat(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{before}{key}", value
 
 
+def _check_readable(key: str, spec: Any) -> None:
+    """Raises `DataError` unless a feature is a number or a text an example, or always as many numbers."""
+    shape, of_text = spec.shape, spec.dtype.name == "string"
+    if shape.rank != 0 and not (shape.rank == 1 and shape.is_fully_defined() and not of_text):
+        raise DataError(
+            f"feature {key} holds arrays of shape {shape}, neither numbers nor text; leave it out with "
+            f"--set data.ignore={key}"
+        )
+
+
 def _columns_of(key: str, values: Any, feature: Any) -> Iterator[tuple[str, list]]:
     if type(feature).__name__ == "ClassLabel":
         yield key, [feature.int2str(int(number)) if number >= 0 else None for number in values]
-    elif values.ndim == 1:
-        yield key, [cell.decode() or None if isinstance(cell, bytes) else cell for cell in values.tolist()]
-    elif values.ndim == 2 and values.dtype.kind in "fiub":
+    elif values.ndim == 2:
         for number, column in enumerate(values.T):
             yield f"{key}_{number}", column.tolist()
     else:
-        raise DataError(
-            f"feature {key} holds arrays of shape {values.shape[1:]}, neither numbers nor text; leave it out with "
-            f"--set data.ignore={key}"
-        )
+        try:
+            yield key, [cell.decode() or None if isinstance(cell, bytes) else cell for cell in values.tolist()]
+        except UnicodeDecodeError:
+            raise DataError(
+                f"feature {key} holds bytes that are no text; leave it out with --set data.ignore={key}"
+            ) from None
