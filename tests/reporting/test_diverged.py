@@ -2,6 +2,7 @@ import csv
 import math
 
 import pytest
+from own_files import write_rows
 from written import write_run, write_runs
 
 from tfprune.experiments.results import find_results
@@ -110,6 +111,18 @@ def test_a_run_that_finished_elsewhere_has_not_diverged(runs, tmp_path_factory):
     again = write_run(tmp_path_factory.mktemp("again"), "dynamic", 2, metrics=CLASSES)
     results, _ = find_results([runs, again])
     assert find_diverged(map(RunDir, runs.iterdir()), results) == []
+
+
+def test_data_that_lie_elsewhere_are_the_same(tmp_path):
+    """Runs of two machines on the same file: the one that diverged counts."""
+    rows = [(n, "ab"[n % 2]) for n in range(40)]
+    paths = [write_rows(tmp_path / place / "own.csv", rows, ("size", "kind")) for place in ("here", "there")]
+    here, there = ({"dataset": str(path), "data_settings": {"label": "kind"}} for path in paths)
+    runs = tmp_path / "runs"
+    write_runs(runs, ("unpruned", "dynamic"), 1, metrics=CLASSES, **here)
+    fail(write_run(runs, "dynamic", 1, finished=False, **there))
+    [section] = compared(runs)
+    assert section.summary["dynamic"]["seeds"]["1"]["diverged"]
 
 
 def test_other_failures_and_other_settings_do_not_count(runs):

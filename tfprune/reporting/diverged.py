@@ -53,8 +53,8 @@ def with_finished_runs(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_of(config: Config) -> str:
-    """Returns what names a run's data set."""
-    return f"{config.dataset} {sorted(config.data_settings.items())}"
+    """Returns what names a run's data set: of a file its content, wherever it lies."""
+    return f"{config.data_name} {sorted(config.data_settings.items())}"
 
 
 def chance_row(run: Diverged, columns: Sequence[str]) -> dict[str, Any]:
