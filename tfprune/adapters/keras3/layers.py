@@ -89,8 +89,8 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_only: bool = False) -> None:
     """Gives a layer that was made from another's configuration all that the other knows.
 
-    Weights, vocabularies of lookups, what a normalization has adapted to and, unless `weights_only`, the states of what
-    draws at random.
+    Weights, vocabularies of lookups, what a normalization has adapted to, the states of recurrent layers and, unless
+    `weights_only`, of what draws at random.
     """
     known = (old.weights, new.weights) if weights_only else (old.variables, new.variables)
     for theirs, own in zip(*known, strict=True):
@@ -101,13 +101,26 @@ def carry_state(old: keras.layers.Layer, new: keras.layers.Layer, *, weights_onl
 
 
 def carry_assets(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
-    """Gives a layer the vocabulary of another one, or what that has adapted to."""
+    """Gives a layer what another one knows beside its variables.
+
+    A vocabulary, what it has adapted to, or the states that a stateful recurrent layer of its size has come to.
+    """
     if hasattr(new, "load_assets") and hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
             new.load_assets(folder)
     elif hasattr(new, "finalize_state"):
         new.finalize_state()
+    for theirs, own in zip(_states_of(old), _states_of(new), strict=False):
+        if theirs.shape == own.shape:
+            own.assign(keras.ops.copy(keras.ops.cast(theirs.value, own.dtype)))
+
+
+def _states_of(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the states that a layer and those in it go on with in the next batch, which Keras lists nowhere."""
+    stateful = [own for own in layer._flatten_layers() if getattr(own, "stateful", False)]
+    states = keras.tree.flatten([getattr(own, "states", None) for own in stateful])
+    return [own for own in states if isinstance(own, keras.Variable)]
 
 
 @contextlib.contextmanager
