@@ -458,6 +458,21 @@ def test_models_and_trainings_that_cannot_shrink_are_refused_in_one_line():
         tfprune.callbacks(compiled(), epochs=3, granularity="filter")
 
 
+def test_averages_of_one_of_several_optimizers_are_refused_too():
+    from tfprune.adapters.backend import keras3
+
+    k = keras3()
+    own = k.optimizers.OptimizerMap(k.optimizers.SGD(), {".*kernel": k.optimizers.Adam(use_ema=True)})
+    model = k.Sequential([k.layers.Input((8,)), k.layers.Dense(16), k.layers.Dense(3)])
+    for optimizer in (
+        k.optimizers.MultiOptimizer(own),
+        k.optimizers.LossScaleOptimizer(k.optimizers.MultiOptimizer(own)),
+    ):
+        model.compile(optimizer, "mse")
+        with pytest.raises(ConfigError, match="use_ema=True averages weights over epochs"):
+            shrunk(model)
+
+
 def test_a_share_of_which_nothing_goes_is_refused():
     with pytest.raises(ConfigError, match="no channel goes at sparsity 0.01, which of 28 rounds to none: ask for more"):
         shrunk(compiled(), settings=None, sparsity=0.01)

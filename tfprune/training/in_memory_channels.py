@@ -256,7 +256,8 @@ def check_shrinkable(
             f"BackupAndRestore cannot put back a model that has become smaller ({granularity}): leave it out"
         )
     optimizer = getattr(model, "optimizer", None)
-    if any(getattr(own, "use_ema", False) for own in (optimizer, getattr(optimizer, "inner_optimizer", None))):
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling, of Keras 3 perhaps several
+    if any(getattr(own, "use_ema", False) for own in (optimizer, inner, *getattr(inner, "optimizers", ()))):
         raise ConfigError(f"use_ema=True averages weights over epochs, and {granularity} takes some away: leave it out")
     if isinstance(data, Iterator):
         criteria = {criterion_of(event, asked.channel_settings) for event in asked.method.pruning_events}
