@@ -3,7 +3,7 @@ import pytest
 from brought import compiled, data, own
 
 import tfprune
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
 from tfprune.utils.errors import ConfigError, ModelError
 
@@ -40,6 +40,34 @@ def test_callbacks_say_what_does_not_fit():
         model.fit(*data(), epochs=4, callbacks=tfprune.callbacks(model, epochs=3), verbose=0)
     with pytest.raises(ModelError, match="were made for another model"):
         compiled().fit(*data(), epochs=3, callbacks=tfprune.callbacks(model, epochs=3), verbose=0)
+
+
+def test_callbacks_prune_a_model_of_keras_3_whose_step_has_optimizers_of_its_own():
+    from tfprune.adapters.backend import keras3
+
+    k = keras3()
+
+    class Apart(k.Model):
+        def compile(self, optimizer):
+            super().compile(optimizer=None, run_eagerly=True)
+            self.own = optimizer
+
+        def train_step(self, given):
+            x, y = given
+            with tf.GradientTape() as tape:
+                loss = k.ops.mean(k.losses.sparse_categorical_crossentropy(y, self(x), from_logits=True))
+            self.own.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+            return {"loss": loss}
+
+    inputs = k.layers.Input((8,))
+    model = Apart(inputs, k.layers.Dense(3)(k.layers.Dense(16)(inputs)))
+    model.compile(k.optimizers.Adam())
+    given = {"epochs": 3, "sparsity": 0.5}
+    with pytest.raises(ConfigError, match="rate_factor needs an optimizer .*, or there is none"):
+        refused = tfprune.callbacks(model, **given, settings={"rate_factor": 0.5})
+        model.fit(*data(), epochs=3, callbacks=refused, verbose=0)
+    model.fit(*data(), epochs=3, callbacks=tfprune.callbacks(model, **given), verbose=0)
+    assert tfprune.summary(model).sparsity == 0.5
 
 
 @pytest.mark.parametrize(("restore", "words"), [(False, []), (True, ["weights of before the pruning"])])

@@ -176,7 +176,7 @@ class Adapter(Protocol):
         """Puts what a training has come to into a model's variables, where a framework holds it elsewhere meanwhile."""
 
     def learning_rate(self, model: Any) -> float | None:
-        """Returns the learning rate of a model's optimizer; None if a schedule sets it."""
+        """Returns the learning rate of a model's optimizer; None if a schedule sets it, or there is no optimizer."""
 
     def set_learning_rate(self, model: Any, rate: float) -> None:
         """Sets the learning rate of a model's optimizer, which has no schedule."""

@@ -102,7 +102,7 @@ def _channel_settings(given: Mapping[str, Any], granularity: str) -> dict[str, A
 
 
 def check_rates(steps: Sequence[Step], learning_rate: float | None) -> None:
-    """Refuses trainings that take hold of the learning rate where the optimizer has a schedule of its own (None)."""
+    """Refuses trainings that take hold of the learning rate where that is None, see `Adapter.learning_rate`."""
     if learning_rate is not None:
         return
     for training in steps:
@@ -114,7 +114,9 @@ def check_rates(steps: Sequence[Step], learning_rate: float | None) -> None:
             moved = f"the training {training.phase!r}, which begins in the middle of the schedule,"
         else:
             continue
-        raise ConfigError(f"{moved} needs an optimizer with a constant learning rate, and this one has a schedule")
+        raise ConfigError(
+            f"{moved} needs an optimizer with a constant learning rate: the model's has a schedule, or there is none"
+        )
 
 
 def check_start(asked: ResolvedMethod, initial_epoch: int) -> None:

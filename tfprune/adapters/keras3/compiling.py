@@ -26,8 +26,13 @@ def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
 
 
 def learning_rate(model: keras.Model) -> float | None:
-    """Returns the learning rate of a model's optimizer, of several the first one's; None if a schedule sets it."""
+    """Returns the learning rate of a model's optimizer, of several the first one's; None if a schedule sets it.
+
+    None, too, for a model that is compiled with no optimizer, as its own step has others.
+    """
     backends.sync(model)
+    if model.optimizer is None:
+        return None
     own = _parts(model)
     if schedule_of(model.optimizer) is not None:
         return None
