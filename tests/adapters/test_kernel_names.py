@@ -3,7 +3,7 @@ import pytest
 from test_wrapping import KERNELS
 
 import tfprune
-from tfprune.adapters.backend import keras, tf
+from tfprune.adapters.backend import keras, keras3, tf
 from tfprune.adapters.tf_keras.adapter import TfKeras
 from tfprune.adapters.tf_keras.kernel_names import named_kernels, other_weights, prunable_names
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernel_variables
@@ -310,3 +310,12 @@ def test_a_kernel_that_a_layer_makes_of_its_weight_in_each_call_is_none():
     model = keras.Sequential([keras.layers.Dense(4, input_shape=(4,), name="a"), keras.layers.Dense(3, name="b")])
     model.layers[0].kernel = tf.round(model.layers[0].kernel)  # as tfmot's layers for quantization do
     assert [own.name for own in named_kernels(model)] == ["b/kernel"]
+
+
+def test_layers_of_keras_3_that_are_quantized_are_named_where_others_are_pruned(caplog):
+    k = keras3()
+    model = k.Sequential([k.layers.Input((8,)), *(k.layers.Dense(8, name=name) for name in "abc")])
+    model.get_layer("b").quantize("int8")
+    pruned = tfprune.prune(model, 0.5)
+    assert "not pruned, as they are quantized: b; prune the model before" in caplog.text
+    assert 0.3 < tfprune.summary(pruned).sparsity < 0.5

@@ -63,8 +63,13 @@ class Keras3Names(KernelNames):
         return "float" in kind and "float8" not in kind
 
     def report_unprunable(self, model: Any, include: Collection[str] = ()) -> list[str]:
-        """Names what is not pruned, as others do, and kernels whose zeros Keras fills when it saves them."""
+        """Names what is not pruned, as others do, quantized layers, and kernels whose zeros Keras fills as it saves."""
         found = super().report_unprunable(model, include)
+        quantized = [own for own in model._flatten_layers() if getattr(own, "quantization_mode", None)]
+        if quantized := [own.name for own in quantized if traits_of(own).kernels and not self.kernels(own)]:
+            log.warning(
+                "not pruned, as they are quantized: %s; prune the model before that, the zeros stay", few(quantized)
+            )
         layers = [own for own in model._flatten_layers() if getattr(own, "lora_enabled", False)]
         if layers:
             log.warning(
