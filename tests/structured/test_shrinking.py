@@ -131,6 +131,9 @@ def test_examples_that_do_not_fit_and_settings_of_another_kind_are_one_line(conv
     ):
         with pytest.raises(ConfigError, match=message):
             shrink(conv_net, **given)
+    few = keras.Sequential([layers.Input((4,), batch_size=2), layers.Dense(16), layers.Dense(3)])
+    with pytest.raises(ConfigError, match="data has 8 examples, and the model takes 2 at a time"):
+        shrink(few, criterion="activation", data=(np.ones((8, 4), np.float32), y))
     same = [shrink(conv_net, **given).count_params() for given in ({"multiple": 4}, {"multiple": "4"})]
     assert same[0] == same[1]
     one, other = (shrink(conv_net, keep, multiple=1).count_params() for keep in (np.float32(0.5), 0.5))

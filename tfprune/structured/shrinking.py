@@ -96,6 +96,8 @@ def check_examples(model: Any, examples: Batch) -> None:
     if not isinstance(taken, tuple) or not all(side is None or isinstance(side, int) for side in taken) or not given:
         return  # several inputs
     given = (*given, 1) if len(given) == len(taken) - 1 and taken[-1] in (None, 1) else tuple(given)  # as Keras does
+    if given[1:] == taken[1:] and taken[0] not in (None, given[0]):
+        raise ConfigError(f"data has {given[0]} examples, and the model takes {taken[0]} at a time: give as many")
     if len(given) != len(taken) or not all(side in (None, own) for side, own in zip(taken, given, strict=True)):
         raise ConfigError(f"data has examples of shape {given[1:]}, and the model takes {taken[1:]}")
 

@@ -209,14 +209,14 @@ def _layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns the layer in float64; one that draws random numbers becomes one that does nothing."""
-    return _nothing(layer) if traits_of(layer).noise else rebuilt(layer, config=_in_float64(layer.get_config()))
+    return _nothing(layer) if traits_of(layer).noise else rebuilt(layer, config=_precise(layer.get_config()))
 
 
 def _linear(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Returns the layer in float64 without nonlinearities and shifts."""
     if traits_of(layer).noise or traits_of(layer).nonlinear:
         return _nothing(layer)
-    settings = _in_float64(layer.get_config())
+    settings = _precise(layer.get_config())
     return rebuilt(layer, config=settings | ({"activation": "linear"} if "activation" in settings else {}))
 
 
@@ -224,14 +224,16 @@ def _nothing(layer: keras.layers.Layer) -> keras.layers.Layer:
     return keras.layers.Activation("linear", name=layer.name, dtype="float64")
 
 
-def _in_float64(config: Any) -> Any:
-    """Returns the settings of a layer with its types of floats, and those of layers inside of it, in float64."""
+def _precise(config: Any) -> Any:
+    """Returns the settings of a layer, and of layers inside of it, in float64 and for any examples, none before them.
+
+    A stateful layer would take as many as the model is trained on at a time.
+    """
     if isinstance(config, Mapping):
-        return {
-            name: "float64" if name == "dtype" and _is_float(value) else _in_float64(value)
-            for name, value in config.items()
-        }
-    return [_in_float64(own) for own in config] if isinstance(config, list) else config
+        changed = {"dtype": "float64"} if _is_float(config.get("dtype")) else {}
+        changed |= {"stateful": False} if config.get("stateful") is True else {}
+        return {name: changed.get(name, _precise(value)) for name, value in config.items()}
+    return [_precise(own) for own in config] if isinstance(config, list) else config
 
 
 def _is_float(dtype: Any) -> bool:
