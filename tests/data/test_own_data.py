@@ -12,7 +12,7 @@ from own_files import ROWS, insects, write_images, write_rows
 from PIL import Image
 
 from tfprune import cli
-from tfprune.adapters.backend import tf
+from tfprune.adapters.backend import keras, tf
 from tfprune.data._columns import texts
 from tfprune.data._splits import three_splits
 from tfprune.data._user import user_data_name
@@ -20,6 +20,7 @@ from tfprune.data.penguins import CSV
 from tfprune.experiments.building import load_data
 from tfprune.experiments.experiment import train
 from tfprune.exporting.inference import Predictor
+from tfprune.exporting.savedmodel import export
 from tfprune.training.config import Config
 from tfprune.utils.errors import ConfigError, DataError
 from tfprune.utils.fingerprints import fingerprint
@@ -277,6 +278,17 @@ def test_a_table_is_trained_exported_and_its_raw_rows_are_answered(tmp_path, mon
     write_rows(tmp_path / "new.csv", [(20, "pink")], header=("length (cm)", "colour"))
     code, _, err = call(monkeypatch, capsys, "predict", run, tmp_path / "new.csv")
     assert code == 2 and "colour must be one of blue, green, red" in err
+
+
+def test_columns_that_differ_in_capitals_alone_are_exported(tmp_path):
+    path = write_rows(tmp_path / "t.csv", [(n, -n, n % 7, "ab"[n % 2]) for n in range(40)], ("a", "A", "self", "kind"))
+    data = load_data(own(path, label="kind"))
+    model = keras.Sequential([keras.layers.Input(data.input_shape), keras.layers.Dense(2)])
+    export(model, data, {}, tmp_path / "model")
+    answers = Predictor(tmp_path / "model").predict_table(path)
+    expected = data.objective.answers(model(data.test.x).numpy())
+    rows = data.split_members["test"]
+    np.testing.assert_allclose([answers[row].probabilities["a"] for row in rows], expected[:, 0], atol=1e-6)
 
 
 @pytest.mark.slow

@@ -184,15 +184,21 @@ def _may_be_missing(column: Number | Category | Words) -> bool:
 
 
 def _arguments(names: Sequence[str]) -> dict[str, str]:
-    """Returns a name that TensorFlow lets an argument have for each column."""
+    """Returns a name that TensorFlow lets an argument have for each column; it does not tell capitals from others.
+
+    >>> _arguments(["size (cm)", "a", "A"])
+    {'size_cm': 'size (cm)', 'a': 'a', 'A_2': 'A'}
+    """
     arguments: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "column"
         plain = name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) else plain
         if not plain[0].isalpha() or keyword.iskeyword(plain) or plain == "self":
             plain = f"column_{plain}"
         number, argument = 2, plain
-        while argument in arguments:
+        while argument.lower() in taken:
             argument, number = f"{plain}_{number}", number + 1
+        taken.add(argument.lower())
         arguments[argument] = name
     return arguments
