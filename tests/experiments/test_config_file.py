@@ -94,6 +94,15 @@ def test_the_file_says_what_was_found_in_the_data(call, tmp_path):
         assert line in text, line
 
 
+def test_names_that_toml_allows_in_no_comment_are_escaped(call, tmp_path):
+    rows = [(n, ("bee", "wasp\x1b[31m")[n % 2]) for n in range(40)]
+    path = write_rows(tmp_path / "t.csv", rows, ("size\x07", "kind"))
+    code, _, _ = call("init", "--dataset", path, "--label", "kind")
+    text = (tmp_path / "here" / "tfprune.toml").read_text(encoding="utf-8")
+    assert code == 0 and "wasp\\x1b[31m 20" in text
+    assert Config.from_dict(parser().loads(text)).data_settings["label"] == "kind"
+
+
 def test_a_file_is_not_replaced_unless_forced_and_nothing_is_left_half_written(call, tmp_path):
     here = tmp_path / "here"
     (here / "a.toml").write_text("mine")

@@ -18,6 +18,7 @@ from tfprune.models import MODELS
 from tfprune.models._user import FINGERPRINT
 from tfprune.structured.widths import DEFAULTS, check_channel_settings
 from tfprune.training.config import Config, model_defaults
+from tfprune.utils.text import printable
 
 ALWAYS = ("dataset", "method", "model", "epochs", "batch_size", "optimizer", "learning_rate", "seed")
 WIDTH = 100
@@ -157,7 +158,7 @@ def meanings(documented: Any) -> dict[str, str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH - 2)
+    return textwrap.wrap(printable(" ".join(text.split())), WIDTH - 2)  # TOML has no control characters in comments
 
 
 def _listed(value: Any) -> Any:
