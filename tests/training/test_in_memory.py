@@ -714,3 +714,23 @@ def test_two_data_sets_are_not_taken_for_inputs_and_targets():
     batches = tf.data.Dataset.from_tensor_slices(data()).batch(8)
     with pytest.raises(ConfigError, match="data to validate on as validation_data="):
         tfprune.train(compiled(), (batches, batches), sparsity=0.5, epochs=3, verbose=0)
+
+
+@pytest.mark.parametrize(("method", "told"), [("lottery", True), ("dynamic", False)])
+def test_optimizers_of_a_models_own_step_that_do_not_begin_anew_are_named(method, told, caplog):
+    class Two(keras.Model):
+        def train_step(self, given):
+            x, y = given
+            with tf.GradientTape() as tape:
+                loss = self.compiled_loss(y, self(x))
+            gradients = tape.gradient(loss, self.trainable_weights)
+            self.other.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            return {"loss": loss}
+
+    inputs = L.Input((8,))
+    model = Two(inputs, L.Dense(3)(inputs))
+    model.compile("sgd", LOSS)
+    model.other = keras.optimizers.Adam()
+    tfprune.train(model, data(), method=method, sparsity=0.5, epochs=3, in_place=True, verbose=0)
+    assert int(model.other.iterations) == (12 if told else 6)
+    assert ("other of its own go on as they are, with what they remember" in caplog.text) == told

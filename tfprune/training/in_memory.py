@@ -17,7 +17,7 @@ from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.fit_arguments import Supply, fit_arguments
-from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros
+from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros, tell_of_other_optimizers
 from tfprune.training.listeners import AtEpochEnd, PruneAtEpochs, Rewind, Rows, StopOnNaN
 from tfprune.training.named_models import tell_of_names
 from tfprune.training.resolving import ResolvedMethod, check_rates, check_start, resolve_method
@@ -74,6 +74,7 @@ def train_model(
     _check_repeatable(asked, data, callbacks)
     arguments = {**fit_arguments(model, data, fit), "verbose": verbose}
     tell_of_freed_zeros(model, asked)
+    tell_of_other_optimizers(model, asked)
     if not in_place:
         tell_of_names(model, {"loss": compiled.get("loss"), "callbacks": callbacks})
     if not asked.removes:

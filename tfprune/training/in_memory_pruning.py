@@ -12,6 +12,7 @@ import numpy as np
 from tfprune.adapters import adapter_of, put_back
 from tfprune.adapters.base import MaskedModel
 from tfprune.adapters.batches import Batch
+from tfprune.methods._dry_run import Training
 from tfprune.pruning.events import Criterion, PruningEvent
 from tfprune.pruning.masks import ones_like, revived, sparsity_of
 from tfprune.pruning.scores import ScoringContext
@@ -185,6 +186,21 @@ def tell_of_freed_zeros(model: Any, asked: ResolvedMethod) -> None:
             "model %s is pruned, and this training begins without its masks, so that zeros become other numbers: its "
             "own fit keeps them, and so does tfprune.train(model, data, method='magnitude_at_init') at its sparsity",
             model.name,
+        )
+
+
+def tell_of_other_optimizers(model: Any, asked: ResolvedMethod) -> None:
+    """Says in a warning which optimizers of a model's own step a method cannot begin anew, or give another rate."""
+    trainings = [step for step in asked.steps() if isinstance(step, Training)]
+    if len(trainings) < 2 and all(own.lr_factor == 1.0 for own in trainings):
+        return
+    known = getattr(model, "optimizer", None)
+    others = [name for name, own in vars(model).items() if hasattr(own, "apply_gradients") and own is not known]
+    if others:
+        log.warning(
+            "method %s begins each training with an optimizer that has made no step, and sets its rate: that which "
+            "model %s is compiled with; %s of its own go on as they are, with what they remember",
+            *(asked.name, model.name, ", ".join(others)),
         )
 
 

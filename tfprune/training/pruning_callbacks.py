@@ -13,7 +13,7 @@ from tfprune.methods._dry_run import SHUFFLED, Step, Training
 from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
 from tfprune.training.in_memory import shortened
-from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros
+from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros, tell_of_other_optimizers
 from tfprune.training.listeners import Logs, PruneAtEpochs, StopOnNaN
 from tfprune.training.resolving import check_rates, resolve_method
 from tfprune.utils.checks import from_alias
@@ -182,6 +182,7 @@ def callbacks(
         raise ConfigError(f"method {method} ranks weights by gradients of the loss: give it data=(x, y) too")
     adapter.report_unprunable(model, include)
     tell_of_freed_zeros(model, asked)
+    tell_of_other_optimizers(model, asked)
     pruning = InMemoryPruning(model, asked, exclude=exclude, include=include, seed=seed, data=data)
     pruning.heed_others()
     return [adapter.callback(own) for own in (StopOnNaN(), PruningCallback(pruning, before, training, after))]
