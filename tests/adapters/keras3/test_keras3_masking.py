@@ -5,7 +5,7 @@ import pytest
 
 from tfprune.adapters import adapter_of
 from tfprune.adapters.backend import keras3
-from tfprune.adapters.keras3.optimizers import KEEP_ZEROS
+from tfprune.adapters.keras3.optimizers import KEEP_ZEROS, fresh, parts
 
 
 def masked_model(optimizer):
@@ -97,3 +97,12 @@ def test_a_class_of_a_users_own_gets_its_slots_masked():
     step(model, random)
     weights, slots = of_pruned(model, masks)
     assert len(slots) == 1 and not any(own.any() for own in (weights, *slots))
+
+
+def test_several_optimizers_are_made_anew_with_the_schedules_that_they_have():
+    optimizers = keras3().optimizers
+    rates = optimizers.schedules.CosineDecay(0.1, 10)
+    own = optimizers.OptimizerMap(optimizers.SGD(rates), {".*bias": optimizers.Adam(0.25)})
+    made = {type(part).__name__: part for part in parts(fresh(optimizers.MultiOptimizer(own)))}
+    assert made["SGD"]._learning_rate.get_config() == rates.get_config()
+    assert float(made["Adam"].learning_rate) == 0.25

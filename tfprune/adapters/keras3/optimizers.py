@@ -33,12 +33,13 @@ def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Returns an optimizer with the same settings that has made no step.
 
     A schedule of the learning rate is shared: those of a user's own cannot always be made again from a configuration.
+    Those of several optimizers in one are made again: it has no rate itself.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         settings = {name: value for name, value in optimizer.get_config().items() if name != "inner_optimizer"}
         return type(optimizer)(fresh(optimizer.inner_optimizer), **settings)
     settings = optimizer.get_config()
-    if (schedule := schedule_of(optimizer)) is not None:
+    if "learning_rate" in settings and (schedule := schedule_of(optimizer)) is not None:
         settings["learning_rate"] = schedule
     kind = type(optimizer)
     if kind.__module__.startswith("keras.src.backend."):  # PyTorch's, which stand in for Keras' own
