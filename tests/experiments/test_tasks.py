@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfprune.adapters.backend import tf
 from tfprune.cli.predict import _write_masks
 from tfprune.experiments.building import load_data
 from tfprune.experiments.experiment import train
@@ -124,6 +125,14 @@ def test_texts_are_served_as_they_are_and_words_are_those_of_the_training_split(
     )
     inputs = load_data(config).inputs["serving_default"]
     assert set(inputs.described[0]["words"]) >= {"large", "small", "house"} and config.model == "text_pool"
+    assert inputs.optional == ()
+
+
+def test_a_text_that_is_missing_is_served_as_it_was_trained(table, tmp_path):
+    settings = {"text": "text", "ignore": [], "length": 6, "missing": "impute"}
+    inputs = load_data(of_table(table, tmp_path, "size", data_settings=settings)).inputs["serving_default"]
+    assert inputs.optional == ("text",)
+    assert inputs.encode({"text": tf.constant([""])}).numpy().tolist() == [[0] * 6]
 
 
 @pytest.mark.parametrize("granularity", ["weight", pytest.param("filter", marks=pytest.mark.slow)])

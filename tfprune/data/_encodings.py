@@ -110,15 +110,17 @@ class Words:
     Args:
         layer: of Keras, which knows the words of the training split.
         length: words of a text.
+        impute: whether a missing cell is a text without words; refused if not.
     """
 
     layer: Any
     length: int
+    impute: bool = False
 
     dtype = "string"
 
     @classmethod
-    def of(cls, training_cells: np.ndarray, words: int, length: int) -> Words:
+    def of(cls, training_cells: np.ndarray, words: int, length: int, impute: bool) -> Words:
         """Looks at the training split's texts."""
         layer = keras.layers.TextVectorization(words, output_sequence_length=length)
         layer.adapt(tf.constant([cell or "" for cell in training_cells.tolist()]))
@@ -126,7 +128,7 @@ class Words:
         if not known:
             raise DataError("the texts of the training split have no words")
         again = keras.layers.TextVectorization(words, output_sequence_length=length, vocabulary=known)
-        return cls(again, length)
+        return cls(again, length, impute)
 
     @property
     def width(self) -> int:
@@ -179,7 +181,7 @@ def row_inputs(
 
 def _may_be_missing(column: Number | Category | Words) -> bool:
     if isinstance(column, Words):
-        return False
+        return column.impute
     return (column.median if isinstance(column, Number) else column.usual) is not None
 
 

@@ -184,7 +184,7 @@ class Table(Source):
                     f"column {name} has no cell in the training split; leave it out with --set data.ignore={name}"
                 )
             encodings = {
-                name: Words.of(values[train], self.words, self.length)
+                name: Words.of(values[train], self.words, self.length, impute)
                 if name in self._words
                 else self._number(name, Number.of(values[train], impute))
                 if values.dtype == np.float64
