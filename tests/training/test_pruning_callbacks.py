@@ -68,6 +68,10 @@ def test_callbacks_prune_a_model_of_keras_3_whose_step_has_optimizers_of_its_own
         model.fit(*data(), epochs=3, callbacks=refused, verbose=0)
     model.fit(*data(), epochs=3, callbacks=tfprune.callbacks(model, **given), verbose=0)
     assert tfprune.summary(model).sparsity == 0.5
+    with pytest.raises(
+        ModelError, match="is compiled with no optimizer, .* prune it in your own fit, with tfprune.call"
+    ):
+        tfprune.train(model, data(), **given, in_place=True)
 
 
 @pytest.mark.parametrize(("restore", "words"), [(False, []), (True, ["weights of before the pruning"])])

@@ -15,10 +15,15 @@ def compiled_arguments(model: Any) -> dict[str, Any]:
     """Returns the arguments that a model was compiled with; its optimizer and whether it runs eagerly as they are now.
 
     Raises:
-        ModelError: it is not compiled.
+        ModelError: it is not compiled, or with no optimizer.
     """
-    if getattr(model, "optimizer", None) is None or not hasattr(model, "_compile_config"):
+    if not hasattr(model, "_compile_config"):
         raise ModelError(f"model {model.name} is not compiled: call model.compile(optimizer, loss) first")
+    if getattr(model, "optimizer", None) is None:
+        raise ModelError(
+            f"model {model.name} is compiled with no optimizer, and each training begins with one that has made no "
+            "step: compile it with one, or prune it in your own fit, with tfprune.callbacks"
+        )
     return {**model._compile_config.config, "optimizer": model.optimizer, "run_eagerly": model.run_eagerly}
 
 
