@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found through /proc"),
 ]
 
-PATIENCE = 150  # seconds that anything here may take
+PATIENCE = 400  # seconds that anything here may take
 GOOD = """
 dataset = "penguins"
 loop = "plain"
