@@ -2,8 +2,9 @@ import csv
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfprune.adapters.backend import keras
+from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels, set_masks
 from tfprune.adapters.tf_keras.schedules import PruneAtSteps
 from tfprune.adapters.tf_keras.wrapping import masked_layers, wrap
@@ -15,6 +16,7 @@ from tfprune.training.callbacks import (
     PruneOnSchedule,
     Rewinding,
     StopOnNaN,
+    _histogram,
     mask_image,
 )
 from tfprune.training.history import COLUMNS, write_history
@@ -128,3 +130,18 @@ def test_a_mask_is_drawn_with_inputs_down_and_outputs_right():
     alive = np.all(image[0] == ALIVE_COLOUR, axis=-1)
     assert alive[zoom, 2 * zoom] and alive.sum() == zoom**2
     assert mask_image(np.ones((2000, 3), np.uint8)).shape == (1, 512, 3, 3)
+
+
+@pytest.mark.parametrize("values", [np.random.default_rng(0).normal(size=(9, 7)), np.zeros((2, 3)), np.arange(6.0)])
+def test_histograms_are_those_of_tensorflow_but_for_values_that_are_not_finite(values, tmp_path):
+    kernel = values.astype(np.float32)
+    broken = np.append(kernel, np.float32([np.nan, np.inf, -np.inf]))
+    with tf.summary.create_file_writer(str(tmp_path)).as_default(step=1):
+        tf.summary.histogram("theirs", kernel)
+        for name, own in (("ours", kernel), ("broken", broken)):
+            tf.summary.experimental.write_raw_pb(_histogram(name, own))
+        tf.summary.flush()
+    log = EventAccumulator(str(tmp_path)).Reload()
+    theirs, *ours = (tf.make_ndarray(log.Tensors(name)[0].tensor_proto) for name in ("theirs", "ours", "broken"))
+    for own in ours:
+        np.testing.assert_allclose(own, theirs, rtol=1e-12, atol=1e-12)

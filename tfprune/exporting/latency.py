@@ -18,7 +18,7 @@ from tfprune.exporting.formats._base import Answer
 from tfprune.utils.progress import progress_bar
 
 BATCH = 256  # in which the accuracy is taken
-AT_ONCE = 6  # models that are measured in turns, the first one among them
+AT_ONCE = 6  # models that are measured together, the baseline among them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
