@@ -7,7 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.adapters.graphs import Change
+from tfprune.adapters.graphs import Change, Changes
+
+
+def narrow_settings(
+    keras: Any, config: dict[str, Any], old: Any, changes: Changes, remade: Callable[[Any], Any]
+) -> None:
+    """Takes away from the settings of a layer, in place, what channels have there that go.
+
+    Args:
+        keras: either one.
+        config: the settings.
+        old: the layer.
+        changes: of its model.
+        remade: returns what has become of a layer that is the activation of this one.
+    """
+    for key in config:
+        own = getattr(old, key, None)
+        if key == "activation" and isinstance(own, keras.layers.Layer):
+            config[key] = remade(own)
+        elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
+            weight = getattr(old, key.removesuffix("_initializer"), None)
+            values = None if weight is None else np.broadcast_to(own.value, weight.shape)
+            narrow = values if values is None else changes.narrowed(weight, values)
+            if narrow is not None and narrow.shape != values.shape:
+                config[key] = keras.initializers.Constant(narrow)
+    apply_to_settings(config, changes.settings.get(id(old), ()))
 
 
 def apply_to_settings(config: dict[str, Any], changes: Iterable[Change]) -> None:

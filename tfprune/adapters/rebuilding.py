@@ -48,6 +48,21 @@ def rebuilt(
     return new
 
 
+def functions_of(layer: Any) -> dict[str, Any]:
+    """Returns name -> a function that a layer was given, Keras' own ones aside."""
+    return {
+        key: own
+        for key, own in vars(layer).items()
+        if callable(own)
+        and not isinstance(own, type)
+        and not inspect.ismethod(own)
+        and not hasattr(own, "get_config")
+        and not key.startswith("_")
+        and str(getattr(own, "__module__", "")).partition(".")[0] not in OWN_FRAMEWORKS
+        and key not in ("call", "build")
+    }
+
+
 def carry_settings(old: Any, new: Any, names: Iterable[str]) -> Any:
     """Gives an object what another one knows beside its settings, as far as it does; returns it."""
     for name in names:

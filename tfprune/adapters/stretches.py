@@ -6,7 +6,7 @@ Data go on where the `fit` before stopped, and what listens sees one training.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 # Of `fit`, and not needed any more where its data are in batches.
@@ -72,11 +72,28 @@ class Stretches:
 class Continuous:
     """What a list of callbacks does so that they see one training; for a subclass of Keras' own list.
 
-    `set_model` says what the training goes on with.
+    Args:
+        callbacks: what listens, in this order.
+        model: that the training begins with; `set_model` says what it goes on with.
+        verbose: as for `fit`.
+        epochs: up to which the whole training goes.
+        steps: of an epoch, if they are known.
+
+    Attributes:
+        interactive: whether Keras draws progress bars here, for `verbose="auto"`.
     """
 
+    interactive: Callable[[], bool]
     _begun = False
     _logs: Mapping[str, Any] | None = None
+
+    def __init__(
+        self, callbacks: Sequence[Any], model: Any, *, verbose: int | str, epochs: int, steps: int | None
+    ) -> None:
+        if verbose == "auto":
+            verbose = 1 if self.interactive() else 2
+        about = {"model": model, "verbose": verbose, "epochs": epochs, "steps": steps}
+        super().__init__(list(callbacks), add_history=True, add_progbar=verbose != 0, **about)  # type: ignore[call-arg]
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if not self._begun:

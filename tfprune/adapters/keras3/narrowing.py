@@ -7,14 +7,20 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras3_module as keras
-from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
+from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, narrow_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.keras3.layers import graph_of, has_graph
-from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt, rebuilt_by_names, weight_of
+from tfprune.adapters.rebuilding import (
+    check_shared,
+    functions_of,
+    name_alike,
+    of_its_own_class,
+    rebuilt,
+    rebuilt_by_names,
+    weight_of,
+)
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -173,26 +179,12 @@ class Narrowed:
                 shape = old._output_shape
                 return keras.layers.Lambda(old.function, shape, old.mask, old.arguments, **settings)
             config = settings_of(old)
-            self._change(config, old)
+            narrow_settings(keras, config, old, self._changes, self._operation)
             return rebuilt_by_names(old, keras, self._settings(old, config), self._name(old, config))
         except FAILURES as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
             ) from None
-
-    def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
-        """Takes away from the settings of a layer what channels have there that go."""
-        for key in config:
-            own = getattr(old, key, None)
-            if key == "activation" and isinstance(own, keras.layers.Layer):
-                config[key] = self._operation(own)
-            elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
-                weight = getattr(old, key.removesuffix("_initializer"), None)
-                values = None if weight is None else np.broadcast_to(own.value, weight.shape)
-                narrow = values if values is None else self._changes.narrowed(weight, values)
-                if narrow is not None and narrow.shape != values.shape:
-                    config[key] = keras.initializers.Constant(narrow)
-        apply_to_settings(config, self._changes.settings.get(id(old), ()))
 
 
 def settings_of(layer: keras.layers.Layer) -> dict[str, Any]:
@@ -227,21 +219,6 @@ def _twin(old: Any, **changes: Any) -> Any:
     twin = object.__new__(type(old))
     vars(twin).update(vars(old) | changes)
     return twin
-
-
-def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
-    """Returns name -> a function that a layer was given, Keras' own ones aside."""
-    return {
-        key: own
-        for key, own in vars(layer).items()
-        if callable(own)
-        and not isinstance(own, type)
-        and not inspect.ismethod(own)
-        and not hasattr(own, "get_config")
-        and not key.startswith("_")
-        and str(getattr(own, "__module__", "")).partition(".")[0] != "keras"
-        and key not in ("call", "build")
-    }
 
 
 def own_class(model: keras.Model) -> bool:

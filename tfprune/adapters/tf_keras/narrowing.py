@@ -9,11 +9,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numpy as np
-
 from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras, tf
-from tfprune.adapters.changed import apply_to_arguments, apply_to_settings, without_shapes
+from tfprune.adapters.changed import apply_to_arguments, narrow_settings, without_shapes
 from tfprune.adapters.graphs import Changes, Remade
 from tfprune.adapters.rebuilding import check_shared, name_alike, of_its_own_class, rebuilt_by_names, weight_of
 from tfprune.adapters.tf_keras.layers import has_graph
@@ -177,26 +175,12 @@ class Narrowed:
                 kept_as = {key: config[key] for key in ("name", "trainable", "dtype")}
                 return keras.layers.Activation("linear", **kept_as)
             config = without_shapes(config) | functions
-            self._change(config, old)
+            narrow_settings(keras, config, old, self._changes, self._layer)
             return rebuilt_by_names(old, keras, self._settings(old, config), self._name(old, config))
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{old.name} ({type(old).__name__}) cannot be made again from its get_config: {one_line(error)}"
             ) from None
-
-    def _change(self, config: dict[str, Any], old: keras.layers.Layer) -> None:
-        """Takes away from the settings of a layer what channels have there that go."""
-        for key in config:
-            own = getattr(old, key, None)
-            if key == "activation" and isinstance(own, keras.layers.Layer):
-                config[key] = self._layer(own)
-            elif key.endswith("_initializer") and np.ndim(getattr(own, "value", 0)):  # an array that does not fit
-                weight = getattr(old, key.removesuffix("_initializer"), None)
-                values = None if weight is None else np.broadcast_to(own.value, weight.shape)
-                narrow = values if values is None else self._changes.narrowed(weight, values)
-                if narrow is not None and narrow.shape != values.shape:
-                    config[key] = keras.initializers.Constant(narrow)
-        apply_to_settings(config, self._changes.settings.get(id(old), ()))
 
 
 def is_of_keras(layer: keras.layers.Layer, *kinds: str) -> bool:

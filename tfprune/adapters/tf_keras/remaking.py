@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfprune.adapters.backend import keras
-from tfprune.adapters.rebuilding import rebuilt, rebuilt_by_names
+from tfprune.adapters.rebuilding import functions_of, rebuilt, rebuilt_by_names
 from tfprune.adapters.tf_keras.layers import has_graph
 
 
@@ -61,17 +60,3 @@ def _config_without(layer: keras.layers.Layer, functions: Mapping[str, Any]) -> 
     for owner in owners:
         vars(owner).update(dict.fromkeys(functions.keys() & vars(owner).keys(), keras.activations.linear))
     return copy.deepcopy(twin.get_config())
-
-
-def functions_of(layer: keras.layers.Layer) -> dict[str, Any]:
-    """Returns name -> a function that a layer was given, Keras' own ones aside."""
-    return {
-        key: own
-        for key, own in vars(layer).items()
-        if callable(own)
-        and not isinstance(own, type)
-        and not inspect.ismethod(own)
-        and not hasattr(own, "get_config")
-        and not key.startswith("_")
-        and str(getattr(own, "__module__", "")).partition(".")[0] != "tf_keras"
-    }

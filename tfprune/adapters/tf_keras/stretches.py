@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfprune.adapters import stretches
@@ -60,33 +60,6 @@ class Stretches(stretches.Stretches):
 
 
 class OneTraining(stretches.Continuous, keras.callbacks.CallbackList):
-    """Callbacks that see one training where `fit` is called for several stretches of it.
+    """Callbacks that see one training where `fit` is called for several stretches of it."""
 
-    Args:
-        callbacks: what listens, in this order.
-        model: that the training begins with; `set_model` says what it goes on with.
-        verbose: as for `fit`.
-        epochs: up to which the whole training goes.
-        steps: of an epoch, if they are known.
-    """
-
-    def __init__(
-        self,
-        callbacks: Sequence[keras.callbacks.Callback],
-        model: keras.Model,
-        *,
-        verbose: int | str,
-        epochs: int,
-        steps: int | None,
-    ) -> None:
-        if verbose == "auto":
-            verbose = 1 if keras.utils.is_interactive_logging_enabled() else 2
-        super().__init__(
-            list(callbacks),
-            add_history=True,
-            add_progbar=verbose != 0,
-            model=model,
-            verbose=verbose,
-            epochs=epochs,
-            steps=steps,
-        )
+    interactive = staticmethod(keras.utils.is_interactive_logging_enabled)
