@@ -593,6 +593,33 @@ def test_nested_callbacks_are_looked_through_for_those_that_cannot_be(tmp_path):
         tfprune.train(compiled(), data(), method="lottery", sparsity=0.5, epochs=2, callbacks=[[backup]], verbose=0)
 
 
+@pytest.mark.parametrize("method", ["magnitude_at_init", "rigl"])
+def test_a_backup_of_a_training_that_began_pruned_comes_back_whole(method, tmp_path):
+    """Under the masks that it has, not under those of the weights that it is put on."""
+    saved, seen = [], []
+
+    def fit(*callbacks):
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path))
+        asked = {"method": method, "sparsity": 0.5, "epochs": 6, "batch_size": 16, "verbose": 0}
+        return tfprune.train(compiled(), data(), callbacks=[backup, *callbacks], **asked)
+
+    def stop(epoch, logs):
+        if epoch == 5:  # when masks stay
+            saved.extend(killed.model.get_weights())
+            raise ZeroDivisionError
+
+    keras.utils.set_random_seed(0)
+    killed = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+    with pytest.raises(ZeroDivisionError):
+        fit(killed)
+    keras.utils.set_random_seed(1)
+    look = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.extend(look.model.get_weights()))
+    result = fit(look)
+    assert [row["epoch"] for row in result.history] == [6] and result.sparsity == 0.5
+    for one, other in zip(seen, saved, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_weights_of_examples_are_refused_beside_batches():
     x, y = data()
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)

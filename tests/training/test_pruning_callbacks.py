@@ -5,6 +5,7 @@ from brought import compiled, data, own
 import tfprune
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.tf_keras.mask_values import get_masks, kernels
+from tfprune.training.in_memory_pruning import InMemoryPruning
 from tfprune.utils.errors import ConfigError, ModelError
 
 L = keras.layers
@@ -120,6 +121,31 @@ def test_masks_come_back_with_the_weights_of_a_backup(first, epoch, tmp_path):
     for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert tfprune.summary(again).sparsity == pytest.approx(0.75, abs=0.01)
+
+
+@pytest.mark.parametrize("method", ["rigl", "set"])
+@pytest.mark.parametrize("first", [False, True])
+def test_weights_that_have_come_back_move_on_after_a_backup(method, first, tmp_path, monkeypatch):
+    """They are zero at first, as what is pruned."""
+    updates = []
+    cut = InMemoryPruning.apply_event
+    monkeypatch.setattr(InMemoryPruning, "apply_event", lambda *given: (updates.append(given), cut(*given)))
+
+    def fit(*callbacks):
+        keras.utils.set_random_seed(0)
+        model = compiled("adam")
+        pruning = tfprune.callbacks(model, method=method, sparsity=0.5, epochs=6, data=data())
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+        own = [backup, *pruning] if first else [*pruning, backup]
+        model.fit(*data(), epochs=6, callbacks=[*own, *callbacks], verbose=0)
+        return model
+
+    with pytest.raises(ZeroDivisionError):
+        fit(keras.callbacks.LambdaCallback(on_epoch_begin=lambda at, logs: at == 2 and 1 / 0))
+    assert len(updates) == 2
+    masks = get_masks(fit())
+    assert len(updates) == 5  # at the ends of the epochs 2 to 4
+    assert sum(int(mask.sum()) for mask in masks.values()) == sum(mask.size for mask in masks.values()) // 2
 
 
 def test_callbacks_do_not_prune_twice_where_a_fit_is_repeated():

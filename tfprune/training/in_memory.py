@@ -15,6 +15,7 @@ from tfprune.adapters import adapter_of
 from tfprune.methods._dry_run import Step, Training
 from tfprune.pruning.criteria import needs_data
 from tfprune.pruning.events import PruningEvent
+from tfprune.pruning.masks import Arrays, ones_like
 from tfprune.pruning.pattern_masks import check_pattern
 from tfprune.training.fit_arguments import Supply, fit_arguments
 from tfprune.training.in_memory_pruning import InMemoryPruning, tell_of_freed_zeros, tell_of_other_optimizers
@@ -151,6 +152,8 @@ class InMemoryTask(InMemoryPruning):
         self._left = asked.steps()
         self._live = LiveCurves(self.history)
         self._pruning: PruneAtEpochs | None = None  # of the training that is going on
+        self._cuts: list[PruningEvent] = []  # outside of trainings
+        self._laid_off: Arrays = {}  # masks that wait for a backup
 
     def fit(
         self,
@@ -174,7 +177,8 @@ class InMemoryTask(InMemoryPruning):
         self._pruning = pruning = PruneAtEpochs(
             actions,
             start=start,
-            resume=functools.partial(self.adopt, (), events or {}),
+            begin=self._lay_off_masks,
+            resume=functools.partial(self._begin, start, events or {}),
             look=self.look,
             stops_on_nan=(stops_on_nan := _stops_on_nan(self._callbacks)),
         )
@@ -188,7 +192,27 @@ class InMemoryTask(InMemoryPruning):
         finally:
             self.missed += [f"the pruning at the end of epoch {epoch} of {self.epochs}" for epoch in pruning.missed()]
             self._live.finish()
+            self._put_masks_on()
             self.keep()
+
+    def _lay_off_masks(self) -> None:
+        """Lets a backup put weights back that are not pruned where those are with which this training was made."""
+        if self._cuts and any(type(own).__name__ == "BackupAndRestore" for own in self._callbacks):
+            self._laid_off = self.pruner.masks()
+            self.pruner.model.set_masks(ones_like(self._laid_off))
+
+    def _put_masks_on(self) -> None:
+        if self._laid_off:
+            self.pruner.model.set_masks(self._laid_off)
+        self._laid_off = {}
+
+    def _begin(self, start: int, events: Mapping[int, PruningEvent], epoch: int) -> int:
+        """Masks the model that a training begins with, see `adopt`, which is called where that comes from a backup."""
+        if epoch == start:
+            self._put_masks_on()
+            return epoch
+        self._laid_off = {}
+        return self.adopt(self._cuts, events, epoch)
 
     def _train(self, start: int, events: Sequence[int], callbacks: Sequence[Any]) -> None:
         """Trains what comes after epoch `start`, with cuts at the ends of the epochs in `events`."""
@@ -201,6 +225,7 @@ class InMemoryTask(InMemoryPruning):
     def prune(self, event: PruningEvent) -> None:
         """Cuts the model between trainings."""
         super().prune(event)
+        self._cuts.append(event)
         self._left.pop(0)
 
     def shuffle_masks(self) -> None:

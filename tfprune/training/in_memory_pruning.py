@@ -125,6 +125,9 @@ class InMemoryPruning:
     def adopt(self, before: Sequence[PruningEvent], events: Mapping[int, PruningEvent], epoch: int) -> int:
         """Takes the masks of a training that was begun elsewhere from the zeros of its weights.
 
+        Where cuts let weights come back at zero, more is zero than is pruned, and any of that may be alive. Such a cut
+        at the end of `epoch` may have been done or not: it is done anew, and what is zero is the first to go.
+
         Args:
             before: cuts before the first epoch.
             events: those at the ends of epochs, counted from 1.
@@ -142,12 +145,15 @@ class InMemoryPruning:
             return epoch
         kernels = {name: np.array(kernel) for name, kernel in self.pruner.model.kernels().items()}
         zeros = {name: (kernel != 0).astype(np.uint8) for name, kernel in kernels.items()}
-        for done in (epoch, epoch - 1) if epoch in events else (epoch,):
+        moving = any(event.regrow_fraction for event in passed)
+        fits = np.greater_equal if moving else np.equal
+        done_at = (epoch - 1, epoch) if moving else (epoch, epoch - 1)
+        for done in done_at if epoch in events else (epoch,):
             cuts = _passed(before, events, done)
             certain = [event for event in cuts if event.stability_tolerance is None]
             for some in (cuts, certain):
                 masks = self._masks_after(some, kernels)
-                if all(np.array_equal(mask != 0, zeros[name] != 0) for name, mask in masks.items()):
+                if all(np.all(fits(mask, zeros[name])) for name, mask in masks.items()):
                     self.pruner.model.set_masks(masks)
                     return done
         expected = sparsity_of(self._masks_after(passed, kernels))

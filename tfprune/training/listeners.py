@@ -62,7 +62,8 @@ class PruneAtEpochs(Listener):
     Args:
         events: epoch, counted from 1 -> what to do.
         start: epochs that count as done when the training begins.
-        resume: is called, with the epochs that are done, where a training begins later than that, as one does that goes
+        begin: is called when the training begins, before weights are put back as from a backup.
+        resume: is called before the first epoch with the epochs that are done, more than `start` where a training goes
             on from a backup; returns the last epoch at whose end everything had been done when the weights were saved.
         look: is called at the end of each epoch, before what is done there and before anybody else looks.
         stops_on_nan: whether a callback of Keras' ends trainings whose loss is no number: nothing is done then.
@@ -77,12 +78,14 @@ class PruneAtEpochs(Listener):
         events: Mapping[int, Callable[[], None]],
         *,
         start: int = 0,
+        begin: Callable[[], None] = lambda: None,
         resume: Callable[[int], int] = lambda epoch: epoch,
         look: Callable[[], None] = lambda: None,
         stops_on_nan: bool = False,
     ) -> None:
         self.events = dict(events)
         self.start = start
+        self.begin = begin
         self.resume = resume
         self.look = look
         self.stops_on_nan = stops_on_nan
@@ -93,12 +96,16 @@ class PruneAtEpochs(Listener):
         """Returns the epochs at whose ends nothing has been done that should have been."""
         return [epoch for epoch in self.events if epoch not in self.done]
 
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.begin()
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        if not self.epoch and epoch > self.start:
+        if not self.epoch:
             done = self.resume(epoch)
-            self.done |= {at for at in self.events if at <= done}
-            self.epoch = epoch
-            self._act()
+            if epoch > self.start:
+                self.done |= {at for at in self.events if at <= done}
+                self.epoch = epoch
+                self._act()
         self.epoch = epoch + 1
 
     def on_test_begin(self, logs: Logs = None) -> None:

@@ -46,7 +46,6 @@ class PruningCallback(PruneAtEpochs):
         self.pruning = pruning
         self.epochs = pruning.asked.epochs
         self.before, self.training, self.after = before, training, after
-        self._first = before
         self._finished = self._checked = False
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -69,9 +68,6 @@ class PruningCallback(PruneAtEpochs):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if not self._checked:
             self._check_masked(epoch)
-        if epoch == self.start:
-            self._do(self.before)
-        self.before = ()
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -103,7 +99,10 @@ class PruningCallback(PruneAtEpochs):
             )
 
     def _resume(self, epoch: int) -> int:
-        cuts = [step for step in self._first if isinstance(step, PruningEvent)]
+        if epoch == self.start:
+            self._do(self.before)
+            return epoch
+        cuts = [step for step in self.before if isinstance(step, PruningEvent)]
         return self.pruning.adopt(cuts, self.training.events, epoch)
 
     def _do(self, steps: Sequence[Step]) -> None:
