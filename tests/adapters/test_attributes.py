@@ -6,6 +6,7 @@ import pytest
 import tfprune
 from tfprune.adapters.backend import keras as tf_keras
 from tfprune.adapters.backend import keras3
+from tfprune.utils.errors import ModelError
 
 
 def twice(x):
@@ -50,3 +51,35 @@ def test_models_of_an_own_class_keep_their_plain_attributes(name):
         ):
             assert type(other) is type(model) and {key: getattr(other, key) for key in own} == own
             assert not hasattr(other, "method")
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_layers_that_a_model_holds_become_those_of_the_smaller_one_or_are_refused(name, inside):
+    """A teacher that no input leads to would be missing in the loss, or silently none."""
+    k = tf_keras if name == "tf_keras" else keras3()
+
+    class Taught(k.Model):
+        teacher = None
+
+        def train_step(self, data):
+            assert self.teacher is not None
+            return super().train_step(data)
+
+    i = k.layers.Input((8,))
+    wide = k.layers.Dense(16, "relu", name="wide")
+    model = Taught(i, k.layers.Dense(3, name="logits")(wide(i)))
+    model.teacher = wide if inside else k.Sequential([k.layers.Input((8,)), k.layers.Dense(3)])
+    model.teacher.trainable = inside
+    model.compile("sgd", "mse")
+    data = np.ones((8, 8), np.float32), np.zeros((8, 3), np.float32)
+    given = {"sparsity": 0.5, "epochs": 3, "verbose": 0}
+    if inside:
+        model = tfprune.train(model, data, granularity="filter", **given).model
+        assert model.teacher is model.get_layer("wide") and model.teacher.units == 8
+        assert tfprune.prune(model, 0.5).teacher.units == 8
+        return
+    for granularity in ("weight", "filter"):
+        with pytest.raises(ModelError, match="layers that its inputs and outputs do not lead to.*in_place=True"):
+            tfprune.train(model, data, granularity=granularity, **given)
+    assert tfprune.train(model, data, in_place=True, **given).sparsity == 0.5

@@ -6,9 +6,12 @@ import functools
 import inspect
 import numbers
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from tfprune.utils.errors import ModelError
 
 WHEN_USED = (  # attributes that Keras sets in a model when it is compiled, trained or called
     *("_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator", "_jax_state", "_jax_state_synced"),
@@ -16,13 +19,19 @@ WHEN_USED = (  # attributes that Keras sets in a model when it is compiled, trai
 )
 
 
-def carry_attributes(library: Any, old: Any, new: Any) -> None:
-    """Gives what became of a model of a person's own class the plain attributes that it has beside those of Keras.
+def carry_attributes(library: Any, old: Any, new: Any, made: Mapping[int, Any]) -> None:
+    """Gives what became of a model of a person's own class the attributes that it has beside those of Keras.
+
+    Plain ones, and layers: what became of these.
 
     Args:
         library: `tf_keras` or `keras`.
         old: the model.
         new: what was made of its inputs and outputs, or of its configuration; these may not tell all.
+        made: id of a layer -> what became of it.
+
+    Raises:
+        ModelError: nothing became of a layer, such as a teacher that the model's own loss asks.
     """
     if type(old).__module__.partition(".")[0] == library.__name__.partition(".")[0]:
         return
@@ -31,6 +40,13 @@ def carry_attributes(library: Any, old: Any, new: Any) -> None:
             continue
         if inspect.isroutine(value) and hasattr(type(old), key):  # in the place of a method
             continue
+        if isinstance(value, library.layers.Layer) and key not in vars(new) and value.weights:
+            if id(value) not in made:
+                raise ModelError(
+                    f"attribute {key} of model {old.name} has layers that its inputs and outputs do not lead to, and a "
+                    "copy would have none: let its loss or a callback hold them, or zero weights with in_place=True"
+                )
+            setattr(new, key, made[id(value)])
         if _is_plain(library, value) and not (key in vars(new) and _same(vars(new)[key], value)):
             setattr(new, key, _unwrapped(value))
 

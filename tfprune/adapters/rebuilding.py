@@ -136,6 +136,18 @@ def rebuilt_by_names(old: Any, keras: Any, config: dict[str, Any], named: str | 
     return new
 
 
+def paired_layers(old: Any, new: Any) -> list[tuple[Any, Any]]:
+    """Returns the layers of a model, itself included, beside those of its copy.
+
+    Raises:
+        NotImplementedError: the copy has others, as where an attribute holds some that no input leads to.
+    """
+    several = [list(model._flatten_layers()) for model in (old, new)]
+    if len(several[0]) != len(several[1]):
+        raise NotImplementedError("it holds layers that its inputs and outputs do not lead to")
+    return list(zip(*several, strict=True))
+
+
 def check_copied(old: Any, new: Any) -> None:
     """Raises `ModelError` if a name that Keras stored of a layer has come to mean something else in its copy."""
     if _functions(old):

@@ -9,7 +9,7 @@ from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras3_module as keras
 from tfprune.adapters.keras3 import backends
 from tfprune.adapters.keras3.layers import NAMES, carry_state, has_graph, leaf_layers, not_compiled
-from tfprune.adapters.rebuilding import check_config, check_copied, name_alike, rebuilt
+from tfprune.adapters.rebuilding import check_config, check_copied, name_alike, paired_layers, rebuilt
 from tfprune.utils.errors import ModelError
 from tfprune.utils.text import one_line
 
@@ -45,16 +45,17 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
 def cloned(model: keras.Model) -> keras.Model:
     """Returns a model of the same configuration with the state of another one."""
     copy = remade(model)
+    layers = paired_layers(model, copy)
     for old, new in zip(leaf_layers(model), leaf_layers(copy), strict=True):
         check_copied(old, new)
-    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    made = {id(old): new for old, new in layers}
     for old, new in layers:
         new.trainable = old.trainable
     for old, new in layers:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
         elif has_graph(new):
-            carry_attributes(keras, old, new)
+            carry_attributes(keras, old, new, made)
     for theirs, own in zip(model.variables, copy.variables, strict=True):  # those of the models themselves too
         own.assign(keras.ops.copy(theirs.value))
         if hasattr(theirs, "regularizer"):  # which counts, whatever the layer's settings say

@@ -88,11 +88,11 @@ class Narrowed:
 
     def _sequential(self, old: keras.Sequential) -> keras.Sequential:
         new = type(old)(name=old.name)
-        carry_attributes(keras, old, new)
         for layer in old._layers:  # with the one for the input
             new.add(self._operation(layer))
         if not new.built:
             new.build(old.input_shape)
+        self._carry_attributes(old, new)
         return new
 
     def _functional(self, old: keras.Model) -> keras.Model:
@@ -108,8 +108,11 @@ class Narrowed:
             for ends in (graph._inputs_struct, graph._outputs_struct)
         )
         new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
-        carry_attributes(keras, old, new)
+        self._carry_attributes(old, new)
         return new
+
+    def _carry_attributes(self, old: keras.Model, new: keras.Model) -> None:
+        carry_attributes(keras, old, new, {key: made for key, (_, made) in self._made.items()})
 
     def _check_kind(self, old: keras.Model) -> None:
         """Raises `ModelError` if a model is of a class that its inputs and outputs do not make."""

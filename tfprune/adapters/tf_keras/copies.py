@@ -8,7 +8,7 @@ from typing import Any
 from tfprune.adapters.attributes import carry_attributes
 from tfprune.adapters.backend import keras, tf
 from tfprune.adapters.compile_arguments import compile_copy, compiled_arguments
-from tfprune.adapters.rebuilding import name_alike, rebuilt
+from tfprune.adapters.rebuilding import name_alike, paired_layers, rebuilt
 from tfprune.adapters.tf_keras.kernel_names import NAMES
 from tfprune.adapters.tf_keras.layers import carry_state, has_graph
 from tfprune.adapters.tf_keras.optimizers import fresh
@@ -41,13 +41,14 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
             copy = cloned(model)
             if type(copy) is not type(model):
                 copy = _of_own_class(model, copy)
+        layers = paired_layers(model, copy)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = one_line(error)
         raise ModelError(
             f"model {model.name} cannot be copied ({reason}); take it as it is with in_place=True"
         ) from None
     name_alike(model, copy)
-    layers = list(zip(model._flatten_layers(), copy._flatten_layers(), strict=True))
+    made = {id(old): new for old, new in layers}
     for old, new in layers:
         new.trainable = old.trainable
     copy.set_weights(model.get_weights())
@@ -55,7 +56,7 @@ def uncompiled_copy_of(model: keras.Model) -> keras.Model:
         if not isinstance(new, keras.Model):
             carry_state(old, new)
         elif has_graph(new):
-            carry_attributes(keras, old, new)
+            carry_attributes(keras, old, new, made)
     for old, new in [*layers, (model, copy)]:
         if len(old._callable_losses) != len(new._callable_losses):
             raise ModelError(

@@ -69,11 +69,11 @@ class Narrowed:
 
     def _sequential(self, old: keras.Sequential) -> keras.Sequential:
         new = type(old)(name=old.name)
-        carry_attributes(keras, old, new)
         for layer in super(keras.Sequential, old).layers:  # with the one for the input, if there is one
             new.add(self._layer(layer))
         if not new.built:
             new.build(old.input_shape)
+        self._carry_attributes(old, new)
         return new
 
     def _functional(self, old: keras.Model) -> keras.Model:
@@ -96,13 +96,16 @@ class Narrowed:
             for ends in (old._nested_inputs, old._nested_outputs)
         )
         new = self._kind(old)(inputs=inputs, outputs=outputs, name=old.name)
-        carry_attributes(keras, old, new)
         stay = [own for own in old.layers if id(own) not in self._changes.gone and not self._is_apart(own)]
         ancillary = [self._layer(layer) for layer in stay]
         ancillary = [layer for layer in ancillary if not any(layer is known for known in new.layers)]
         if ancillary:  # such as those of `add_loss`, which no output is computed from
             new._insert_layers(ancillary, [node for layer in ancillary for node in layer.inbound_nodes])
+        self._carry_attributes(old, new)
         return new
+
+    def _carry_attributes(self, old: keras.Model, new: keras.Model) -> None:
+        carry_attributes(keras, old, new, {key: made for key, (_, made) in self._made.items()})
 
     def _read(self, node: Any) -> list[tf.Tensor]:
         """Returns the tensors that a call needs; that of a layer which goes needs none."""
