@@ -83,3 +83,31 @@ def test_layers_that_a_model_holds_become_those_of_the_smaller_one_or_are_refuse
         with pytest.raises(ModelError, match="layers that its inputs and outputs do not lead to.*in_place=True"):
             tfprune.train(model, data, granularity=granularity, **given)
     assert tfprune.train(model, data, in_place=True, **given).sparsity == 0.5
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+@pytest.mark.parametrize("init", [True, False])
+def test_a_layer_that_is_taken_apart_may_be_held_too(name, init):
+    k = tf_keras if name == "tf_keras" else keras3()
+
+    class Block(k.layers.Layer):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            self.one, self.two = k.layers.Dense(16, "relu"), k.layers.Dense(8)
+
+        def call(self, x):
+            return self.two(self.one(x))
+
+    class Given(k.Model):
+        pass
+
+    class Made(k.Model):
+        def __init__(self):
+            i, block = k.layers.Input((8,)), Block()
+            super().__init__(inputs=i, outputs=k.layers.Dense(3)(block(i)))
+            self.block = block
+
+    i, block = k.layers.Input((8,)), Block()
+    model = Made() if init else Given(i, k.layers.Dense(3)(block(i)))
+    model.block = model.block if init else block
+    assert tfprune.shrink(model, 0.5).count_params() < model.count_params()

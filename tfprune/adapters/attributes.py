@@ -40,15 +40,24 @@ def carry_attributes(library: Any, old: Any, new: Any, made: Mapping[int, Any]) 
             continue
         if inspect.isroutine(value) and hasattr(type(old), key):  # in the place of a method
             continue
-        if isinstance(value, library.layers.Layer) and key not in vars(new) and value.weights:
-            if id(value) not in made:
+        if isinstance(value, library.layers.Layer) and key not in vars(new) and type(new) is type(old):
+            if id(value) in made:
+                setattr(new, key, made[id(value)])
+            elif value.weights and id(value) not in _led_to(old):
                 raise ModelError(
                     f"attribute {key} of model {old.name} has layers that its inputs and outputs do not lead to, and a "
                     "copy would have none: let its loss or a callback hold them, or zero weights with in_place=True"
                 )
-            setattr(new, key, made[id(value)])
         if _is_plain(library, value) and not (key in vars(new) and _same(vars(new)[key], value)):
             setattr(new, key, _unwrapped(value))
+
+
+def _led_to(model: Any) -> set[int]:
+    """Returns the ids of the layers between a model's inputs and outputs, and of those in them."""
+    graph = getattr(model, "_functional", None) or model
+    nodes = [node for several in graph._nodes_by_depth.values() for node in several]
+    layers = [node.operation if hasattr(node, "operation") else node.layer for node in nodes]
+    return {id(own) for layer in layers if hasattr(layer, "_flatten_layers") for own in layer._flatten_layers()}
 
 
 @functools.cache
