@@ -46,9 +46,11 @@ from tfprune.experiments.run_data import load_data  # noqa: E402
 from tfprune.exporting.measured import times_of  # noqa: E402
 from tfprune.structured.budgets import Budget, Request  # noqa: E402
 from tfprune.structured.channels import channels  # noqa: E402
+from tfprune.structured.scoring import CRITERIA  # noqa: E402
 from tfprune.structured.selecting import least_important  # noqa: E402
 from tfprune.structured.shrinking import shrink_model  # noqa: E402
 from tfprune.structured.surgery import remove_groups  # noqa: E402
+from tfprune.structured.widths import MULTIPLE, width  # noqa: E402
 from tfprune.training.adjusting import Dropouts  # noqa: E402
 from tfprune.training.config import Config  # noqa: E402
 from tfprune.training.learning_rates import build_learning_rate  # noqa: E402
@@ -160,14 +162,17 @@ class Work:
             keep: share of the whole network's channels that stays.
             left: share of them that the model has.
         """
-        dropouts = Dropouts(self.whole(0))
-        asked = Request(keep=keep / left)
+        whole = self.whole(0)
+        dropouts = Dropouts(whole)
         if recipe.scope == "time":
-            budget = Budget("latency", self.share(keep) / self.share(left))
-            asked = Request(keep=None, budget=budget, scope="global")
-        small = shrink_model(
-            model, asked, granularity="filter", criterion=recipe.criterion, times=self.remembered_times(model)
-        )
+            asked = Request(None, Budget("latency", self.share(keep) / self.share(left)), scope="global")
+            how = {"criterion": recipe.criterion, "times": self.remembered_times(model)}
+            small = shrink_model(model, asked, granularity="filter", **how)
+        else:
+            sizes = {name: len(group) for name, group in channels(whole).free.items()}
+            # Shares of the whole network's channels are rounded, so that no error adds up over several events.
+            widths = {name: width(size, keep, MULTIPLE) for name, size in sizes.items()}
+            small = narrowed(model, widths, recipe.criterion)
         dropouts.scale(small)
         return small
 
@@ -400,7 +405,7 @@ class Work:
         wanted = {name: int(size) for name, size in (own.split(":") for own in widths.split(" "))}
         model = self.whole(seed)
         dropouts = Dropouts(model)
-        small = remade_with(model, wanted)
+        small = narrowed(model, wanted)
         dropouts.scale(small)
         return small
 
@@ -435,12 +440,17 @@ def widths_of(model: keras.Model) -> str:
     return " ".join(f"{name}:{size}" for name, size in sizes if size)
 
 
-def remade_with(model: keras.Model, wanted: Mapping[str, int]) -> keras.Model:
-    """Returns a copy of a model with other widths."""
+def narrowed(model: keras.Model, widths: Mapping[str, int], criterion: str = "l1") -> keras.Model:
+    """Returns a copy of a model with its most important channels alone, so many of each group.
+
+    Args:
+        model: to copy.
+        widths: layer -> channels that it keeps; groups are named by a layer that makes them.
+        criterion: what they are ranked by.
+    """
     found = channels(model)
-    widths = {name: wanted[name] for name in found.free}  # named by the layers that make them
-    first = {name: -np.arange(len(group)) for name, group in found.free.items()}
-    return remove_groups(model, least_important(first, widths, found))
+    scores = CRITERIA[criterion](model, found, 0, None)
+    return remove_groups(model, least_important(scores, {name: widths[name] for name in found.free}, found))
 
 
 @click.group()
