@@ -94,6 +94,11 @@ def test_a_target_may_be_a_number(net):
     assert 1000 < tfprune.shrink(net, target_parameters=4000, multiple=1).count_params() <= 4000
 
 
+def test_a_target_may_be_a_number_of_numpy(net):
+    smaller = tfprune.shrink(net, target_macs=np.float32(0.5), floor=np.float32(0.125))
+    assert smaller.count_params() == tfprune.shrink(net, target_macs=0.5, floor=0.125).count_params()
+
+
 def test_the_most_important_channels_stay_and_groups_that_are_worth_little_become_narrow():
     a, b = layers.Dense(16, name="a"), layers.Dense(16, name="b")
     model = keras.Sequential([layers.Input((16,)), a, b, layers.Dense(2, name="c")])

@@ -92,8 +92,9 @@ def test_a_training_ends_with_its_penalties(model, kind):
     ("given", "message"),
     [
         ({"kind": "lasso"}, "unknown kind 'lasso'"),
-        ({"strength": 0}, "strength must be above 0, got 0"),
-        ({"keep": 1}, r"keep must be in \(0, 1\), got 1"),
+        ({"strength": 0}, "strength must be a finite number above 0, got 0"),
+        ({"strength": "a"}, "strength must be a number, got 'a'"),
+        ({"keep": 1}, r"keep must be a fraction in \(0, 1\), got 1"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(model, given, message):

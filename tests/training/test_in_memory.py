@@ -112,6 +112,7 @@ def test_a_subclassed_model_is_trained_in_place():
         (lambda m: tfprune.train(m, data(), method="dinamic"), "did you mean dynamic"),
         (lambda m: tfprune.train(m, data(), sparsity=50), "must be a fraction"),
         (lambda m: tfprune.train(m, data(), epochs=0), "epochs must be a whole number of at least 1"),
+        (lambda m: tfprune.train(m, data(), epochs=3, seed="a"), "seed must be a number, got 'a'"),
         (lambda m: tfprune.train(m, data(), method="longer"), "method longer is there for comparisons of runs"),
         (lambda m: tfprune.train(tfprune.Config(dataset="penguins"), epochs=3), "epochs is given with a model only"),
         (lambda m: tfprune.train(m, data(), force=True), "force repeats a run"),

@@ -45,11 +45,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         shares_only = self.what == "latency"
-        if (
-            not (isinstance(self.most, (int, float)) and self.most > 0)
-            or self.most == 1
-            or (shares_only and self.most > 1)
-        ):
+        object.__setattr__(self, "most", as_number(f"target_{self.what}", self.most))
+        if not self.most > 0 or self.most == 1 or (shares_only and self.most > 1):
             unit = "a share of the whole model's in (0, 1)" + ("" if shares_only else ", or a number above 1")
             raise ConfigError(f"target_{self.what} must be {unit}, got {self.most!r}")
 
@@ -87,7 +84,8 @@ class Request:
             object.__setattr__(self, "keep", as_number("keep", self.keep))
             if not 0 < self.keep <= 1:
                 raise ConfigError(f"keep must be in (0, 1], got {self.keep:g}")
-        if not (isinstance(self.floor, (int, float)) and 0 <= self.floor <= 1):
+        object.__setattr__(self, "floor", as_number("floor", self.floor))
+        if not 0 <= self.floor <= 1:
             raise ConfigError(f"floor must be in [0, 1], got {self.floor!r}")
 
     def branch_share(self) -> float:

@@ -17,7 +17,7 @@ from tfprune.structured.labels import rows_of
 from tfprune.structured.scoring import CRITERIA
 from tfprune.structured.unfolding import layers_to_take_apart
 from tfprune.structured.widths import MULTIPLE, width
-from tfprune.utils.checks import check_choice
+from tfprune.utils.checks import check_choice, check_fraction, check_positive
 from tfprune.utils.errors import ConfigError, ModelError
 
 log = logging.getLogger(__name__)
@@ -215,10 +215,8 @@ def regularize(model: Any, kind: str = "group_norm", strength: float | None = No
     [8, 3]
     """
     check_choice("kind", kind, REGULARIZATIONS)
-    if strength is not None and not (isinstance(strength, (int, float)) and strength > 0):
-        raise ConfigError(f"strength must be above 0, got {strength!r}")
-    if not (isinstance(keep, (int, float)) and 0 < keep < 1):
-        raise ConfigError(f"keep must be in (0, 1), got {keep!r}")
+    strength = None if strength is None else check_positive("strength", strength)
+    keep = check_fraction("keep", keep, above_zero=True)
     adapter = adapter_of(model)
     if getattr(model, "optimizer", None) is None:
         raise ConfigError("the model must be compiled: a penalty is added to the gradients that its optimizer is given")

@@ -20,6 +20,7 @@ from tfprune.pruning.update import update_masks
 from tfprune.training.examples import first_examples
 from tfprune.training.pruner import Pruner
 from tfprune.training.resolving import ResolvedMethod
+from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.seeds import derive
 
@@ -54,7 +55,7 @@ class InMemoryPruning:
         self.model = model
         self.asked = asked
         self.adapter = adapter_of(model)
-        self._seed = seed
+        self._seed = seed = check_whole("seed", seed, least=0)
         self._data = data
         self.pruner = Pruner(self._attached(exclude, include), asked.scope, asked.pattern, seeds=[seed])
         self._masks = self.adapter.masks(model)
