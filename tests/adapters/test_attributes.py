@@ -37,9 +37,10 @@ def test_models_of_an_own_class_keep_their_plain_attributes(name):
     for model in (functional(inputs=i, outputs=tensor, steps=8), sequential(layers)):
         steps = getattr(model, "steps", None)
         own = {"steps": steps, "temperature": 5.0, "pair": (1, ("a", None)), "_rule": twice, "len": len}
-        own |= {"sine": np.sin, "own_loss": k.losses.MeanAbsoluteError()}
+        own |= {"sine": np.sin, "own_loss": k.losses.MeanAbsoluteError(), "shares": {"a": [0.5, 1.5]}, "seen": []}
         for key, value in own.items():
             setattr(model, key, value)
+        model.table = np.arange(3)
         model.method = model.get_config  # of the object itself: stays with it
         model.compile("sgd", "mse")
         model.fit(x, y, verbose=0)
@@ -50,6 +51,7 @@ def test_models_of_an_own_class_keep_their_plain_attributes(name):
             tfprune.prune(model, 0.5),
         ):
             assert type(other) is type(model) and {key: getattr(other, key) for key in own} == own
+            assert other.table.tolist() == [0, 1, 2] and other.seen is not model.seen
             assert not hasattr(other, "method")
 
 

@@ -69,20 +69,30 @@ def _attributes_of_keras(library: Any) -> frozenset[str]:
 
 
 def _is_plain(library: Any, value: Any) -> bool:
-    """Returns whether a value is a number, text, nothing, a function or a loss of Keras, or a tuple of such."""
-    if isinstance(value, tuple):
-        return all(_is_plain(library, own) for own in value)
+    """Returns whether a value is a number, text, an array, nothing, a function or loss of Keras, or some of these."""
+    if isinstance(value, (tuple, list, dict)):
+        return all(_is_plain(library, own) for own in (value.values() if isinstance(value, dict) else value))
     if inspect.isroutine(value):
         return isinstance(getattr(value, "__self__", None), types.ModuleType | None)  # no method of an object
-    return value is None or isinstance(value, (numbers.Number, np.generic, np.ufunc, str, bytes, library.losses.Loss))
+    kinds = numbers.Number, np.generic, np.ndarray, np.ufunc, str, bytes, library.losses.Loss
+    return value is None or isinstance(value, kinds)
 
 
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and one == other)
+    if one is other or type(one) is not type(other):
+        return one is other
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (tuple, list)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
 def _unwrapped(value: Any) -> Any:
-    """Returns a tuple without what a Keras wraps those in that models have."""
-    return (
-        tuple(map(_unwrapped, value)) if type(value) is not tuple and type(value).__name__ == "_TupleWrapper" else value
-    )
+    """Returns a value with new containers, without what Keras wraps those in that models have."""
+    if isinstance(value, dict):
+        return {key: _unwrapped(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        plain = list if isinstance(value, list) else tuple if type(value).__name__ == "_TupleWrapper" else type(value)
+        return plain(map(_unwrapped, value)) if plain in (list, tuple) else value
+    return value
