@@ -16,7 +16,7 @@ from tfprune.reporting.figures.panels import LIGHT, Panel, Theme, percent
 from tfprune.reporting.figures.rendering import svg, write_png
 from tfprune.reporting.statistics import Interval, t_interval
 from tfprune.reporting.tables import markdown_table, points
-from tfprune.utils.text import Table
+from tfprune.utils.text import Table, counted
 
 HEADERS = (
     *("part", "trial", "budget", "keep", "seed", "steps", "steps_whole", "parameters", "widths"),
@@ -250,9 +250,8 @@ def sentences(folder: Path) -> list[str]:
                 for other in ("uniform", "whole")
             )
             time = found.time("removed", budget)
-            said.append(
-                f"{budget} epochs: {one} points to the narrow network, {two} to the whole one, {time:.2f} x its time"
-            )
+            start = f"{counted(budget, 'epoch')}: {one} points to the narrow network"
+            said.append(f"{start}, {two} to the whole one, {time:.2f} x its time")
     return said
 
 
