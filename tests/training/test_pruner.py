@@ -248,7 +248,9 @@ def test_examples_are_of_each_class_or_the_first():
 
 def test_what_has_no_loss_or_has_diverged_is_said():
     model = compiled(loss=None)
-    with pytest.raises(ModelError, match="is compiled without a loss, and it is ranked by the gradients of one"):
+    with pytest.raises(
+        ModelError, match="is compiled without a loss, .* compile it with one, or rank weights by magnitude"
+    ):
         tfprune.train(model, examples(), method="snip", epochs=1, verbose=0)
     lost = compiled()
     lost.set_weights([np.full_like(weight, np.nan) for weight in lost.get_weights()])

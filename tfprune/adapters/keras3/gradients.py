@@ -141,7 +141,10 @@ def compiled_loss(model: keras.Model, network: keras.Model, batch: Batch, criter
     """
     compiled = getattr(model, "_compile_loss", None)
     if compiled is None:
-        raise ModelError(f"model {model.name} is compiled without a loss, and it is ranked by the gradients of one")
+        raise ModelError(
+            f"model {model.name} is compiled without a loss, and it is ranked by the gradients of one: compile it "
+            "with one, or rank weights by magnitude, channels by l1"
+        )
     logits = all(getattr(own, "_fn_kwargs", {}).get("from_logits") for own in leaves(model.loss))
     y, weights = (
         None if own is None else map_tree(keras.ops.convert_to_tensor, own) for own in (batch.y, batch.weights)

@@ -207,7 +207,10 @@ def compiled_loss(model: keras.Model) -> Loss:
 
     def loss(outputs: Any, batch: Batch, criterion: Criterion) -> tf.Tensor:
         if not tf.nest.flatten(getattr(model, "loss", None) or []):
-            raise ModelError(f"model {model.name} is compiled without a loss, and it is ranked by the gradients of one")
+            raise ModelError(
+                f"model {model.name} is compiled without a loss, and it is ranked by the gradients of one: compile it "
+                "with one, or rank weights by magnitude, channels by l1"
+            )
         if all(getattr(own, "_fn_kwargs", {}).get("from_logits") for own in tf.nest.flatten(model.loss)):
             outputs = tf.nest.map_structure(lambda own: own / criterion.temperature, outputs)
         known = [(variable, variable.numpy()) for own in model.compiled_loss.metrics for variable in own.variables]
