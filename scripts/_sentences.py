@@ -302,6 +302,20 @@ def _cifar10(tables: Mapping[str, Any]) -> Iterator[str]:
         test, validation = (run[split]["accuracy"] for split in ("test", "validation"))
         yield f"{100 * test:.1f} % ({100 * validation:.1f} %{said}"
     yield f"against {100 * own['unpruned']['mean']['test_accuracy']:.1f} % on average"
+    yield from _cifar10_with_seven_seeds(tables["seven cifar10"])
+
+
+def _cifar10_with_seven_seeds(own: Mapping[str, Any]) -> Iterator[str]:
+    levels = (50, 80, 90)
+    three = {
+        "the unpruned network": [_points(own[f"dynamic {level} %"]) for level in levels],
+        "learning-rate rewinding": [_to(own, f"dynamic {level} %", f"rate_rewinding {level} %") for level in levels],
+        "the ticket": [_to(own, f"dynamic {level} %", f"lottery {level} %") for level in levels],
+    }
+    for other, said in three.items():
+        yield f"{said[0]}, {said[1]} and {said[2]} points to {other}"
+    against = [_to(own, f"lottery {level} %", f"rate_rewinding {level} %") for level in levels]
+    yield f"the ticket has {against[0]}, {against[1]} and {against[2]} points to learning-rate rewinding"
 
 
 def _readme(tables: Tables) -> Iterator[str]:
