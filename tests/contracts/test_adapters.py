@@ -194,6 +194,17 @@ def test_a_copy_answers_alike_and_leaves_the_original_alone(framework):
     assert type(copy) is type(model)
 
 
+def test_a_copy_of_an_own_class_holds_the_layers_of_its_own(framework):
+    class Held(framework.library.Model):
+        pass
+
+    plain = framework.model()
+    model = Held(plain.inputs, plain.outputs)
+    model.first = model.get_layer("a")
+    copy = adapter_of(model).copy(model)
+    assert copy.first is copy.get_layer("a") and copy.first is not model.first
+
+
 def test_weights_go_back_and_what_is_pruned_stays_zero(framework):
     model = framework.model()
     masked = adapter_of(model).attach(model)

@@ -35,12 +35,12 @@ def carry_attributes(library: Any, old: Any, new: Any, made: Mapping[int, Any]) 
     """
     if type(old).__module__.partition(".")[0] == library.__name__.partition(".")[0]:
         return
-    for key, value in vars(old).items():
+    for key, value in _attributes(old).items():
         if key in _attributes_of_keras(library) or key.startswith("_tfprune"):
             continue
         if inspect.isroutine(value) and hasattr(type(old), key):  # in the place of a method
             continue
-        if isinstance(value, library.layers.Layer) and key not in vars(new) and type(new) is type(old):
+        if isinstance(value, library.layers.Layer) and key not in _attributes(new) and type(new) is type(old):
             if id(value) in made:
                 setattr(new, key, made[id(value)])
             elif value.weights and id(value) not in _led_to(old):
@@ -65,7 +65,12 @@ def _attributes_of_keras(library: Any) -> frozenset[str]:
     """Returns the names of the attributes that Keras sets itself in models."""
     tensor = library.Input((1,), name="input")
     models = library.Model(tensor, tensor, name="model"), library.Sequential(name="sequential")
-    return frozenset(WHEN_USED).union(*map(vars, models))
+    return frozenset(WHEN_USED).union(*map(_attributes, models))
+
+
+def _attributes(model: Any) -> dict[str, Any]:
+    """Returns name -> attribute of a model; PyTorch keeps layers apart from the others."""
+    return vars(model) | vars(model).get("_modules", {})
 
 
 def _is_plain(library: Any, value: Any) -> bool:
