@@ -94,6 +94,19 @@ def test_a_sequential_model_in_every_format(library, tmp_path):
         assert list(done.differences) == ["out"] and not done.unread
 
 
+@pytest.mark.parametrize("library", [keras, keras3()], ids=["tf_keras", "keras"])
+def test_grouped_convolutions_which_keras_has_xla_compile(library, tmp_path):
+    layers = library.layers
+    image = layers.Input((6, 6, 8))
+    x = layers.Conv2D(16, 3, groups=4)(layers.Conv2D(8, 3, padding="same", groups=2)(image))
+    model = library.Model(image, layers.Dense(3, name="out")(layers.GlobalAveragePooling2D()(x)))
+    data = RANDOM.normal(size=(8, 6, 6, 8)).astype("float32")
+    for name, quantize in CASES:
+        path = tmp_path / f"{quantize}{FORMATS[name].suffix}"
+        done = tfprune.export(model, path, data, format=name, quantize=quantize)
+        assert done.differences["out"] < (1e-5 if quantize == "none" else 0.05 * done.largest["out"]), name
+
+
 def test_int8_is_calibrated_on_each_input(tmp_path, caplog):
     swapped = [SMALL, LARGE]  # ranges of the other input
     model = listed()

@@ -43,8 +43,12 @@ class Served:
     call: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]
     examples: Callable[[], Mapping[str, np.ndarray]]
 
-    def traced(self) -> tf.types.experimental.ConcreteFunction:
+    def traced(self, *, inlined: bool = False) -> tf.types.experimental.ConcreteFunction:
         """Returns the function, traced anew.
+
+        Args:
+            inlined: without functions within it, not even those that XLA has to compile, such as Keras' grouped
+                convolutions: no pass over the graph inlines these. What AutoGraph rewrites in them is then not.
 
         Raises:
             ModelError: TensorFlow cannot trace it.
@@ -55,7 +59,9 @@ class Served:
         def answer(**given: tf.Tensor) -> dict[str, tf.Tensor]:
             return call(given)
 
+        before = tf.config.functions_run_eagerly()
         try:
+            tf.config.run_functions_eagerly(inlined)  # inside of `answer`, which is traced all the same
             return answer.get_concrete_function(**self.inputs)
         except (OSError, MemoryError, TfpruneError):
             raise
@@ -63,6 +69,8 @@ class Served:
             said = str(error)
             reason = one_line(said[own.end() :] if (own := TRACEBACK.match(said)) else said)
             raise ModelError(f"the model cannot be made a graph of TensorFlow ({reason})") from error
+        finally:
+            tf.config.run_functions_eagerly(before)
 
     def singles(self) -> Iterator[dict[str, np.ndarray]]:
         """Yields the examples as batches of one."""

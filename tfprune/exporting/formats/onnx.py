@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,11 @@ from tfprune.exporting.formats._base import (
     refused,
 )
 from tfprune.utils.errors import ModelError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Function: TypeAlias = tf.types.experimental.ConcreteFunction
 
 OPSET = 17
 OWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -53,7 +58,11 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
     with _quiet_logging():
         traced = served.traced()
         try:
-            proto = _converted(served, traced)
+            frozen = _frozen(traced)
+            if any(node.op.endswith("PartitionedCall") for node in frozen.graph.as_graph_def().node):
+                traced = served.traced(inlined=True)
+                frozen = _frozen(traced)
+            proto = _converted(served, traced, frozen)
             onnx.checker.check_model(proto, full_check=True)
         except Exception as error:
             raise refused("ONNX", error, ANY_MODEL) from error
@@ -77,10 +86,14 @@ def write_named(served: Served, path: Path, quantize: str) -> None:
             raise refused("ONNX of int8", error, "do not quantize it") from error
 
 
-def _converted(served: Served, traced: tf.types.experimental.ConcreteFunction) -> Any:
-    """Returns the function as ONNX: frozen first, for tf2onnx takes all that a function captures for inputs."""
+def _frozen(traced: Function) -> Function:
+    """Returns the function with constants for all that it captures, which tf2onnx takes for inputs."""
     freeze = tf_freezing.convert_variables_to_constants_v2
-    frozen = freeze(traced, lower_control_flow=False, aggressive_inlining=True)
+    return freeze(traced, lower_control_flow=False, aggressive_inlining=True)
+
+
+def _converted(served: Served, traced: Function, frozen: Function) -> Any:
+    """Returns the function as ONNX."""
     if len(frozen.inputs) > len(served.inputs):
         raise ValueError("it has no tables, which lookups of texts and numbers need")
     given = {name: _tensor_of(name, frozen) for name in served.inputs}
@@ -99,7 +112,7 @@ def _converted(served: Served, traced: tf.types.experimental.ConcreteFunction) -
     return proto
 
 
-def _tensor_of(name: str, frozen: tf.types.experimental.ConcreteFunction) -> tf.Tensor:
+def _tensor_of(name: str, frozen: Function) -> tf.Tensor:
     return next(tensor for tensor in frozen.inputs if tensor.op.name == name)
 
 
