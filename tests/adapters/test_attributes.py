@@ -1,5 +1,7 @@
 """What becomes of models of a person's own class."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,43 @@ def test_layers_that_a_model_holds_become_those_of_the_smaller_one_or_are_refuse
         with pytest.raises(ModelError, match="layers that its inputs and outputs do not lead to.*in_place=True"):
             tfprune.train(model, data, granularity=granularity, **given)
     assert tfprune.train(model, data, in_place=True, **given).sparsity == 0.5
+
+
+class Parts(NamedTuple):
+    """Where a model's parts are found."""
+
+    body: list
+    head: object
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_layers_in_containers_become_those_of_the_smaller_model_or_are_refused(name):
+    k = tf_keras if name == "tf_keras" else keras3()
+
+    class Held(k.Model):
+        teachers = None
+
+        def train_step(self, *data):
+            return super().train_step(*data)
+
+    i = k.layers.Input((8,))
+    layers = [k.layers.Dense(16, "relu", name=own) for own in ("one", "two")]
+    model = Held(i, k.layers.Dense(3, name="logits")(layers[1](layers[0](i))))
+    model.blocks, model.by_name = list(layers), {"first": layers[0], "rest": (layers[1], "relu")}
+    model.parts = Parts([layers[0]], layers[1])
+    model.compile("sgd", "mse")
+    data = np.ones((8, 8), np.float32), np.zeros((8, 3), np.float32)
+    small = tfprune.train(model, data, granularity="filter", sparsity=0.5, epochs=3, verbose=0).model
+    for other in (small, tfprune.shrink(model, 0.5)):
+        one, two = map(other.get_layer, ("one", "two"))
+        assert one.units == two.units == 8 and list(other.blocks) == [one, two]
+        assert other.by_name["first"] is one and tuple(other.by_name["rest"]) == (two, "relu")
+        assert list(other.parts.body) == [one] and other.parts.head is two
+    teacher = k.Sequential([k.layers.Input((8,)), k.layers.Dense(3)])
+    teacher.trainable = False
+    model.teachers = {"wise": [teacher]}
+    with pytest.raises(ModelError, match="layers that its inputs and outputs do not lead to.*in_place=True"):
+        tfprune.train(model, data, sparsity=0.5, epochs=3, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["tf_keras", "keras"])

@@ -6,7 +6,7 @@ import functools
 import inspect
 import numbers
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ WHEN_USED = (  # attributes that Keras sets in a model when it is compiled, trai
 def carry_attributes(library: Any, old: Any, new: Any, made: Mapping[int, Any]) -> None:
     """Gives what became of a model of a person's own class the attributes that it has beside those of Keras.
 
-    Plain ones, and layers: what became of these.
+    Plain ones, and layers and lists of them: what became of these.
 
     Args:
         library: `tf_keras` or `keras`.
@@ -40,16 +40,18 @@ def carry_attributes(library: Any, old: Any, new: Any, made: Mapping[int, Any]) 
             continue
         if inspect.isroutine(value) and hasattr(type(old), key):  # in the place of a method
             continue
-        if isinstance(value, library.layers.Layer) and key not in _attributes(new) and type(new) is type(old):
-            if id(value) in made:
-                setattr(new, key, made[id(value)])
-            elif value.weights and id(value) not in _led_to(old):
+        layers = [own for own in _leaves(value) if isinstance(own, library.layers.Layer)]
+        if layers and key not in _attributes(new) and type(new) is type(old):
+            missing = [own for own in layers if id(own) not in made]
+            if any(own.weights and id(own) not in _led_to(old) for own in missing):
                 raise ModelError(
                     f"attribute {key} of model {old.name} has layers that its inputs and outputs do not lead to, and a "
                     "copy would have none: let its loss or a callback hold them, or zero weights with in_place=True"
                 )
-        if _is_plain(library, value) and not (key in vars(new) and _same(vars(new)[key], value)):
-            setattr(new, key, _unwrapped(value))
+            if not missing and all(id(own) in made or _is_plain(library, own) for own in _leaves(value)):
+                setattr(new, key, _unwrapped(value, made))
+        elif _is_plain(library, value) and not (key in vars(new) and _same(vars(new)[key], value)):
+            setattr(new, key, _unwrapped(value, {}))
 
 
 def _led_to(model: Any) -> set[int]:
@@ -73,10 +75,19 @@ def _attributes(model: Any) -> dict[str, Any]:
     return vars(model) | vars(model).get("_modules", {})
 
 
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yields what is in a container and in those within it; a value that is none, itself."""
+    if isinstance(value, (tuple, list, dict)):
+        for own in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(own)
+    else:
+        yield value
+
+
 def _is_plain(library: Any, value: Any) -> bool:
     """Returns whether a value is a number, text, an array, nothing, a function or loss of Keras, or some of these."""
     if isinstance(value, (tuple, list, dict)):
-        return all(_is_plain(library, own) for own in (value.values() if isinstance(value, dict) else value))
+        return all(_is_plain(library, own) for own in _leaves(value))
     if inspect.isroutine(value):
         return isinstance(getattr(value, "__self__", None), types.ModuleType | None)  # no method of an object
     kinds = numbers.Number, np.generic, np.ndarray, np.ufunc, str, bytes, library.losses.Loss
@@ -93,11 +104,14 @@ def _same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
-def _unwrapped(value: Any) -> Any:
-    """Returns a value with new containers, without what Keras wraps those in that models have."""
+def _unwrapped(value: Any, made: Mapping[int, Any]) -> Any:
+    """Returns a value with new containers, without what Keras wraps those in that models have, and with what became of
+    layers in their place."""
     if isinstance(value, dict):
-        return {key: _unwrapped(own) for key, own in value.items()}
+        return {key: _unwrapped(own, made) for key, own in value.items()}
     if isinstance(value, (list, tuple)):
-        plain = list if isinstance(value, list) else tuple if type(value).__name__ == "_TupleWrapper" else type(value)
-        return plain(map(_unwrapped, value)) if plain in (list, tuple) else value
-    return value
+        values = [_unwrapped(own, made) for own in value]
+        if hasattr(value, "_fields"):  # a named tuple
+            return value._replace(**dict(zip(value._fields, values, strict=True)))
+        return values if isinstance(value, list) else tuple(values)
+    return made.get(id(value), value)
