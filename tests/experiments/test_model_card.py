@@ -55,6 +55,16 @@ def test_people_read_how_it_was_pruned_how_large_it_is_and_how_good(run):
     assert "<script>" not in body and not re.search("^# x", body, re.M)
 
 
+def test_a_card_of_a_model_without_filters_says_how_large_it_was(tmp_path):
+    sizes = {"parameters": {"before": 195, "after": 131}, "macs": {"before": 180, "after": 120}}
+    metrics = {"channels": {"groups": {}, "left_alone": {}, **sizes}, "parameters": 131, "nonzero_parameters": 131}
+    metrics["cost"] = {name: 0 for name in ("examples", "training_flops", "training_flops_masked")}
+    metrics["cost"] |= {"forward_flops": 240, "forward_flops_masked": 240}  # of the smaller model
+    _, body = parts(model_card(read_result(RunDir(write_run(tmp_path, granularity="filter", metrics=metrics)))))
+    for what, before, after in (("parameters", 195, 131), ("multiply-adds per example", 180, 120)):
+        assert re.search(rf"^\| {what} +\| {before} +\| {after} +\|$", body, re.M)
+
+
 def test_a_card_of_another_model_is_told_apart(run, tmp_path):
     card = write_card(run, tmp_path / "card.md", [tmp_path / "model.onnx"])
     assert describes(card, run) and "model.onnx" in card.read_text()

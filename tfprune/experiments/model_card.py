@@ -116,14 +116,15 @@ def _pruning(result: Result) -> str:
 def _sizes(result: Result) -> Table:
     metrics = result.metrics
     cost, held = metrics["cost"], metrics["bytes"]
-    removed = result.config.removes
-    before = {"parameters": None if removed else f"{metrics['parameters']:,}"}
+    removed = metrics.get("channels", {})  # which knows what there was before
+    parameters = removed["parameters"]["before"] if removed else metrics["parameters"]
+    macs = removed["macs"]["before"] if removed else cost["forward_flops"] // 2
     rows = [
-        ("parameters", before["parameters"] or "", f"{metrics['parameters']:,}"),
-        ("parameters that are not zero", before["parameters"] or "", f"{metrics['nonzero_parameters']:,}"),
+        ("parameters", f"{parameters:,}", f"{metrics['parameters']:,}"),
+        ("parameters that are not zero", f"{parameters:,}", f"{metrics['nonzero_parameters']:,}"),
         (
             "multiply-adds per example",
-            f"{cost['forward_flops'] // 2:,}",
+            f"{macs:,}",
             f"{round(cost['forward_flops_masked'] / 2):,}" + ("" if removed else " without those with zeros"),
         ),
         ("weights, bytes", "", f"{held['weights']['raw']:,}"),
