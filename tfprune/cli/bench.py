@@ -12,10 +12,11 @@ import click
 from tfprune.cli._bench_files import bench_files
 from tfprune.cli._help import Command
 from tfprune.cli._json import echo_json, json_option
-from tfprune.cli._models import backend_option, is_model, quoted
+from tfprune.cli._models import backend_option, is_model
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
-from tfprune.cli._typed import as_typed, takes_data
+from tfprune.cli._typed import again, as_typed, takes_data
+from tfprune.cli.export import export_command
 from tfprune.utils.checks import check_whole
 from tfprune.utils.errors import ConfigError
 from tfprune.utils.progress import progress_bar
@@ -117,7 +118,7 @@ def _bench_runs(
     if figure:
         _draw(results, models, sizes, measured, figure)
         echo(f"Figure: {figure}", err=as_json)
-    for line in () if as_json else (*_alone(models, first, runs[0]), *_in_vain(models, measured, first)):
+    for line in () if as_json else (*_alone(models, first, runs[0], given), *_in_vain(models, measured, first)):
         echo(line)
 
 
@@ -227,10 +228,13 @@ def _ratio(models: Sequence[Model], model: Model, times: Sequence[Latency], firs
     return ratio_text(next(t for m, t in zip(models, times, strict=True) if m is model).ratio(times[place]))
 
 
-def _alone(models: Sequence[Model], first: str, run: Path) -> list[str]:
+def _alone(models: Sequence[Model], first: str, run: Path, given: Mapping[str, Any]) -> list[str]:
     """Says which files are compared with none, as the first run was not exported so."""
     files = dict.fromkeys(model.file for model in models if _first(models, model, first) is None)
-    return [f"{file}: {first} has none to compare with; make it with tfprune export {quoted(run)}" for file in files]
+    return [
+        f"{file}: {first} has none to compare with; make it with {export_command(run, file)}{again(given)}"
+        for file in files
+    ]
 
 
 def _as_dicts(

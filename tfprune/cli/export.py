@@ -14,6 +14,7 @@ from tfprune.cli._models import backend_option, check_backend, check_free, force
 from tfprune.cli._options import trust_option
 from tfprune.cli._terminal import echo, echo_table, start_logging
 from tfprune.cli._typed import again, as_typed
+from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.utils.checks import check_choice
 from tfprune.utils.errors import ConfigError, choose_from
@@ -68,7 +69,6 @@ def _export_run(
     from tfprune.experiments.exports import prepare_to_read, restore_brought, restore_model
     from tfprune.experiments.results import read_result
     from tfprune.experiments.run_data import load_data
-    from tfprune.experiments.rundir import RunDir
     from tfprune.exporting.conversion import convert
 
     result = read_result(RunDir(run))
@@ -176,6 +176,25 @@ def _size(done: Any) -> tuple[str, str]:
 def _as_dict(source: Path, name: str, quantize: str, done: Any) -> dict[str, Any]:
     what = {"model": str(source), "out": str(done.path), "format": name, "quantize": quantize}
     return {**what, "raw": done.raw, "gzip": done.gzip, "examples": done.examples, "notes": list(done.unread)}
+
+
+def export_command(run: Path, file: str) -> str:
+    """Returns the command that gives a run a file of a name in its folder of exports.
+
+    >>> export_command(Path("runs/one"), "model-int8.tflite")
+    'tfprune export runs/one --format tflite --quantize int8'
+    """
+    from tfprune.experiments.exports import COMPACT
+
+    suffix, stem = Path(file).suffix, Path(file).stem
+    if file in (COMPACT, f"{COMPACT}.keras"):
+        return f"tfprune compact {quoted(run)}"
+    name = next(name for name in FORMATS if FORMATS[name].suffix == suffix)
+    quantize = next((how for how in QUANTIZED.get(name, ()) if stem.endswith(f"-{how}")), "none")
+    words = ["--format", name, *(["--quantize", quantize] if quantize != "none" else [])]
+    if file != _file_name("model", name, quantize):
+        words += ["--out", quoted(RunDir(run).exports / file)]
+    return " ".join(["tfprune export", quoted(run), *words])
 
 
 def _file_name(stem: str, name: str, quantize: str) -> str:
