@@ -90,6 +90,9 @@ def plan(
         _echo(planner, chosen, planner.times(chosen), rounded=True)
         if name == "latency" and speed_of == "training":
             echo("tfprune shrink finds widths by the time of an answer (--target-latency), not of a training step.")
+        elif config.exclude:
+            echo("tfprune shrink has no --exclude; a training that has it removes as large a share of the channels.")
+            echo(f"Next: {train_command(config, '--sparsity', f'{1 - chosen.keep:.6g}')}")
         else:
             echo(f"Next: {_shrink_command(config, name, most)}")
         return
