@@ -8,7 +8,9 @@ from tfprune.cli._options import data_settings_typed, make_config
 from tfprune.cli._running import _hints
 from tfprune.cli._suggestions import compare_command, train_command
 from tfprune.cli.compare import _configs, compare, seeds_of
+from tfprune.cli.export import _file_name, export, export_command
 from tfprune.cli.train import train
+from tfprune.exporting.formats import FORMATS, QUANTIZED
 from tfprune.training.config import Config
 
 
@@ -69,6 +71,22 @@ def test_the_suggested_comparison_has_the_run_among_its_own_and_others_like_it(s
                     config.requested_sparsity, abs=0.012
                 )  # defaults differ by so much
     assert {own.method for own in found} >= {"unpruned", "dynamic"} and len({own.seed for own in found}) == 3
+
+
+def test_methods_that_cannot_do_it_in_so_few_epochs_are_not_suggested():
+    config = Config(dataset="penguins", method="pruned", granularity="n:m", epochs=2)
+    assert {own.method for own in runs(compare_command(config))} == {"unpruned", "pruned", "lottery"}
+
+
+def test_the_export_that_is_suggested_makes_the_file(tmp_path):
+    files = [_file_name("model", name, how) for name in FORMATS for how in ("none", *QUANTIZED.get(name, ()))]
+    for file in (*files, "model", "mine.tflite", "mine-int8-io.tflite"):
+        given = typed(export, export_command(tmp_path, file))
+        default = _file_name("model", given["name"], given["quantize"])
+        assert (given["out"] or tmp_path / "exports" / default) == tmp_path / "exports" / file
+        assert given["quantize"] == ("int8-io" if "int8-io" in file else given["quantize"])
+    for file in ("compact", "compact.keras"):
+        assert export_command(tmp_path, file) == f"tfprune compact {tmp_path}"
 
 
 def test_nothing_that_is_default_or_was_detected_is_suggested(tmp_path):

@@ -14,6 +14,7 @@ from tfprune.data._user import asked_of, is_user_data
 from tfprune.methods import BASELINE, METHODS, TRIALS
 from tfprune.models._user import FINGERPRINT
 from tfprune.training.config import Config
+from tfprune.utils.errors import ConfigError
 
 _PARTS = {"model_settings": "model", "optimizer_settings": "optimizer", "channel_settings": "channels"}
 _OPTIONS = (  # settings with an option of their own name
@@ -41,7 +42,7 @@ def compare_command(config: Config, seeds: int = 3, typed: Collection[str] | Non
         sparsity = None if config.granularity == "n:m" else sparsity  # the pattern says it
     if sparsity is not None:
         words += ["--sparsity", _text(sparsity)]
-    names = [name for name in TRIALS if name == BASELINE or config.granularity in METHODS[name].granularities]
+    names = [name for name in TRIALS if name == BASELINE or _can_do(name, config)]
     names = dict.fromkeys([*names, config.method])
     alike = sparsity is None and config.granularity != "n:m" and setting is not None
     level = method.requested_sparsity if alike and own else default.pruning.requested_sparsity
@@ -54,6 +55,15 @@ def compare_command(config: Config, seeds: int = 3, typed: Collection[str] | Non
         words += ["--methods", ",".join(_with_settings(name, values) for name, values in given.items())]
     words += ["--seeds", str(seeds)]
     return shlex.join([*words, *(["--first-seed", str(config.seed)] if config.seed >= seeds else [])])
+
+
+def _can_do(method: str, config: Config) -> bool:
+    """Returns whether a method, with its own settings, prunes what a run does, in as many epochs."""
+    try:
+        METHODS[method]().check(config.epochs)
+    except ConfigError:
+        return False
+    return config.granularity in METHODS[method].granularities
 
 
 def train_command(config: Config, *options: str) -> str:
