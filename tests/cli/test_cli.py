@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -364,7 +365,8 @@ def test_removing_filters_says_what_went_and_what_was_left_alone(call, tmp_path)
     code, out, _ = call("show", run)
     assert code == 0 and re.search(r"dense_1 +12 +8 +66.7 %", out) and re.search(r"dense_1/kernel +48 +144", out)
     assert re.search(r"parameters +195 +131 ", out) and "Left alone: dense_2: the model's output" in out
-    assert "33.3 % of the filters and units that can go are gone" in out
+    asked = "50.0 % were asked for: widths are multiples of 4 (channels.multiple)"
+    assert f"33.3 % of the filters and units that can go are gone, and {asked}\n" in out
     (tmp_path / "new.csv").write_text(HEADER + ROW)
     code, out, _ = call("predict", run, tmp_path / "new.csv")
     assert code == 0 and "Adelie" in out
@@ -401,6 +403,12 @@ def test_plan_shows_what_would_go_and_measured_times(call):
         "Next: tfprune shrink MODEL --out SMALLER --target-parameters 0.4 --scope global --floor 0.1 --criterion l1 "
         "--multiple 1\n"
     )
+    wide = ("--set", "model.hidden=[8,12]", "--exclude", "dense_1", "--keep", 0.5, "--scope", "global")
+    code, out, _ = call(*plan, *wide)
+    assert code == 0 and "tfprune shrink has no --exclude" in out and re.search(r"dense_2 +dense_2 +12 +6", out)
+    assert {"--exclude dense_1", "--scope global", "--sparsity 0.5"} <= {
+        " ".join(own) for own in itertools.pairwise(out.split("Next: ")[1].split())
+    }
     code, _, err = call(*plan, "--target-speedup", 0.5, "--scope", "isomorphic")
     assert code == 2 and err == "Error: --target-speedup must be above 1, got 0.5\n"
     tower = ("plan", "--dataset", "penguins", "--model", "residual:tower", "--granularity", "branch", "--rounds", 2)

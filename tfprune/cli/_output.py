@@ -57,7 +57,7 @@ def echo_result(result: Result) -> None:
     exported = "raw" in metrics["bytes"]
     size, of = (metrics["bytes"], "") if exported else (metrics["bytes"]["weights"], " (the weights alone)")
     if "channels" in metrics:
-        _echo_channels(metrics["channels"], metrics["sparsity"]["achieved"])
+        _echo_channels(metrics["channels"], metrics["sparsity"])
     else:
         echo(
             "",
@@ -80,8 +80,8 @@ def _echo_pattern(config: Config, layers: Mapping[str, Mapping[str, int]]) -> No
             echo(f"Cut short: {name}: {own['smaller']:,} of {own['units']:,} {what} are smaller, at its edge")
 
 
-def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
-    """Prints what the removal of channels came to, and what was left alone why."""
+def _echo_channels(channels: Mapping[str, Any], sparsity: Mapping[str, Any]) -> None:
+    """Prints what the removal of channels came to, what was left alone why, and what was asked for if that is other."""
     echo()
     branches = [name for group in channels["groups"].values() for name in group.get("gone", ())]
     counts = [(name, group["before"], group["after"]) for name, group in channels["groups"].items()]
@@ -96,4 +96,8 @@ def _echo_channels(channels: Mapping[str, Any], gone: float) -> None:
     what = (
         f"residual branches are gone: {', '.join(branches)}" if branches else "filters and units that can go are gone"
     )
-    echo("", f"Sparsity     {percent(gone)} of the {what}")
+    gone, asked = percent(sparsity["achieved"]), sparsity.get("requested")
+    other = f", and {percent(asked)} were asked for" if asked and percent(asked) != gone else ""
+    if other and (multiple := channels.get("multiple", 1)) > 1:
+        other += f": widths are multiples of {multiple} (channels.multiple)"
+    echo("", f"Sparsity     {gone} of the {what}{other}")
