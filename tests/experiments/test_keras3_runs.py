@@ -175,6 +175,18 @@ def test_what_comes_back_is_the_model_that_was_brought_with_its_softmax_and_zero
     assert result.metrics["cost"]["forward_flops"] == 2 * (6 * 8 + 8 * 3)
 
 
+@pytest.mark.parametrize("granularity", ["weight", "filter"])
+def test_what_is_measured_after_half_precision_is_the_model_that_is_kept(granularity, config):
+    own = {"granularity": "filter", "channel_settings": {"multiple": 1}} if granularity == "filter" else {}
+    result = train(config("rows", precision="mixed_bfloat16", **own))
+    model, test = opened(result), load_data(result.config).test
+    answers = probabilities(model, test.x)
+    assert model.dtype_policy.name == "float32"
+    assert -np.mean(np.log(answers[np.arange(len(answers)), test.y])) == pytest.approx(
+        result.metrics["test"]["loss"], abs=1e-6
+    )
+
+
 def test_the_loss_that_is_logged_has_no_penalties_in_it(config):
     result = train(config("noisy", method="unpruned", settings={}))
     assert result.history()[-1]["loss"] < 2.0

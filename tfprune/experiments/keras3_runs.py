@@ -136,8 +136,8 @@ class Keras3Runs:
         started = time.perf_counter()
         config, data, masks, brought = self.config, self.data, trainer.pruner.masks(), self._as_trained(trainer)
         trainer.check(brought.kernels(), "the trained model")
+        restore_precision(brought.classifier, precision[0])  # first: what is kept is measured, in float32
         scores = {split: evaluated(brought.classifier, getattr(data, split), data.objective) for split in SPLITS}
-        restore_precision(brought.classifier, precision[0])
         exported = brought.kernels()
         if self._kept:
             exported = write_keras3(brought, data.validation.x, masks, folder.keras_model)
