@@ -1,3 +1,4 @@
+import json
 import shlex
 
 import click
@@ -139,3 +140,49 @@ def test_the_suggested_training_has_the_settings_too():
 )
 def test_a_scope_that_was_better_is_named_at_high_sparsity_alone(settings, hinted):
     assert any("--scope global" in line for line in _hints(Config(**{"dataset": "penguins"} | settings))) is hinted
+
+
+CHANGES = [
+    ("granularity", "filter", {"granularity": "weight"}, {}),
+    ("granularity", "filter", {"granularity": "branch"}, {"order": ()}),
+    ("granularity", "block", {"granularity": "weight"}, {}),
+    ("granularity", "block", {"granularity": "n:m"}, {}),
+    ("granularity", "n:m", {"granularity": "filter", "sparsity": 0.5}, {"multiple": 8}),
+    ("granularity", "n:m", {"granularity": "n:m", "assignments": ("pattern=1:4",)}, {}),
+    ("optimizer", "adam", {"optimizer": "sgd"}, {}),
+    ("optimizer", "adam", {"assignments": ("optimizer=sgd",)}, {}),
+    ("method", "lottery", {"method": "pruned"}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "stored", "given", "channels"), CHANGES, ids=str)
+def test_settings_of_a_file_are_for_the_parts_that_it_names(name, stored, given, channels, tmp_path):
+    config = Config(**{"dataset": "penguins", name: stored})
+    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    changed = make_config(tmp_path / "run.json", given)
+    assert channels.items() <= changed.channel_settings.items() and bool(changed.channel_settings) is bool(channels)
+    assert changed.run_id == make_config(None, {"dataset": "penguins", **given}).run_id
+
+
+def test_a_model_in_a_file_of_settings_gives_way_with_its_own(tmp_path):
+    config = Config(dataset="fashion_mnist", model="lenet", model_settings={"kernel_size": 5}, epochs=4)
+    (tmp_path / "run.json").write_text(json.dumps(config.to_dict()))
+    other = make_config(tmp_path / "run.json", {"model": "conv2"})
+    assert other.model_settings == Config(dataset="fashion_mnist", model="conv2").model_settings and other.epochs == 4
+
+
+def test_own_data_of_a_run_keep_their_settings_however_their_path_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,kind\n" + "".join(f"{n},{n % 7},{'xy'[n % 2]}\n" for n in range(60)))
+    settings = ("data.label=kind", "data.test=0.3", "data.split_seed=5")
+    config = make_config(None, {"dataset": "t.csv", "assignments": settings})
+    run = tmp_path / "runs" / config.run_id
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps(config.to_dict()))
+    for typed in ("t.csv", "./t.csv", str(table)):
+        assert make_config(run / "config.json", {"dataset": typed}).run_id == config.run_id
+    (tmp_path / "elsewhere").mkdir()
+    table.rename(tmp_path / "elsewhere" / "t.csv")
+    moved = make_config(run / "config.json", {"dataset": "elsewhere/t.csv"})
+    assert moved.data_settings == config.data_settings and moved.run_id == config.run_id

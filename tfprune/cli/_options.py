@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from tfprune.adapters.loading.trust import check_function, trust, trust_function
 from tfprune.cli._typed import check_typed, with_typed
 from tfprune.data import DATASETS
 from tfprune.data._base import STREAMS
+from tfprune.data._user import asked_of
 from tfprune.data.objectives import AUTO, DEFAULT, OBJECTIVES
 from tfprune.data.objectives._base import CLASS_WEIGHTS
 from tfprune.experiments.executors import EXECUTORS
 from tfprune.experiments.rundir import RunDir
-from tfprune.models._user import is_function
+from tfprune.methods import METHODS
+from tfprune.models._user import FINGERPRINT, is_function
 from tfprune.training.config import Config
 from tfprune.training.setting_checks import GRANULARITIES, PRECISIONS, SCOPES, STRATEGIES
 from tfprune.training.settings_files import read_settings, with_assignments, with_sparsity
@@ -30,6 +33,14 @@ from tfprune.utils.system_errors import explain_bad_name
 if TYPE_CHECKING:
     from tfprune.experiments.executors._base import Executor
 
+_PARTS = {  # setting -> others of a file that are for that value of it alone
+    "method": ("settings",),
+    "dataset": ("data_settings",),
+    "model": ("model_settings",),
+    "optimizer": ("optimizer_settings",),
+    "granularity": ("channel_settings", "pattern", "pooling"),
+}
+_FILES = ("dataset", "model")  # that may be paths
 trust_option = click.option(
     "--trust",
     is_flag=True,
@@ -222,11 +233,7 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         if (value := given.pop(option, None)) not in (None, ()):
             assignments.setdefault(setting, one_or_all(value) if option == "label" else value)
     assignments = _without_usual_task(given.get("dataset", values.get("dataset")), assignments)
-    if given.get("method", values.get("method")) != values.get("method"):
-        values.pop("settings", None)  # the file's were for its own method
-    if given.get("dataset", values.get("dataset")) != values.get("dataset"):
-        values.pop("data_settings", None)
-    values |= given
+    values = _without_parts(values, assignments | given) | given
     if "dataset" not in values:
         raise ConfigError(f"--dataset is missing. {choose_from('', DATASETS)}")
     values = with_assignments(values, assignments)
@@ -244,6 +251,36 @@ def make_config(file: Path | None, given: Mapping[str, Any]) -> Config:
         if problem := explain_bad_name(getattr(config, name) or ""):
             raise ConfigError(problem)
     return config
+
+
+def _without_parts(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a file without those that are for a method, a model, ... other than the one given."""
+    kept = dict(values)
+    for name, parts in _PARTS.items():
+        if name not in given or (name not in values and name != "method"):  # which has a default
+            continue
+        stored, typed = values.get(name), given[name]
+        files = name in _FILES and isinstance(stored, str) and isinstance(typed, str)
+        if stored == typed or (files and _same_path(stored, typed)):
+            continue
+        for part in parts:
+            own = kept.pop(part, None)
+            if own and files and _same_name(stored, typed):
+                kept[part] = asked_of(own) if name == "dataset" else {k: v for k, v in own.items() if k != FINGERPRINT}
+    every_m = given.get("granularity", values.get("granularity")) == "n:m"
+    if every_m and given.keys() & {"granularity", "pattern"} and isinstance(kept.get("settings"), Mapping):
+        decided = METHODS[given.get("method", values.get("method", Config.method))].sparsity_setting  # by the pattern
+        kept["settings"] = {key: value for key, value in kept["settings"].items() if key != decided}
+    return kept
+
+
+def _same_path(stored: str, typed: str) -> bool:
+    return os.path.realpath(stored) == os.path.realpath(typed)
+
+
+def _same_name(stored: str, typed: str) -> bool:
+    """Returns whether two paths are of one file that lies elsewhere now."""
+    return os.path.isabs(stored) and os.path.basename(stored) == os.path.basename(os.path.realpath(typed))
 
 
 def data_settings_typed(file: Path | None, given: Mapping[str, Any]) -> set[str]:
