@@ -12,7 +12,7 @@ from tfprune.cli._models import quoted
 from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._suggestions import compare_command
 from tfprune.cli._terminal import echo, start_logging
-from tfprune.cli._typed import resuming
+from tfprune.cli._typed import places_of, resuming
 from tfprune.experiments.results import Result, find_result, tidy
 from tfprune.experiments.rundir import RunDir
 from tfprune.training.config import Config
@@ -49,9 +49,9 @@ def train_and_report(
     lines |= {"SavedModel": f"{run.model}" if run.model.is_dir() else ""}
     lines |= {"Plots": f"{run.curves}, {run.sparsity.name}"}
     lines |= {"TensorBoard": f"tensorboard --logdir {quoted(Path(config.out))}" if run.tensorboard.is_dir() else ""}
-    after = (
-        f"predict {quoted(run.root)} FILE" if run.model.is_dir() else f"export {quoted(run.root)} --format savedmodel"
-    )
+    after = f"predict {quoted(run.root)} FILE"
+    if not run.model.is_dir():
+        after = f"export {quoted(run.root)} --format savedmodel{places_of(config, 'data_dir', 'dataset')}"
     echo(
         "",
         *(f"{name:<12} {text}" for name, text in lines.items() if text),

@@ -106,13 +106,23 @@ def again(given: Mapping[str, Any]) -> str:
     return "".join(f" {shlex.quote(str(word))}" for word in words)
 
 
-def resuming(config: Config, folder: Path) -> str:
-    """Returns the command that goes on with a run of one's own."""
+def places_of(config: Config, *names: str) -> str:
+    """Returns the options of a run's places that count only if they are typed.
+
+    Args:
+        config: of the run.
+        names: of the places: `mlflow`, `data_dir`, `dataset`, `model`; all if none is named.
+    """
     own_data = config.has_own_data and not is_in_a_collection(config.dataset)
     own_model = config.has_own_model and not is_application(config.model)
-    typed = {"dataset": config.dataset if own_data else None, "model": config.model if own_model else None}
     places = {name: getattr(config, name) for name in ASIDE}
-    return f"tfprune resume {shlex.quote(str(folder))}{again(typed | places)}"
+    places |= {"dataset": config.dataset if own_data else None, "model": config.model if own_model else None}
+    return again({name: places[name] for name in names or places})
+
+
+def resuming(config: Config, folder: Path) -> str:
+    """Returns the command that goes on with a run of one's own."""
+    return f"tfprune resume {shlex.quote(str(folder))}{places_of(config)}"
 
 
 def with_model(config: Config, model: str | None) -> Config:

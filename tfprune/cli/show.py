@@ -11,6 +11,7 @@ from tfprune.cli._json import echo_json, json_option
 from tfprune.cli._models import quoted
 from tfprune.cli._output import echo_result, result_as_dict
 from tfprune.cli._terminal import echo, echo_table
+from tfprune.cli._typed import places_of
 from tfprune.experiments.results import read_result
 from tfprune.experiments.rundir import RunDir
 from tfprune.utils.text import counted, percent
@@ -36,7 +37,7 @@ def show(run: Path, as_json: bool) -> None:
     if result.folder.exported:
         echo(f"Plots        {result.folder.curves}, {result.folder.sparsity.name}")
         return
-    config = quoted(result.folder.config)
+    config = f"{quoted(result.folder.config)}{places_of(result.config)}"
     if "networks" not in result.metrics:
         echo("", "Its SavedModel is gone.", f"Next         tfprune train --config {config} --force")
         return
