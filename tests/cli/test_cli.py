@@ -477,6 +477,20 @@ def test_suggested_commands_quote_the_folders_of_runs(call, tmp_path):
     assert f"tfprune show '{run}'" in out and f"tfprune predict '{run}' FILE" in out
 
 
+def test_suggested_commands_name_data_that_count_only_if_they_are_typed(call, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a,b,kind\n" + "".join(f"{n},{n % 7},{'xy'[n % 2]}\n" for n in range(60)))
+    run = write_run(tmp_path / "runs", dataset=str(table), data_settings={"label": "kind"})
+    again = f"tfprune train --config {run}/config.json --dataset {table}"
+    assert f"{again} --force\n" in call("show", run)[1]
+    (run / "model.keras").touch()
+    code, out, err = call(*shlex.split(again)[1:])
+    assert code == 0 and "finished already" in out, err
+    assert f"tfprune export {run} --format savedmodel --dataset {table}\n" in out
+    code, _, err = call("predict", run, table)
+    assert code == 2 and "--format savedmodel (and --dataset, of data of your own)" in err
+
+
 def test_a_dry_run_says_what_the_run_would_do_and_writes_nothing(trained, call, tmp_path):
     run = (*TRAIN, "--epochs", 6, "--seed", 3, "--dry-run", "--out")
     code, out, _ = call(*run, tmp_path)
@@ -644,6 +658,15 @@ def test_runs_that_were_trained_side_by_side_say_how_to_get_their_model(compared
     assert code == 2 and "left no model; tfprune train --config" in err
     code, out, _ = call("train", "--config", run / "config.json", "--out", tmp_path)
     assert code == 0 and (run / "model" / "saved_model.pb").is_file() and "finished already" not in out
+
+
+def test_a_run_whose_model_was_removed_is_not_said_to_have_been_trained_beside_others(call, tmp_path):
+    run = write_run(tmp_path)
+    assert "Its SavedModel is gone." in call("show", run)[1]
+    for words in (("predict", run, tmp_path / "x.csv"), ("bench", run), ("export", run, "--format", "tflite")):
+        code, _, err = call(*words)
+        said = f"{run}: this run has lost its model; tfprune train --config {run}/config.json"
+        assert code == 2 and said in err, err
 
 
 @pytest.mark.slow

@@ -61,6 +61,10 @@ def test_a_history_that_is_gone_is_named(tmp_path):
     (run / "history.csv").unlink()
     with pytest.raises(RunError, match="history.csv: there is no such file"):
         read_result(RunDir(run)).history()
+    other = write_run(tmp_path, seed=1)
+    results, left_out = find_results([tmp_path])  # a report on the others does not fail for it
+    assert [own.folder.root for own in results] == [other]
+    assert left_out == [f"{run}/history.csv: there is no such file"]
 
 
 def test_a_file_holds_one_comparison_or_several(tmp_path):

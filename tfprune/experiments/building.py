@@ -16,7 +16,7 @@ from tfprune.adapters.tf_keras.mask_values import get_masks, get_weights, kernel
 from tfprune.adapters.tf_keras.wrapping import mask_in_place, wrap
 from tfprune.data._base import Data
 from tfprune.data._pipeline import training_batches
-from tfprune.experiments.results import Result, check_model
+from tfprune.experiments.results import Result, check_model, why_no_model
 from tfprune.experiments.run_data import load_data as load_data
 from tfprune.exporting.savedmodel import load_weights
 from tfprune.models._narrow import narrowed
@@ -104,10 +104,7 @@ def restore(result: Result, data: Data) -> keras.Model:
         RunError: the run left no SavedModel, or it was altered.
     """
     if not result.folder.exported:
-        again = f"tfprune train --config {result.folder.config}"
-        raise RunError(
-            f"{result.folder.root}: this run was trained side by side with others and left no model; {again}"
-        )
+        raise RunError(why_no_model(result.folder))
     check_model(result.folder)
     architecture = result.architecture()
     if architecture is not None:  # of a user's own model, which may have changed or gone since

@@ -12,7 +12,7 @@ import numpy as np
 from tfprune.adapters.backend import choose_backend, installed_backend
 from tfprune.data._base import Data
 from tfprune.data.objectives import DEFAULT
-from tfprune.experiments.results import Result
+from tfprune.experiments.results import Result, why_no_model
 from tfprune.experiments.rundir import RunDir
 from tfprune.exporting.formats import FORMATS
 from tfprune.exporting.formats._base import Answer, Format, single
@@ -41,7 +41,7 @@ def model_folder(folder: Path) -> Path:
     if run.finished and run.keras_model.is_file() and not run.model.is_dir():
         raise ModelError(
             f"{folder}: this run was not trained on TensorFlow, and left no SavedModel; make one with tfprune export "
-            f"{folder} --format savedmodel, and name {run.exports / 'savedmodel'}"
+            f"{folder} --format savedmodel (and --dataset, of data of your own), and name {run.exports / 'savedmodel'}"
         )
     if (run.model / "saved_model.pb").is_file():
         return run.model
@@ -55,8 +55,7 @@ def model_folder(folder: Path) -> Path:
 def check_left_a_model(run: RunDir) -> None:
     """Raises `ModelError` if a finished run has no model, and says how it gets one."""
     if not run.exported:
-        again = f"tfprune train --config {run.config}"
-        raise ModelError(f"{run.root}: this run was trained side by side with others and left no model; {again}")
+        raise ModelError(why_no_model(run))
 
 
 def _check_inside(run: RunDir) -> None:

@@ -297,6 +297,13 @@ def _shown(value: object) -> str:
     return shortened(one_line(value), 30)
 
 
+def why_no_model(folder: RunDir) -> str:
+    """Says why a finished run has no model, and how it gets one."""
+    beside_others = "networks" in read_json(folder.metrics)
+    why = "was trained side by side with others and left no model" if beside_others else "has lost its model"
+    return f"{folder.root}: this run {why}; tfprune train --config {folder.config}"
+
+
 def read_config(folder: RunDir) -> Config:
     """Reads the settings of a run, finished or not.
 
@@ -352,7 +359,8 @@ def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
         paths: run folders, or folders that hold run folders.
 
     Returns:
-        The runs, each once, and a line on each run that is left out: not finished, or of another version.
+        The runs, each once, and a line on each run that is left out: not finished, of another version, or without its
+        history.
 
     Raises:
         RunError: a folder is missing or holds no runs, or no run can be read.
@@ -364,6 +372,9 @@ def find_results(paths: Iterable[Path]) -> tuple[list[Result], list[str]]:
             result = read_result(RunDir(folder))
         except RunError as error:
             left_out.append(str(error))
+            continue
+        if not (history := result.folder.history).is_file():  # one file of one run, which the others can do without
+            left_out.append(f"{history}: there is no such file")
             continue
         first = found.setdefault(result.config.run_id, result)
         if first.folder.root.resolve() != folder.resolve():
