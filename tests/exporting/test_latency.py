@@ -95,6 +95,28 @@ def test_what_bought_no_speed_is_said_with_the_reason():
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ((180, 180), (180, 90), "50 % of its multiplications are by zero, and are done all the same"),
+        ((180, 90), (180, 45), "75 % of its multiplications are by zero, and are done all the same"),
+        ((180, 90), (45, 45), "75 % fewer multiplications matter too little here"),
+        ((120, 120), (180, 90), ""),  # it does more of them
+        ((180, 90), (180, 90), ""),
+        ((None, None), (180, 90), ""),
+    ],
+)
+def test_what_bought_no_speed_is_counted_in_what_is_done(first, second, said):
+    models = [
+        Model(
+            run=run, file="model", path=None, answer=None, raw=1, gzip=1, multiplications=n, nonzero_multiplications=m
+        )
+        for run, (n, m) in (("first", first), ("second", second))
+    ]
+    line = f"Pruning bought no speed: second takes 1.00 to 1.00 x the time of first. {said}."
+    assert _in_vain(models, [[Latency(1, (1.0,)), Latency(1, (1.0,))]], "first") == ([line] if said else [])
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         (([],), "models has none: give bench a model"),

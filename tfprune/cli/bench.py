@@ -93,10 +93,9 @@ def _bench_runs(
     if len({(result.config.data_name, str(result.config.data_settings)) for result in results}) > 1:
         raise ConfigError("runs of several data sets cannot be compared; name runs of one")
     for result in results:
+        check_left_a_model(result.folder)
         check_model(result.folder)
     prepare_to_read(*results)
-    for run in runs:
-        check_left_a_model(RunDir(run))
     data = load_data(as_typed(results[0].config, given))
     test = data.test
     models = sorted((model for result in results for model in models_of(result, data)), key=lambda model: model.file)
@@ -259,20 +258,26 @@ def _as_dicts(
     return found
 
 
+def _fewer(model: Model, other: Model) -> str:
+    """Says what share of the multiplications that another model does, one leaves out or does by zero; "" if none."""
+    done, left = model.multiplications, model.nonzero_multiplications
+    if not done or left is None or other.multiplications is None or other.nonzero_multiplications is None:
+        return ""
+    if done < other.multiplications:
+        return f"{percent(1 - done / other.multiplications, 0)} fewer multiplications matter too little here"
+    if done > other.multiplications or left >= other.nonzero_multiplications:
+        return ""
+    return f"{percent(1 - left / done, 0)} of its multiplications are by zero, and are done all the same"
+
+
 def _in_vain(models: Sequence[Model], measured: Sequence[Sequence[Latency]], run: str) -> list[str]:
     """Says of which runs fewer multiplications matter, and are no faster for that than the first run."""
     ratios: dict[str, list[float]] = {}
     reasons = {}
     for number, model in enumerate(models):
         other = _first(models, model, run)
-        if other is None or None in (model.nonzero_multiplications, models[other].nonzero_multiplications):
-            continue
-        fewer = 1 - model.nonzero_multiplications / models[other].nonzero_multiplications
-        if fewer > 0:
-            zeros = model.multiplications == models[other].multiplications
-            done = "of its multiplications are by zero, and are done all the same"
-            why = done if zeros else "fewer multiplications matter too little here"
-            reasons[model.run] = f"{percent(fewer, 0)} {why}"
+        if other is not None and (reason := _fewer(model, models[other])):
+            reasons[model.run] = reason
             ratios.setdefault(model.run, []).extend(own[number].ratio(own[other]) for own in measured)
     return [
         f"Pruning bought no speed: {name} takes {min(own):.2f} to {max(own):.2f} x the time of {run}. {reasons[name]}."
