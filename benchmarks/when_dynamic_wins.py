@@ -2,125 +2,105 @@
 
 Every setting of a grid is trained over one set of seeds. For each length of training, once with the learning rate as
 it is and once with a higher one after each event, the setting with the lowest mean validation loss is chosen, and only
-that one is confirmed, on test data, over seeds that had no part in the choice.
+that one is confirmed, on test data, over seeds that had no part in the choice. `scripts/recompute --write` then renews
+the page. Finished runs are read again.
 
-    python benchmarks/when_dynamic_wins.py --page docs/penguins.md --json docs/results/penguins-search.json
+    python benchmarks/when_dynamic_wins.py
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import tempfile
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from tabulate import tabulate
+import click
 
-from tfprune.experiments.sweeps import run_all
-from tfprune.methods import BASELINE
-from tfprune.reporting.comparison import paired_difference, summarise
-from tfprune.reporting.tables import comparison_table, update_page
-from tfprune.training.config import Config
-from tfprune.utils.files import write_json
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
 
-EVENTS = ((0.1,), (1 / 3,), (2 / 3,), (0.9,), (0.1, 0.2), (1 / 3, 2 / 3))
-SPARSITIES = (0.1, 0.31, 0.6)
-RATE_FACTORS = (1.0, 3.0)
-SCORES = ("test_loss", "test_accuracy")
+from _csv_files import write_csv  # noqa: E402
+from _published import HEADERS as RUN_HEADERS  # noqa: E402
+from _published import rows_of  # noqa: E402
+from _search import EVENTS, FIRST_SEEDS, HEADERS, LENGTHS, RATE_FACTORS, SPARSITIES, Setting, name, tried  # noqa: E402
 
+from tfprune.experiments.results import Result  # noqa: E402
+from tfprune.experiments.sweeps import run_all  # noqa: E402
+from tfprune.methods import BASELINE  # noqa: E402
+from tfprune.reporting.comparison import summarise  # noqa: E402
+from tfprune.training.config import Config  # noqa: E402
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[4000, 12000])
-    parser.add_argument("--search-seeds", type=int, default=30, help="from seed 1000 on")
-    parser.add_argument("--seeds", type=int, default=100, help="to confirm with, from seed 2000 on")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--page", type=Path)
-    arguments = parser.parse_args()
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        for epochs in arguments.epochs:
-            tried = search(epochs, range(1000, 1000 + arguments.search_seeds), folder)
-            for factor in RATE_FACTORS:
-                chosen = next(trial for trial in tried if trial["settings"]["rate_factor"] == factor)
-                confirmed = confirm(epochs, chosen["settings"], range(2000, 2000 + arguments.seeds), folder)
-                found.append({"epochs": epochs, "search_seeds": arguments.search_seeds, **chosen, **confirmed})
-                found[-1]["tried"] = [trial for trial in tried if trial["settings"]["rate_factor"] == factor]
-                print(report(found[-1]), flush=True)
-    if arguments.json:
-        write_json(arguments.json, {"searches": list(map(with_scores, found))})
-    if arguments.page:
-        update_page(arguments.page, "search penguins", "\n\n".join(map(report, found)))
+PLAIN = Setting((), 0.0, 1.0)
 
 
-def config(method: str, epochs: int, folder: str, **settings: object) -> Config:
-    return Config(dataset="penguins", method=method, epochs=epochs, out=folder, settings=settings)
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--epochs", type=int, multiple=True, default=LENGTHS, show_default=True, help="May be repeated.")
+@click.option("--search-seeds", type=int, default=30, show_default=True, help=f"From {FIRST_SEEDS['search']} on.")
+@click.option(
+    "--seeds", type=int, default=220, show_default=True, help=f"To confirm with, from {FIRST_SEEDS['confirm']} on."
+)
+@click.option("--runs", default="saved_models/search", show_default=True, help="Where the runs are kept.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "docs/results/search", help="For their rows.")
+def main(*, epochs: Sequence[int], search_seeds: int, seeds: int, runs: str, out: Path) -> None:
+    searched = range(FIRST_SEEDS["search"], FIRST_SEEDS["search"] + search_seeds)
+    fresh = range(FIRST_SEEDS["confirm"], FIRST_SEEDS["confirm"] + seeds)
+    found: list[dict[str, Any]] = []
+    confirmed: list[dict[str, Any]] = []
+    for length in epochs:
+        found += search(length, searched, runs)
+        for factor in RATE_FACTORS:
+            setting, difference = tried(found, length, factor)[0]
+            click.echo(f"{name(length, factor)}: {setting}, validation loss {difference:+.4f} to {BASELINE}")
+            results = _trained(_opponents(length, setting, runs), fresh)
+            confirmed += rows_of(name(length, factor), summarise(results))
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(out / "tried.csv.gz", HEADERS, found)
+    write_csv(out / "confirmed.csv.gz", RUN_HEADERS, confirmed)
 
 
-def search(epochs: int, seeds: range, folder: str) -> list[dict]:
-    """Returns all settings with their mean validation losses, less that of the baseline, the best one first."""
-    grid = [
-        {"events": events, "final_sparsity": sparsity, "rate_factor": factor}
-        for events, sparsity, factor in itertools.product(EVENTS, SPARSITIES, RATE_FACTORS)
+def search(epochs: int, seeds: range, runs: str) -> list[dict[str, Any]]:
+    """Trains all settings of the grid, and returns a row per training."""
+    settings = [PLAIN, *itertools.starmap(Setting, itertools.product(EVENTS, SPARSITIES, RATE_FACTORS))]
+    results = _trained([_config(epochs, runs, setting) for setting in settings], seeds)
+    return [
+        {
+            "epochs": epochs,
+            **setting.row,
+            "seed": result.config.seed,
+            "validation_loss": result.metrics["validation"]["loss"],
+        }
+        for setting, result in zip(itertools.cycle(settings), results, strict=False)
     ]
-    trials = [config(BASELINE, epochs, folder), *(config("dynamic", epochs, folder, **settings) for settings in grid)]
-    results, _ = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
-    losses: dict[str, dict[int, float]] = {}
-    for run in results:
-        losses.setdefault(run.config.replace(seed=0).run_id, {})[run.config.seed] = run.metrics["validation"]["loss"]
-    baseline = losses[trials[0].run_id]
-    tried = []
-    for trial, settings in zip(trials[1:], grid, strict=True):
-        own = losses[trial.run_id]
-        difference = sum(own[seed] - baseline[seed] for seed in seeds) / len(seeds)
-        tried.append({"settings": settings, "validation_loss_difference": difference})
-    return sorted(tried, key=lambda trial: trial["validation_loss_difference"])
 
 
-def confirm(epochs: int, settings: dict, seeds: range, folder: str) -> dict:
-    """Compares a setting with the baseline and with what it has to beat: among that the same without the pruning."""
-    sparsity = settings["final_sparsity"]
-    trials = [config(BASELINE, epochs, folder), config("dynamic", epochs, folder, **settings)]
-    if settings["rate_factor"] != 1.0:
-        trials.append(config("dynamic", epochs, folder, **settings | {"final_sparsity": 0.0}))
-    trials.append(config("random", epochs, folder, **settings))
-    trials.append(config("small_dense", epochs, folder, sparsity=sparsity))
-    trials.append(config("longer", epochs, folder))
-    results, failures = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
-    methods = summarise(results)
-    pruned, unpruned = (methods.get(f"dynamic {100 * share:.0f} %") for share in (sparsity, 0.0))
-    effect = unpruned and paired_difference(pruned["seeds"], unpruned["seeds"], "test_loss")
-    return {"seeds": len(seeds), "methods": methods, "pruning_alone": effect, "failures": failures}
-
-
-def report(found: dict) -> str:
-    settings, methods = found["settings"], found["methods"]
-    events = " and ".join(f"{event:.2f}" for event in settings["events"])
-    sparsity, factor = 100 * settings["final_sparsity"], settings["rate_factor"]
-    rate = f", learning rate x {factor:g} at each event" if factor != 1.0 else ""
-    headers, rows = comparison_table(methods)
-    alone = found["pruning_alone"]
-    return (
-        f"**{found['epochs']:,} epochs{rate}.** Of {len(found['tried'])} settings the lowest mean validation loss over "
-        f"{found['search_seeds']} seeds ({found['validation_loss_difference']:+.4f} to unpruned): events at {events} "
-        f"of the run, {sparsity:.0f} % zeros. Confirmed over {found['seeds']} fresh seeds, on test data:\n\n"
-        f"{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
-        + (
-            f"\n\nThe pruning alone, dynamic {sparsity:.0f} % less dynamic 0 %: {alone['mean']:+.4f} "
-            f"({alone['low']:+.4f} to {alone['high']:+.4f}), lower in {100 * alone['better']:.0f} % of the seeds."
-            if alone
-            else ""
-        )
+def _opponents(epochs: int, setting: Setting, runs: str) -> Iterator[Config]:
+    """Yields a setting, the unpruned network and what else it has to beat: among that the same without the pruning."""
+    yield _config(epochs, runs, PLAIN)
+    yield _config(epochs, runs, setting)
+    if setting.rate_factor != 1.0:
+        yield _config(epochs, runs, setting._replace(sparsity=0.0))
+    yield _config(epochs, runs, setting, "random")
+    yield Config(
+        dataset="penguins", method="small_dense", epochs=epochs, out=runs, settings={"sparsity": setting.sparsity}
     )
+    yield Config(dataset="penguins", method="longer", epochs=epochs, out=runs)
 
 
-def with_scores(found: dict) -> dict:
-    """Returns what was found, with no more of each run than its scores."""
-    methods = {
-        name: values | {"seeds": {seed: [row[score] for score in SCORES] for seed, row in values["seeds"].items()}}
-        for name, values in found["methods"].items()
-    }
-    return found | {"methods": methods}
+def _config(epochs: int, runs: str, setting: Setting, method: str = "dynamic") -> Config:
+    own = {"events": setting.events, "final_sparsity": setting.sparsity, "rate_factor": setting.rate_factor}
+    method, own = (method, own) if setting.events else (BASELINE, {})
+    return Config(dataset="penguins", method=method, epochs=epochs, out=runs, settings=own)
+
+
+def _trained(trials: Iterator[Config] | Sequence[Config], seeds: range) -> list[Result]:
+    """Returns the runs of all trials, seed by seed."""
+    trials = list(trials)
+    results, failures = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])
+    if failures:
+        raise SystemExit("\n".join(failures))
+    return results
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Pictures of the docs that are drawn from tables of their pages: README's, and methods against sparsity."""
+"""Pictures of the docs that several pages' data are drawn into: README's, and methods against sparsity."""
 
 import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import _inference
 import _study
 from matplotlib.axes import Axes
 
@@ -33,7 +34,6 @@ Rows = Sequence[Mapping[str, str]]
 def draw(docs: Path) -> None:
     """Renews `figures/readme.png`, and the figures of `methods-compared.md` of accuracy against sparsity, if there."""
     methods = (docs / "methods-compared.md").read_text(encoding="utf-8")
-    faster = (docs / "faster-and-smaller.md").read_text(encoding="utf-8")
     for dataset, trained in (("penguins", "mlp"), ("fashion_mnist", "mlp, 8 epochs"), ("cifar10", "resnet8, 6 epochs")):
         path = docs / "figures" / "methods" / f"{dataset}-sparsities.png"
         if path.is_file():
@@ -43,7 +43,7 @@ def draw(docs: Path) -> None:
     if path.is_file():
         summaries = _study.read_study(docs / "results" / "study")
         left = sparsities_panel(_study.means_to_unpruned(summaries), _study.SPARSITIES, len(summaries))
-        write_png([left, inference_panel(table(faster, "| file | network |"))], path, title="")
+        write_png([left, inference_panel(_inference.Files(docs / "results" / "inference").rows())], path, title="")
 
 
 def table(page: str, start: str) -> Rows:

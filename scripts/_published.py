@@ -1,7 +1,7 @@
 """The published data: docs/results/PAGE.csv.gz has a row per run of a page's tables, tables.json what these share."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ Summary = dict[str, dict[str, Any]]
 
 def read_tables(folder: Path) -> dict[str, dict[str, Summary]]:
     """Returns page -> table -> what all of its numbers are computed from and come to."""
-    return {path.name.removesuffix(".csv.gz"): _read_page(path) for path in sorted(folder.glob("*.csv.gz"))}
+    return {path.name.removesuffix(".csv.gz"): read_page(path) for path in sorted(folder.glob("*.csv.gz"))}
 
 
 def read_index(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -35,17 +35,24 @@ def add_table(folder: Path, page: str, table: str, comparison: Path) -> None:
     [found] = read_comparisons(comparison)
     path = folder / f"{page}.csv.gz"
     rows = [row for row in read_csv(path) if row["table"] != table] if path.is_file() else []
-    for trial, values in found["methods"].items():
-        own = {name: values.get(name) for name in ("method", "granularity", "requested_sparsity")}
-        own |= {"table": table, "trial": trial}
-        rows += [own | {"seed": seed} | _flat(row) for seed, row in values["seeds"].items()]
+    rows += rows_of(table, found["methods"])
     write_csv(path, HEADERS, rows)
     index = read_index(folder) if (folder / INDEX).is_file() else {}
     index.setdefault(page, {})[table] = {name: found[name] for name in ("settings", "versions", "machine")}
     (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _read_page(path: Path) -> dict[str, Summary]:
+def rows_of(table: str, summary: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields a row of `HEADERS` per run of a comparison."""
+    for trial, values in summary.items():
+        own = {name: values.get(name) for name in ("method", "granularity", "requested_sparsity")}
+        own |= {"table": table, "trial": trial}
+        for seed, row in values["seeds"].items():
+            yield own | {"seed": seed} | _flat(row)
+
+
+def read_page(path: Path) -> dict[str, Summary]:
+    """Returns table -> what all of its numbers are computed from and come to."""
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for row in read_csv(path):
         own = {"method": row["method"], "granularity": row["granularity"] or "weight"}

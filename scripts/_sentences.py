@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import _inference
+import _search
 import _shrinking
 import _starting_large
 import _study
@@ -15,7 +17,7 @@ from tfprune.reporting.comparison import differences_of
 from tfprune.reporting.statistics import resampled_interval, t_interval
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-SECTIONS = {  # page -> headings below which each figure is computed, quoted or listed as without data
+SECTIONS = {  # page -> headings below which each figure is computed or quoted
     "README.md": ("## Does it work?",),
     "docs/penguins.md": ("## Conclusions",),
     "docs/fashion_mnist.md": ("## Conclusions",),
@@ -71,7 +73,6 @@ QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours 
     ("docs/methods-compared.md", "one split of 33 penguins"),
     ("docs/methods-compared.md", "a multiple of 3 %"),
     ("docs/starting-large.md", "One test set of 10,000 images"),
-    ("docs/penguins.md", "these 120"),
     ("docs/penguins.md", "one data set of 333 rows"),
     ("docs/penguins.md", "a test split of 33 rows for 200 of training"),
     ("docs/penguins.md", "at 4,000 and at 12,000 epochs"),
@@ -97,26 +98,8 @@ QUOTED = (  # settings, arithmetic and figures of others, which no runs of ours 
     ("docs/cifar10.md", "rewound to epoch 0"),
     ("docs/cifar10.md", "at 50, 80 and 90 %"),
 )
-NO_DATA = (  # what is on a page and was measured, but whose runs were not kept
-    (
-        "docs/penguins.md",
-        "on 120 further seeds it was -0.0022 (-0.0058 to +0.0014), lower in 46 % of them, and -0.0040 (-0.0070 to "
-        "-0.0011) over all 220",
-    ),
-    ("docs/penguins.md", "the rows of the search: results/penguins-search.json has means and intervals alone"),
-    (
-        "docs/fashion_mnist.md",
-        "LeNet-300-100 with 4 seeds ended +0.0016 of loss above unpruned with dynamic pruning, +0.0131 with random "
-        "masks and +0.0077 as a small dense network",
-    ),
-    ("docs/cifar10.md", "A smaller network: rows of batch 64 and of other settings of ResNet-8"),
-    (
-        "docs/methods-compared.md",
-        "the ticket is drawn at the fifth of 160 checks in 274 of 300 runs (epoch 125 of 4,000) and never after the "
-        "ninth",
-    ),
-    ("docs/faster-and-smaller.md", "branches on CIFAR-10, dropout and BatchNorm, latencies, patterns, narrow widths"),
-)
+EARLY_BIRD_LOOKS = 160  # at the mask, `early_bird.looks`
+ORDINALS = ("0th", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 Tables = Mapping[str, Mapping[str, Any]]
 
 
@@ -126,6 +109,7 @@ def sentences(tables: Tables) -> Iterator[tuple[str, str]]:
     for page, said in {**pages, "methods-compared": _methods}.items():
         yield from ((f"docs/{page}.md", sentence) for sentence in said(tables[page]))
     yield from (("README.md", said) for said in (*_readme(tables), *_study.readme(RESULTS / "study")))
+    yield from _inference.sentences(RESULTS)
     yield from (("docs/faster-and-smaller.md", said) for said in _shrinking.sentences(RESULTS))
     yield from (("docs/study.md", said) for said in _study.sentences(RESULTS / "study"))
     yield from (("docs/which-method.md", said) for said in _study.which_method(RESULTS / "study"))
@@ -182,25 +166,7 @@ def _penguins(tables: Mapping[str, Any]) -> Iterator[str]:
         f"{100 * own['longer']['accuracy']['mean']:.1f} points"
     )
     yield f"At an equal budget the ticket loses {budget['lottery']['delta']['mean']:.3f}"
-    yield from _search()
-
-
-def _search() -> Iterator[str]:
-    found = {
-        (own["epochs"], own["settings"]["rate_factor"]): own
-        for own in json.loads((RESULTS / "penguins-search.json").read_text(encoding="utf-8"))["searches"]
-    }
-    plain = [found[epochs, 1.0] for epochs in (4000, 12000)]
-    lower = sum(trial["validation_loss_difference"] < 0 for own in plain for trial in own["tried"])
-    tried = len(plain[0]["tried"])
-    yield f"Without a change of the learning rate, {lower or 'none'} of {tried} settings had a lower mean"
-    short, long = found[4000, 3.0], found[12000, 3.0]
-    yield f"the pruning alone changed the loss by {_signed(_interval(short['pruning_alone']), 1, 4)}"
-    alone = long["pruning_alone"]
-    yield (
-        f"{-alone['mean']:.4f} ({-alone['high']:.4f} to {-alone['low']:.4f}) below the same rates without pruning, and "
-        f"lower in {100 * alone['better']:.0f} % of {long['seeds']} seeds"
-    )
+    yield from _search.sentences(_search.Search(RESULTS / "search"))
 
 
 def _fashion_mnist(tables: Mapping[str, Any]) -> Iterator[str]:
@@ -409,7 +375,22 @@ def _methods_on_penguins(own: Mapping[str, Any]) -> Iterator[str]:
     )
     lowest = sorted((loss[name], name.removesuffix(" 87.5 %")) for name in loss if name.endswith(" 87.5 %"))
     yield f"At 87.5 % the mean losses of `{lowest[0][1]}` and `{lowest[1][1]}` are the lowest"
+    looks = [_look(row, own["unpruned"]["seeds"][seed]) for name in own if name.startswith("early_bird")
+             for seed, row in own[name]["seeds"].items()]  # fmt: skip
+    first, epochs = min(looks), own["early_bird 50 %"]["mean"]["epochs"]
+    yield (
+        f"the ticket is drawn at the {ORDINALS[first]} of {EARLY_BIRD_LOOKS} checks in {looks.count(first)} of "
+        f"{len(looks)} runs (epoch {first * epochs / EARLY_BIRD_LOOKS:.0f} of {epochs:,.0f}) and never after the "
+        f"{ORDINALS[max(looks)]}"
+    )
     yield f"(`set` {100 * own['set 50 %']['mean']['sparsity']:.1f} % for 50 %)"
+
+
+def _look(row: Mapping[str, Any], unpruned: Mapping[str, Any]) -> int:
+    """Returns at which look at the mask a run drew the early bird: its FLOPs without zeros are fewer from there on."""
+    saved = 1 - row["training_flops_masked"] / row["training_flops"]
+    gone = 1 - row["forward_flops_masked"] / unpruned["forward_flops_masked"]
+    return round(EARLY_BIRD_LOOKS * (1 - saved / gone))
 
 
 def _methods_on_cifar10(own: Mapping[str, Any]) -> Iterator[str]:

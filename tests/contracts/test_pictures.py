@@ -1,4 +1,4 @@
-"""Pictures of the docs that are drawn from tables of their pages."""
+"""Pictures of the docs that several pages' data are drawn into."""
 
 import sys
 from pathlib import Path
@@ -14,8 +14,8 @@ def pictures(monkeypatch):
     import _pictures
 
     yield _pictures
-    sys.modules.pop("_pictures")
-    sys.modules.pop("_study")
+    for name in ("_pictures", "_study", "_inference", "_shrinking"):
+        sys.modules.pop(name)
 
 
 def test_a_table_of_a_page_is_read_as_a_comparison(pictures):
@@ -30,7 +30,6 @@ def test_a_table_of_a_page_is_read_as_a_comparison(pictures):
 
 
 def test_the_pages_have_what_the_pictures_show(pictures):
-    docs = ROOT / "docs"
-    inference = pictures.table((docs / "faster-and-smaller.md").read_text(), "| file | network |")
+    inference = pictures._inference.Files(ROOT / "docs" / "results" / "inference").rows()
     assert {row["network"] for row in inference} == set(pictures.INFERENCE)
     assert set(pictures.NAMED) < set(pictures._study.DRAWN)
