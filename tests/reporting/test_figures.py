@@ -127,7 +127,9 @@ def test_what_is_far_from_the_best_gets_a_second_panel():
     assert len(sparsities_panels(summary)) == 1
     summary["pruned"]["mean"]["test_accuracy"] = 0.6
     _, near = sparsities_panels(summary)
-    assert drawn(near).get_ylim() == pytest.approx((0.82, 0.908))
+    low, high = drawn(near).get_ylim()
+    tops = [values["mean"]["test_accuracy"] + values["sd"]["test_accuracy"] for values in summary.values()]
+    assert low == pytest.approx(0.82) and high > max(tops)  # no whisker is cut off
 
 
 def test_a_narrower_network_is_drawn_at_the_sparsity_of_its_counterpart():

@@ -214,7 +214,7 @@ def _draw_sparsities(axes: Axes, theme: Theme, *, summary: Summary, near: float 
     low, high = axes.get_ylim()
     axes.set_ylim(low, min(high, 1.01))
     if near is not None:
-        axes.set_ylim(max(near - NEAR_THE_BEST, low), near + NEAR_THE_BEST / 10)
+        axes.set_ylim(max(near - NEAR_THE_BEST, low), min(max(near + NEAR_THE_BEST / 10, high), 1.01))
 
 
 def _draw_costs(axes: Axes, theme: Theme, *, summary: Summary, name: str) -> None:
