@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def _config(epochs: int, runs: str, setting: Setting, method: str = "dynamic") -
     return Config(dataset="penguins", method=method, epochs=epochs, out=runs, settings=own)
 
 
-def _trained(trials: Iterator[Config] | Sequence[Config], seeds: range) -> list[Result]:
+def _trained(trials: Iterable[Config], seeds: range) -> list[Result]:
     """Returns the runs of all trials, seed by seed."""
     trials = list(trials)
     results, failures = run_all([trial.replace(seed=seed) for seed in seeds for trial in trials])

@@ -1,4 +1,4 @@
-"""Pictures of the docs that several pages' data are drawn into."""
+"""README's picture, and those of all methods against sparsity."""
 
 import sys
 from pathlib import Path
